@@ -1,0 +1,116 @@
+"""Connections to the alerts' MongoDB: how a client is made, opened, checked and closed.
+
+Every connection of the project is made here, so its limits on time and its write concern are decided
+here and nowhere else. What is stored in the database is no matter of this module.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, NoReturn, TypeAlias
+from urllib.parse import parse_qsl
+
+from bson.codec_options import CodecOptions
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.local import ensure_local_mongod
+from alert_pipelines.mongo.settings import URI_VARIABLE, MongoSettings, MongoSettingsError
+
+AlertDocument: TypeAlias = dict[str, Any]
+AlertDatabase: TypeAlias = Database[AlertDocument]
+
+# Each may be changed by the same option in MONGODB_URI. Nothing waits for ever: a scan that cannot reach
+# its database has to fail and say so. Majority: what was acknowledged survives a crash of the server.
+_DEFAULT_OPTIONS: dict[str, Any] = {
+    "appname": "alert_pipelines",
+    "w": "majority",
+    "serverSelectionTimeoutMS": 10_000,
+    "connectTimeoutMS": 5_000,
+    "socketTimeoutMS": 300_000,
+}
+# Unauthorized, AuthenticationFailed, and AtlasError, which Atlas answers to a wrong password.
+_REFUSAL_CODES = frozenset({13, 18, 8000})
+
+
+class MongoConnectionError(AlertPipelinesError):
+    """The MongoDB server cannot be reached, or cannot be worked with."""
+
+
+class MongoAuthenticationError(MongoConnectionError):
+    """The MongoDB server refuses the user, or wants one."""
+
+
+def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
+    """Make a client for the server of `settings`, starting the local mongod when no URI is set.
+
+    The client is the caller's to close. Dates read through it are aware, in UTC. It connects on first use:
+    `open_database` is what finds out whether the server answers.
+    Raises MongoSettingsError for a URI that cannot be used, LocalMongodError for the local mongod.
+    """
+    uri = settings.uri if settings.uri is not None else ensure_local_mongod(settings.local_dir)
+    in_uri = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2], keep_blank_values=True)}
+    defaults = {name: value for name, value in _DEFAULT_OPTIONS.items() if name.lower() not in in_uri}
+    try:
+        return MongoClient(uri, tz_aware=True, **defaults)
+    except (PyMongoError, ValueError, TypeError, OSError) as error:
+        # Without the cause: the driver quotes the piece of the URI that it tripped over, and where an
+        # unescaped character cut the URI in the wrong place, that piece is a piece of the password.
+        raise MongoSettingsError(f"{URI_VARIABLE} cannot be used: {_uri_fault(error)}") from None
+
+
+@contextmanager
+def open_database(settings: MongoSettings | None = None) -> Iterator[AlertDatabase]:
+    """Open the alerts' database, by default the one that the environment names; always close the client.
+
+    The server is asked once, so that a wrong address or password shows here and not in the midst of a
+    scan. Raises MongoConnectionError when it does not answer, MongoAuthenticationError when it refuses
+    the user, and what `connect` and `MongoSettings.from_env` raise.
+    """
+    settings = settings or MongoSettings.from_env()
+    with connect(settings) as client:
+        database = client[settings.database]
+        try:
+            # Unlike a ping, a server with access control refuses this to a client without a user.
+            database.command("listCollections", nameOnly=True, authorizedCollections=True)
+        except PyMongoError as error:
+            _raise_named(error, settings)
+        yield database
+
+
+def server_now(db: AlertDatabase) -> datetime:
+    """The server's clock, aware, in UTC, to the millisecond: one clock for all who work on a database.
+
+    Raises pymongo.errors.PyMongoError when the server does not answer.
+    """
+    codec_options = CodecOptions[AlertDocument](tz_aware=True, tzinfo=UTC)
+    now: datetime = db.command("hello", codec_options=codec_options)["localTime"]
+    return now
+
+
+def _uri_fault(error: Exception) -> str:
+    if isinstance(error, ConfigurationError | OSError) and not isinstance(error, InvalidURI):
+        return f"{str(error).rstrip('.')}."
+    return (
+        "the driver cannot read it. The form is mongodb://user:password@host:port/?option=value; in user "
+        "and password each of : / ? # [ ] @ % must be percent-encoded (urllib.parse.quote_plus does it)."
+    )
+
+
+def _raise_named(error: PyMongoError, settings: MongoSettings) -> NoReturn:
+    server = f"the MongoDB server of {URI_VARIABLE}"
+    if settings.uri is None:
+        server = f"the local MongoDB in {settings.local_dir}"
+    # What follows is the driver's whole picture of the servers, which helps nobody here.
+    reason = str(error).split(", Timeout:")[0].split(", full error:")[0]
+    if isinstance(error, OperationFailure) and error.code in _REFUSAL_CODES:
+        raise MongoAuthenticationError(
+            f"{server} refuses access to the database {settings.database!r}: {reason}. Check the user, the "
+            f"password and the authSource in {URI_VARIABLE}, and that the user may read and write there."
+        ) from error
+    raise MongoConnectionError(
+        f"{server} cannot be used: {reason}. Check that it runs, that this machine may reach it, and the "
+        f"host, port, replicaSet and tls in {URI_VARIABLE}."
+    ) from error

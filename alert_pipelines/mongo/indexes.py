@@ -1,0 +1,64 @@
+"""Making indexes: idempotent, by name, and never a second one over the same keys.
+
+The modules that own a collection declare its indexes; this module holds only the mechanism.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pymongo import IndexModel
+from pymongo.errors import DuplicateKeyError, OperationFailure
+
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.client import AlertDatabase
+
+_MEANINGFUL = ("key", "unique", "sparse", "partialFilterExpression")
+
+
+class IndexConflictError(AlertPipelinesError):
+    """An index that the project needs cannot be made as it has to be."""
+
+
+def create_missing_indexes(db: AlertDatabase, collection: str, indexes: Sequence[IndexModel]) -> list[str]:
+    """Create those of `indexes` that `collection` lacks; return the names of the ones created.
+
+    An index over the same keys with the same meaning but another name (the service may have made it) counts
+    as present. Raises IndexConflictError where a name is taken by something else, or where documents break a
+    unique index.
+    """
+    present = {spec["name"]: _meaning(spec) for spec in db[collection].list_indexes()}
+    missing = []
+    for index in indexes:
+        name, wanted = index.document["name"], _meaning(index.document)
+        if name in present and present[name] != wanted:
+            raise IndexConflictError(
+                f"index {name!r} of {collection!r} exists with another definition ({present[name]}, needed: "
+                f"{wanted}). Drop it (db.{collection}.dropIndex({name!r})) and run again: it is made anew."
+            )
+        if wanted not in present.values():
+            missing.append(index)
+    if missing:
+        _create(db, collection, missing)
+    return [index.document["name"] for index in missing]
+
+
+def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> None:
+    try:
+        db[collection].create_indexes(missing)
+    except DuplicateKeyError as error:
+        raise IndexConflictError(
+            f"collection {collection!r} holds documents that break a unique index: {error.details}. "
+            "Remove or rename the duplicates and run again."
+        ) from error
+    except OperationFailure as error:
+        names = ", ".join(index.document["name"] for index in missing)
+        raise IndexConflictError(f"cannot create the indexes {names} on {collection!r}: {error.details}") from error
+
+
+def _meaning(spec: Mapping[str, Any]) -> dict[str, Any]:
+    meaning = {part: spec[part] for part in _MEANINGFUL if spec.get(part)}
+    # Key order matters in an index and the server may answer 1.0 for 1.
+    meaning["key"] = [(path, int(kind) if isinstance(kind, float) else kind) for path, kind in spec["key"].items()]
+    if "partialFilterExpression" in meaning:
+        meaning["partialFilterExpression"] = dict(meaning["partialFilterExpression"])
+    return meaning

@@ -1,0 +1,182 @@
+"""The local mongod that all processes of one checkout share: find it, else start it; stop it.
+
+The one truth about which process it is lies in mongod's own lock file, which holds its process id, and in
+that process's command line, which holds the directory and the port: none of it can be left behind by a
+crash and still look right. How a mongod is started belongs to `mongod_process`.
+
+It has no password: whoever has an account on the machine can reach it. It is for trying the project out
+and for its tests; for real use set MONGODB_URI.
+"""
+
+import fcntl
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from pathlib import Path
+
+from pymongo.errors import PyMongoError
+
+from alert_pipelines.mongo.mongod_process import (
+    START_LIMIT_S,
+    LocalMongod,
+    LocalMongodError,
+    MongodFiles,
+    make_primary,
+    start_mongod,
+)
+
+STOP_LIMIT_S = 60.0
+
+_POLL_S = 0.05
+# Longer than what the holder of the lock may take.
+_LOCK_LIMIT_S = START_LIMIT_S + STOP_LIMIT_S
+
+
+def ensure_local_mongod(local_dir: Path) -> str:
+    """Return the URI of the mongod that keeps its data under `local_dir`, starting it if none runs.
+
+    It is a replica set of one, on loopback, and is a writable primary on return. It runs on when the
+    caller ends. Of several callers, in any processes, one starts it and the others wait for it.
+    Raises LocalMongodError when there is no mongod for this platform, when the directory cannot be used,
+    or when the mongod has not come up within START_LIMIT_S.
+    """
+    files = _files(local_dir)
+    mongod = _find(files)
+    if mongod is not None and _leads(mongod):
+        return mongod.uri
+    try:
+        local_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (files.home, files.data):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            directory.chmod(0o700)
+        with _locked(files):
+            return _find_or_start(files).uri
+    except OSError as error:
+        raise LocalMongodError(
+            f"the local MongoDB cannot keep its files in {files.home} ({error.strerror}). Make it a "
+            "directory that you may write to, name another in ALERT_PIPELINES_LOCAL_DIR, or set MONGODB_URI."
+        ) from error
+
+
+def stop_local_mongod(local_dir: Path) -> bool:
+    """Shut the mongod of `local_dir` down cleanly and wait for its end; False when none runs.
+
+    Raises LocalMongodError when it is not ours to stop, or has not ended within STOP_LIMIT_S.
+    """
+    files = _files(local_dir)
+    if _find(files) is None:
+        return False
+    with _locked(files):
+        mongod = _find(files)
+        if mongod is None:
+            return False
+        try:
+            _end_process(mongod)
+        except PermissionError as error:
+            raise LocalMongodError(
+                f"the mongod of {files.home}, process {mongod.pid}, is another user's: let them stop it."
+            ) from error
+        except TimeoutError as error:
+            raise LocalMongodError(
+                f"the local mongod, process {mongod.pid}, has not ended within {STOP_LIMIT_S:.0f} s of being "
+                f"asked to. End it with: kill -9 {mongod.pid} (nothing acknowledged is lost). Its log, "
+                f"{files.log}, says:\n{files.log_tail()}"
+            ) from error
+        return True
+
+
+def local_mongod_status(local_dir: Path) -> LocalMongod | None:
+    """The mongod that runs on the data under `local_dir`, or None; starts and changes nothing."""
+    return _find(_files(local_dir))
+
+
+def _files(local_dir: Path) -> MongodFiles:
+    # Resolved, since the command lines of all starts must name the data by the same path.
+    return MongodFiles(local_dir.resolve() / "mongodb")
+
+
+def _find(files: MongodFiles) -> LocalMongod | None:
+    try:
+        pid = int((files.data / "mongod.lock").read_text())
+    except (OSError, ValueError):
+        return None
+    return _mongod_of_process(pid, files.data)
+
+
+def _mongod_of_process(pid: int, data: Path) -> LocalMongod | None:
+    """The mongod on `data` that process `pid` is, if it is one: the id may be another process's by now."""
+    try:
+        # Empty for a process that has ended and was not yet collected.
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
+    except OSError:
+        return None
+    options = dict(pairwise(arguments))
+    port = options.get("--port", "")
+    if options.get("--dbpath") != str(data) or not port.isdecimal():
+        return None
+    return LocalMongod(pid, int(port), data)
+
+
+def _end_process(mongod: LocalMongod) -> None:
+    """Ask it to end and wait for that; TimeoutError when it does not."""
+    try:
+        # Unlike its number, this stands for one process for ever, and tells when all of it has ended.
+        process = os.pidfd_open(mongod.pid)
+    except ProcessLookupError:
+        return
+    try:
+        if _mongod_of_process(mongod.pid, mongod.data_dir) is None:
+            return
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        ended, _, _ = select.select([process], [], [], STOP_LIMIT_S)
+        if not ended:
+            raise TimeoutError
+    finally:
+        os.close(process)
+
+
+def _leads(mongod: LocalMongod) -> bool:
+    with suppress(PyMongoError):
+        return make_primary(mongod)
+    return False
+
+
+def _find_or_start(files: MongodFiles) -> LocalMongod:
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline:
+        mongod = _find(files)
+        if mongod is None:
+            start_mongod(files)
+        elif _leads(mongod):
+            return mongod
+        time.sleep(_POLL_S)
+    mongod = _find(files)
+    found = f"process {mongod.pid}, port {mongod.port}" if mongod else "not visible from here"
+    raise LocalMongodError(
+        f"the mongod on {files.data} ({found}) has not become usable within {START_LIMIT_S:.0f} s. If it "
+        "hangs, end it; if it belongs to another container, give each its own ALERT_PIPELINES_LOCAL_DIR or "
+        f"one MONGODB_URI. Its log, {files.log}, says:\n{files.log_tail()}"
+    )
+
+
+@contextmanager
+def _locked(files: MongodFiles) -> Iterator[None]:
+    # The system releases it when its holder ends, however that happens.
+    with files.lock.open("w") as lock:
+        deadline = time.monotonic() + _LOCK_LIMIT_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LocalMongodError(
+                        f"another process has been starting or stopping the local mongod for "
+                        f"{_LOCK_LIMIT_S:.0f} s; it holds {files.lock}. See who with: fuser {files.lock}"
+                    ) from None
+                time.sleep(_POLL_S)
+        yield

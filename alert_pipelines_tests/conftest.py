@@ -1,0 +1,76 @@
+"""What every test may ask for: a real mongod for the session, and a fresh database for each test.
+
+With pytest-xdist each worker is a session of its own and so has its own mongod.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
+
+_CHECKOUT = Path(__file__).parents[1]
+_MEMORY = Path("/dev/shm")
+
+# Waits for the end of the test process, whatever that is: a fixture's own clean-up is skipped when a
+# worker is killed, and a mongod that outlives its starter would then run on for ever.
+_GUARD = """
+import shutil, sys
+from pathlib import Path
+from alert_pipelines.mongo import stop_local_mongod
+sys.stdin.read()
+stop_local_mongod(Path(sys.argv[1]))
+shutil.rmtree(sys.argv[1])
+"""
+
+
+@contextmanager
+def _guarded_local_dir() -> Iterator[Path]:
+    memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    directory = Path(tempfile.mkdtemp(prefix="alert_pipelines_", dir=memory))
+    command = [sys.executable, "-c", _GUARD, str(directory)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=_CHECKOUT, start_new_session=True) as guard:
+        try:
+            yield directory
+        finally:
+            guard.communicate(timeout=120)
+    assert guard.returncode == 0, f"the mongod in {directory} was not stopped"
+
+
+@pytest.fixture
+def local_dir() -> Iterator[Path]:
+    """A directory for a local mongod of the test's own; whatever it starts there is stopped."""
+    with _guarded_local_dir() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def mongo_uri() -> Iterator[str]:
+    """The URI of the session's mongod."""
+    with _guarded_local_dir() as directory:
+        yield ensure_local_mongod(directory)
+
+
+@pytest.fixture
+def bare_db(mongo_uri: str, tmp_path: Path) -> Iterator[AlertDatabase]:
+    """A database that nobody else uses, empty and without indexes, dropped afterwards."""
+    settings = MongoSettings(mongo_uri, f"test_{uuid.uuid4().hex}", tmp_path)
+    with open_database(settings) as database:
+        yield database
+        database.client.drop_database(database.name)
+
+
+@pytest.fixture
+def db(bare_db: AlertDatabase) -> AlertDatabase:
+    """A database that nobody else uses, with the project's indexes, dropped afterwards."""
+    from alert_pipelines.scanner.collections import prepare_collections  # noqa: PLC0415 - tests of mongo need no scan
+
+    prepare_collections(bare_db)
+    return bare_db

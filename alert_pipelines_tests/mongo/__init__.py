@@ -1,0 +1,1 @@
+"""Tests of alert_pipelines.mongo."""

@@ -1,0 +1,47 @@
+"""Servers that are not the project's own, for the tests that must not mistake one for the other."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pymongo import MongoClient
+
+from alert_pipelines.mongo.mongod_process import _mongod_binary
+
+LIMIT_S = 30.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def foreign_mongod(data: Path, port: int, *options: str) -> Iterator[MongoClient]:
+    """A mongod that somebody else started, and a client straight to it."""
+    data.mkdir(parents=True, exist_ok=True)
+    command = [str(_mongod_binary()), "--dbpath", str(data), "--bind_ip", "127.0.0.1", "--port", str(port)]
+    command += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            limit_ms = int(LIMIT_S * 1000)
+            with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=limit_ms) as client:
+                client.admin.command("ping")
+                yield client
+        finally:
+            process.kill()
+
+
+def kill_hard(pid: int) -> None:
+    """End a process, this one's child or not, at once and wait until nothing of it is left."""
+    process = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        assert select.select([process], [], [], LIMIT_S)[0], f"process {pid} does not end"
+    finally:
+        os.close(process)
