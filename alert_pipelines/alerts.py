@@ -1,0 +1,204 @@
+"""The alert's vocabulary: statuses, transitions, the document's shape, the collection and its indexes.
+
+What is decided about alerts belongs to `rules` and `scanner`; nothing here looks at a rule.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+from pymongo import ASCENDING, IndexModel
+
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.indexes import create_missing_indexes
+
+COLLECTION = "alerts"
+MAINTENANCE_WINDOWS = "maintenance_windows"
+
+
+class SourceType(StrEnum):
+    """The sources that the service itself writes; documents may name others."""
+
+    OVERSPEEDING = "OVERSPEEDING"
+    COMPLIANCE = "COMPLIANCE"
+    FEEDBACK_NEGATIVE = "FEEDBACK_NEGATIVE"
+    FEEDBACK_POSITIVE = "FEEDBACK_POSITIVE"
+    DOCUMENT_EXPIRY = "DOCUMENT_EXPIRY"
+    SAFETY = "SAFETY"
+
+
+class Severity(StrEnum):
+    """How grave an alert is; escalating makes it CRITICAL."""
+
+    INFO = "INFO"
+    WARNING = "WARNING"
+    CRITICAL = "CRITICAL"
+
+
+class Status(StrEnum):
+    """Where an alert stands; OPEN and ESCALATED are pending."""
+
+    OPEN = "OPEN"
+    ESCALATED = "ESCALATED"
+    AUTO_CLOSED = "AUTO_CLOSED"
+    RESOLVED = "RESOLVED"
+
+
+PENDING = (Status.OPEN, Status.ESCALATED)
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.OPEN: frozenset({Status.ESCALATED, Status.AUTO_CLOSED, Status.RESOLVED}),
+    Status.ESCALATED: frozenset({Status.AUTO_CLOSED, Status.RESOLVED}),
+    Status.AUTO_CLOSED: frozenset(),
+    Status.RESOLVED: frozenset(),
+}
+"""What the scan may do. A person or an undo may besides set a closed alert pending again, and an undo may set
+ESCALATED back to OPEN."""
+
+
+class _Document(BaseModel):
+    """Loads what the service wrote unchanged: no field required, unknown ones kept, nothing coerced."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    def to_document(self) -> dict[str, Any]:
+        """The document as it was loaded: only the fields it had."""
+        return self.model_dump(exclude_unset=True)
+
+
+class AlertMetadata(_Document):
+    """What the source says of the event."""
+
+    driver_id: str | None = None
+    vehicle_id: str | None = None
+    speed: int | float | None = None
+    speed_limit: int | float | None = None
+    location: Any = None
+    document_type: str | None = None
+    expiry_date: datetime | str | None = None
+    document_valid: bool | None = None
+    feedback_rating: int | float | None = None
+    feedback_comment: str | None = None
+    event_count: int | float | None = None
+    additional_data: Any = None
+
+
+class StateChange(_Document):
+    """One entry of an alert's `state_history`."""
+
+    from_status: str | None = None
+    to_status: str | None = None
+    timestamp: datetime | None = None
+    reason: str | None = None
+    triggered_by: str | None = None
+    rule_triggered: str | None = None
+
+
+class Alert(_Document):
+    """A document of `alerts`. Times are UTC; a naive one is read as UTC."""
+
+    alert_id: str
+    source_type: str
+    severity: str | None = None
+    status: Status
+    timestamp: datetime
+    metadata: AlertMetadata | None = None
+    state_history: list[StateChange] | None = None
+    escalated_at: datetime | None = None
+    closed_at: datetime | None = None
+    resolved_at: datetime | None = None
+    auto_close_reason: str | None = None
+    expires_at: datetime | None = None
+    resolved_by: str | None = None
+    resolution_notes: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+_PENDING_ONLY = {"status": {"$in": [str(status) for status in PENDING]}}
+
+# The indexes of pending alerts are partial: their size, and what a scan reads, follows the pending alerts and
+# not the years of closed ones.
+INDEXES = (
+    IndexModel([("alert_id", ASCENDING)], name="alert_id_unique", unique=True),
+    IndexModel(
+        [("status", ASCENDING), ("timestamp", ASCENDING)],
+        name="pending_by_time",
+        partialFilterExpression=_PENDING_ONLY,
+    ),
+    IndexModel(
+        [("source_type", ASCENDING), ("status", ASCENDING), ("timestamp", ASCENDING)],
+        name="pending_by_source",
+        partialFilterExpression=_PENDING_ONLY,
+    ),
+    IndexModel([("expires_at", ASCENDING)], name="pending_by_expiry", partialFilterExpression=_PENDING_ONLY),
+    IndexModel([("source_type", ASCENDING), ("timestamp", ASCENDING)], name="by_source"),
+    IndexModel(
+        [("source_type", ASCENDING), ("metadata.driver_id", ASCENDING), ("timestamp", ASCENDING)],
+        name="by_driver",
+    ),
+    # Sparse: most alerts were never decided by a job.
+    IndexModel([("state_history.job_id", ASCENDING)], name="decisions_by_job", sparse=True),
+)
+
+
+def ensure_indexes(db: AlertDatabase) -> list[str]:
+    """Create the indexes that `alerts` lacks; return their names. Raises IndexConflictError."""
+    return create_missing_indexes(db, COLLECTION, INDEXES)
+
+
+class DecisionTally(NamedTuple):
+    """How many alerts of one source one job set to one status by one rule."""
+
+    rule_id: str
+    source_type: str
+    to_status: Status
+    alerts: int
+
+
+def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
+    """The decisions that `job_id` left in the alerts' own histories, also those later undone or overtaken.
+
+    Server replies are no ledger: a failed update_many has written some and says not how many.
+    """
+    by_job = {
+        "$filter": {
+            "input": {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]},
+            "as": "entry",
+            "cond": {
+                "$and": [
+                    {"$eq": ["$$entry.job_id", job_id]},
+                    {"$eq": ["$$entry.triggered_by", "system"]},
+                ]
+            },
+        }
+    }
+    group = {"rule": "$entry.rule_triggered", "source": "$source_type", "to": "$entry.to_status"}
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {"state_history.job_id": job_id}},
+        {"$project": {"source_type": 1, "entry": {"$first": by_job}}},
+        {"$match": {"entry": {"$type": "object"}}},
+        {"$group": {"_id": group, "alerts": {"$sum": 1}}},
+        {"$sort": {"_id.rule": 1, "_id.source": 1, "_id.to": 1}},
+    ]
+    return [
+        DecisionTally(str(row["_id"]["rule"]), str(row["_id"].get("source")), Status(row["_id"]["to"]), row["alerts"])
+        for row in db[COLLECTION].aggregate(pipeline)
+    ]
+
+
+class DecisionCounts(NamedTuple):
+    """How many alerts one job closed and escalated."""
+
+    closed: int
+    escalated: int
+
+
+def decision_counts(db: AlertDatabase, job_id: str) -> DecisionCounts:
+    """Sum `tally_decisions` over rules and sources."""
+    tally = tally_decisions(db, job_id)
+    return DecisionCounts(
+        closed=sum(row.alerts for row in tally if row.to_status is Status.AUTO_CLOSED),
+        escalated=sum(row.alerts for row in tally if row.to_status is Status.ESCALATED),
+    )

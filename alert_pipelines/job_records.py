@@ -1,0 +1,295 @@
+"""Job records: the documents of `background_jobs`, and the claim that lets one scan run at a time.
+
+A running record is the claim: a partial unique index admits one. It carries a lease on the server's clock,
+renewed while its owner lives; a record whose lease ran out is swept to `failed` with its true counts.
+"""
+
+import logging
+import re
+import secrets
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import pymongo
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from alert_pipelines.alerts import decision_counts
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.indexes import create_missing_indexes
+
+COLLECTION = "background_jobs"
+SCANNER = "auto_close_scanner"
+DRY_RUN = "auto_close_dry_run"
+
+RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
+STATUSES = (RUNNING, COMPLETED, FAILED)
+COUNTS = ("alerts_processed", "alerts_closed", "alerts_escalated")
+
+LEASE = timedelta(seconds=20)
+RENEW_EVERY = timedelta(seconds=5)
+DEAD_WITHOUT_LEASE = timedelta(minutes=10)
+MAX_ERRORS = 100
+MAX_RECENT = 1000
+
+_log = logging.getLogger(__name__)
+
+INDEXES = (
+    IndexModel([("job_id", ASCENDING)], name="job_id_unique", unique=True),
+    IndexModel([("started_at", DESCENDING)], name="recent"),
+    IndexModel([("run_id", ASCENDING)], name="by_run", sparse=True),
+    # Bound to the scanner's own type: the service may run two jobs of another type at once.
+    IndexModel(
+        [("job_type", ASCENDING)],
+        name="one_scan_at_a_time",
+        unique=True,
+        partialFilterExpression={"job_type": SCANNER, "status": RUNNING},
+    ),
+)
+
+
+class JobRecordError(AlertPipelinesError):
+    """A job record cannot be written or read as asked."""
+
+
+class JobNotFoundError(JobRecordError):
+    """No record has this job id."""
+
+
+class InvalidJobStatusError(JobRecordError):
+    """A status that is none of running, completed, failed."""
+
+
+class InvalidJobTypeError(JobRecordError):
+    """A job type that is no name."""
+
+
+class InvalidLimitError(JobRecordError):
+    """A limit that is no whole number from 1 to 1000."""
+
+
+class JobEndedError(JobRecordError):
+    """The record has ended already, by its owner or by a sweep."""
+
+
+class ScanAlreadyRunningError(JobRecordError):
+    """Another scan holds the claim."""
+
+
+class LeaseLostError(JobRecordError):
+    """This scan no longer holds the claim, so it must stop writing."""
+
+
+class SweptRecord(NamedTuple):
+    """A record whose owner was found dead; the counts are those of the alerts' histories."""
+
+    job_id: str
+    run_id: str | None
+    alerts_closed: int
+    alerts_escalated: int
+
+
+def ensure_indexes(db: AlertDatabase) -> list[str]:
+    """Create the indexes that `background_jobs` lacks; return their names.
+
+    Dead records are swept first: the service this replaces leaves several `running`, and the claim's unique
+    index cannot be made over them. Raises IndexConflictError.
+    """
+    present = {index["name"] for index in db[COLLECTION].list_indexes()}
+    if "one_scan_at_a_time" not in present:
+        sweep_dead_jobs(db)
+    return create_missing_indexes(db, COLLECTION, INDEXES)
+
+
+def new_job_id(now: datetime) -> str:
+    """A fresh id, as `JOB-20250115-143022-a1b2c3d4`: `now` in UTC and eight random hex digits."""
+    return f"JOB-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+
+
+def create_job_record(job_type: str, db: AlertDatabase, *, run_id: str | None = None) -> str:
+    """Insert a `running` record with a fresh lease and return its job id.
+
+    For the scanner's type this is the claim. Dead records of the type are swept first. `run_id` is the Dagster
+    run that this execution belongs to. Raises ScanAlreadyRunningError where another scan holds the claim,
+    InvalidJobTypeError.
+    """
+    if not isinstance(job_type, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", job_type):
+        raise InvalidJobTypeError(f"job type {job_type!r}: expected a name such as {SCANNER!r}")
+    sweep_dead_jobs(db, job_type)
+    job_id = new_job_id(server_now(db))
+    record: dict[str, Any] = {
+        "job_id": job_id,
+        "job_type": job_type,
+        "status": RUNNING,
+        "completed_at": None,
+        **dict.fromkeys(COUNTS, 0),
+        "errors": [],
+        "execution_time_ms": None,
+        **({"run_id": run_id} if run_id else {}),
+    }
+    fields: dict[str, Any] = {name: {"$literal": value} for name, value in record.items()}
+    fields |= {"started_at": "$$NOW", "lease_expires_at": _lease_from_now()}
+    try:
+        # An upsert with a pipeline, since only pipelines know the server's clock.
+        db[COLLECTION].update_one({"job_id": job_id}, [{"$set": fields}], upsert=True)
+    except DuplicateKeyError as error:
+        raise _claimed_by_another(db, job_type) from error
+    return job_id
+
+
+def _claimed_by_another(db: AlertDatabase, job_type: str) -> ScanAlreadyRunningError:
+    holder = db[COLLECTION].find_one({"job_type": job_type, "status": RUNNING})
+    if holder is None:
+        return ScanAlreadyRunningError(f"another {job_type} held the claim and has just ended. Start again.")
+    return ScanAlreadyRunningError(
+        f"{holder.get('job_id')} of {job_type} is running since {holder.get('started_at')} (Dagster run "
+        f"{holder.get('run_id') or 'none'}). One scan at a time: wait for it; if its process is dead, its claim "
+        f"ends by itself {int(LEASE.total_seconds())} s after its last sign of life."
+    )
+
+
+def update_job_record(
+    job_id: str, stats: Mapping[str, Any] | None, status: str, errors: Sequence[str] | None, db: AlertDatabase
+) -> None:
+    """Write what an execution has done so far, or, with `completed` or `failed`, its end.
+
+    Of `stats` the three counts of the contract become fields of the record, the rest its `stats`. At most 100
+    errors are kept, with their total in `errors_total`. Raises JobNotFoundError, InvalidJobStatusError,
+    JobEndedError where the record is no longer running.
+    """
+    if status not in STATUSES:
+        raise InvalidJobStatusError(f"{job_id}: status {status!r}: expected one of {', '.join(STATUSES)}")
+    given = dict(stats or {})
+    fields: dict[str, Any] = {name: {"$literal": given.pop(name)} for name in COUNTS if name in given}
+    fields |= {
+        "status": status,
+        "errors": {"$literal": _capped(errors or ())},
+        "errors_total": len(errors or ()),
+    }
+    if given:
+        fields["stats"] = {"$literal": given}
+    if status != RUNNING:
+        fields |= _ended_now()
+    result = db[COLLECTION].update_one({"job_id": job_id, "status": RUNNING}, [{"$set": fields}])
+    if result.matched_count == 0:
+        record = db[COLLECTION].find_one({"job_id": job_id}, {"status": 1})
+        if record is None:
+            raise JobNotFoundError(f"no job record {job_id!r} in {db.name}.{COLLECTION}: check the id")
+        raise JobEndedError(f"{job_id} is already {record['status']}: it was ended or swept; it is left as it is")
+    _log.info("Updated job record: %s - Status: %s", job_id, status)
+
+
+def get_recent_jobs(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
+    """The `limit` newest records, newest first, without `_id`. Raises InvalidLimitError."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_RECENT:
+        raise InvalidLimitError(f"limit {limit!r}: expected a whole number from 1 to {MAX_RECENT}")
+    return list(db[COLLECTION].find({}, {"_id": 0}).sort("started_at", DESCENDING).limit(limit))
+
+
+def sweep_dead_jobs(db: AlertDatabase, job_type: str = SCANNER) -> list[SweptRecord]:
+    """End, as `failed` and with their true counts, the running records of `job_type` whose owner is dead.
+
+    Dead is: the lease ran out, or no lease and started over ten minutes ago (or at no readable time).
+    """
+    now = server_now(db)
+    dead = {
+        "job_type": job_type,
+        "status": RUNNING,
+        "$or": [
+            {"lease_expires_at": {"$lt": now}},
+            {"lease_expires_at": None, "started_at": {"$not": {"$gte": now - DEAD_WITHOUT_LEASE}}},
+        ],
+    }
+    swept = []
+    for record in db[COLLECTION].find(dead):
+        job_id = record.get("job_id")
+        counts = decision_counts(db, job_id) if isinstance(job_id, str) else (0, 0)
+        fields: dict[str, Any] = {
+            "status": FAILED,
+            "alerts_closed": counts[0],
+            "alerts_escalated": counts[1],
+            "errors": {
+                "$concatArrays": [
+                    {"$cond": [{"$isArray": "$errors"}, "$errors", []]},
+                    [f"the process that ran {job_id} died: it gave no sign of life until {now.isoformat()}"],
+                ]
+            },
+            **_ended_now(),
+        }
+        # The dead-test is repeated: its owner may have come back between the two.
+        result = db[COLLECTION].update_one({**dead, "_id": record["_id"]}, [{"$set": fields}])
+        if result.modified_count:
+            _log.warning("Swept %s: its process died; closed %d, escalated %d", job_id, *counts)
+            swept.append(SweptRecord(str(job_id), record.get("run_id"), *counts))
+    return swept
+
+
+class Lease:
+    """Renews the lease of a running record from a thread of its own, for as long as the `with` block lasts."""
+
+    def __init__(self, db: AlertDatabase, job_id: str) -> None:
+        self._db = db
+        self._job_id = job_id
+        self._lost: str | None = None
+        self._renewed_at = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew_until_stopped, name=f"lease-{job_id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise LeaseLostError unless the claim surely still holds; to be called before every write."""
+        age = time.monotonic() - self._renewed_at
+        if self._lost is None and age > (LEASE - RENEW_EVERY / 2).total_seconds():
+            self._lost = f"it could not be renewed for {age:.0f} s"
+        if self._lost is not None:
+            raise LeaseLostError(f"{self._job_id} lost its claim: {self._lost}. What it wrote stands; it stops here.")
+
+    def _renew_until_stopped(self) -> None:
+        while not self._stop.wait(RENEW_EVERY.total_seconds()):
+            asked_at = time.monotonic()
+            try:
+                with pymongo.timeout(RENEW_EVERY.total_seconds()):
+                    result = self._db[COLLECTION].update_one(
+                        {"job_id": self._job_id, "status": RUNNING},
+                        [{"$set": {"lease_expires_at": _lease_from_now()}}],
+                    )
+            except PyMongoError as error:
+                _log.warning("Lease of %s not renewed, trying again: %s", self._job_id, error)
+                continue
+            if result.matched_count == 0:
+                self._lost = "the record was swept or ended by another process"
+                return
+            self._renewed_at = asked_at
+
+
+def _lease_from_now() -> dict[str, Any]:
+    return {"$add": ["$$NOW", int(LEASE.total_seconds() * 1000)]}
+
+
+def _ended_now() -> dict[str, Any]:
+    took_ms = {"$toLong": {"$subtract": ["$$NOW", "$started_at"]}}
+    return {
+        "completed_at": "$$NOW",
+        "execution_time_ms": {"$cond": [{"$eq": [{"$type": "$started_at"}, "date"]}, took_ms, None]},
+        "lease_expires_at": "$$REMOVE",
+    }
+
+
+def _capped(errors: Sequence[str]) -> list[str]:
+    if len(errors) <= MAX_ERRORS:
+        return list(errors)
+    return [*errors[:MAX_ERRORS], f"… and {len(errors) - MAX_ERRORS} more"]

@@ -1,0 +1,213 @@
+"""Job records and the claim."""
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from alert_pipelines import job_records
+from alert_pipelines.job_records import (
+    InvalidJobStatusError,
+    InvalidJobTypeError,
+    InvalidLimitError,
+    JobEndedError,
+    JobNotFoundError,
+    Lease,
+    LeaseLostError,
+    ScanAlreadyRunningError,
+    create_job_record,
+    ensure_indexes,
+    get_recent_jobs,
+    new_job_id,
+    sweep_dead_jobs,
+    update_job_record,
+)
+from alert_pipelines.mongo import AlertDatabase, server_now
+
+SCANNER = job_records.SCANNER
+
+
+def the_record(db: AlertDatabase, job_id: str) -> dict[str, Any]:
+    record = db.background_jobs.find_one({"job_id": job_id})
+    assert record is not None
+    return record
+
+
+def expire_lease(db: AlertDatabase, job_id: str) -> None:
+    past = server_now(db) - timedelta(seconds=1)
+    db.background_jobs.update_one({"job_id": job_id}, {"$set": {"lease_expires_at": past}})
+
+
+def test_the_id_has_the_old_format() -> None:
+    assert re.fullmatch(r"JOB-20250115-143022-[0-9a-f]{8}", new_job_id(datetime(2025, 1, 15, 14, 30, 22, tzinfo=UTC)))
+
+
+def test_a_new_record_has_the_schema_and_names_its_run(db: AlertDatabase) -> None:
+    record = the_record(db, create_job_record(SCANNER, db, run_id="run-1"))
+    assert (
+        record.items()
+        >= {
+            "job_type": "auto_close_scanner",
+            "status": "running",
+            "completed_at": None,
+            "alerts_processed": 0,
+            "alerts_closed": 0,
+            "alerts_escalated": 0,
+            "errors": [],
+            "execution_time_ms": None,
+            "run_id": "run-1",
+        }.items()
+    )
+    assert abs(record["started_at"] - server_now(db)) < timedelta(seconds=10)
+    assert record["lease_expires_at"] - record["started_at"] == job_records.LEASE
+
+
+def test_a_completed_record_holds_counts_errors_and_duration(db: AlertDatabase) -> None:
+    job_id = create_job_record(SCANNER, db)
+    stats = {"alerts_processed": 9, "alerts_closed": 3, "alerts_escalated": 1, "raced": 2}
+    update_job_record(job_id, stats, "completed", ["alert '$x': bad"], db)
+    record = the_record(db, job_id)
+    assert (record["alerts_processed"], record["alerts_closed"], record["alerts_escalated"]) == (9, 3, 1)
+    assert record["status"] == "completed"
+    assert record["errors"] == ["alert '$x': bad"]
+    assert record["stats"] == {"raced": 2}
+    took = record["completed_at"] - record["started_at"]
+    assert record["execution_time_ms"] == took // timedelta(milliseconds=1)
+    assert "lease_expires_at" not in record
+
+
+def test_errors_are_capped_with_their_total(db: AlertDatabase) -> None:
+    job_id = create_job_record(SCANNER, db)
+    update_job_record(job_id, {}, "completed", [str(number) for number in range(250)], db)
+    record = the_record(db, job_id)
+    assert record["errors"][-1] == "… and 150 more"
+    assert (len(record["errors"]), record["errors_total"]) == (101, 250)
+
+
+def test_an_unknown_job_id_a_bad_status_and_a_bad_type_are_named(db: AlertDatabase) -> None:
+    with pytest.raises(JobNotFoundError, match="JOB-nobody"):
+        update_job_record("JOB-nobody", {}, "completed", [], db)
+    with pytest.raises(InvalidJobStatusError, match="'done'"):
+        update_job_record(create_job_record(SCANNER, db), {}, "done", [], db)
+    with pytest.raises(InvalidJobTypeError):
+        create_job_record("", db)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1001, True, "5", 2.0, None])
+def test_a_bad_limit_is_named(db: AlertDatabase, limit: Any) -> None:
+    with pytest.raises(InvalidLimitError, match=re.escape(repr(limit))):
+        get_recent_jobs(limit, db)
+
+
+def test_recent_jobs_come_newest_first_and_load_records_of_the_old_service(db: AlertDatabase) -> None:
+    old = {"job_id": "JOB-20240101-000000-00000000", "status": "completed", "started_at": datetime(2024, 1, 1)}  # noqa: DTZ001 - as the service writes it
+    db.background_jobs.insert_one(dict(old))
+    job_id = create_job_record(SCANNER, db)
+    assert [record["job_id"] for record in get_recent_jobs(2, db)] == [job_id, old["job_id"]]
+    assert len(get_recent_jobs(1, db)) == 1
+
+
+def test_an_ended_record_is_left_as_it_is(db: AlertDatabase) -> None:
+    job_id = create_job_record(SCANNER, db)
+    update_job_record(job_id, {"alerts_closed": 1}, "failed", [], db)
+    with pytest.raises(JobEndedError, match="already failed"):
+        update_job_record(job_id, {"alerts_closed": 2}, "completed", [], db)
+    assert the_record(db, job_id)["alerts_closed"] == 1
+
+
+def test_of_many_claims_at_once_one_wins(db: AlertDatabase) -> None:
+    ensure_indexes(db)
+
+    def claim(_: int) -> str | None:
+        try:
+            return create_job_record(SCANNER, db)
+        except ScanAlreadyRunningError:
+            return None
+
+    with ThreadPoolExecutor(20) as pool:
+        won = [job_id for job_id in pool.map(claim, range(20)) if job_id]
+    assert len(won) == 1
+    with pytest.raises(ScanAlreadyRunningError, match=won[0]):
+        create_job_record(SCANNER, db)
+
+
+def test_other_job_types_may_run_side_by_side(db: AlertDatabase) -> None:
+    ensure_indexes(db)
+    for job_type in (SCANNER, job_records.DRY_RUN, job_records.DRY_RUN, "nightly_report"):
+        create_job_record(job_type, db)
+
+
+def test_a_dead_owner_is_swept_by_the_next_claim_with_its_true_counts(db: AlertDatabase) -> None:
+    ensure_indexes(db)
+    dead = create_job_record(SCANNER, db)
+    entry = {"job_id": dead, "triggered_by": "system", "rule_triggered": "r", "to_status": "AUTO_CLOSED"}
+    db.alerts.insert_one({"alert_id": "1", "source_type": "SAFETY", "state_history": [entry]})
+    expire_lease(db, dead)
+    create_job_record(SCANNER, db)
+    record = the_record(db, dead)
+    assert (record["status"], record["alerts_closed"], record["alerts_escalated"]) == ("failed", 1, 0)
+    assert "died" in record["errors"][-1]
+    assert record["completed_at"] is not None
+
+
+def test_a_living_owner_is_not_swept(db: AlertDatabase) -> None:
+    job_id = create_job_record(SCANNER, db)
+    assert sweep_dead_jobs(db) == []
+    assert the_record(db, job_id)["status"] == "running"
+
+
+def test_records_left_running_by_the_old_service_do_not_hinder_the_unique_index(bare_db: AlertDatabase) -> None:
+    long_ago = server_now(bare_db) - timedelta(hours=3)
+    bare_db.background_jobs.insert_many(
+        [
+            {"job_id": f"JOB-{n}", "job_type": SCANNER, "status": "running", "started_at": started, "errors": None}
+            for n, started in enumerate([long_ago, long_ago, "yesterday", None])
+        ]
+    )
+    ensure_indexes(bare_db)
+    assert bare_db.background_jobs.count_documents({"status": "failed"}) == 4
+    create_job_record(SCANNER, bare_db)
+
+
+def test_a_recent_record_without_a_lease_holds_its_claim(db: AlertDatabase) -> None:
+    ensure_indexes(db)
+    recent = {"job_id": "JOB-1", "job_type": SCANNER, "status": "running", "started_at": server_now(db)}
+    db.background_jobs.insert_one(recent)
+    with pytest.raises(ScanAlreadyRunningError, match="JOB-1"):
+        create_job_record(SCANNER, db)
+
+
+def test_a_lease_is_renewed_while_it_is_held(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_records, "RENEW_EVERY", timedelta(milliseconds=50))
+    job_id = create_job_record(SCANNER, db)
+    first = the_record(db, job_id)["lease_expires_at"]
+    deadline = time.monotonic() + 10
+    with Lease(db, job_id) as lease:
+        while the_record(db, job_id)["lease_expires_at"] <= first:
+            assert time.monotonic() < deadline
+        lease.check()
+
+
+def test_a_swept_lease_stops_its_scan(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_records, "RENEW_EVERY", timedelta(milliseconds=50))
+    job_id = create_job_record(SCANNER, db)
+    db.background_jobs.update_one({"job_id": job_id}, {"$set": {"status": "failed"}})
+    with Lease(db, job_id) as lease:
+        lease._thread.join(timeout=10)
+        with pytest.raises(LeaseLostError, match=job_id):
+            lease.check()
+
+
+def test_a_lease_that_cannot_be_renewed_stops_its_scan_before_another_may_start(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_records, "LEASE", timedelta(milliseconds=200))
+    monkeypatch.setattr(job_records, "RENEW_EVERY", timedelta(milliseconds=100))
+    lease = Lease(db, "JOB-never-renewed")
+    lease.check()
+    time.sleep(0.16)
+    with pytest.raises(LeaseLostError, match="could not be renewed"):
+        lease.check()
