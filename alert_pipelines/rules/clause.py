@@ -1,0 +1,121 @@
+"""What a rule is compiled to: clauses of tests and aggregation stages, and what a plan reads of an alert.
+
+How a condition becomes one is the business of `compiler` and `evidence`.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from alert_pipelines.alerts import PENDING, Status
+
+Filter = dict[str, Any]
+Stage = dict[str, Any]
+
+# Every BSON type but null and the deprecated undefined; `exists` means: some value of these at the path.
+NOT_NULL_TYPES = [
+    *("double", "string", "object", "array", "binData", "objectId", "bool", "date", "regex", "javascript"),
+    *(
+        "javascriptWithScope",
+        "symbol",
+        "dbPointer",
+        "int",
+        "timestamp",
+        "long",
+        "decimal",
+        "minKey",
+        "maxKey",
+    ),
+]
+_HISTORY_TYPES = ["array", "missing", "null", "undefined"]
+
+PLANNED: Stage = {
+    "$project": {
+        "source_type": 1,
+        "bad_history": {
+            "$cond": [
+                {"$in": [{"$type": "$state_history"}, _HISTORY_TYPES]},
+                "$$REMOVE",
+                {"alert_id": "$alert_id", "type": {"$type": "$state_history"}},
+            ]
+        },
+    }
+}
+"""What a plan reads of a due alert: `_id`, `source_type`, and `bad_history` where no entry can be appended."""
+
+BAD_TIMESTAMP: Filter = {
+    "status": {"$in": [str(status) for status in PENDING]},
+    "$or": [
+        {"timestamp": {"$in": [None, []]}},
+        # Type ranges are index ranges; `$not: {$type: "date"}` would read every pending alert.
+        {"timestamp": {"$type": [kind for kind in NOT_NULL_TYPES if kind not in ("date", "array")]}},
+    ],
+}
+"""The pending alerts that no rule can judge, since their `timestamp` is no date."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """One test on the alert itself: what it asks, as a person would say it, and the `fields` it looks at."""
+
+    name: str
+    says: str
+    filter: Filter
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One deciding condition of one rule at one as_of.
+
+    `tests` are all that is asked of the alert itself; the write repeats them. `pool` selects what the aggregation
+    starts from, `stages` lead from there to the alerts that are due. Where other alerts matter, `key` are the paths
+    that alerts are grouped by, and `evidence` gives, for an alert's timestamp, the filter of those of its key that
+    speak for the decision, or, for `close_if_no_repeat_mins`, against it.
+    """
+
+    rule_id: str
+    condition: str
+    to_status: Status
+    reason: str
+    tests: tuple[Test, ...]
+    pool: Filter
+    stages: tuple[Stage, ...] = ()
+    key: tuple[str, ...] = ()
+    evidence: Callable[[datetime], Filter] | None = None
+
+    @property
+    def own(self) -> Filter:
+        """The filter of the alerts that pass every test."""
+        return all_of(self.tests)
+
+    @property
+    def deciding_fields(self) -> tuple[str, ...]:
+        """The alert's own fields that the condition looks at."""
+        return tuple(
+            dict.fromkeys(
+                field for test in self.tests if test.name in (self.condition, "group_by") for field in test.fields
+            )
+        )
+
+    def pipeline(self, scope: Filter | None = None) -> list[Stage]:
+        """The aggregation over `alerts` that yields the due alerts as PLANNED; `scope` narrows the pool."""
+        return [{"$match": {"$and": [self.pool, scope]} if scope else self.pool}, *self.stages, PLANNED]
+
+
+def all_of(tests: Iterable[Test]) -> Filter:
+    """The filter of the alerts that pass all of `tests`."""
+    return {"$and": [test.filter for test in tests]}
+
+
+def status_among(statuses: Iterable[Status]) -> Test:
+    """The test for one of `statuses`."""
+    names = [str(status) for status in statuses]
+    return Test("status", f"status is {' or '.join(names)}", {"status": {"$in": names}}, ("status",))
+
+
+def dated(as_of: datetime) -> Filter:
+    """The filter of the alerts whose timestamp is a date at or before `as_of`."""
+    # The server compares dates with dates only, but an array of them would match by its elements.
+    return {"timestamp": {"$lte": as_of, "$not": {"$type": "array"}}}

@@ -1,0 +1,161 @@
+"""Compiles a rule to MongoDB: the only place where the language gets its meaning.
+
+A rule becomes clauses, one per deciding condition. A clause is an aggregation over `alerts` whose only clock is
+as_of; scan, dry run, explanation and back-test all run it. Nothing here talks to the database.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from alert_pipelines.alerts import PENDING, Status
+from alert_pipelines.rules.clause import Clause, Filter, Test, all_of, dated, status_among
+from alert_pipelines.rules.evidence import escalate, keep_latest, no_repeat
+from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Rule
+from alert_pipelines.rules.tree import leaves
+from alert_pipelines.rules.tree_compiler import compile_tree, describe
+
+
+def compile_rules(
+    rules: Iterable[Rule], as_of: datetime, windows: Sequence[MaintenanceWindow] = (), *, with_expires_at: bool = True
+) -> list[Clause]:
+    """The clauses of `rules`, which come in precedence order, in theirs: the first that an alert is due by decides it.
+
+    Closes come before escalations, and the alert's own expiry last of the closes.
+    """
+    clauses = [clause for rule in rules for clause in compile_rule(rule, as_of, windows)]
+    closes = [clause for clause in clauses if clause.to_status is Status.AUTO_CLOSED]
+    escalations = [clause for clause in clauses if clause.to_status is Status.ESCALATED]
+    if with_expires_at:
+        closes.append(compile_expires_at(as_of, windows))
+    return [*closes, *escalations]
+
+
+def compile_rule(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow] = ()) -> list[Clause]:
+    """The clauses of `rule` at `as_of`, closes first, each in the order of the language's table."""
+    conditions = rule.conditions
+    judged = _judged(rule, as_of, windows)
+    closing = [*judged, _not_closed_before(rule.rule_id), *_settled(conditions.hold_mins, as_of)]
+
+    def closes_on_itself(condition: str, says: str, test: Filter, fields: Iterable[str]) -> Clause:
+        tests = (*closing, Test(condition, says, test, tuple(fields)))
+        return Clause(rule.rule_id, condition, Status.AUTO_CLOSED, says, tests, all_of(tests))
+
+    clauses = []
+    if conditions.auto_close_if:
+        path = f"metadata.{conditions.auto_close_if}"
+        clauses.append(closes_on_itself("auto_close_if", f"{path} is true", {path: {"$eq": True}}, [path]))
+    if conditions.close_if:
+        tree = conditions.close_if
+        fields = dict.fromkeys(leaf.field for leaf in leaves(tree))
+        clauses.append(closes_on_itself("close_if", describe(tree), compile_tree(tree, as_of), fields))
+    if conditions.expire_after_mins:
+        minutes = conditions.expire_after_mins
+        test = {"timestamp": {"$lte": as_of - timedelta(minutes=minutes)}}
+        says = f"timestamp is {minutes} or more minutes old"
+        clauses.append(closes_on_itself("expire_after_mins", says, test, ["timestamp"]))
+    if conditions.close_if_no_repeat_mins:
+        clauses.append(no_repeat(rule, closing, as_of, conditions.close_if_no_repeat_mins))
+    if conditions.keep_latest:
+        clauses.append(keep_latest(rule, closing, as_of))
+    if conditions.escalate_if_count:
+        clauses.append(escalate(rule, judged, as_of, conditions.escalate_if_count))
+    return clauses
+
+
+def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = ()) -> Clause:
+    """The alert's own `expires_at`, for every source; it ranks behind all rules."""
+    says = "its own expires_at has passed"
+    tests = (
+        status_among(PENDING),
+        *_at_as_of(as_of),
+        *_in_no_window(windows, None, as_of),
+        _not_closed_before(EXPIRES_AT),
+        Test(EXPIRES_AT, says, {"expires_at": {"$lte": as_of}}, ("expires_at",)),
+    )
+    return Clause(EXPIRES_AT, EXPIRES_AT, Status.AUTO_CLOSED, says, tests, all_of(tests))
+
+
+def _judged(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow]) -> list[Test]:
+    """The tests that every clause of `rule` makes on the alert itself."""
+    conditions = rule.conditions
+    source = {"source_type": rule.source_type}
+    tests = [
+        Test("source_type", f"source_type is {rule.source_type}", source, ("source_type",)),
+        status_among(conditions.statuses or PENDING),
+        *_at_as_of(as_of),
+    ]
+    if conditions.severities:
+        severities = [str(severity) for severity in conditions.severities]
+        among = {"severity": {"$in": severities}}
+        tests.append(Test("severities", f"severity is {' or '.join(severities)}", among, ("severity",)))
+    return [*tests, *_in_no_window(windows, rule.source_type, as_of)]
+
+
+def _at_as_of(as_of: datetime) -> list[Test]:
+    says = "no decision at this as_of or later stands in state_history"
+    return [
+        Test("timestamp", "timestamp is a date not after as_of", dated(as_of), ("timestamp",)),
+        Test("undecided", says, _undecided_since(as_of), ("state_history",)),
+    ]
+
+
+def _undecided_since(as_of: datetime) -> Filter:
+    """No decision at `as_of` or later stands in the alert's history; one that was undone does not count."""
+    decided_since = {"as_of": {"$gte": as_of}, "triggered_by": "system"}
+    history = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
+    undone = {"$map": {"input": history, "as": "entry", "in": "$$entry.undoes.job_id"}}
+    stands = {
+        "$filter": {
+            "input": history,
+            "as": "entry",
+            "cond": {
+                "$and": [
+                    {"$eq": ["$$entry.triggered_by", "system"]},
+                    {"$eq": [{"$type": "$$entry.as_of"}, "date"]},
+                    {"$gte": ["$$entry.as_of", as_of]},
+                    {"$not": [{"$in": ["$$entry.job_id", undone]}]},
+                ]
+            },
+        }
+    }
+    return {
+        "$or": [
+            {"state_history": {"$not": {"$elemMatch": decided_since}}},
+            {"$expr": {"$eq": [{"$size": stands}, 0]}},
+        ]
+    }
+
+
+def _in_no_window(windows: Iterable[MaintenanceWindow], source_type: str | None, as_of: datetime) -> list[Test]:
+    """Takes out what the windows that hold at `as_of` name: of one source, or, for None, of every source."""
+    exempt: list[Filter] = []
+    fields = ["source_type"]
+    for window in windows:
+        concerned = source_type is None or window.source_types is None or source_type in window.source_types
+        if not (concerned and window.from_ <= as_of < window.to):
+            continue
+        taken_out: Filter = {}
+        if source_type is None and window.source_types:
+            taken_out["source_type"] = {"$in": list(window.source_types)}
+        if window.field and window.values:
+            taken_out[window.field] = {"$in": list(window.values)}
+            fields.append(window.field)
+        exempt.append(taken_out)
+    if not exempt:
+        return []
+    return [Test("maintenance", "it is in no maintenance window", {"$nor": exempt}, tuple(dict.fromkeys(fields)))]
+
+
+def _not_closed_before(rule_id: str) -> Test:
+    before = {"to_status": str(Status.AUTO_CLOSED), "rule_triggered": rule_id}
+    never = {"state_history": {"$not": {"$elemMatch": before}}}
+    return Test("never_again", "this rule has not closed it before", never, ("state_history",))
+
+
+def _settled(hold_mins: int | None, as_of: datetime) -> list[Test]:
+    if hold_mins is None:
+        return []
+    settled = {"$lte": as_of - timedelta(minutes=hold_mins)}
+    held = {"$or": [{"updated_at": settled}, {"updated_at": None, "created_at": settled}]}
+    says = f"it was not updated in the last {hold_mins} minutes"
+    return [Test("hold_mins", says, held, ("updated_at", "created_at"))]

@@ -1,0 +1,157 @@
+"""Compiles the conditions that look at other alerts of the same source and key: counts, repeats, the latest."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.rules.clause import Clause, Filter, Stage, Test, all_of, dated, status_among
+from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
+
+_NO_KEY_TYPES = ["missing", "null", "undefined", "array"]
+
+
+def _same_key(key: Sequence[str]) -> str:
+    return f"the same {' and '.join(key)}"
+
+
+def _key_of(key: Sequence[str]) -> Any:
+    """The key as an expression: the path itself for one, so that an index can serve; a document for several."""
+    return f"${key[0]}" if len(key) == 1 else {f"k{n}": f"${path}" for n, path in enumerate(key)}
+
+
+def _has_key(key: Sequence[str]) -> Filter:
+    """Matches the alerts that group with others: every path of the key is there, not null and no array."""
+    return {"$expr": {"$and": [{"$not": [{"$in": [{"$type": f"${path}"}, _NO_KEY_TYPES]}]} for path in key]}}
+
+
+def _keyed(key: Sequence[str]) -> Test:
+    return Test("group_by", f"it has {' and '.join(key)}, none an array", _has_key(key), tuple(key))
+
+
+def _pending_evidence(rule: Rule, as_of: datetime) -> Filter:
+    return {
+        "source_type": rule.source_type,
+        "status": {"$in": [str(status) for status in PENDING]},
+        **dated(as_of),
+        **_has_key(rule.conditions.key),
+    }
+
+
+def _any_status_evidence(rule: Rule, timestamp: Filter, as_of: datetime) -> Filter:
+    return {
+        "source_type": rule.source_type,
+        "timestamp": {**dated(as_of)["timestamp"], **timestamp},
+        **_has_key(rule.conditions.key),
+    }
+
+
+def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int) -> Clause:
+    """Closes when the newest alert of the key, of any status, is at least `minutes` old."""
+    key, cutoff = rule.conditions.key, as_of - timedelta(minutes=minutes)
+    condition, says = "close_if_no_repeat_mins", f"no alert of {_same_key(key)} for {minutes} or more minutes"
+    old = Test(
+        condition, f"timestamp is {minutes} or more minutes old", {"timestamp": {"$lte": cutoff}}, ("timestamp",)
+    )
+    tests = (*closing, _keyed(key), old)
+    # A pending alert after the cutoff is its own repeat, and an old settled one proves nothing.
+    pool = {
+        "$or": [
+            _pending_evidence(rule, cutoff),
+            _any_status_evidence(rule, {"$gt": cutoff}, as_of),
+        ],
+    }
+    newest = {"$setWindowFields": {"partitionBy": _key_of(key), "output": {"__newest": {"$max": "$timestamp"}}}}
+    stages = (newest, {"$match": {"__newest": {"$lte": cutoff}}}, {"$match": all_of(tests)})
+
+    def repeats(_: datetime) -> Filter:
+        return _any_status_evidence(rule, {"$gt": cutoff}, as_of)
+
+    return Clause(rule.rule_id, condition, Status.AUTO_CLOSED, says, tests, pool, stages, key, repeats)
+
+
+def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime) -> Clause:
+    """Closes where a newer alert of the key exists.
+
+    Per key of the pending: its newest alert of any status by an index seek, then its older pending ones.
+
+    So the cost follows the pending keys and not the years of settled alerts.
+    """
+    key = rule.conditions.key
+    names = [f"k{n}" for n in range(len(key))]
+    same_key = [{"$eq": [f"${path}", f"$${name}"]} for name, path in zip(names, key, strict=True)]
+    let_key = {name: f"$_id.{name}" for name in names}
+    tests = (*closing, _keyed(key))
+
+    def of_the_key(let: dict[str, str], stages: list[Stage], as_: str) -> Stage:
+        # localField uses an index also where some alert holds an array; the exact test follows in $expr.
+        return {
+            "$lookup": {
+                "from": COLLECTION,
+                "localField": "_id.k0",
+                "foreignField": key[0],
+                "let": let,
+                "pipeline": stages,
+                "as": as_,
+            }
+        }
+
+    newest: list[Stage] = [
+        {"$match": {"source_type": rule.source_type, **dated(as_of), "$expr": {"$and": same_key}}},
+        {"$sort": {"timestamp": -1}},
+        {"$limit": 1},
+        {"$project": {"_id": 0, "timestamp": 1}},
+    ]
+    older: list[Stage] = [
+        {"$match": all_of(tests)},
+        {"$match": {"$expr": {"$and": [*same_key, {"$lt": ["$timestamp", "$$newest"]}]}}},
+    ]
+    stages = (
+        {
+            "$group": {
+                "_id": {name: f"${path}" for name, path in zip(names, key, strict=True)},
+                "oldest": {"$min": "$timestamp"},
+            }
+        },
+        of_the_key(let_key, newest, "newest"),
+        {"$set": {"newest": {"$first": "$newest.timestamp"}}},
+        {"$match": {"$expr": {"$gt": ["$newest", "$oldest"]}}},
+        of_the_key({**let_key, "newest": "$newest"}, older, "due"),
+        {"$unwind": "$due"},
+        {"$replaceRoot": {"newRoot": "$due"}},
+    )
+    says, pool = f"a newer alert of {_same_key(key)} exists", _pending_evidence(rule, as_of)
+
+    def newer(timestamp: datetime) -> Filter:
+        return _any_status_evidence(rule, {"$gt": timestamp}, as_of)
+
+    return Clause(rule.rule_id, "keep_latest", Status.AUTO_CLOSED, says, tests, pool, stages, key, newer)
+
+
+def escalate(rule: Rule, judged: Sequence[Test], as_of: datetime, count: int) -> Clause:
+    """Escalates when the window before an OPEN alert holds `count` pending alerts of its key."""
+    key, minutes = rule.conditions.key, rule.conditions.window_mins or DEFAULT_WINDOW_MINS
+    undone = {"from_status": str(Status.ESCALATED), "undoes.rule_id": rule.rule_id}
+    never = {"state_history": {"$not": {"$elemMatch": undone}}}
+    tests = (
+        *judged,
+        status_among([Status.OPEN]),
+        Test("never_again", "no escalation by this rule was undone", never, ("state_history",)),
+        _keyed(key),
+    )
+    counted = {
+        "$setWindowFields": {
+            "partitionBy": _key_of(key),
+            "sortBy": {"timestamp": 1},
+            # "current" would miss alerts of the very same instant; 0 takes them in.
+            "output": {"__count": {"$sum": 1, "window": {"range": [-minutes, 0], "unit": "minute"}}},
+        }
+    }
+    stages = (counted, {"$match": {"__count": {"$gte": count}}}, {"$match": all_of(tests)})
+    says = f"{count} or more pending alerts of {_same_key(key)} within {minutes} minutes"
+    pool = _pending_evidence(rule, as_of)
+
+    def in_window(timestamp: datetime) -> Filter:
+        return {"$and": [pool, {"timestamp": {"$gte": timestamp - timedelta(minutes=minutes), "$lte": timestamp}}]}
+
+    return Clause(rule.rule_id, "escalate_if_count", Status.ESCALATED, says, tests, pool, stages, key, in_window)

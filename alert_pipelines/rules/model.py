@@ -1,0 +1,213 @@
+"""The rule language as models: what may be written, and errors that say what should have been.
+
+What a rule means is the compiler's; where rules are kept is the store's.
+"""
+
+import hashlib
+import json
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, NamedTuple, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+from alert_pipelines.alerts import PENDING, Severity, SourceType, Status
+from alert_pipelines.rules.paths import FieldPath, MetadataName
+from alert_pipelines.rules.tree import MAX_DEPTH, Minutes, Tree, depth
+
+EXPIRES_AT = "expires_at"
+DEFAULT_KEY = "metadata.driver_id"
+DEFAULT_WINDOW_MINS = 60
+CLOSE_CONDITIONS = (
+    "auto_close_if",
+    "close_if",
+    "expire_after_mins",
+    "close_if_no_repeat_mins",
+    "keep_latest",
+)
+
+
+class Mode(StrEnum):
+    """Whether a rule writes (active), is only planned and counted (shadow), or rests (off)."""
+
+    ACTIVE = "active"
+    SHADOW = "shadow"
+    OFF = "off"
+
+
+def _checked_depth(tree: Any) -> Any:
+    if depth(tree) > MAX_DEPTH:
+        raise ValueError(f"close_if is nested more than {MAX_DEPTH} deep: split it into several rules")
+    return tree
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Conditions(BaseModel):
+    """The conditions of one rule; a null counts as absent, since the service writes absent ones as null."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    auto_close_if: MetadataName | None = Field(None, description="close when this field of metadata is true")
+    close_if: Annotated[Tree | None, BeforeValidator(_checked_depth)] = Field(
+        None, description="close when this condition tree holds"
+    )
+    expire_after_mins: Minutes | None = Field(
+        None, description="close when timestamp is at least so many minutes before as_of"
+    )
+    close_if_no_repeat_mins: Minutes | None = Field(
+        None,
+        description="close when the newest alert of the same source and key is at least so many minutes old",
+    )
+    keep_latest: StrictBool | None = Field(
+        None, description="close a pending alert when a newer one of the same source and key exists"
+    )
+    escalate_if_count: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = Field(
+        None,
+        description="escalate an OPEN alert when its key has so many pending alerts in the window before it",
+    )
+    window_mins: Minutes | None = Field(
+        None, description=f"the window of escalate_if_count in minutes, default {DEFAULT_WINDOW_MINS}"
+    )
+    group_by: Annotated[list[FieldPath], BeforeValidator(_as_list), Field(min_length=1, max_length=5)] | None = Field(
+        None, description=f"the key: a field path or a list of them, default {DEFAULT_KEY}"
+    )
+    hold_mins: Minutes | None = Field(
+        None, description="a close condition counts only on alerts not updated in the last so many minutes"
+    )
+    severities: Annotated[list[Severity], Field(min_length=1)] | None = Field(
+        None, description="decide only alerts of these severities"
+    )
+    statuses: Annotated[list[Status], Field(min_length=1)] | None = Field(
+        None, description="decide only alerts of these pending statuses"
+    )
+    max_close: Annotated[StrictInt, Field(ge=0)] | None = Field(
+        None, description="a scan that would close more by this rule closes none by it"
+    )
+    max_close_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="the same as a fraction of the pending alerts of the rule's source"
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.statuses and not set(self.statuses) <= set(PENDING):
+            raise ValueError("statuses: a scan decides pending alerts only: OPEN, ESCALATED")
+        if self.escalate_if_count and self.statuses and Status.OPEN not in self.statuses:
+            raise ValueError("statuses: escalate_if_count decides OPEN alerts, so OPEN must be among them")
+        if self.group_by and len(set(self.group_by)) < len(self.group_by):
+            raise ValueError("group_by: names a path twice")
+        if not self.closes and not self.escalate_if_count:
+            raise ValueError(f"decides nothing: give at least one of {', '.join(CLOSE_CONDITIONS)}, escalate_if_count")
+        if self.hold_mins and not self.closes:
+            raise ValueError("hold_mins: holds back close conditions, and there is none")
+        return self
+
+    @property
+    def closes(self) -> tuple[str, ...]:
+        """The names of the close conditions given."""
+        return tuple(name for name in CLOSE_CONDITIONS if getattr(self, name))
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The paths that alerts are grouped by."""
+        return tuple(self.group_by or (DEFAULT_KEY,))
+
+
+class Rule(BaseModel):
+    """One source type and a set of conditions. Fields this language does not know are not part of it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    rule_id: Annotated[StrictStr, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")]
+    source_type: Annotated[StrictStr, Field(min_length=1, max_length=100)]
+    name: StrictStr | None = None
+    description: StrictStr | None = None
+    conditions: Conditions
+    is_active: StrictBool = True
+    priority: StrictInt = 0
+    mode: Mode | None = None
+
+    @model_validator(mode="after")
+    def _id_is_free(self) -> Self:
+        if self.rule_id == EXPIRES_AT:
+            raise ValueError(f"rule_id: {EXPIRES_AT!r} stands for the alert's own expiry; choose another")
+        return self
+
+    @property
+    def effective_mode(self) -> Mode:
+        """The more cautious of `mode` and `is_active`: a rule writes only where both say so."""
+        if self.mode is None:
+            return Mode.ACTIVE if self.is_active else Mode.OFF
+        return Mode.OFF if self.mode is Mode.ACTIVE and not self.is_active else self.mode
+
+    def canonical(self) -> dict[str, Any]:
+        """What the rule means, as plain JSON values: absent conditions left out, `is_active` from the mode."""
+        return {
+            "rule_id": self.rule_id,
+            "source_type": self.source_type,
+            "name": self.name or self.rule_id,
+            "description": self.description or "",
+            "conditions": self.conditions.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "is_active": self.effective_mode is Mode.ACTIVE,
+            "priority": self.priority,
+            "mode": self.effective_mode.value,
+        }
+
+
+class RuleSet(NamedTuple):
+    """The rules of one scan: those that write, in precedence order, and those that are only counted."""
+
+    active: tuple[Rule, ...]
+    shadow: tuple[Rule, ...]
+    text: str
+    version: str
+
+    @classmethod
+    def of(cls, rules: list[Rule]) -> Self:
+        """Order `rules` by precedence and take the version: the SHA-256 of the active ones' canonical JSON."""
+        ordered = sorted(rules, key=lambda rule: (-rule.priority, rule.rule_id))
+        active = tuple(rule for rule in ordered if rule.effective_mode is Mode.ACTIVE)
+        shadow = tuple(rule for rule in ordered if rule.effective_mode is Mode.SHADOW)
+        text = canonical_json([rule.canonical() for rule in sorted(active, key=lambda rule: rule.rule_id)])
+        return cls(active, shadow, text, hashlib.sha256(text.encode()).hexdigest())
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: sorted keys, no white space, no escapes beyond JSON's own."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+class MaintenanceWindow(BaseModel):
+    """A document of `maintenance_windows`: while from ≤ as_of < to its alerts are not decided.
+
+    `source_types` left out means every source; `field` and `values` left out means every alert of them.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    source_types: Annotated[list[StrictStr], Field(min_length=1)] | None = None
+    field: FieldPath | None = None
+    values: Annotated[list[StrictBool | StrictInt | float | StrictStr], Field(min_length=1)] | None = None
+    from_: datetime = Field(alias="from")
+    to: datetime
+    reason: StrictStr | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if (self.field is None) != (self.values is None):
+            raise ValueError("field and values go together: give both or neither")
+        return self
+
+
+KNOWN_SOURCES = tuple(str(source) for source in SourceType)

@@ -1,0 +1,34 @@
+"""What a field path in a rule may be: the one place where a rule's text becomes part of a query's key."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+
+MAX_LENGTH = 200
+
+
+def check_path(path: str) -> str:
+    """Return `path` if it is dotted names that no server reads as an operator or a position; else ValueError."""
+    if "$" in path or any(ord(character) < 32 for character in path):
+        raise ValueError(f"field path {path!r} holds '$' or a control character: write it as metadata.driver_id")
+    names = path.split(".")
+    if not all(names):
+        raise ValueError(f"field path {path!r} has an empty part: write it as metadata.driver_id")
+    if any(name.isdigit() for name in names):
+        raise ValueError(f"field path {path!r} names a position in an array: a path reaches every element")
+    return path
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it is one part of a path; else ValueError."""
+    if "." in name:
+        raise ValueError(f"{name!r} is a path: name a field of metadata, such as document_valid")
+    return check_path(name)
+
+
+FieldPath = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_LENGTH, strict=True), AfterValidator(check_path)
+]
+MetadataName = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_LENGTH, strict=True), AfterValidator(check_name)
+]

@@ -1,0 +1,161 @@
+"""The condition tree of `close_if`: `all`, `any`, `not` and leaves `{field, op, value}`."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    Tag,
+    model_validator,
+)
+
+from alert_pipelines.rules.paths import FieldPath
+
+MAX_DEPTH = 10
+MAX_VALUES = 1000
+# BSON has no integer beyond 64 bits; minutes beyond a century leave the range of dates.
+_INT64 = 2**63 - 1
+MAX_MINUTES = 100 * 366 * 24 * 60
+
+Scalar = StrictBool | Annotated[StrictInt, Field(ge=-_INT64, le=_INT64)] | FiniteFloat | StrictStr
+Minutes = Annotated[StrictInt, Field(ge=1, le=MAX_MINUTES)]
+
+
+class Op(StrEnum):
+    """The tests of a leaf."""
+
+    EQ = "eq"
+    NE = "ne"
+    LT = "lt"
+    LTE = "lte"
+    GT = "gt"
+    GTE = "gte"
+    IN = "in"
+    NOT_IN = "not_in"
+    EXISTS = "exists"
+    MISSING = "missing"
+    OLDER_THAN_MINS = "older_than_mins"
+    NEWER_THAN_MINS = "newer_than_mins"
+
+
+ORDERED = frozenset({Op.LT, Op.LTE, Op.GT, Op.GTE})
+LISTED = frozenset({Op.IN, Op.NOT_IN})
+BARE = frozenset({Op.EXISTS, Op.MISSING})
+AGED = frozenset({Op.OLDER_THAN_MINS, Op.NEWER_THAN_MINS})
+
+
+class _Node(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Leaf(_Node):
+    """One test of one field."""
+
+    field: FieldPath
+    op: Op
+    value: Scalar | list[Scalar] | None = None
+
+    @model_validator(mode="after")
+    def _value_fits_op(self) -> Self:
+        problem = _misfit(self.op, self.value)
+        if problem:
+            raise ValueError(f"op {self.op.value!r} {problem}; got {self.value!r}")
+        return self
+
+
+def _misfit(op: Op, value: Any) -> str | None:
+    """What is wrong with `value` for `op`, or None."""
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if op in BARE:
+        fits, wanted = value is None, "takes no value"
+    elif op in LISTED:
+        fits = isinstance(value, list) and 1 <= len(value) <= MAX_VALUES
+        wanted = f"needs a list of 1 to {MAX_VALUES} texts, numbers or booleans"
+    elif op in AGED:
+        fits = number and 1 <= value <= MAX_MINUTES
+        wanted = f"needs a whole number of minutes from 1 to {MAX_MINUTES}"
+    elif op in ORDERED:
+        fits, wanted = number or isinstance(value, float | str), "needs a number or a text to order by"
+    else:
+        fits = value is not None and not isinstance(value, list)
+        wanted = "needs one text, number or boolean (several: 'in', 'not_in'; null or missing: 'missing', 'exists')"
+    return None if fits else wanted
+
+
+class All(_Node):
+    """Holds when every part holds."""
+
+    all: Annotated[list["Tree"], Field(min_length=1, max_length=MAX_VALUES)]
+
+
+class Any_(_Node):  # noqa: N801 - `Any` is typing's
+    """Holds when at least one part holds."""
+
+    any: Annotated[list["Tree"], Field(min_length=1, max_length=MAX_VALUES)]
+
+
+class Not(_Node):
+    """Holds when its part does not."""
+
+    not_: Annotated["Tree", Field(alias="not")]
+
+
+def _kind(node: Any) -> str:
+    for kind, model in (("all", All), ("any", Any_), ("not", Not)):
+        if isinstance(node, model) or (isinstance(node, dict) and kind in node):
+            return kind
+    return "leaf"
+
+
+Tree = Annotated[
+    Annotated[All, Tag("all")]
+    | Annotated[Any_, Tag("any")]
+    | Annotated[Not, Tag("not")]
+    | Annotated[Leaf, Tag("leaf")],
+    Discriminator(_kind),
+]
+
+for _model in (All, Any_, Not):
+    _model.model_rebuild()
+
+
+def leaves(tree: "Tree") -> Iterator[Leaf]:
+    """Every leaf of `tree`, in the order written."""
+    if isinstance(tree, Leaf):
+        yield tree
+    else:
+        for part in parts(tree):
+            yield from leaves(part)
+
+
+def parts(tree: "All | Any_ | Not") -> list["Tree"]:
+    """The direct parts of an inner node."""
+    if isinstance(tree, All):
+        return tree.all
+    if isinstance(tree, Any_):
+        return tree.any
+    return [tree.not_]
+
+
+def depth(node: Any) -> int:
+    """How deeply a raw tree is nested; a leaf is 1. Stops counting one past MAX_DEPTH."""
+    level, nodes = 0, [node]
+    while nodes and level <= MAX_DEPTH:
+        level += 1
+        nodes = [
+            part
+            for node in nodes
+            if isinstance(node, dict)
+            for key in ("all", "any", "not")
+            if key in node
+            for part in (node[key] if isinstance(node[key], list) else [node[key]])
+        ]
+    return level
