@@ -1,0 +1,20 @@
+"""Getting alerts into the database: a file by a declared mapping, or a generated week.
+
+What the alerts' documents look like is `alerts`' matter; what happens to them afterwards is the scan's.
+"""
+
+from alert_pipelines.loading.load import LoadReport, load_alerts
+from alert_pipelines.loading.mapping import Mapping, MappingError, load_mapping
+from alert_pipelines.loading.reader import LoadError
+from alert_pipelines.loading.sample_week import generate_week, insert_week
+
+__all__ = [
+    "LoadError",
+    "LoadReport",
+    "Mapping",
+    "MappingError",
+    "generate_week",
+    "insert_week",
+    "load_alerts",
+    "load_mapping",
+]

@@ -1,0 +1,64 @@
+"""From the updates of one alert to the alert as it stood after the last of them.
+
+Which row is an update, and in which order they come, is for the callers to say.
+"""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from alert_pipelines.alerts import PENDING, TRANSITIONS, Severity, Status
+from alert_pipelines.mongo.client import AlertDocument
+
+
+class Event(NamedTuple):
+    """One update of an alert: when, to which status, by which state of the source and by whom."""
+
+    time: datetime
+    status: Status
+    state: str
+    actor: str
+
+
+class Standing:
+    """Where an alert stands after the events applied so far; it is born OPEN at its first event.
+
+    Steps that the contract does not know (from one closed status to another, from ESCALATED to OPEN) change
+    nothing but `updated_at`.
+    """
+
+    def __init__(self, first: datetime) -> None:
+        self._status = Status.OPEN
+        self._history: list[dict[str, Any]] = []
+        self._fields: dict[str, Any] = {"created_at": first}
+
+    def apply(self, event: Event) -> None:
+        """Take one event into account; events come in order of time."""
+        self._fields["updated_at"] = event.time
+        reopened = self._status not in PENDING and event.status in PENDING
+        if not reopened and event.status not in TRANSITIONS[self._status]:
+            return
+        reason = f"state {event.state}"
+        self._history.append(
+            {
+                "from_status": str(self._status),
+                "to_status": str(event.status),
+                "timestamp": event.time,
+                "reason": reason,
+                "triggered_by": event.actor,
+                "rule_triggered": None,
+            }
+        )
+        self._status = event.status
+        if reopened:
+            # As a fresh alert: what the closing had set would belie the status.
+            self._fields = {name: self._fields[name] for name in ("created_at", "updated_at")}
+        if event.status is Status.ESCALATED:
+            self._fields.update(escalated_at=event.time, severity=str(Severity.CRITICAL))
+        elif event.status is Status.AUTO_CLOSED:
+            self._fields.update(closed_at=event.time, auto_close_reason=reason)
+        elif event.status is Status.RESOLVED:
+            self._fields.update(resolved_at=event.time, resolved_by=event.actor)
+
+    def of(self, document: AlertDocument) -> AlertDocument:
+        """The alert that its last update describes as `document`, standing as its events left it."""
+        return {**document, **self._fields, "status": str(self._status), "state_history": self._history}

@@ -1,0 +1,180 @@
+"""`load_alerts`: a file into the collection, by a mapping, in batches, as often as one likes.
+
+What the rows say is read by `documents`; here it is decided what is loaded, what is left out and what is counted.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import bson
+from bson import json_util
+
+from alert_pipelines.alerts import ensure_indexes
+from alert_pipelines.loading.documents import RowError, RowReader
+from alert_pipelines.loading.history import Standing
+from alert_pipelines.loading.insert import BATCH_SIZE, insert_missing
+from alert_pipelines.loading.mapping import Mapping
+from alert_pipelines.loading.reader import BadRow, Row, read_rows
+from alert_pipelines.loading.rejects import RejectFile, default_reject_path
+from alert_pipelines.loading.spool import Spool, Update, open_spool
+from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What a load did, or has done so far.
+
+    rows_read = alerts_inserted + alerts_already_there + rows_rejected + rows_after_until, but for event logs,
+    where many rows make one alert. `reject_path` is None when nothing was rejected.
+    """
+
+    rows_read: int
+    alerts_inserted: int
+    alerts_already_there: int
+    rows_rejected: int
+    rows_after_until: int
+    reject_path: Path | None
+    seconds: float
+
+
+class _Loaded(NamedTuple):
+    line: int
+    alert: AlertDocument
+
+
+def load_alerts(
+    db: AlertDatabase,
+    path: Path,
+    mapping: Mapping,
+    *,
+    until: datetime | None = None,
+    reject_path: Path | None = None,
+    batch_size: int = BATCH_SIZE,
+    on_progress: Callable[[LoadReport], None] | None = None,
+) -> LoadReport:
+    """Load the alerts of the CSV or JSON Lines file `path` (gzipped when named .gz) into `alerts`.
+
+    An alert whose `alert_id` is there already is left as it is and counted, so a load can be repeated or
+    resumed. With `until` (a naive one is UTC) the file counts as it stood at that instant: rows after it are
+    left out. Rows that cannot be used go to `reject_path`, by default NAME.rejects.jsonl in the working
+    directory. `on_progress` is called for every `batch_size` rows or alerts.
+
+    Raises LoadError when the file or the reject file cannot be used, IndexConflictError when the collection
+    cannot be indexed, and pymongo.errors.PyMongoError when the database fails; a repeated load then goes on.
+    """
+    ensure_indexes(db)
+    if until is not None and until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    with RejectFile(reject_path or default_reject_path(path), path) as rejects, open_spool() as spool:
+        load = _Load(db, rejects, until, batch_size, on_progress)
+        rows = load.count(read_rows(path, mapping))
+        reader = RowReader(mapping)
+        if mapping.events is not None:
+            load.insert(load.from_updates(rows, reader, spool))
+        else:
+            load.insert(load.from_rows(rows, reader, spool, numbered=mapping.alert_id.content_hash is not None))
+        return load.report()
+
+
+class _Load:
+    """One load under way: its counts, and the steps that rows take to the collection."""
+
+    def __init__(
+        self,
+        db: AlertDatabase,
+        rejects: RejectFile,
+        until: datetime | None,
+        batch_size: int,
+        on_progress: Callable[[LoadReport], None] | None,
+    ) -> None:
+        self._db = db
+        self._rejects = rejects
+        self._until = until
+        self._batch_size = batch_size
+        self._on_progress = on_progress
+        self._started = time.monotonic()
+        self._rows_read = self._inserted = self._already_there = self._after_until = 0
+
+    def report(self) -> LoadReport:
+        """The counts so far."""
+        return LoadReport(
+            rows_read=self._rows_read,
+            alerts_inserted=self._inserted,
+            alerts_already_there=self._already_there,
+            rows_rejected=self._rejects.rows,
+            rows_after_until=self._after_until,
+            reject_path=self._rejects.path,
+            seconds=time.monotonic() - self._started,
+        )
+
+    def count(self, rows: Iterable[Row | BadRow]) -> Iterator[Row]:
+        """Count the rows and pass them on, the malformed ones to the reject file."""
+        for row in rows:
+            self._rows_read += 1
+            if isinstance(row, Row):
+                yield row
+            else:
+                self._rejects.add(row.line, row.reason, row.text)
+            if self._rows_read % self._batch_size == 0:
+                self._tell()
+
+    def from_rows(self, rows: Iterable[Row], reader: RowReader, spool: Spool, *, numbered: bool) -> Iterator[_Loaded]:
+        """Each row as an alert of its own; `numbered` ids get the row's ordinal among those of the same id."""
+        for row in rows:
+            try:
+                alert = reader.alert(row.values)
+            except RowError as error:
+                self._rejects.add(row.line, str(error), row.text)
+                continue
+            if self._is_after_until(alert["timestamp"]):
+                continue
+            if numbered:
+                alert["alert_id"] += f"-{spool.ordinal(alert['alert_id'])}"
+            yield _Loaded(row.line, alert)
+
+    def from_updates(self, rows: Iterable[Row], reader: RowReader, spool: Spool) -> Iterator[_Loaded]:
+        """Each id as one alert, standing as its updates up to `until` left it."""
+        for row in rows:
+            try:
+                event = reader.event(row.values)
+                if self._is_after_until(event.time):
+                    continue
+                alert = reader.alert(row.values)
+            except RowError as error:
+                self._rejects.add(row.line, str(error), row.text)
+                continue
+            if not self._is_after_until(alert["timestamp"]):
+                spool.add(alert["alert_id"], Update(row.line, event, bson.encode(alert)))
+        for updates in spool.alerts():
+            update = next(updates)
+            standing = Standing(update.event.time)
+            standing.apply(update.event)
+            for update in updates:
+                standing.apply(update.event)
+            yield _Loaded(update.line, standing.of(update.document()))
+
+    def insert(self, alerts: Iterable[_Loaded]) -> None:
+        """Insert those alerts that are not there, a batch at a time."""
+        waiting = iter(alerts)
+        while batch := list(itertools.islice(waiting, self._batch_size)):
+            done = insert_missing(self._db, [loaded.alert for loaded in batch])
+            self._inserted += done.inserted
+            self._already_there += done.already_there
+            for index, reason in done.refused:
+                line, alert = batch[index]
+                self._rejects.add(line, f"MongoDB refuses it: {reason}", json_util.dumps(alert))
+            self._tell()
+
+    def _is_after_until(self, instant: datetime) -> bool:
+        after = self._until is not None and instant > self._until
+        self._after_until += after
+        return after
+
+    def _tell(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self.report())

@@ -1,0 +1,170 @@
+"""Reading a CSV or JSON Lines file row by row, gzipped or not, in memory that does not grow with the file.
+
+A row that is malformed is yielded as such with its text and the reading goes on; only a file that cannot be
+read at all is an error. What the columns mean is `documents`' matter.
+"""
+
+import codecs
+import csv
+import gzip
+import json
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TextIO, TypeAlias
+
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.loading.mapping import Mapping, nearest
+
+# A longer line is cut here and its pieces rejected, so that no line can fill the memory.
+MAX_LINE = 1_000_000
+
+Values: TypeAlias = dict[str, Any]
+
+
+class LoadError(AlertPipelinesError):
+    """A file cannot be loaded at all."""
+
+
+class Row(NamedTuple):
+    """A row that could be parsed: the line of the file it starts on (from 1), its text and its values."""
+
+    line: int
+    text: str
+    values: Values
+
+
+class BadRow(NamedTuple):
+    """A row, or a part of the file, that cannot be used, and why."""
+
+    line: int
+    text: str
+    reason: str
+
+
+def read_rows(path: Path, mapping: Mapping) -> Iterator[Row | BadRow]:
+    """Yield the rows of the file, blank lines left out.
+
+    Raises LoadError when the file cannot be opened or read on, has no header, or lacks a column that
+    `mapping` names.
+    """
+    try:
+        stream = _open(path, mapping.encoding)
+    except OSError as error:
+        raise LoadError(f"{path} cannot be opened: {error.strerror or error}. Check its name and rights.") from error
+    with stream:
+        lines = _Lines(stream, path)
+        yield from _csv_rows(lines, mapping) if mapping.format == "csv" else _json_rows(lines)
+
+
+def _open(path: Path, encoding: str) -> TextIO:
+    if codecs.lookup(encoding).name == "utf-8":
+        encoding = "utf-8-sig"  # a byte order mark, as spreadsheets write it, is no part of the first column
+    # Bytes that are not valid become surrogates: they spoil their own row and not the whole file.
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
+    return path.open(encoding=encoding, errors="surrogateescape", newline="")
+
+
+class _Lines:
+    """The lines of a file, numbered; those taken since the last `mark` can be given back but for the first."""
+
+    def __init__(self, stream: TextIO, path: Path) -> None:
+        self.path = path
+        self.number = 0
+        self.taken: list[str] = []
+        self._stream = stream
+        self._returned: deque[str] = deque()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._returned.popleft() if self._returned else self._read()
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self.taken.append(line)
+        return line
+
+    def _read(self) -> str:
+        try:
+            return self._stream.readline(MAX_LINE)
+        except (OSError, EOFError, UnicodeError, zlib.error) as error:
+            raise LoadError(
+                f"{self.path} cannot be read beyond line {self.number}: {error}. Get the file anew and load it "
+                "again: what is loaded already stays as it is."
+            ) from error
+
+    def mark(self) -> int:
+        """Forget the lines taken; return the number of the next one."""
+        self.taken.clear()
+        return self.number + 1
+
+    def keep_first(self) -> str:
+        """Give back all lines taken but the first; return that one."""
+        self._returned.extendleft(reversed(self.taken[1:]))
+        self.number -= len(self.taken) - 1
+        return self.taken[0].rstrip("\r\n")
+
+
+def _csv_rows(lines: _Lines, mapping: Mapping) -> Iterator[Row | BadRow]:
+    header = _header(lines, mapping)
+    reader = csv.reader(lines, strict=True)
+    while True:
+        start = lines.mark()
+        try:
+            values = next(reader, None)
+            if values is None:
+                return
+            fault = f"{len(values)} values for {len(header)} columns" if len(values) != len(header) else None
+        except csv.Error as error:
+            values, fault = [], f"no valid CSV: {error}"
+            reader = csv.reader(lines, strict=True)
+        if fault is None and values:
+            yield Row(start, "".join(lines.taken).rstrip("\r\n"), dict(zip(header, values, strict=True)))
+        elif fault is not None and lines.taken[0].strip():
+            # A stray quote swallows the lines after it; they are rows of their own and get their chance.
+            yield BadRow(start, lines.keep_first(), fault)
+
+
+def _header(lines: _Lines, mapping: Mapping) -> list[str]:
+    try:
+        header = next(csv.reader(lines, strict=True), [])
+    except csv.Error as error:
+        raise LoadError(f"{lines.path}: the header is no valid CSV: {error}") from error
+    if not header:
+        raise LoadError(f"{lines.path} has no header: its first line has to name the columns")
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise LoadError(f"{lines.path}: the header names {', '.join(twice)} twice: rename one of them")
+    faults = [
+        f"{place}: no column {column!r}" + (f", did you mean {near!r}?" if (near := nearest(column, header)) else "")
+        for place, column in mapping.columns()
+        if column not in header
+    ]
+    if faults:
+        listed = "\n".join(f"  {fault}" for fault in faults)
+        raise LoadError(f"{lines.path} does not fit the mapping:\n{listed}\nIts columns: {', '.join(header)}")
+    return header
+
+
+def _json_rows(lines: _Lines) -> Iterator[Row | BadRow]:
+    for start, line in enumerate(lines, start=1):
+        lines.mark()
+        text = line.rstrip("\r\n")
+        if not text.strip():
+            continue
+        if start == 1 and text.lstrip().startswith("["):
+            raise LoadError(
+                f"{lines.path} is a JSON array, not JSON Lines: turn it into one object a line (jq -c '.[]')"
+            )
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            yield BadRow(start, text, f"no valid JSON: {error}")
+            continue
+        if isinstance(values, dict):
+            yield Row(start, text, values)
+        else:
+            yield BadRow(start, text, f"a {type(values).__name__} where an object is expected")

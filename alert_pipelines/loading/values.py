@@ -1,0 +1,124 @@
+"""Converting what a file's column holds into what a document stores.
+
+A converter takes a value that is present and returns it converted, or raises BadValueError with the reason.
+Which column is converted how is `documents`' matter.
+"""
+
+import functools
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+ValueType: TypeAlias = Literal["str", "int", "float", "bool", "date"]
+Converter: TypeAlias = Callable[[Any], Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_UNITS = {"epoch_s": timedelta(seconds=1), "epoch_ms": timedelta(milliseconds=1)}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+_BOOLS = {"true": True, "1": True, "false": False, "0": False}
+_PROBE = datetime(2024, 12, 31, 23, 59)  # noqa: DTZ001 - a date format is tried on it, it is no instant
+
+
+class BadValueError(ValueError):
+    """A value is not what its column is declared to hold."""
+
+
+def check_date_format(date_format: str) -> str:
+    """Return `date_format` if it is iso, epoch_s, epoch_ms or a strptime format of whole dates; else ValueError."""
+    if date_format == "iso" or date_format in _EPOCH_UNITS:
+        return date_format
+    try:
+        whole = datetime.strptime(_PROBE.strftime(date_format), date_format).date() == _PROBE.date()  # noqa: DTZ007
+    except ValueError:
+        whole = False
+    if not whole:
+        raise ValueError(
+            f"{date_format!r} is no date format: write iso, epoch_s, epoch_ms, or a strptime format with year, "
+            "month and day such as '%d/%m/%Y %H:%M'"
+        )
+    return date_format
+
+
+def check_zone(zone: str) -> str:
+    """Return `zone` if it is the name of a time zone; else ValueError."""
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{zone!r} is no time zone: write UTC or Europe/Vienna, say") from None
+    return zone
+
+
+def to_text(value: Any) -> str:
+    """A text as it is, a number or boolean as JSON writes it."""
+    if isinstance(value, str):
+        if not value.isascii():
+            _check_encoded(value)
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    raise BadValueError(f"a {type(value).__name__} is no single value")
+
+
+def to_int(value: Any) -> int:
+    """A whole number that MongoDB can store (64 bits)."""
+    text = to_text(value).strip()
+    if _INTEGER.fullmatch(text) and -(2**63) <= int(text) < 2**63:
+        return int(text)
+    raise BadValueError(f"{text!r} is no whole number of 64 bits")
+
+
+def to_float(value: Any) -> float:
+    """A finite number."""
+    text = to_text(value).strip()
+    if _NUMBER.fullmatch(text) and math.isfinite(number := float(text)):
+        return number
+    raise BadValueError(f"{text!r} is no number")
+
+
+def to_bool(value: Any) -> bool:
+    """True or false, also written as 1 or 0, in any case of letters."""
+    text = to_text(value).strip()
+    if text.lower() in _BOOLS:
+        return _BOOLS[text.lower()]
+    raise BadValueError(f"{text!r} is neither true nor false")
+
+
+def date_converter(date_format: str, zone: str) -> Converter:
+    """A converter to aware datetimes in UTC; dates that name no zone are of `zone`."""
+    local = ZoneInfo(zone)
+    unit = _EPOCH_UNITS.get(date_format)
+
+    # Exports repeat the same instants over and over, and strptime is the slowest step of a load.
+    @functools.lru_cache(maxsize=8192)
+    def parse(text: str) -> datetime:
+        if unit is not None:
+            return _EPOCH + to_float(text) * unit
+        parsed = (
+            datetime.fromisoformat(text) if date_format == "iso" else datetime.strptime(text, date_format)  # noqa: DTZ007 - the zone is put in below
+        )
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=local)).astimezone(UTC)
+
+    def convert(value: Any) -> datetime:
+        text = to_text(value).strip()
+        try:
+            return parse(text)
+        except (ValueError, OverflowError):
+            raise BadValueError(f"{text!r} is no date of the form {date_format}") from None
+
+    return convert
+
+
+def _check_encoded(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadValueError(f"{text!r} holds bytes that are not valid in the file's encoding") from None
+
+
+PLAIN: dict[str, Converter] = {"str": to_text, "int": to_int, "float": to_float, "bool": to_bool}

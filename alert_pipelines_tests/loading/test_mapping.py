@@ -1,0 +1,157 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from alert_pipelines.loading import Mapping, MappingError, load_mapping
+
+from .mappings import FLEET, TICKETS, from_yaml
+
+EXAMPLES = Path(__file__).parents[2] / "mappings"
+
+MINIMAL = """
+    format: csv
+    alert_id: {column: id}
+    source_type: {constant: SAFETY}
+    severity: {constant: INFO}
+    timestamp: {column: at}
+"""
+
+
+def test_the_least_that_can_be_said_is_enough(tmp_path: Path) -> None:
+    mapping = from_yaml(tmp_path, MINIMAL)
+    assert (mapping.encoding, mapping.dates.format, mapping.dates.zone) == ("utf-8", "iso", "UTC")
+    assert mapping.events is None
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_examples_are_usable(path: Path) -> None:
+    assert isinstance(load_mapping(path), Mapping)
+
+
+def test_json_says_the_same_as_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.json"
+    path.write_text(json.dumps(TICKETS))
+    events = load_mapping(path).events
+    assert events is not None
+    assert events.states["Closed"] == "AUTO_CLOSED"
+
+
+def test_what_yaml_takes_for_numbers_and_booleans_stays_text(tmp_path: Path) -> None:
+    mapping = from_yaml(
+        tmp_path,
+        MINIMAL.replace("{constant: INFO}", "{column: p, map: {1: CRITICAL, No: INFO, -1: INFO}}")
+        + "    missing: [-1, null, ~]\n",
+    )
+    assert list(mapping.severity.map or {}) == ["1", "No", "-1"]
+    assert mapping.missing == ["-1", "null", "~"]
+
+
+def test_columns_tells_every_column_and_its_place(tmp_path: Path) -> None:
+    mapping = from_yaml(
+        tmp_path,
+        """
+        format: csv
+        alert_id: {template: "{host}-{time}"}
+        source_type: {column: kind, map: {a: SAFETY}}
+        severity: {constant: INFO}
+        timestamp: {column: at}
+        expires_at: {column: until}
+        metadata: {speed: {column: v, type: int}}
+        events: {time: {column: updated}, state: status, states: {x: OPEN}, actor: {column: by}}
+        """,
+    )
+    assert dict(mapping.columns()) == {
+        "alert_id.template": "time",
+        "events.state": "status",
+        "source_type.column": "kind",
+        "timestamp.column": "at",
+        "expires_at.column": "until",
+        "metadata.speed.column": "v",
+        "events.time.column": "updated",
+        "events.actor.column": "by",
+    }
+    assert ("alert_id.template", "host") in list(mapping.columns())
+
+
+@pytest.mark.parametrize(
+    ("added", "complaint"),
+    [
+        ("metdata: {}", "metdata: unknown key; did you mean 'metadata'?"),
+        ("colour: red", "colour: unknown key; known here: format, encoding"),
+        ("dates: {zon: UTC}", "dates.zon: unknown key; did you mean 'zone'?"),
+        ("metadata: {speed: {colum: v}}", "metadata.speed.colum: unknown key; did you mean 'column'?"),
+        ("metadata: {speed: {column: v, type: number}}", "metadata.speed.type: Input should be 'str', 'int'"),
+        ("metadata: {speed: {column: v, format: iso}}", "metadata.speed: format is for type date only"),
+        ("metadata: {a.b: {column: v}}", "metadata.a.b: String should match pattern"),
+        ("metadata: {$where: {column: v}}", "metadata.$where: String should match pattern"),
+        ("dates: {zone: Mars/Base}", "dates.zone: 'Mars/Base' is no time zone"),
+        ("dates: {format: '%d/%m %H:%M'}", "dates.format: '%d/%m %H:%M' is no date format"),
+        ("dates: {format: '%Q'}", "dates.format: '%Q' is no date format"),
+        ("encoding: utf-9", "encoding: 'utf-9' is no encoding"),
+        ("events: {time: {column: u}, state: s, states: {New: PENDING}}", "events.states.New: Input should be 'OPEN'"),
+        ("events: {time: {column: u}, state: s, states: {}}", "events.states: Dictionary should have at least 1"),
+        ("expires_at: soon", "expires_at: Input should be an object"),
+    ],
+)
+def test_a_fault_is_named_with_its_place_and_a_way_out(tmp_path: Path, added: str, complaint: str) -> None:
+    with pytest.raises(MappingError) as caught:
+        from_yaml(tmp_path, MINIMAL + f"    {added}\n")
+    assert complaint in str(caught.value)
+    assert str(tmp_path / "mapping.yaml") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "complaint"),
+    [
+        ("timestamp: {column: at}", "", "timestamp: Field required"),
+        ("alert_id: {column: id}", "alert_id: {}", "alert_id: exactly one of column, template, content_hash"),
+        ("alert_id: {column: id}", "alert_id: {column: a, template: '{b}'}", "alert_id: exactly one of"),
+        ("alert_id: {column: id}", "alert_id: {template: same}", "alert_id: template 'same' names no column"),
+        ("alert_id: {column: id}", "alert_id: {template: '{a!r}'}", "write only column names in braces"),
+        ("alert_id: {column: id}", "alert_id: {template: '{a'}", "alert_id: expected '}'"),
+        ("severity: {constant: INFO}", "severity: {constant: HIGH}", "severity.constant: Input should be 'INFO'"),
+        ("severity: {constant: INFO}", "severity: {constant: INFO, map: {a: INFO}}", "severity: map needs a column"),
+        ("severity: {constant: INFO}", "severity: {column: p, map: {1: HIGH}}", "severity.map.1: Input should be"),
+        ("format: csv", "format: xlsx", "format: Input should be 'csv' or 'jsonl'"),
+        ("format: csv", "format: csv\n    format: jsonl", "'format' is given twice"),
+        ("format: csv", "format: [csv", "is no valid YAML"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, line: str, instead: str, complaint: str) -> None:
+    with pytest.raises(MappingError) as caught:
+        from_yaml(tmp_path, MINIMAL.replace(line, instead))
+    assert complaint in str(caught.value)
+
+
+def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(MappingError) as caught:
+        from_yaml(tmp_path, MINIMAL.replace("timestamp: {column: at}", "encoding: utf-9"))
+    assert "encoding: 'utf-9'" in str(caught.value)
+    assert "timestamp: Field required" in str(caught.value)
+
+
+def test_events_and_a_content_hash_exclude_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.json"
+    path.write_text(json.dumps({**TICKETS, "alert_id": {"content_hash": "T"}}))
+    with pytest.raises(MappingError, match="a content_hash gives each its own"):
+        load_mapping(path)
+
+
+@pytest.mark.parametrize("content", ["[1]", "null", '"text"', "{", '{"format": 1}'])
+def test_json_that_is_no_mapping_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "mapping.json"
+    path.write_text(content)
+    with pytest.raises(MappingError, match=r"mapping\.json"):
+        load_mapping(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MappingError, match="cannot be read: No such file"):
+        load_mapping(tmp_path / "none.yaml")
+
+
+def test_the_declared_fleet_export_is_valid(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.json"
+    path.write_text(json.dumps(FLEET))
+    assert load_mapping(path).metadata["speed"].type == "float"

@@ -1,0 +1,136 @@
+import gzip
+from pathlib import Path
+
+import pytest
+
+from alert_pipelines.loading import LoadError
+from alert_pipelines.loading.reader import MAX_LINE, BadRow, Row, read_rows
+
+from .mappings import FLEET, mapping, write
+
+HEADER = "id,source,severity,at,driver,speed\n"
+CSV = mapping(FLEET)
+JSONL = mapping(FLEET, format="jsonl")
+
+
+def good(line: int, alert_id: str) -> str:
+    return f"{alert_id},SAFETY,INFO,2025-01-01,D{line},1\n"
+
+
+def outcome(path: Path, declared: object = CSV) -> list[tuple[int, str]]:
+    """Each row's line with its id, or with the reason it is bad."""
+    rows = read_rows(path, declared)  # type: ignore[arg-type]
+    return [(row.line, row.values["id"] if isinstance(row, Row) else row.reason) for row in rows]
+
+
+def test_rows_carry_their_line_and_blank_ones_are_none(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", HEADER + good(2, "A") + "\n" + good(4, "B").rstrip())
+    assert outcome(path) == [(2, "A"), (4, "B")]
+
+
+def test_a_value_over_several_lines_is_one_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", HEADER + '"A\nA",SAFETY,INFO,2025-01-01,D,1\n' + good(4, "B"))
+    assert outcome(path) == [(2, "A\nA"), (4, "B")]
+
+
+def test_a_stray_quote_costs_its_own_line_only(tmp_path: Path) -> None:
+    bad = '"A,SAFETY,INFO,2025-01-01,D,1\n'
+    path = write(tmp_path / "a.csv", HEADER + bad + good(3, "B") + good(4, '"C"') + good(5, "D") + bad)
+    rows = list(read_rows(path, CSV))
+    assert [(row.line, isinstance(row, BadRow)) for row in rows] == [
+        (2, True),
+        (3, False),
+        (4, False),
+        (5, False),
+        (6, True),
+    ]
+    assert rows[0].text == bad.rstrip()
+
+
+def test_a_stray_quote_before_megabytes_of_rows_costs_its_own_line_only(tmp_path: Path) -> None:
+    count = 10_000
+    path = write(tmp_path / "a.csv", HEADER + '"A,\n' + "".join(good(n, f"B{n}") for n in range(count)))
+    rows = list(read_rows(path, CSV))
+    assert isinstance(rows[0], BadRow)
+    assert sum(isinstance(row, Row) for row in rows) == count
+
+
+def test_a_row_with_too_few_or_too_many_values_is_bad(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", HEADER + "A,SAFETY\n" + "B,,,,,,\n" + good(4, "C"))
+    assert outcome(path) == [(2, "2 values for 6 columns"), (3, "7 values for 6 columns"), (4, "C")]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_a_byte_order_mark_windows_lines_and_gzip_make_no_difference(tmp_path: Path, name: str) -> None:
+    content = ("\ufeff" + HEADER + good(2, "A")).replace("\n", "\r\n").encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    [row] = read_rows(tmp_path / name, CSV)
+    assert isinstance(row, Row)
+    assert (row.values["id"], row.values["speed"]) == ("A", "1")
+
+
+def test_the_declared_encoding_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes((HEADER + good(2, "Zürich")).encode("latin-1"))
+    assert outcome(path, mapping(FLEET, encoding="latin-1")) == [(2, "Zürich")]
+
+
+def test_a_line_of_any_length_is_cut_and_bad(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", HEADER + "x" * (2 * MAX_LINE + 1) + "\n" + good(3, "B"))
+    *pieces, last = read_rows(path, CSV)
+    assert [len(piece.text) for piece in pieces] == [MAX_LINE, MAX_LINE, 1]
+    assert all(isinstance(piece, BadRow) for piece in pieces)
+    assert isinstance(last, Row)
+
+
+def test_json_lines_that_are_malformed_are_bad_and_the_rest_is_read(tmp_path: Path) -> None:
+    lines = ['{"id": "A"}', "", '{"id": ', "[1]", "3", "[" * 100_000, '{"id": ' + "9" * 5000 + "}", '{"id": "B"}']
+    path = write(tmp_path / "a.jsonl", "\n".join(lines))
+    found = outcome(path, JSONL)
+    assert [line for line, _ in found] == [1, 3, 4, 5, 6, 7, 8]
+    assert (found[0][1], found[-1][1]) == ("A", "B")
+    assert found[1][1].startswith("no valid JSON")
+    assert found[2][1] == "a list where an object is expected"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("", "has no header"),
+        ("\n", "has no header"),
+        ("id,id,at\n", "names id twice"),
+        ('"id\n', "the header is no valid CSV"),
+        (HEADER.replace("severity", "Severity"), "severity.column: no column 'severity', did you mean 'Severity'"),
+        (HEADER.replace(",", ";"), "Its columns: id;source"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_an_error_that_says_how(tmp_path: Path, content: str, complaint: str) -> None:
+    with pytest.raises(LoadError) as caught:
+        list(read_rows(write(tmp_path / "a.csv", content), CSV))
+    assert complaint in str(caught.value)
+
+
+def test_a_json_array_is_an_error_that_says_how(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="is a JSON array, not JSON Lines"):
+        list(read_rows(write(tmp_path / "a.jsonl", '[\n{"id": "A"}\n]\n'), JSONL))
+
+
+def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="cannot be opened: No such file"):
+        list(read_rows(tmp_path / "none.csv", CSV))
+    with pytest.raises(LoadError, match="cannot be opened: Is a directory"):
+        list(read_rows(tmp_path, CSV))
+
+
+def test_a_gzip_file_that_is_none_or_is_cut_off_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_text(HEADER)
+    with pytest.raises(LoadError, match="beyond line 0: Not a gzipped file"):
+        list(read_rows(path, CSV))
+    whole = gzip.compress((HEADER + "".join(good(n, f"A{n}") for n in range(50_000))).encode())
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(LoadError, match=r"beyond line \d{4,}: Compressed file ended"):
+        list(read_rows(path, CSV))
+    path.write_bytes(whole[:200] + bytes(200) + whole[400:])
+    with pytest.raises(LoadError, match="beyond line"):
+        list(read_rows(path, CSV))
