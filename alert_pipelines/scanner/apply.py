@@ -1,0 +1,181 @@
+"""Applying a plan: guarded batches, two writers, and the one bad document found when a batch fails.
+
+A write repeats every test the rule makes on the alert itself, so an alert that changed since the plan is left alone.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pymongo
+from pymongo.errors import OperationFailure, WTimeoutError
+
+from alert_pipelines.alerts import COLLECTION, Severity, Status
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.retry import retry_transient
+from alert_pipelines.rules.clause import Clause
+from alert_pipelines.scanner.plan import Plan
+
+BATCH = 5_000
+WRITERS = 2
+BATCH_SECONDS = 60
+# Unauthorized, AuthenticationFailed and OutOfDiskSpace: no smaller batch will fare better.
+_FATAL_CODES = frozenset({13, 18, 14031})
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What every decision of a scan carries into the history."""
+
+    job_id: str
+    run_id: str | None
+    rule_set_version: str
+    as_of: datetime
+
+
+@dataclass
+class Applied:
+    """What became of the planned writes, besides those that took effect."""
+
+    raced: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        """Alerts whose write the server refused; each is named in `errors`."""
+        return len(self.errors)
+
+
+def apply_plan(
+    db: AlertDatabase,
+    plan: Plan,
+    stamp: Stamp,
+    check: Callable[[], None],
+    on_batch: Callable[[int], None],
+) -> Applied:
+    """Write all decisions of `plan`, batch by batch, from two threads.
+
+    `check` is called before every write and may raise to stop the scan; `on_batch` gets the size of each finished
+    batch, from the writer's thread. Raises what stopped it, after the writers have ended.
+    """
+    writer = _Writer(db, stamp, check, on_batch)
+    with ThreadPoolExecutor(WRITERS, thread_name_prefix="apply") as pool:
+        writes = [pool.submit(writer.write, clause, ids) for clause, ids in _batches(plan)]
+        try:
+            wait(writes, return_when=FIRST_EXCEPTION)
+            for write in writes:
+                if write.done():
+                    write.result()
+        except BaseException:
+            writer.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return writer.applied
+
+
+def _batches(plan: Plan) -> Iterator[tuple[Clause, list[Any]]]:
+    for planned in plan.clauses:
+        for start in range(0, len(planned.ids), BATCH):
+            yield planned.clause, planned.ids[start : start + BATCH]
+
+
+class _Writer:
+    def __init__(
+        self, db: AlertDatabase, stamp: Stamp, check: Callable[[], None], on_batch: Callable[[int], None]
+    ) -> None:
+        self.applied = Applied()
+        self._alerts = db[COLLECTION]
+        self._stamp = stamp
+        self._check = check
+        self._on_batch = on_batch
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def write(self, clause: Clause, ids: list[Any]) -> None:
+        matched, failures, troubled = self._write(clause, ids)
+        # After a fault the replies no longer tell what was written; the histories do.
+        done = self._count_done(ids) if troubled else matched
+        with self._lock:
+            self.applied.raced += len(ids) - done - len(failures)
+            self.applied.errors += failures
+        self._on_batch(len(ids))
+
+    def _write(self, clause: Clause, ids: list[Any]) -> tuple[int, list[str], bool]:
+        """The alerts matched, the errors by alert, and whether any fault occurred."""
+        tries = 0
+
+        def update() -> int:
+            nonlocal tries
+            tries += 1
+            self._may_go_on()
+            with pymongo.timeout(BATCH_SECONDS):
+                result = self._alerts.update_many(
+                    {"_id": {"$in": ids}, **clause.own}, decision_update(clause, self._stamp)
+                )
+            return result.matched_count
+
+        try:
+            return retry_transient(update, before_retry=self._may_go_on), [], tries > 1
+        except WTimeoutError:
+            raise
+        except OperationFailure as failure:
+            if failure.code in _FATAL_CODES:
+                raise
+            if len(ids) == 1:
+                return 0, [self._refused(clause, ids[0], failure)], True
+        half = len(ids) // 2
+        first, second = self._write(clause, ids[:half]), self._write(clause, ids[half:])
+        return first[0] + second[0], [*first[1], *second[1]], True
+
+    def _may_go_on(self) -> None:
+        if self._stopped.is_set():
+            raise InterruptedError("the scan was stopped")
+        self._check()
+
+    def _count_done(self, ids: list[Any]) -> int:
+        query = {"_id": {"$in": ids}, "state_history.job_id": self._stamp.job_id}
+        return retry_transient(lambda: self._alerts.count_documents(query), before_retry=self._may_go_on)
+
+    def _refused(self, clause: Clause, _id: Any, failure: OperationFailure) -> str:
+        found = self._alerts.find_one({"_id": _id}, {"alert_id": 1}) or {}
+        return (
+            f"alert {found.get('alert_id', _id)!r}: rule {clause.rule_id!r} decided it ({clause.condition}), but the "
+            f"server refused the write: {failure!s:.300}"
+        )
+
+
+def decision_update(clause: Clause, stamp: Stamp) -> list[dict[str, Any]]:
+    """The update pipeline that writes one decision and, in the same breath, its history entry.
+
+    Every text that comes from a rule is a `$literal`: it would be read as a field otherwise.
+    """
+    reason = {"$literal": f"{clause.rule_id}: {clause.reason}"}
+    if clause.to_status is Status.AUTO_CLOSED:
+        change: dict[str, Any] = {"closed_at": "$$NOW", "auto_close_reason": reason}
+    else:
+        change = {"escalated_at": "$$NOW", "severity": str(Severity.CRITICAL)}
+    change |= {"status": str(clause.to_status), "updated_at": "$$NOW"}
+    entry = {
+        "from_status": "$status",
+        "to_status": str(clause.to_status),
+        "timestamp": "$$NOW",
+        "reason": reason,
+        "triggered_by": "system",
+        "rule_triggered": {"$literal": clause.rule_id},
+        "condition": clause.condition,
+        "job_id": stamp.job_id,
+        "run_id": {"$literal": stamp.run_id},
+        "rule_set_version": stamp.rule_set_version,
+        "as_of": stamp.as_of,
+        "matched": [{"field": {"$literal": path}, "value": f"${path}"} for path in clause.deciding_fields],
+        # A field that the alert lacks is left out here too, so an undo knows to remove it.
+        "before": {name: f"${name}" for name in change},
+    }
+    history = {"$concatArrays": [{"$ifNull": ["$state_history", []]}, [entry]]}
+    return [{"$set": {**change, "state_history": history}}]

@@ -1,0 +1,75 @@
+"""The blast-radius limits: what a rule, or a whole scan, may close at most. Asked after the plan, before any write."""
+
+from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
+from alert_pipelines.job_records import COMPLETED, SCANNER
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.rules.model import Rule, RuleSet
+from alert_pipelines.scanner.plan import Plan
+from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanReport, ScanRequest
+
+SMALL_SCAN = 100
+"""Up to so many pending alerts the scan's own limit does not apply."""
+
+
+class BlastRadiusError(AlertPipelinesError):
+    """Limits stopped closes; all else of the scan was done. `report` says what."""
+
+    def __init__(self, report: ScanReport) -> None:
+        super().__init__(" ".join(stop.message for stop in report.stops))
+        self.report = report
+
+
+def find_stops(db: AlertDatabase, plan: Plan, rule_set: RuleSet, request: ScanRequest) -> tuple[LimitStop, ...]:
+    """The limits that `plan` exceeds; what they stop is not to be written."""
+    stops = []
+    for rule in rule_set.active:
+        planned = plan.closes(rule.rule_id)
+        limit = _limit(db, rule) if planned and rule.rule_id not in request.allow_over_limit else None
+        if limit is not None and planned > limit:
+            stops.append(_stop(rule.rule_id, f"rule {rule.rule_id!r}", planned, limit))
+    remaining = plan.closes() - sum(stop.planned for stop in stops)
+    limit = _scan_limit(db, plan, request)
+    if limit is not None and remaining > limit:
+        stops.append(_stop(ALLOW_SCAN, "the scan", remaining, limit))
+    return tuple(stops)
+
+
+def drop_stopped(plan: Plan, stops: tuple[LimitStop, ...]) -> None:
+    """Take out of `plan` the closes that `stops` forbid to write; they keep their place in the counts."""
+    stopped = {stop.stopped for stop in stops}
+    for planned in plan.clauses:
+        closes = planned.clause.to_status is Status.AUTO_CLOSED
+        if closes and (ALLOW_SCAN in stopped or planned.clause.rule_id in stopped):
+            planned.ids.clear()
+
+
+def _limit(db: AlertDatabase, rule: Rule) -> int | None:
+    conditions = rule.conditions
+    limits = [] if conditions.max_close is None else [conditions.max_close]
+    if conditions.max_close_fraction is not None:
+        pending = sum(
+            db[COLLECTION].count_documents({"source_type": rule.source_type, "status": str(status)})
+            for status in PENDING
+        )
+        limits.append(int(conditions.max_close_fraction * pending))
+    return min(limits, default=None)
+
+
+def _scan_limit(db: AlertDatabase, plan: Plan, request: ScanRequest) -> int | None:
+    pending = sum(plan.pending.values())
+    if pending <= SMALL_SCAN or ALLOW_SCAN in request.allow_over_limit:
+        return None
+    # The first scan ever meets the backlog that it was installed for.
+    if db[JOB_RECORDS].find_one({"job_type": SCANNER, "status": COMPLETED}, {"_id": 1}) is None:
+        return None
+    return int(request.max_close_fraction * pending)
+
+
+def _stop(stopped: str, who: str, planned: int, limit: int) -> LimitStop:
+    message = (
+        f"{who} would close {planned} alerts, its limit is {limit}: none of them was closed. To allow it once, run "
+        f"with allow_over_limit: [{stopped!r}] (Launchpad) or `alert-pipelines scan --allow-over-limit {stopped}`."
+    )
+    return LimitStop(stopped, planned, limit, message)

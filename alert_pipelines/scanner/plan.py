@@ -1,0 +1,249 @@
+"""The plan: every decision of a scan, found on the server before anything is written.
+
+Of each due alert only the `_id` reaches this process, so its memory follows what is due, not what is pending.
+"""
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+import bson
+from pymongo.errors import OperationFailure
+
+from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.retry import retry_transient
+from alert_pipelines.rules.clause import BAD_TIMESTAMP, Clause
+from alert_pipelines.rules.compiler import compile_rules
+from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Rule, RuleSet
+from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, decision_of
+
+MAX_PLAN_SECONDS = 120
+MAX_NAMED_TIMESTAMPS = 1000
+SAMPLES_PER_CLAUSE = 5
+_CURSOR_BATCH = 10_000
+# Unauthorized and AuthenticationFailed concern the whole scan, never one rule.
+_FATAL_CODES = frozenset({13, 18})
+
+_log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class PlannedClause:
+    """The alerts that one clause decides, after precedence.
+
+    `ids` are the `_id`s that can be written, `unappendable` the due alerts whose history takes no entry (as PLANNED);
+    `by_source` counts both.
+    """
+
+    clause: Clause
+    ids: list[Any] = field(default_factory=list)
+    unappendable: list[dict[str, Any]] = field(default_factory=list)
+    by_source: Counter[str] = field(default_factory=Counter)
+
+    def add(self, due: dict[str, Any]) -> None:
+        """Take in one due alert, as PLANNED."""
+        # The server sends the same few texts over and over.
+        self.by_source[sys.intern(str(due.get("source_type")))] += 1
+        if "bad_history" in due:
+            self.unappendable.append(due)
+        else:
+            self.ids.append(due["_id"])
+
+    def keys(self) -> Iterator[Hashable]:
+        """What identifies each due alert."""
+        yield from map(_hashable, self.ids)
+        yield from (_hashable(due["_id"]) for due in self.unappendable)
+
+    def counts(self) -> Iterator[DecisionCount]:
+        """Alerts per source."""
+        for source_type, alerts in sorted(self.by_source.items()):
+            yield DecisionCount(self.clause.rule_id, source_type, decision_of(self.clause.to_status), alerts)
+
+
+@dataclass
+class Plan:
+    """All decisions of a scan, clause by clause in precedence order, and what stood in their way."""
+
+    pending: dict[str, int]
+    oldest_pending: datetime | None
+    clauses: list[PlannedClause] = field(default_factory=list)
+    shadow: list[DecisionCount] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def unappendable(self) -> int:
+        """Due alerts whose history takes no entry: planned, and failed before any write."""
+        return sum(len(planned.unappendable) for planned in self.clauses)
+
+    def closes(self, rule_id: str | None = None) -> int:
+        """Alerts planned to be closed, by one rule or by all."""
+        return sum(
+            len(planned.ids)
+            for planned in self.clauses
+            if planned.clause.to_status is Status.AUTO_CLOSED and rule_id in (None, planned.clause.rule_id)
+        )
+
+    def counts(self) -> tuple[DecisionCount, ...]:
+        """The planned decisions by rule and source."""
+        return merge_counts(count for planned in self.clauses for count in planned.counts())
+
+
+def make_plan(
+    db: AlertDatabase,
+    rule_set: RuleSet,
+    windows: Sequence[MaintenanceWindow],
+    as_of: datetime,
+    *,
+    rule_ids: Sequence[str] | None,
+    check: Callable[[], None],
+) -> Plan:
+    """Plan the decisions of `rule_set` at `as_of`; `rule_ids` limits which rules are looked at.
+
+    `check` is called between queries and may raise to stop. A rule whose query the server cannot finish is named
+    in `errors` and decides nothing; the others go on. Raises PyMongoError where the database is away or refuses.
+    """
+    planner = _Planner(db, as_of, check)
+    pending = {str(status): planner.count(status) for status in PENDING}
+    plan = Plan(pending, planner.oldest_pending())
+    _log.info("Evaluating %d pending alerts for auto-close conditions", sum(pending.values()))
+
+    def wanted(rules: Iterable[Rule]) -> list[Rule]:
+        return [rule for rule in rules if rule_ids is None or rule.rule_id in rule_ids]
+
+    with_expires_at = rule_ids is None or EXPIRES_AT in rule_ids
+    active = compile_rules(wanted(rule_set.active), as_of, windows, with_expires_at=with_expires_at)
+    plan.clauses = planner.run(active)
+    for rule in wanted(rule_set.shadow):
+        alone = planner.run(compile_rules([rule], as_of, windows, with_expires_at=False))
+        plan.shadow += merge_counts(count for planned in alone for count in planned.counts())
+    refused = (_bad_history(planned.clause, due) for planned in plan.clauses for due in planned.unappendable)
+    plan.errors = [*planner.bad_timestamps(), *planner.errors, *refused]
+    return plan
+
+
+class _Planner:
+    """The queries of one plan."""
+
+    def __init__(
+        self,
+        db: AlertDatabase,
+        as_of: datetime,
+        check: Callable[[], None],
+    ) -> None:
+        self.errors: list[str] = []
+        self._failed_rules: set[str] = set()
+        self._as_of = as_of
+        self._alerts = db[COLLECTION]
+        self._check = check
+
+    def count(self, status: Status) -> int:
+        # One equality count a status is answered from the index alone; `$in` over both is three times slower.
+        return self._ask(lambda: self._alerts.count_documents({"status": str(status)}))
+
+    def oldest_pending(self) -> datetime | None:
+        query = {"status": {"$in": [str(status) for status in PENDING]}, "timestamp": {"$lte": self._as_of}}
+        found = self._ask(lambda: self._alerts.find_one(query, {"timestamp": 1}, sort=[("timestamp", 1)]))
+        return found["timestamp"] if found and isinstance(found["timestamp"], datetime) else None
+
+    def bad_timestamps(self) -> list[str]:
+        fields = {"alert_id": 1, "timestamp": 1}
+
+        def read() -> list[dict[str, Any]]:
+            return list(self._alerts.find(BAD_TIMESTAMP, fields).limit(MAX_NAMED_TIMESTAMPS + 1))
+
+        found = self._ask(read)
+        named = [
+            f"alert {doc.get('alert_id', doc['_id'])!r}: timestamp is {doc.get('timestamp')!r:.100}, no date: no rule "
+            "can judge it until it is mended"
+            for doc in found[:MAX_NAMED_TIMESTAMPS]
+        ]
+        if len(found) > MAX_NAMED_TIMESTAMPS:
+            named.append(f"more than {MAX_NAMED_TIMESTAMPS} pending alerts have a timestamp that is no date")
+        return named
+
+    def run(self, clauses: Iterable[Clause]) -> list[PlannedClause]:
+        """The due alerts of each clause that no clause before it decides."""
+        decided: set[Hashable] = set()
+        plan = []
+        for clause in clauses:
+            planned = self._due(clause, decided)
+            decided.update(planned.keys())
+            plan.append(planned)
+        return plan
+
+    def _due(self, clause: Clause, decided: Set[Hashable]) -> PlannedClause:
+        if clause.rule_id in self._failed_rules:
+            return PlannedClause(clause)
+
+        def read() -> PlannedClause:
+            planned = PlannedClause(clause)
+            pipeline, limit_ms = clause.pipeline(), MAX_PLAN_SECONDS * 1000
+            with self._alerts.aggregate(
+                pipeline, allowDiskUse=True, batchSize=_CURSOR_BATCH, maxTimeMS=limit_ms
+            ) as cursor:
+                for due in cursor:
+                    if _hashable(due["_id"]) not in decided:
+                        planned.add(due)
+            return planned
+
+        try:
+            return self._ask(read)
+        except OperationFailure as failure:
+            if failure.code in _FATAL_CODES:
+                raise
+            self._failed_rules.add(clause.rule_id)
+            self.errors.append(
+                f"rule {clause.rule_id!r}: the server could not evaluate {clause.condition} ({failure}); the rule "
+                "decided nothing more in this scan. `alert-pipelines indexes advise` names an index that may help"
+            )
+            return PlannedClause(clause)
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        self._check()
+        return retry_transient(question, before_retry=self._check)
+
+
+def merge_counts(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
+    """Sum the counts of one rule, source and decision, keeping the order of first sight."""
+    total: Counter[tuple[str, str, Decision]] = Counter()
+    for count in counts:
+        total[count.rule_id, count.source_type, count.decision] += count.alerts
+    return tuple(DecisionCount(*which, alerts) for which, alerts in total.items())
+
+
+def take_samples(db: AlertDatabase, plan: Plan) -> tuple[Sample, ...]:
+    """A few planned decisions of each clause, with their reasons."""
+    chosen = [(planned.clause, _id) for planned in plan.clauses for _id in planned.ids[:SAMPLES_PER_CLAUSE]]
+    query = {"_id": {"$in": [_id for _, _id in chosen]}}
+    fields = {"alert_id": 1, "source_type": 1}
+    found = {_hashable(doc["_id"]): doc for doc in db[COLLECTION].find(query, fields)} if chosen else {}
+    return tuple(
+        Sample(
+            rule_id=clause.rule_id,
+            source_type=str(found[_hashable(_id)].get("source_type")),
+            decision=decision_of(clause.to_status),
+            alert_id=str(found[_hashable(_id)].get("alert_id")),
+            reason=clause.reason,
+        )
+        for clause, _id in chosen
+        if _hashable(_id) in found
+    )
+
+
+def _bad_history(clause: Clause, due: dict[str, Any]) -> str:
+    bad = due["bad_history"]
+    return (
+        f"alert {bad.get('alert_id', due['_id'])!r}: state_history is of type {bad['type']}, no array: rule "
+        f"{clause.rule_id!r} would {decision_of(clause.to_status)} it, but the decision cannot be recorded; mend it"
+    )
+
+
+def _hashable(_id: Any) -> Hashable:
+    # MongoDB allows a document as _id; a poison one must not stop the scan.
+    return bson.encode({"_id": _id}) if isinstance(_id, dict) else _id

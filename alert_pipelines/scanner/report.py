@@ -1,0 +1,149 @@
+"""What is asked of a scan and what it answers: plain values, shared by the scan, the CLI and the Dagster layer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from alert_pipelines.alerts import Status
+
+Decision = Literal["close", "escalate"]
+
+ALLOW_SCAN = "scan"
+"""What `ScanRequest.allow_over_limit` names to lift the scan's own limit once; a rule is named by its id."""
+
+
+@dataclass(frozen=True)
+class ScanRequest:
+    """What to scan and how.
+
+    `as_of`: None is the server's clock; naive is read as UTC. `rule_ids`: None is every rule; `expires_at` names the
+    alerts' own expiry. `max_close_fraction`: the scan's own limit, a fraction of the pending alerts.
+    `allow_over_limit`: rule ids, or ALLOW_SCAN, whose limit is lifted this once. `run_id`: the Dagster run.
+    """
+
+    as_of: datetime | None = None
+    rule_ids: tuple[str, ...] | None = None
+    dry_run: bool = False
+    max_close_fraction: float = 0.5
+    allow_over_limit: tuple[str, ...] = ()
+    run_id: str | None = None
+
+
+class DecisionCount(NamedTuple):
+    """How many alerts of one source got one decision by one rule."""
+
+    rule_id: str
+    source_type: str
+    decision: Decision
+    alerts: int
+
+
+class Sample(NamedTuple):
+    """One planned decision, to look at."""
+
+    rule_id: str
+    source_type: str
+    decision: Decision
+    alert_id: str
+    reason: str
+
+
+class LimitStop(NamedTuple):
+    """A rule, or the scan, that planned more closes than its limit allows and so wrote none of them."""
+
+    stopped: str
+    planned: int
+    limit: int
+    message: str
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """The outcome of a scan.
+
+    `decisions` are those written, counted from the alerts' histories; of a dry run, and in `planned` always, those
+    planned. `shadow` counts what shadow rules would have done. planned = closed + escalated + raced + failed +
+    stopped. `errors` has an entry for each alert and rule that could not be handled; `bad_rules` are those of them
+    that are about rules.
+    """
+
+    job_id: str
+    as_of: datetime
+    rule_set_version: str
+    dry_run: bool
+    pending: Mapping[str, int]
+    planned: tuple[DecisionCount, ...]
+    decisions: tuple[DecisionCount, ...]
+    shadow: tuple[DecisionCount, ...]
+    samples: tuple[Sample, ...]
+    raced: int
+    failed: int
+    stops: tuple[LimitStop, ...]
+    errors: tuple[str, ...]
+    bad_rules: tuple[str, ...] = ()
+    oldest_pending: datetime | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def total_checked(self) -> int:
+        """Pending alerts at the start of the scan."""
+        return sum(self.pending.values())
+
+    @property
+    def closed(self) -> int:
+        """Alerts closed; 0 for a dry run."""
+        return 0 if self.dry_run else count(self.decisions, "close")
+
+    @property
+    def escalated(self) -> int:
+        """Alerts escalated; 0 for a dry run."""
+        return 0 if self.dry_run else count(self.decisions, "escalate")
+
+    @property
+    def stopped(self) -> int:
+        """Closes planned and not written since a limit stopped them."""
+        return sum(stop.planned for stop in self.stops)
+
+    @property
+    def reconciles(self) -> bool:
+        """Whether every planned decision is accounted for."""
+        done = self.closed + self.escalated + self.raced + self.failed + self.stopped
+        return self.dry_run or count(self.planned) == done
+
+    def summary(self) -> dict[str, int]:
+        """The counts as the old job's callers know them."""
+        return {
+            "total_checked": self.total_checked,
+            "auto_closed": self.closed,
+            "alerts_processed": self.total_checked,
+            "alerts_closed": self.closed,
+            "alerts_escalated": self.escalated,
+        }
+
+    def record_stats(self) -> dict[str, Any]:
+        """What the job record keeps of this scan, as BSON values."""
+        return {
+            "alerts_processed": self.total_checked,
+            "alerts_closed": self.closed,
+            "alerts_escalated": self.escalated,
+            "as_of": self.as_of,
+            "rule_set_version": self.rule_set_version,
+            "planned": [entry._asdict() for entry in self.planned],
+            "decisions": [entry._asdict() for entry in self.decisions],
+            "shadow": [entry._asdict() for entry in self.shadow],
+            "raced": self.raced,
+            "failed": self.failed,
+            "stopped": [stop._asdict() for stop in self.stops],
+            "seconds": dict(self.seconds),
+        }
+
+
+def decision_of(to_status: Status) -> Decision:
+    """The word for setting an alert to `to_status`."""
+    return "close" if to_status is Status.AUTO_CLOSED else "escalate"
+
+
+def count(entries: tuple[DecisionCount, ...], decision: Decision | None = None) -> int:
+    """How many alerts `entries` hold, of one decision or of both."""
+    return sum(entry.alerts for entry in entries if decision in (None, entry.decision))

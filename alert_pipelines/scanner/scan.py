@@ -1,0 +1,189 @@
+"""One scan from claim to record: `auto_close_scanner`, and what it is made of.
+
+claim → load rules → plan → guard → apply → reconcile → record
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from pymongo.errors import PyMongoError
+
+from alert_pipelines.alerts import decision_counts, tally_decisions
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.job_records import (
+    COMPLETED,
+    DRY_RUN,
+    FAILED,
+    SCANNER,
+    JobRecordError,
+    Lease,
+    create_job_record,
+    update_job_record,
+)
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.rules.model import EXPIRES_AT, RuleSet
+from alert_pipelines.rules.store import keep_version, load_rules, load_windows
+from alert_pipelines.scanner.apply import Applied, Stamp, apply_plan
+from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
+from alert_pipelines.scanner.plan import make_plan, take_samples
+from alert_pipelines.scanner.report import DecisionCount, ScanReport, ScanRequest, count, decision_of
+
+Progress = Callable[[int, int], None]
+"""Called with the alerts written so far and those planned."""
+
+CLOCK_TOLERANCE = timedelta(minutes=1)
+
+_log = logging.getLogger(__name__)
+
+
+class InvalidScanError(AlertPipelinesError):
+    """A scan was asked for that cannot be made."""
+
+
+def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> dict[str, int]:
+    """Scan all pending alerts once at `as_of` (None: the server's clock) and close or escalate what the rules say.
+
+    Returns `total_checked`, `auto_closed`, `alerts_processed`, `alerts_closed`, `alerts_escalated`. Raises
+    ScanAlreadyRunningError where another scan holds the claim, BlastRadiusError where a limit stopped closes,
+    PyMongoError where the database is away; the job record then says `failed`.
+    """
+    return run_scan(db, ScanRequest(as_of=as_of)).summary()
+
+
+def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | None = None) -> ScanReport:
+    """Do what `request` asks under a claim of its own, and record it. Raises as `auto_close_scanner` does, and
+    InvalidScanError."""
+    _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
+    prepare_collections(db)
+    as_of = _instant(db, request)
+    job_id = create_job_record(DRY_RUN if request.dry_run else SCANNER, db, run_id=request.run_id)
+    _log.info("Job %s started", job_id)
+    with Lease(db, job_id) as lease:
+        try:
+            report = evaluate_all_pending_alerts(
+                db, request, job_id=job_id, as_of=as_of, check=lease.check, on_progress=on_progress
+            )
+        except BaseException as error:  # a cancelled run too must leave a finished record
+            _record_failure(db, job_id, error)
+            raise
+        _log.info("Auto-close job %s: checked %d, closed %d", job_id, report.total_checked, report.closed)
+        _record_end(db, report)
+    if report.stops:
+        raise BlastRadiusError(report)
+    return report
+
+
+def evaluate_all_pending_alerts(
+    db: AlertDatabase,
+    request: ScanRequest,
+    *,
+    job_id: str,
+    as_of: datetime,
+    check: Callable[[], None] = lambda: None,
+    on_progress: Progress | None = None,
+) -> ScanReport:
+    """Load the rules, plan at `as_of`, guard, apply and reconcile, as `job_id`; claims and records nothing.
+
+    `check` is called before every query and write and may raise to stop. Raises InvalidScanError, PyMongoError.
+    """
+    started = time.perf_counter()
+    loaded, windows = load_rules(db), load_windows(db, as_of)
+    rule_set = loaded.rule_set
+    _refuse_unknown_rules(rule_set, request)
+    if not request.dry_run:
+        keep_version(db, rule_set)
+    plan = make_plan(db, rule_set, windows.windows, as_of, rule_ids=request.rule_ids, check=check)
+    planned, planned_at = plan.counts(), time.perf_counter()
+    samples = take_samples(db, plan)
+    stops = find_stops(db, plan, rule_set, request)
+    drop_stopped(plan, stops)
+    applied, decisions = Applied(), planned
+    if not request.dry_run:
+        stamp = Stamp(job_id, request.run_id, rule_set.version, as_of)
+        applied = apply_plan(db, plan, stamp, check, _progress(count(planned), on_progress))
+        decisions = _decisions(db, job_id) if planned else ()
+    bad_rules = tuple(str(error) for error in loaded.errors)
+    return ScanReport(
+        job_id=job_id,
+        as_of=as_of,
+        rule_set_version=rule_set.version,
+        dry_run=request.dry_run,
+        pending=plan.pending,
+        planned=planned,
+        decisions=decisions,
+        shadow=tuple(plan.shadow),
+        samples=samples,
+        raced=applied.raced,
+        failed=applied.failed + plan.unappendable,
+        stops=stops,
+        errors=(*bad_rules, *windows.errors, *plan.errors, *applied.errors),
+        bad_rules=bad_rules,
+        oldest_pending=plan.oldest_pending,
+        seconds={"plan": planned_at - started, "apply": time.perf_counter() - planned_at},
+    )
+
+
+def _instant(db: AlertDatabase, request: ScanRequest) -> datetime:
+    """as_of in UTC with the millisecond precision of BSON dates."""
+    now = server_now(db)
+    if request.as_of is None:
+        return now
+    as_of = request.as_of.replace(tzinfo=UTC) if request.as_of.tzinfo is None else request.as_of.astimezone(UTC)
+    if as_of > now + CLOCK_TOLERANCE and not request.dry_run:
+        raise InvalidScanError(
+            f"as_of {as_of.isoformat()} lies in the future (the server's clock says {now.isoformat()}): only a dry run "
+            "can look ahead"
+        )
+    return as_of.replace(microsecond=as_of.microsecond // 1000 * 1000)
+
+
+def _refuse_unknown_rules(rule_set: RuleSet, request: ScanRequest) -> None:
+    known = {rule.rule_id for rule in (*rule_set.active, *rule_set.shadow)} | {EXPIRES_AT}
+    unknown = sorted(set(request.rule_ids or ()) - known)
+    if unknown:
+        raise InvalidScanError(
+            f"no active or shadow rule is called {', '.join(map(repr, unknown))}; there are {', '.join(sorted(known))}"
+        )
+
+
+def _progress(planned: int, on_progress: Progress | None) -> Callable[[int], None]:
+    written = 0
+
+    def on_batch(size: int) -> None:
+        nonlocal written
+        written += size
+        if on_progress:
+            on_progress(written, planned)
+
+    return on_batch
+
+
+def _decisions(db: AlertDatabase, job_id: str) -> tuple[DecisionCount, ...]:
+    return tuple(
+        DecisionCount(row.rule_id, row.source_type, decision_of(row.to_status), row.alerts)
+        for row in tally_decisions(db, job_id)
+    )
+
+
+def _record_end(db: AlertDatabase, report: ScanReport) -> None:
+    """Finish the record; where that fails the decisions stand all the same, so it is logged and no more."""
+    errors = [*(stop.message for stop in report.stops), *report.errors]
+    if not report.reconciles:
+        errors.insert(0, f"{report.job_id} does not reconcile: {report.record_stats()}")
+    try:
+        update_job_record(report.job_id, report.record_stats(), FAILED if report.stops else COMPLETED, errors, db)
+    except (PyMongoError, JobRecordError):
+        _log.exception("Job record %s could not be finished; its decisions stand", report.job_id)
+
+
+def _record_failure(db: AlertDatabase, job_id: str, error: BaseException) -> None:
+    """Finish the record as failed with its true counts, where it can still be written; else the sweep will."""
+    try:
+        closed, escalated = decision_counts(db, job_id)
+        stats = {"alerts_closed": closed, "alerts_escalated": escalated}
+        update_job_record(job_id, stats, FAILED, [f"{type(error).__name__}: {error}"], db)
+    except (PyMongoError, JobRecordError):
+        _log.exception("Job record %s could not be finished; the next sweep will", job_id)
