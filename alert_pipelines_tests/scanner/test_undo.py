@@ -1,0 +1,150 @@
+"""Taking decisions back."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from alert_pipelines.job_records import create_job_record, get_recent_jobs
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.scanner import scan as scan_module
+from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.scanner.undo import Skipped, UndoError, undo_job
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses, stored
+
+EXPIRE = rule("expire", {"expire_after_mins": 60})
+ESCALATE = rule("pile-up", {"escalate_if_count": 2})
+
+
+def scan(db: AlertDatabase, minutes_later: int = 0) -> str:
+    return run_scan(db, ScanRequest(as_of=AS_OF + timedelta(minutes=minutes_later))).job_id
+
+
+def but_for(document: dict[str, Any], *fields: str) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name not in fields}
+
+
+@pytest.fixture
+def decided(db: AlertDatabase) -> tuple[AlertDatabase, str]:
+    """Two closed, one escalated, one untouched; the fields a decision writes absent, null and given."""
+    closed = [
+        alert("absent", minutes=90),
+        alert("null", minutes=80, driver="D3", closed_at=None, auto_close_reason=None),
+    ]
+    pile = [alert("pile", minutes=1, driver="D2", severity="INFO"), alert("first", minutes=2, driver="D2")]
+    fill(db, [*closed, *pile], EXPIRE, ESCALATE)
+    return db, scan(db)
+
+
+def test_each_alert_is_what_it_was_and_its_history_is_longer(db: AlertDatabase) -> None:
+    fill(db, [alert("absent", minutes=90), alert("null", minutes=80, closed_at=None)], EXPIRE)
+    fill(db, [alert("pile", minutes=1, driver="D2", severity="INFO"), alert("first", minutes=2, driver="D2")], ESCALATE)
+    before = {doc["alert_id"]: doc for doc in db.alerts.find()}
+    job_id = scan(db)
+    decided = {doc["alert_id"]: doc for doc in db.alerts.find()}
+    report = undo_job(db, job_id, dry_run=False)
+    assert (report.restored, report.skipped) == (3, ())
+    for alert_id, was in before.items():
+        now = stored(db, alert_id)
+        assert but_for(now, "updated_at", "state_history") == but_for(was, "updated_at", "state_history")
+        assert now["state_history"][: len(decided[alert_id]["state_history"])] == decided[alert_id]["state_history"]
+    entry = stored(db, "pile")["state_history"][-1]
+    assert (entry["from_status"], entry["to_status"], entry["triggered_by"]) == ("ESCALATED", "OPEN", "undo")
+    assert entry["undoes"] == {"job_id": job_id, "rule_id": "pile-up"}
+    record = get_recent_jobs(1, db)[0]
+    assert (record["job_type"], record["status"], record["stats"]["restored"]) == ("auto_close_undo", "completed", 3)
+
+
+def test_a_dry_run_is_the_default_says_what_would_be_and_writes_nothing(decided: tuple[AlertDatabase, str]) -> None:
+    db, job_id = decided
+    before, jobs = list(db.alerts.find()), db.background_jobs.count_documents({})
+    report = undo_job(db, job_id)
+    assert (report.dry_run, report.restored, report.undo_job_id) == (True, 3, None)
+    assert list(db.alerts.find()) == before
+    assert db.background_jobs.count_documents({}) == jobs
+
+
+def test_undoing_twice_does_nothing(decided: tuple[AlertDatabase, str]) -> None:
+    db, job_id = decided
+    undo_job(db, job_id, dry_run=False)
+    before = list(db.alerts.find())
+    report = undo_job(db, job_id, dry_run=False)
+    assert (report.restored, report.skipped) == (0, ())
+    assert list(db.alerts.find()) == before
+
+
+def test_one_rules_decisions_may_be_undone_alone(decided: tuple[AlertDatabase, str]) -> None:
+    db, job_id = decided
+    assert undo_job(db, job_id, rule_id="pile-up", dry_run=False).restored == 1
+    assert statuses(db) == {"absent": "AUTO_CLOSED", "null": "AUTO_CLOSED", "pile": "OPEN", "first": "OPEN"}
+
+
+def test_alerts_touched_since_are_skipped_and_listed(decided: tuple[AlertDatabase, str]) -> None:
+    db, job_id = decided
+    reopened = {"to_status": "OPEN", "triggered_by": "user", "timestamp": AS_OF}
+    db.alerts.update_one({"alert_id": "absent"}, {"$set": {"status": "OPEN"}, "$push": {"state_history": reopened}})
+    db.alerts.update_one({"alert_id": "pile"}, {"$set": {"metadata.note": "looked at", "updated_at": AS_OF}})
+    before = [stored(db, "absent"), stored(db, "pile")]
+    for dry_run in (True, False):
+        report = undo_job(db, job_id, dry_run=dry_run)
+        assert report.restored == 1
+        assert {skipped.alert_id for skipped in report.skipped} == {"absent", "pile"}
+        assert report.skipped_total == 2
+    assert [stored(db, "absent"), stored(db, "pile")] == before
+    assert isinstance(report.skipped[0], Skipped)
+
+
+def test_an_undone_decision_is_not_taken_again_by_the_same_rule(decided: tuple[AlertDatabase, str]) -> None:
+    db, job_id = decided
+    undo_job(db, job_id, dry_run=False)
+    scan(db)
+    scan(db, minutes_later=30)
+    assert statuses(db) == {"absent": "OPEN", "null": "OPEN", "pile": "OPEN", "first": "OPEN"}
+    fill(db, [], rule("other", {"expire_after_mins": 60}))
+    scan(db, minutes_later=35)
+    assert statuses(db)["absent"] == "AUTO_CLOSED"
+
+
+def test_a_crashed_scan_is_undone_as_far_as_it_came(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alert_pipelines.scanner.apply.BATCH", 10)
+    monkeypatch.setattr("alert_pipelines.scanner.apply.WRITERS", 1)
+    fill(db, [alert(minutes=90) for _ in range(40)], EXPIRE)
+
+    def crash(written: int, _: int) -> None:
+        if written >= 20:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        run_scan(db, ScanRequest(as_of=AS_OF), crash)
+    record = get_recent_jobs(1, db)[0]
+    closed = db.alerts.count_documents({"status": "AUTO_CLOSED"})
+    assert (record["status"], record["alerts_closed"]) == ("failed", closed)
+    assert 20 <= closed < 40
+    assert undo_job(db, record["job_id"], dry_run=False).restored == closed
+    assert db.alerts.count_documents({"status": "OPEN"}) == 40
+
+
+def test_an_undo_racing_a_person_leaves_the_persons_word(
+    decided: tuple[AlertDatabase, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, job_id = decided
+    update_many = type(db.alerts).update_many
+
+    def person_first(self: Any, *args: Any, **kwargs: Any) -> Any:
+        person = {"$set": {"status": "RESOLVED", "resolved_by": "Ann", "updated_at": AS_OF}}
+        db.alerts.update_one({"alert_id": "null"}, person)
+        return update_many(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(db.alerts), "update_many", person_first)
+    report = undo_job(db, job_id, dry_run=False)
+    assert report.restored == 2
+    assert [skipped.alert_id for skipped in report.skipped] == ["null"]
+    assert stored(db, "null")["status"] == "RESOLVED"
+
+
+def test_an_unknown_or_running_job_cannot_be_undone(db: AlertDatabase) -> None:
+    with pytest.raises(UndoError, match="JOB-nobody"):
+        undo_job(db, "JOB-nobody")
+    with pytest.raises(UndoError, match="still running"):
+        undo_job(db, create_job_record(scan_module.SCANNER, db))
