@@ -1,0 +1,198 @@
+"""Explains one alert: what each rule says of it at as_of, test by test, and what has been decided so far.
+
+The answers are the database's: each compiled test and each clause is run against that one alert.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.rules.clause import Clause, Filter, Test
+from alert_pipelines.rules.compiler import compile_rules
+from alert_pipelines.rules.model import Mode, Rule
+from alert_pipelines.rules.store import load_rules, load_windows
+from alert_pipelines.scanner.report import Decision, decision_of
+
+MAX_EVIDENCE = 20
+_TESTS_A_QUERY = 200
+
+
+class AlertNotFoundError(AlertPipelinesError):
+    """No alert has this id."""
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """One test of the alert itself, the values it looked at (absent fields left out), and whether it holds."""
+
+    name: str
+    says: str
+    values: dict[str, Any]
+    holds: bool
+
+
+@dataclass(frozen=True)
+class ClauseResult:
+    """One deciding condition: its tests, the other alerts that count (the first 20 ids of `evidence_total`), and
+    whether the alert is due by it."""
+
+    rule_id: str
+    mode: Mode
+    condition: str
+    decision: Decision
+    says: str
+    due: bool
+    tests: tuple[TestResult, ...]
+    evidence: tuple[str, ...]
+    evidence_total: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the rules say of one alert at `as_of`.
+
+    `decided_by` is the clause whose decision a scan at `as_of` would write, blast-radius limits aside; `why` says
+    so in words, also why not. `clauses` come in precedence order, shadow ones last. `past` are the entries of the
+    history that jobs left. `bad_rules` names rules of the collection that cannot be read.
+    """
+
+    alert_id: str
+    source_type: str
+    status: str
+    timestamp: Any
+    as_of: datetime
+    rule_set_version: str
+    decided_by: ClauseResult | None
+    why: str
+    clauses: tuple[ClauseResult, ...]
+    past: tuple[dict[str, Any], ...]
+    bad_rules: tuple[str, ...]
+
+
+def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = None) -> Explanation:
+    """Explain `alert_id` as it stands, at `as_of` (None: the server's clock). Raises AlertNotFoundError."""
+    alert = db[COLLECTION].find_one({"alert_id": alert_id})
+    if alert is None:
+        raise AlertNotFoundError(f"no alert {alert_id!r} in {db.name}.{COLLECTION}: check the id")
+    at = as_of or server_now(db)
+    loaded, windows = load_rules(db), load_windows(db, at).windows
+
+    def concerning(rules: Sequence[Rule]) -> list[Rule]:
+        return [rule for rule in rules if rule.source_type == alert.get("source_type")]
+
+    explainer = _Explainer(db, alert)
+    active = explainer.results(compile_rules(concerning(loaded.rule_set.active), at, windows), Mode.ACTIVE)
+    shadow = explainer.results(
+        compile_rules(concerning(loaded.rule_set.shadow), at, windows, with_expires_at=False), Mode.SHADOW
+    )
+    decided_by = next((result for result in active if result.due), None)
+    history = alert.get("state_history")
+    past = [entry for entry in history if isinstance(entry, dict) and "job_id" in entry] if _is_list(history) else []
+    return Explanation(
+        alert_id=alert_id,
+        source_type=str(alert.get("source_type")),
+        status=str(alert.get("status")),
+        timestamp=alert.get("timestamp"),
+        as_of=at,
+        rule_set_version=loaded.rule_set.version,
+        decided_by=decided_by,
+        why=_why(decided_by, active, history),
+        clauses=(*active, *shadow),
+        past=tuple(past),
+        bad_rules=tuple(str(error) for error in loaded.errors),
+    )
+
+
+class _Explainer:
+    def __init__(self, db: AlertDatabase, alert: dict[str, Any]) -> None:
+        self._alerts = db[COLLECTION]
+        self._alert = alert
+        self._one: Filter = {"_id": alert["_id"]}
+
+    def results(self, clauses: Sequence[Clause], mode: Mode) -> list[ClauseResult]:
+        holds = self._holds([test.filter for clause in clauses for test in clause.tests])
+        return [self._result(clause, mode, [next(holds) for _ in clause.tests]) for clause in clauses]
+
+    def _result(self, clause: Clause, mode: Mode, holds: Sequence[bool]) -> ClauseResult:
+        evidence, total = self._evidence(clause)
+        return ClauseResult(
+            rule_id=clause.rule_id,
+            mode=mode,
+            condition=clause.condition,
+            decision=decision_of(clause.to_status),
+            says=clause.reason,
+            due=all(holds) and self._is_due(clause),
+            tests=tuple(
+                TestResult(test.name, test.says, self._values(test), held)
+                for test, held in zip(clause.tests, holds, strict=True)
+            ),
+            evidence=evidence,
+            evidence_total=total,
+        )
+
+    def _holds(self, filters: Sequence[Filter]) -> Iterator[bool]:
+        """Whether the alert passes each filter, in a few round trips however many there are."""
+        for start in range(0, len(filters), _TESTS_A_QUERY):
+            part = filters[start : start + _TESTS_A_QUERY]
+            facets = {f"t{n}": [{"$match": test}, {"$count": "n"}] for n, test in enumerate(part)}
+            [answer] = self._alerts.aggregate([{"$match": self._one}, {"$facet": facets}])
+            yield from (bool(answer[f"t{n}"]) for n in range(len(part)))
+
+    def _is_due(self, clause: Clause) -> bool:
+        # Grouping happens within one key, so the other keys may be left out of what is read.
+        scope = self._same_key(clause) if clause.key else self._one
+        return any(True for _ in self._alerts.aggregate([*clause.pipeline(scope), {"$match": self._one}]))
+
+    def _evidence(self, clause: Clause) -> tuple[tuple[str, ...], int]:
+        timestamp = self._alert.get("timestamp")
+        if clause.evidence is None or not isinstance(timestamp, datetime) or not self._has_key(clause):
+            return (), 0
+        others = {"$and": [clause.evidence(timestamp), self._same_key(clause), {"_id": {"$ne": self._alert["_id"]}}]}
+        found = self._alerts.find(others, {"alert_id": 1}).sort("timestamp", -1).limit(MAX_EVIDENCE)
+        return tuple(str(doc.get("alert_id")) for doc in found), self._alerts.count_documents(others)
+
+    def _same_key(self, clause: Clause) -> Filter:
+        return {path: {"$eq": _value_at(self._alert, path)} for path in clause.key}
+
+    def _has_key(self, clause: Clause) -> bool:
+        return all(_value_at(self._alert, path) is not None for path in clause.key)
+
+    def _values(self, test: Test) -> dict[str, Any]:
+        values = {path: _value_at(self._alert, path) for path in test.fields if path != "state_history"}
+        return {path: value for path, value in values.items() if value is not None}
+
+
+def _value_at(document: Any, path: str) -> Any:
+    """The value at a dotted path, for showing; through arrays, the list of what the path reaches."""
+    value = document
+    for position, name in enumerate(path.split(".")):
+        if _is_list(value):
+            rest = ".".join(path.split(".")[position:])
+            return [found for item in value if (found := _value_at(item, rest)) is not None]
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _why(decided_by: ClauseResult | None, active: Sequence[ClauseResult], history: Any) -> str:
+    if decided_by is None:
+        if not active:
+            return "no rule concerns it"
+        return "not decided: " + "; ".join(f"{result.rule_id}: {_why_not(result)}" for result in active)
+    why = f"rule {decided_by.rule_id!r} would {decided_by.decision} it: {decided_by.says}"
+    if history is not None and not _is_list(history):
+        why += "; but its state_history is no array, so the decision cannot be recorded and the scan names it as failed"
+    beaten = [result.rule_id for result in active if result.due and result.rule_id != decided_by.rule_id]
+    return f"{why}; it ranks before {', '.join(dict.fromkeys(beaten))}" if beaten else why
+
+
+def _why_not(result: ClauseResult) -> str:
+    failed = [test.says for test in result.tests if not test.holds]
+    return f"not so: {failed[0]}" if failed else f"not so: {result.says}"

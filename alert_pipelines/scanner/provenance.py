@@ -1,0 +1,39 @@
+"""Where decisions came from, read from the one ledger there is: the alerts' own histories."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.rules.store import rule_text
+
+
+class PastDecision(NamedTuple):
+    """One automatic decision about one alert, with the text of its rule as it was then (None where unknown)."""
+
+    alert_id: str
+    entry: dict[str, Any]
+    rule: dict[str, Any] | None
+
+
+def decisions_of_alert(db: AlertDatabase, alert_id: str) -> list[PastDecision]:
+    """Every automatic decision and undo about `alert_id`, oldest first."""
+    alert = db[COLLECTION].find_one({"alert_id": alert_id}, {"state_history": 1}) or {}
+    history = alert.get("state_history")
+    entries = history if isinstance(history, list) else []
+    return [_past(db, alert_id, entry) for entry in entries if isinstance(entry, dict) and "job_id" in entry]
+
+
+def decisions_of_job(db: AlertDatabase, job_id: str) -> Iterator[PastDecision]:
+    """Every decision that `job_id` left, one an alert, in the order of their alert ids."""
+    found = db[COLLECTION].find({"state_history.job_id": job_id}, {"alert_id": 1, "state_history": 1})
+    for alert in found.sort("alert_id", 1).allow_disk_use(True):
+        for entry in alert["state_history"] if isinstance(alert["state_history"], list) else ():
+            if isinstance(entry, dict) and entry.get("job_id") == job_id:
+                yield _past(db, str(alert.get("alert_id")), entry)
+
+
+def _past(db: AlertDatabase, alert_id: str, entry: dict[str, Any]) -> PastDecision:
+    version, rule_id = entry.get("rule_set_version"), entry.get("rule_triggered")
+    rule = rule_text(db, version, rule_id) if isinstance(version, str) and isinstance(rule_id, str) else None
+    return PastDecision(alert_id, entry, rule)

@@ -1,0 +1,105 @@
+"""Explaining one alert, and that the explanation is what a scan then does."""
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.scanner.explain import AlertNotFoundError, Explanation, explain_alert
+from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule
+
+
+def explain(db: AlertDatabase, alert_id: str) -> Explanation:
+    return explain_alert(db, alert_id, as_of=AS_OF)
+
+
+def test_each_test_shows_its_value_and_whether_it_holds(db: AlertDatabase) -> None:
+    conditions = {"close_if": {"field": "metadata.speed", "op": "lt", "value": 80}, "severities": ["INFO"]}
+    fill(db, [alert("A", metadata={"speed": 70})], rule("slow", conditions))
+    clause = explain(db, "A").clauses[0]
+    tests = {test.name: test for test in clause.tests}
+    assert (tests["close_if"].values, tests["close_if"].holds) == ({"metadata.speed": 70}, True)
+    assert (tests["severities"].values, tests["severities"].holds) == ({"severity": "WARNING"}, False)
+    assert not clause.due
+    assert "slow: not so: severity is INFO" in explain(db, "A").why
+
+
+def test_the_keys_other_alerts_are_the_evidence(db: AlertDatabase) -> None:
+    pile = [alert(f"P{n}", minutes=10 * n) for n in range(3)]
+    others = [alert("other-driver", driver="D2"), alert("too-old", minutes=61), alert("closed", status="RESOLVED")]
+    fill(db, [*pile, *others], rule("pile-up", {"escalate_if_count": 3, "window_mins": 60}))
+    explanation = explain(db, "P0")
+    clause = next(clause for clause in explanation.clauses if clause.rule_id == "pile-up")
+    assert (clause.due, clause.evidence, clause.evidence_total) == (True, ("P1", "P2"), 2)
+    assert explanation.decided_by == clause
+
+
+def test_the_decision_says_what_it_ranks_before(db: AlertDatabase) -> None:
+    low, high = rule("low", {"expire_after_mins": 10}), rule("high", {"expire_after_mins": 20}, priority=5)
+    fill(db, [alert("A", expires_at=ago(1))], low, high)
+    why = explain(db, "A").why
+    assert why.startswith("rule 'high' would close it")
+    assert why.endswith("ranks before low, expires_at")
+
+
+def test_maintenance_windows_shadow_rules_and_the_past_are_shown(db: AlertDatabase) -> None:
+    window = {"source_types": ["OVERSPEEDING"], "from": ago(1), "to": ago(-1), "reason": "r"}
+    fill(db, [alert("A", minutes=60)], rule("expire", {"expire_after_mins": 60}))
+    fill(db, [], rule("ghost", {"expire_after_mins": 5}, mode="shadow"))
+    run_scan(db, ScanRequest(as_of=ago(0)))
+    db.alerts.update_one({"alert_id": "A"}, {"$set": {"status": "OPEN"}})
+    db.maintenance_windows.insert_one(window)
+    explanation = explain(db, "A")
+    failed = {test.name for clause in explanation.clauses for test in clause.tests if not test.holds}
+    assert failed >= {"maintenance", "never_again", "undecided"}
+    assert [entry["rule_triggered"] for entry in explanation.past] == ["expire"]
+    assert [(clause.rule_id, clause.mode.value) for clause in explanation.clauses][-1] == ("ghost", "shadow")
+
+
+def test_an_unknown_alert_is_named(db: AlertDatabase) -> None:
+    with pytest.raises(AlertNotFoundError, match="'nobody'"):
+        explain(db, "nobody")
+
+
+def test_an_unreadable_history_is_said(db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=60, state_history="text")], rule("expire", {"expire_after_mins": 60}))
+    assert "cannot be recorded" in explain(db, "A").why
+
+
+def random_alert(rng: random.Random, number: int) -> dict[str, Any]:
+    metadata = {"driver_id": rng.choice(["D1", "D2", "D3", None, ["D1"], 4, 4.0]), "ok": rng.choice([True, 1, None])}
+    return alert(
+        f"R{number}",
+        minutes=rng.choice([-5, 0, 1, 30, 59, 60, 61, 1440]) + rng.random() * rng.choice([0, 20]),
+        metadata=rng.choice([metadata, metadata, metadata, None]),
+        status=rng.choice(["OPEN", "OPEN", "ESCALATED", "RESOLVED"]),
+        source_type=rng.choice(["OVERSPEEDING", "COMPLIANCE", "OTHER"]),
+        **rng.choice([{}, {}, {"expires_at": ago(rng.choice([-1, 0, 1]))}]),
+    )
+
+
+def test_explaining_agrees_with_the_scan_on_every_alert(db: AlertDatabase) -> None:
+    rng = random.Random(20260301)
+    alerts = [random_alert(rng, number) for number in range(300)]
+    rules = [
+        rule("pile-up", {"escalate_if_count": 12, "window_mins": 30}),
+        rule("expire", {"expire_after_mins": 60, "hold_mins": 61}, priority=1),
+        rule("quiet", {"close_if_no_repeat_mins": 59}, source_type="COMPLIANCE"),
+        rule("latest", {"keep_latest": True, "statuses": ["ESCALATED"]}, source_type="COMPLIANCE"),
+        rule("valid", {"auto_close_if": "ok"}, source_type="COMPLIANCE", priority=3),
+    ]
+    fill(db, alerts, *rules)
+    foretold = {doc["alert_id"]: explain(db, doc["alert_id"]).decided_by for doc in alerts}
+    report = run_scan(db, ScanRequest(as_of=AS_OF))
+    decided = {
+        doc["alert_id"]: doc["state_history"][-1]["rule_triggered"]
+        for doc in db.alerts.find({"state_history.0": {"$exists": True}})
+    }
+    assert decided == {alert_id: clause.rule_id for alert_id, clause in foretold.items() if clause}
+    assert len(decided) == report.closed + report.escalated > 50
+    later = AS_OF + timedelta(minutes=1)
+    assert all(explain_alert(db, alert_id, as_of=later).decided_by is None for alert_id in list(decided)[:20])
