@@ -48,9 +48,9 @@ def rule(rule_id: str, conditions: Mapping[str, Any], /, **fields: Any) -> dict[
 def fill(db: AlertDatabase, alerts: list[dict[str, Any]], *rules: dict[str, Any]) -> None:
     """Put alerts and rules into their collections."""
     if alerts:
-        db.alerts.insert_many(alerts)
+        db.alerts.insert_many([dict(one) for one in alerts])
     if rules:
-        db.rules.insert_many(rules)
+        db.rules.insert_many([dict(one) for one in rules])
 
 
 def stored(db: AlertDatabase, alert_id: str) -> dict[str, Any]:

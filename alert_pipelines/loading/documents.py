@@ -19,12 +19,12 @@ from alert_pipelines.loading.mapping import (
     Events,
     Mapping,
     MetadataColumn,
-    nearest,
     template_parts,
 )
 from alert_pipelines.loading.reader import Values
 from alert_pipelines.loading.values import PLAIN, BadValueError, Converter, date_converter, to_text
 from alert_pipelines.mongo.client import AlertDocument
+from alert_pipelines.spelling import nearest
 
 T = TypeVar("T")
 Read = Callable[[Values], T]

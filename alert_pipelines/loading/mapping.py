@@ -5,7 +5,6 @@ making documents `documents`'.
 """
 
 import codecs
-import difflib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,8 @@ from pydantic_core import ErrorDetails
 from alert_pipelines.alerts import Severity, Status
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.loading.values import ValueType, check_date_format, check_zone
+from alert_pipelines.spelling import suggestion
+from alert_pipelines.yaml_files import RefuseDuplicates
 
 
 class MappingError(AlertPipelinesError):
@@ -187,15 +188,8 @@ def _columns(part: BaseModel, place: str) -> Iterator[tuple[str, str]]:
                 yield from _columns(inner, f"{here}.{key}." if key else f"{here}.")
 
 
-class _TextLoader(yaml.BaseLoader):
+class _TextLoader(RefuseDuplicates, yaml.BaseLoader):
     """YAML in which every scalar is text: a state called No or 1 is neither false nor a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 def load_mapping(path: Path) -> Mapping:
@@ -224,20 +218,8 @@ def _fault(fault: ErrorDetails) -> str:
     location = [str(step) for step in fault["loc"] if step != "[key]"]
     place = ".".join(location) or "the mapping"
     if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown key; {_suggestion(location[-1], _keys_at(location[:-1]))}"
+        return f"{place}: unknown key; {suggestion(location[-1], _keys_at(location[:-1]))}"
     return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
-
-
-def nearest(word: str, known: list[str]) -> str | None:
-    """The one of `known` that `word` may be a misspelling of, or None."""
-    lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower(), lower, n=1)
-    return lower[found[0]] if found else None
-
-
-def _suggestion(word: str, known: list[str]) -> str:
-    near = nearest(word, known)
-    return f"did you mean {near!r}?" if near else f"known here: {', '.join(known)}"
 
 
 def _keys_at(location: list[str]) -> list[str]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, TextIO, TypeAlias
 
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.loading.mapping import Mapping, nearest
+from alert_pipelines.loading.mapping import Mapping
+from alert_pipelines.spelling import nearest
 
 # A longer line is cut here and its pieces rejected, so that no line can fill the memory.
 MAX_LINE = 1_000_000

@@ -5,11 +5,12 @@ What a rule means is the compiler's; where rules are kept is the store's.
 
 import hashlib
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from alert_pipelines.alerts import PENDING, Severity, SourceType, Status
+from alert_pipelines.alerts import PENDING, Severity, Status
 from alert_pipelines.rules.paths import FieldPath, MetadataName
 from alert_pipelines.rules.tree import MAX_DEPTH, Minutes, Tree, depth
 
@@ -165,6 +166,12 @@ class Rule(BaseModel):
         }
 
 
+class StrictRule(Rule):
+    """A rule as a file may hold it: unknown fields are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 class RuleSet(NamedTuple):
     """The rules of one scan: those that write, in precedence order, and those that are only counted."""
 
@@ -188,6 +195,13 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def _as_utc(instant: datetime) -> datetime:
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+UtcDatetime = Annotated[datetime, Field(strict=True), AfterValidator(_as_utc)]
+
+
 class MaintenanceWindow(BaseModel):
     """A document of `maintenance_windows`: while from ≤ as_of < to its alerts are not decided.
 
@@ -199,8 +213,8 @@ class MaintenanceWindow(BaseModel):
     source_types: Annotated[list[StrictStr], Field(min_length=1)] | None = None
     field: FieldPath | None = None
     values: Annotated[list[StrictBool | StrictInt | float | StrictStr], Field(min_length=1)] | None = None
-    from_: datetime = Field(alias="from")
-    to: datetime
+    from_: UtcDatetime = Field(alias="from")
+    to: UtcDatetime
     reason: StrictStr | None = None
 
     @model_validator(mode="after")
@@ -208,6 +222,3 @@ class MaintenanceWindow(BaseModel):
         if (self.field is None) != (self.values is None):
             raise ValueError("field and values go together: give both or neither")
         return self
-
-
-KNOWN_SOURCES = tuple(str(source) for source in SourceType)

@@ -91,7 +91,7 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
     )
     decided_by = next((result for result in active if result.due), None)
     history = alert.get("state_history")
-    past = [entry for entry in history if isinstance(entry, dict) and "job_id" in entry] if _is_list(history) else []
+    entries = history if isinstance(history, list) else []
     return Explanation(
         alert_id=alert_id,
         source_type=str(alert.get("source_type")),
@@ -102,7 +102,7 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
         decided_by=decided_by,
         why=_why(decided_by, active, history),
         clauses=(*active, *shadow),
-        past=tuple(past),
+        past=tuple(entry for entry in entries if isinstance(entry, dict) and "job_id" in entry),
         bad_rules=tuple(str(error) for error in loaded.errors),
     )
 
@@ -170,15 +170,11 @@ def _value_at(document: Any, path: str) -> Any:
     """The value at a dotted path, for showing; through arrays, the list of what the path reaches."""
     value = document
     for position, name in enumerate(path.split(".")):
-        if _is_list(value):
+        if isinstance(value, list):
             rest = ".".join(path.split(".")[position:])
             return [found for item in value if (found := _value_at(item, rest)) is not None]
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
 
 
 def _why(decided_by: ClauseResult | None, active: Sequence[ClauseResult], history: Any) -> str:
@@ -187,7 +183,7 @@ def _why(decided_by: ClauseResult | None, active: Sequence[ClauseResult], histor
             return "no rule concerns it"
         return "not decided: " + "; ".join(f"{result.rule_id}: {_why_not(result)}" for result in active)
     why = f"rule {decided_by.rule_id!r} would {decided_by.decision} it: {decided_by.says}"
-    if history is not None and not _is_list(history):
+    if not isinstance(history, list | None):
         why += "; but its state_history is no array, so the decision cannot be recorded and the scan names it as failed"
     beaten = [result.rule_id for result in active if result.due and result.rule_id != decided_by.rule_id]
     return f"{why}; it ranks before {', '.join(dict.fromkeys(beaten))}" if beaten else why

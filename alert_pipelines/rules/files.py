@@ -1,0 +1,130 @@
+"""Rule files: YAML or JSON, the long form, a bare list, and the field's short form."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from alert_pipelines.alerts import SourceType
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.rules.model import Rule, StrictRule
+from alert_pipelines.rules.validation import RuleError, parse_rule
+from alert_pipelines.spelling import suggestion
+from alert_pipelines.yaml_files import RefuseDuplicates
+
+# What the field calls the sources, besides their own names.
+_SHORT_NAMES = {"overspeed": SourceType.OVERSPEEDING} | {source.lower(): source for source in SourceType}
+
+
+class RuleFileError(AlertPipelinesError):
+    """A rule file is not usable; the message holds everything that is wrong with it."""
+
+
+class RuleFile(BaseModel):
+    """The long form."""
+
+    model_config = ConfigDict(extra="forbid", title="Alert rules")
+
+    rules: list[StrictRule]
+
+
+class _Loader(RefuseDuplicates, yaml.SafeLoader):
+    """YAML as people mean it: `off` is a mode and no boolean."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read_rules(path: Path) -> list[Rule]:
+    """Read the rules of a YAML or, by its name, JSON file. Raises RuleFileError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, object_pairs_hook=_unique) if path.suffix == ".json" else _from_yaml(text)
+    except OSError as error:
+        raise RuleFileError(f"the rule file {path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise RuleFileError(f"the rule file {path} is no valid {path.suffix.lstrip('.') or 'YAML'}: {error}") from error
+    return parse_rules(content, str(path))
+
+
+def parse_rules(content: Any, origin: str) -> list[Rule]:
+    """The rules of a file's content, all checked; `origin` is what errors call it. Raises RuleFileError."""
+    rules: list[Rule] = []
+    problems: list[str] = []
+    for document in _documents(content, origin):
+        try:
+            rules.append(parse_rule(document, strict=True))
+        except RuleError as error:
+            problems.append(str(error))
+    ids = [rule.rule_id for rule in rules]
+    problems += [f"rule {rule_id!r}: given twice" for rule_id in sorted({id_ for id_ in ids if ids.count(id_) > 1})]
+    if problems:
+        raise RuleFileError("\n  ".join([f"{origin}: the rules cannot be used:", *problems]) + "\nSee docs/rules.md.")
+    return rules
+
+
+def default_rules() -> list[Rule]:
+    """The rules that come with the package, for the six source types."""
+    text = files("alert_pipelines.rules").joinpath("default_rules.yaml").read_text(encoding="utf-8")
+    return parse_rules(_from_yaml(text), "default_rules.yaml")
+
+
+def dump_rules(rules: Iterable[Rule], file_format: Literal["yaml", "json"] = "yaml") -> str:
+    """The rules as a file that `read_rules` reads back."""
+    documents = [rule.canonical() for rule in rules]
+    for document in documents:
+        # The mode says it, and says more.
+        del document["is_active"]
+    if file_format == "json":
+        return json.dumps({"rules": documents}, indent=2, ensure_ascii=False) + "\n"
+    dumped: str = yaml.safe_dump({"rules": documents}, sort_keys=False, allow_unicode=True, width=100)
+    return dumped
+
+
+def language_schema() -> dict[str, Any]:
+    """JSON Schema of the long form, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **RuleFile.model_json_schema()}
+
+
+def _from_yaml(text: str) -> Any:
+    return yaml.load(text, _Loader)  # the loader is a SafeLoader
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"{key!r} is given twice")
+    return dict(pairs)
+
+
+def _documents(content: Any, origin: str) -> list[Any]:
+    if isinstance(content, Mapping) and "rules" in content:
+        beside = [str(key) for key in content if key != "rules"]
+        if beside:
+            raise RuleFileError(f"{origin}: unknown beside 'rules': {', '.join(beside)}")
+        content = content["rules"]
+    if isinstance(content, list):
+        return content
+    if isinstance(content, Mapping) and all(isinstance(value, Mapping) for value in content.values()):
+        return [_expanded(str(name), conditions, origin) for name, conditions in content.items()]
+    raise RuleFileError(
+        f"{origin}: expected 'rules:' with a list of rules, or the short form, a name with its conditions; "
+        f"got {content!r:.100}"
+    )
+
+
+def _expanded(name: str, conditions: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    source_type = _SHORT_NAMES.get(name.lower())
+    if source_type is None:
+        raise RuleFileError(
+            f"{origin}: the short form names a source, and {name!r} is none; {suggestion(name, _SHORT_NAMES)}"
+        )
+    return {"rule_id": name, "source_type": str(source_type), "conditions": dict(conditions)}

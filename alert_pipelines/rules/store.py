@@ -1,0 +1,91 @@
+"""The collections `rules`, `rule_versions` and `maintenance_windows`, as a scan reads and keeps them.
+
+Publishing is another matter: see `publish`.
+"""
+
+import json
+from collections import Counter
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pymongo import ASCENDING, IndexModel
+
+from alert_pipelines.alerts import MAINTENANCE_WINDOWS
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.indexes import create_missing_indexes
+from alert_pipelines.rules.model import MaintenanceWindow, Rule, RuleSet
+from alert_pipelines.rules.validation import RuleError, parse_rule, parse_window
+
+COLLECTION = "rules"
+VERSIONS = "rule_versions"
+
+INDEXES = (IndexModel([("rule_id", ASCENDING)], name="rule_id_unique", unique=True),)
+VERSION_INDEXES = (IndexModel([("version", ASCENDING)], name="version_unique", unique=True),)
+
+
+class LoadedRules(NamedTuple):
+    """The usable rules of the collection, and what is wrong with the others."""
+
+    rule_set: RuleSet
+    errors: tuple[RuleError, ...]
+
+
+class LoadedWindows(NamedTuple):
+    """The maintenance windows that may hold, and what is wrong with those that cannot be read."""
+
+    windows: tuple[MaintenanceWindow, ...]
+    errors: tuple[str, ...]
+
+
+def ensure_indexes(db: AlertDatabase) -> list[str]:
+    """Create the indexes that `rules` and `rule_versions` lack; return their names. Raises IndexConflictError."""
+    return [
+        *create_missing_indexes(db, COLLECTION, INDEXES),
+        *create_missing_indexes(db, VERSIONS, VERSION_INDEXES),
+    ]
+
+
+def load_rules(db: AlertDatabase) -> LoadedRules:
+    """Read every rule; a bad one is left out and named, and so are all that share one rule_id."""
+    rules: list[Rule] = []
+    errors: list[RuleError] = []
+    for document in db[COLLECTION].find():
+        try:
+            rules.append(parse_rule(document))
+        except RuleError as error:
+            errors.append(error)
+    times = Counter(rule.rule_id for rule in rules)
+    errors += [
+        RuleError(rule_id, [f"{count} documents have this rule_id: keep one"])
+        for rule_id, count in times.items()
+        if count > 1
+    ]
+    return LoadedRules(RuleSet.of([rule for rule in rules if times[rule.rule_id] == 1]), tuple(errors))
+
+
+def load_windows(db: AlertDatabase, as_of: datetime) -> LoadedWindows:
+    """Read the maintenance windows, but for those that surely do not hold at `as_of`."""
+    windows: list[MaintenanceWindow] = []
+    errors: list[str] = []
+    # Windows whose ends are no dates pass this filter, and are named below.
+    for document in db[MAINTENANCE_WINDOWS].find({"$nor": [{"from": {"$gt": as_of}}, {"to": {"$lte": as_of}}]}):
+        try:
+            windows.append(parse_window(document))
+        except AlertPipelinesError as error:
+            errors.append(str(error))
+    return LoadedWindows(tuple(windows), tuple(errors))
+
+
+def keep_version(db: AlertDatabase, rule_set: RuleSet) -> None:
+    """Keep the full text of the rule set's version, once."""
+    if db[VERSIONS].find_one({"version": rule_set.version}, {"_id": 1}) is None:
+        fields = {"text": {"$literal": rule_set.text}, "first_used_at": {"$ifNull": ["$first_used_at", "$$NOW"]}}
+        db[VERSIONS].update_one({"version": rule_set.version}, [{"$set": fields}], upsert=True)
+
+
+def rule_text(db: AlertDatabase, version: str, rule_id: str) -> dict[str, Any] | None:
+    """A rule as it was in a rule set version, or None where that version or rule was never kept."""
+    kept = db[VERSIONS].find_one({"version": version})
+    rules: list[dict[str, Any]] = json.loads(kept["text"]) if kept else []
+    return next((rule for rule in rules if rule["rule_id"] == rule_id), None)

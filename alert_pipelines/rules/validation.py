@@ -1,0 +1,99 @@
+"""Turns a document into a rule, or into an error that says what should have been written."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.rules.model import Conditions, MaintenanceWindow, Rule, StrictRule
+from alert_pipelines.rules.tree import Leaf
+from alert_pipelines.spelling import suggestion
+
+_NODE_KEYS = ("all", "any", "not", *Leaf.model_fields)
+_VALUE_KINDS = "expected a text, a number, a boolean, or for 'in' and 'not_in' a list of them"
+
+
+class RuleError(AlertPipelinesError):
+    """One rule is not usable; `problems` are all that is wrong with it, each with its path."""
+
+    def __init__(self, rule_id: Any, problems: Sequence[str]) -> None:
+        super().__init__(f"rule {rule_id!r}: {'; '.join(problems)}")
+        self.rule_id = rule_id
+        self.problems = tuple(problems)
+
+
+def parse_rule(document: Any, *, strict: bool = False) -> Rule:
+    """Validate a rule; `strict` refuses fields this language does not know. Raises RuleError."""
+    if not isinstance(document, Mapping):
+        raise RuleError(None, [f"expected a rule with rule_id, source_type and conditions; got {document!r:.100}"])
+    try:
+        return (StrictRule if strict else Rule).model_validate(document)
+    except ValidationError as error:
+        raise RuleError(document.get("rule_id"), _problems(error, document)) from error
+
+
+def parse_window(document: Mapping[str, Any]) -> MaintenanceWindow:
+    """Validate a maintenance window. Raises AlertPipelinesError."""
+    try:
+        return MaintenanceWindow.model_validate(document)
+    except ValidationError as error:
+        problems = "; ".join(_problems(error, document))
+        raise AlertPipelinesError(f"maintenance window {document.get('_id')}: {problems}") from error
+
+
+def _problems(error: ValidationError, document: Any) -> list[str]:
+    # A union reports each of its members; the person wrote one thing, so each place is named once.
+    by_path: dict[str, str] = {}
+    for fault in error.errors():
+        path, parents = _place(fault["loc"], document)
+        by_path.setdefault(path, _say(fault, path, parents))
+    return [f"{path}: {problem}" if path else problem for path, problem in by_path.items()]
+
+
+def _place(location: Iterable[int | str], document: Any) -> tuple[str, list[str]]:
+    """The path as written, and its parts: pydantic's location also holds the names of union members."""
+    path, parts, here = "", [], document
+    steps = list(location)
+    for position, step in enumerate(steps):
+        last = position == len(steps) - 1
+        if isinstance(step, int) and isinstance(here, list) and step < len(here):
+            path, here = f"{path}[{step}]", here[step]
+        elif isinstance(step, str) and isinstance(here, Mapping) and (step in here or (last and step not in _TAGS)):
+            path, here = f"{path}.{step}" if path else step, here.get(step)
+            parts.append(step)
+    return path, parts
+
+
+_TAGS = frozenset({"leaf", "bool", "int", "float", "str", "finite-float", "constrained-int"})
+
+
+def _say(fault: ErrorDetails, path: str, parts: Sequence[str]) -> str:
+    kind, given = fault["type"], fault["input"]
+    if kind == "extra_forbidden":
+        return f"unknown; {suggestion(parts[-1], _known_beside(parts))}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "enum":
+        known = [name.strip(" '") for name in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return f"expected one of {', '.join(known)}; got {given!r:.100}. {_meant(given, known)}".rstrip()
+    if isinstance(given, date):
+        return f"a date ({given}) cannot be compared: use older_than_mins or newer_than_mins, relative to as_of"
+    if path.endswith((".value", "]")) and "close_if" in parts and kind.endswith(("_type", "_parsing")):
+        return f"{_VALUE_KINDS}; got {given!r:.100}"
+    message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return message if kind == "value_error" else f"{message}; got {given!r:.100}"
+
+
+def _meant(given: Any, known: Sequence[str]) -> str:
+    said = suggestion(given, known) if isinstance(given, str) else ""
+    return said.capitalize() if said.startswith("did") else ""
+
+
+def _known_beside(parts: Sequence[str]) -> Iterable[str]:
+    if "close_if" in parts:
+        return _NODE_KEYS
+    model: type[BaseModel] = Conditions if "conditions" in parts[:-1] else Rule
+    return model.model_fields

@@ -1,0 +1,73 @@
+"""Rules, versions and windows as a scan reads them."""
+
+import hashlib
+import json
+
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.rules.store import keep_version, load_rules, load_windows, rule_text
+from alert_pipelines_tests.factories import AS_OF, ago, fill, rule
+
+A, B = rule("a", {"keep_latest": True}), rule("b", {"expire_after_mins": 5}, priority=7)
+
+
+def test_rules_come_in_precedence_order_and_by_mode(db: AlertDatabase) -> None:
+    off = rule("off", {"keep_latest": True}, is_active=False)
+    half_on = rule("half-on", {"keep_latest": True}, is_active=False, mode="active")
+    fill(db, [], A, B, off, half_on, rule("ghost", {"keep_latest": True}, mode="shadow"))
+    loaded = load_rules(db).rule_set
+    assert [r.rule_id for r in loaded.active] == ["b", "a"]
+    assert [r.rule_id for r in loaded.shadow] == ["ghost"]
+
+
+def test_the_version_is_the_hash_of_what_the_active_rules_mean(db: AlertDatabase) -> None:
+    fill(db, [], A, B)
+    rule_set = load_rules(db).rule_set
+    assert rule_set.version == hashlib.sha256(rule_set.text.encode()).hexdigest()
+    assert [r["rule_id"] for r in json.loads(rule_set.text)] == ["a", "b"]
+    db.rules.update_one({"rule_id": "a"}, {"$set": {"updated_at": AS_OF, "tenant": "x"}})
+    fill(db, [], rule("ghost", {"keep_latest": True}, mode="shadow"))
+    assert load_rules(db).rule_set.version == rule_set.version
+    db.rules.update_one({"rule_id": "a"}, {"$set": {"priority": 1}})
+    assert load_rules(db).rule_set.version != rule_set.version
+
+
+def test_two_documents_with_one_rule_id_are_both_left_out_and_named(bare_db: AlertDatabase) -> None:
+    fill(bare_db, [], dict(A), dict(A), B)
+    loaded = load_rules(bare_db)
+    assert [r.rule_id for r in loaded.rule_set.active] == ["b"]
+    assert "2 documents" in str(loaded.errors[0])
+
+
+def test_a_document_that_is_no_rule_at_all_is_named(db: AlertDatabase) -> None:
+    db.rules.insert_many([{"rule_id": ["x"], "conditions": "all"}, B])
+    loaded = load_rules(db)
+    assert len(loaded.rule_set.active) == len(loaded.errors) == 1
+
+
+def test_a_version_is_kept_once_with_its_text(db: AlertDatabase) -> None:
+    fill(db, [], A, B)
+    rule_set = load_rules(db).rule_set
+    keep_version(db, rule_set)
+    first = db.rule_versions.find_one({})
+    db.rules.delete_many({})
+    keep_version(db, rule_set)
+    assert list(db.rule_versions.find()) == [first]
+    kept = rule_text(db, rule_set.version, "b")
+    assert kept is not None
+    assert kept["conditions"] == {"expire_after_mins": 5}
+    assert rule_text(db, rule_set.version, "c") is rule_text(db, "0", "b") is None
+
+
+def test_windows_that_cannot_hold_are_left_out_and_unreadable_ones_named(db: AlertDatabase) -> None:
+    db.maintenance_windows.insert_many(
+        [
+            {"_id": "holds", "source_types": ["SAFETY"], "from": AS_OF, "to": ago(-1)},
+            {"_id": "over", "from": ago(9), "to": AS_OF},
+            {"_id": "to come", "from": ago(-1), "to": ago(-2)},
+            {"_id": "text", "from": "2026-01-01", "to": ago(-2)},
+            {"_id": "half", "field": "metadata.x", "from": ago(1), "to": ago(-2)},
+        ]
+    )
+    loaded = load_windows(db, AS_OF)
+    assert [window.source_types for window in loaded.windows] == [["SAFETY"]]
+    assert [error.split(":")[0] for error in loaded.errors] == ["maintenance window text", "maintenance window half"]

@@ -1,0 +1,108 @@
+"""A wrong rule is refused with what, where, and what was probably meant."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from alert_pipelines.rules.validation import RuleError, parse_rule
+from alert_pipelines_tests.factories import rule
+
+
+def refusal(conditions: dict[str, Any], **fields: Any) -> str:
+    with pytest.raises(RuleError) as refused:
+        parse_rule(rule("r", conditions, **fields), strict=True)
+    return str(refused.value)
+
+
+def leaf(**fields: Any) -> dict[str, Any]:
+    return {"close_if": {"field": "metadata.x", "op": "eq", "value": 1} | fields}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ({"escalate_if_cuont": 3}, "conditions.escalate_if_cuont: unknown; did you mean 'escalate_if_count'?"),
+        ({"expire_after_mins": -5}, "conditions.expire_after_mins: expected greater than or equal to 1; got -5"),
+        ({"expire_after_mins": "60"}, "conditions.expire_after_mins: expected a valid integer; got '60'"),
+        ({"expire_after_mins": True}, "conditions.expire_after_mins: expected a valid integer; got True"),
+        ({"escalate_if_count": 2, "window_mins": 0}, "conditions.window_mins: expected greater than or equal to 1"),
+        (leaf(op="eqals"), "conditions.close_if.op: expected one of eq, ne, lt"),
+        (leaf(op="eqals"), "Did you mean 'eq'?"),
+        (
+            {"close_if": {"all": [leaf()["close_if"], leaf(opp="eq")["close_if"]]}},
+            "conditions.close_if.all[1].opp: unknown",
+        ),
+        (leaf(value={"$where": "sleep(1)"}), "conditions.close_if.value: expected a text, a number, a boolean"),
+        ({"close_if": {"$where": "1"}}, "conditions.close_if.$where: unknown"),
+        (leaf(field="$where"), "conditions.close_if.field: field path '$where' holds '$'"),
+        (leaf(field="metadata.$function"), "holds '$'"),
+        (leaf(field="metadata.\0"), "control character"),
+        (leaf(field="metadata..x"), "empty part"),
+        (leaf(field="items.0"), "position in an array"),
+        (leaf(op="in", value=3), "op 'in' needs a list"),
+        (leaf(value=[1]), "op 'eq' needs one text, number or boolean"),
+        (leaf(value=None), "op 'eq' needs one text, number or boolean (several: 'in', 'not_in'; null or missing"),
+        (leaf(op="missing"), "op 'missing' takes no value"),
+        (leaf(op="gt", value=True), "op 'gt' needs a number or a text"),
+        (leaf(op="older_than_mins", value=-1), "op 'older_than_mins' needs a whole number of minutes"),
+        (leaf(op="gt", value=datetime(2026, 1, 1, tzinfo=UTC)), "use older_than_mins or newer_than_mins"),
+        (leaf(value=float("nan")), "conditions.close_if.value"),
+        ({"close_if": {"all": []}}, "conditions.close_if.all"),
+        ({"auto_close_if": "$where"}, "conditions.auto_close_if: field path '$where' holds '$'"),
+        ({"auto_close_if": "metadata.document_valid"}, "name a field of metadata"),
+        ({"keep_latest": True, "group_by": ["a", "a"]}, "group_by: names a path twice"),
+        ({"keep_latest": True, "group_by": ["a.$b"]}, "conditions.group_by[0]"),
+        ({}, "decides nothing"),
+        ({"hold_mins": 5, "escalate_if_count": 3}, "hold_mins: holds back close conditions"),
+        ({"keep_latest": True, "statuses": ["RESOLVED"]}, "pending alerts only"),
+        ({"escalate_if_count": 3, "statuses": ["ESCALATED"]}, "OPEN must be among them"),
+        ({"keep_latest": True, "severities": ["CRITCAL"]}, "conditions.severities[0]: expected one of"),
+        ({"keep_latest": True, "max_close_fraction": 1.5}, "conditions.max_close_fraction"),
+    ],
+)
+def test_wrong_conditions_are_refused(conditions: dict[str, Any], expected: str) -> None:
+    message = refusal(conditions)
+    assert message.startswith("rule 'r': ")
+    assert expected in message
+
+
+def test_every_problem_is_named() -> None:
+    message = refusal({"expire_after_mins": 0, "keep_latest": "yes"}, mode="shaddow")
+    for place in ("conditions.expire_after_mins", "conditions.keep_latest", "mode: expected one of"):
+        assert place in message
+
+
+def test_a_tree_too_deep_is_refused_and_one_at_the_limit_is_not() -> None:
+    def nested(levels: int) -> dict[str, Any]:
+        tree: dict[str, Any] = leaf()["close_if"]
+        for _ in range(levels - 1):
+            tree = {"not": tree}
+        return {"close_if": tree}
+
+    assert parse_rule(rule("r", nested(10)))
+    assert "10 deep" in refusal(nested(11))
+    assert "10 deep" in refusal(nested(5000))
+
+
+def test_an_unknown_field_is_a_mistake_in_a_file_and_the_services_own_in_the_collection() -> None:
+    document = rule("r", {"keep_latest": True}, tenant="north", pirority=3)
+    assert parse_rule(document).priority == 0
+    with pytest.raises(RuleError, match="pirority: unknown; did you mean 'priority'"):
+        parse_rule(document, strict=True)
+
+
+def test_conditions_as_the_service_writes_them_are_taken() -> None:
+    absent = {"escalate_if_count": 3, "window_mins": 60, "auto_close_if": None, "expire_after_mins": None}
+    assert parse_rule(rule("r", absent)).conditions.closes == ()
+
+
+@pytest.mark.parametrize("document", [None, [], "rule", {"rule_id": 3}, {}])
+def test_what_is_no_rule_is_named(document: Any) -> None:
+    with pytest.raises(RuleError):
+        parse_rule(document)
+
+
+def test_expires_at_is_no_rule_id() -> None:
+    with pytest.raises(RuleError, match="stands for the alert's own expiry"):
+        parse_rule(rule("expires_at", {"keep_latest": True}))
