@@ -114,13 +114,13 @@ def new_job_id(now: datetime) -> str:
 def create_job_record(job_type: str, db: AlertDatabase, *, run_id: str | None = None) -> str:
     """Insert a `running` record with a fresh lease and return its job id.
 
-    For the scanner's type this is the claim. Dead records of the type are swept first. `run_id` is the Dagster
+    For the scanner's type this is the claim. Dead records are swept first. `run_id` is the Dagster
     run that this execution belongs to. Raises ScanAlreadyRunningError where another scan holds the claim,
     InvalidJobTypeError.
     """
     if not isinstance(job_type, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", job_type):
         raise InvalidJobTypeError(f"job type {job_type!r}: expected a name such as {SCANNER!r}")
-    sweep_dead_jobs(db, job_type)
+    sweep_dead_jobs(db)
     job_id = new_job_id(server_now(db))
     record: dict[str, Any] = {
         "job_id": job_id,
@@ -191,18 +191,19 @@ def get_recent_jobs(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
     return list(db[COLLECTION].find({}, {"_id": 0}).sort("started_at", DESCENDING).limit(limit))
 
 
-def sweep_dead_jobs(db: AlertDatabase, job_type: str = SCANNER) -> list[SweptRecord]:
-    """End, as `failed` and with their true counts, the running records of `job_type` whose owner is dead.
+def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
+    """End, as `failed` and with their true counts, the running records whose owner is dead.
 
-    Dead is: the lease ran out, or no lease and started over ten minutes ago (or at no readable time).
+    Dead is: the lease ran out; or, of a scan, no lease and started over ten minutes ago (or at no readable time).
+    Records of other types without a lease are not ours to judge.
     """
     now = server_now(db)
+    long_ago = {"$not": {"$gte": now - DEAD_WITHOUT_LEASE}}
     dead = {
-        "job_type": job_type,
         "status": RUNNING,
         "$or": [
             {"lease_expires_at": {"$lt": now}},
-            {"lease_expires_at": None, "started_at": {"$not": {"$gte": now - DEAD_WITHOUT_LEASE}}},
+            {"job_type": SCANNER, "lease_expires_at": None, "started_at": long_ago},
         ],
     }
     swept = []

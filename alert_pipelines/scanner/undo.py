@@ -1,13 +1,14 @@
 """Taking back what a job decided: each alert to what it was, its history appended and never rewritten."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import COLLECTION, Status
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
-from alert_pipelines.job_records import COMPLETED, FAILED, create_job_record, update_job_record
+from alert_pipelines.job_records import COMPLETED, FAILED, Lease, create_job_record, update_job_record
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.scanner.collections import prepare_collections
@@ -69,7 +70,8 @@ def undo_job(
     else:
         undo_job_id = create_job_record(JOB_TYPE, db, run_id=run_id)
         try:
-            restored = _restore_all(db, job_id, undo_job_id, untouched)
+            with Lease(db, undo_job_id) as lease:
+                restored = _restore_all(db, job_id, undo_job_id, untouched, lease.check)
         except BaseException as error:
             update_job_record(undo_job_id, {}, FAILED, [f"{type(error).__name__}: {error}"], db)
             raise
@@ -103,17 +105,20 @@ def _is_untouched(job_id: str) -> dict[str, Any]:
     return {"$let": {"vars": {"last": {"$last": history}}, "in": entry}}
 
 
-def _restore_all(db: AlertDatabase, job_id: str, undo_job_id: str, untouched: dict[str, Any]) -> int:
+def _restore_all(
+    db: AlertDatabase, job_id: str, undo_job_id: str, untouched: dict[str, Any], check: Callable[[], None]
+) -> int:
     restored = 0
     update = _restoring_update(job_id, undo_job_id)
 
     def next_batch() -> int:
+        check()
         ids = [doc["_id"] for doc in db[COLLECTION].find(untouched, {"_id": 1}).limit(BATCH)]
         if ids:
             db[COLLECTION].update_many({**untouched, "_id": {"$in": ids}}, update)
         return len(ids)
 
-    while retry_transient(next_batch, before_retry=lambda: None):
+    while retry_transient(next_batch, before_retry=check):
         restored = db[COLLECTION].count_documents({"state_history.job_id": undo_job_id})
         _log.info("Undo of %s: %d alerts restored", job_id, restored)
     return restored
