@@ -1,6 +1,7 @@
 """Rule files: YAML or JSON, the long form, a bare list, and the field's short form."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +21,9 @@ from alert_pipelines.yaml_files import RefuseDuplicates
 _SHORT_NAMES = {"overspeed": SourceType.OVERSPEEDING} | {source.lower(): source for source in SourceType}
 
 
+_YAML_INT = "tag:yaml.org,2002:int"
+
+
 class RuleFileError(AlertPipelinesError):
     """A rule file is not usable; the message holds everything that is wrong with it."""
 
@@ -33,19 +37,24 @@ class RuleFile(BaseModel):
 
 
 class _Loader(RefuseDuplicates, yaml.SafeLoader):
-    """YAML as people mean it: `off` is a mode and no boolean."""
+    """YAML as people mean it: `off` is a mode and no boolean, `0045` a text and no octal number."""
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag != _YAML_INT and (tag != "tag:yaml.org,2002:bool" or first in "tTfF")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(_YAML_INT, re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
 
 
 def read_rules(path: Path) -> list[Rule]:
     """Read the rules of a YAML or, by its name, JSON file. Raises RuleFileError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text, object_pairs_hook=_unique) if path.suffix == ".json" else _from_yaml(text)
     except OSError as error:
         raise RuleFileError(f"the rule file {path} cannot be read: {error.strerror or error}") from error

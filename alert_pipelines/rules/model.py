@@ -93,7 +93,7 @@ class Conditions(BaseModel):
     statuses: Annotated[list[Status], Field(min_length=1)] | None = Field(
         None, description="decide only alerts of these pending statuses"
     )
-    max_close: Annotated[StrictInt, Field(ge=0)] | None = Field(
+    max_close: Annotated[StrictInt, Field(ge=0, lt=2**31)] | None = Field(
         None, description="a scan that would close more by this rule closes none by it"
     )
     max_close_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
@@ -136,7 +136,7 @@ class Rule(BaseModel):
     description: StrictStr | None = None
     conditions: Conditions
     is_active: StrictBool = True
-    priority: StrictInt = 0
+    priority: Annotated[StrictInt, Field(ge=-(2**31), lt=2**31)] = 0
     mode: Mode | None = None
 
     @model_validator(mode="after")
@@ -153,13 +153,20 @@ class Rule(BaseModel):
         return Mode.OFF if self.mode is Mode.ACTIVE and not self.is_active else self.mode
 
     def canonical(self) -> dict[str, Any]:
-        """What the rule means, as plain JSON values: absent conditions left out, `is_active` from the mode."""
+        """What the rule means, as plain JSON values.
+
+        Absent conditions are left out, and so is a window that nothing looks at: the service writes its default.
+        """
+        conditions = self.conditions.model_dump(mode="json", by_alias=True, exclude_none=True)
+        conditions.pop("window_mins", None)
+        if self.conditions.escalate_if_count:
+            conditions["window_mins"] = self.conditions.window_mins or DEFAULT_WINDOW_MINS
         return {
             "rule_id": self.rule_id,
             "source_type": self.source_type,
             "name": self.name or self.rule_id,
             "description": self.description or "",
-            "conditions": self.conditions.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "conditions": conditions,
             "is_active": self.effective_mode is Mode.ACTIVE,
             "priority": self.priority,
             "mode": self.effective_mode.value,

@@ -123,7 +123,7 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any], under: str
         old, new = before.get(name), after.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping) and not under:
             found += _differences(old, new, f"{name}.")
-        elif old != new or isinstance(old, bool) != isinstance(new, bool):
+        elif canonical_json(old) != canonical_json(new):  # Python takes 1 and true for equal
             found.append(FieldChange(f"{under}{name}", old, new))
     return tuple(found)
 

@@ -50,12 +50,14 @@ def load_rules(db: AlertDatabase) -> LoadedRules:
     """Read every rule; a bad one is left out and named, and so are all that share one rule_id."""
     rules: list[Rule] = []
     errors: list[RuleError] = []
+    times: Counter[str] = Counter()
     for document in db[COLLECTION].find():
+        if isinstance(document.get("rule_id"), str):
+            times[document["rule_id"]] += 1
         try:
             rules.append(parse_rule(document))
         except RuleError as error:
             errors.append(error)
-    times = Counter(rule.rule_id for rule in rules)
     errors += [
         RuleError(rule_id, [f"{count} documents have this rule_id: keep one"])
         for rule_id, count in times.items()

@@ -55,13 +55,15 @@ def _problems(error: ValidationError, document: Any) -> list[str]:
 
 def _place(location: Iterable[int | str], document: Any) -> tuple[str, list[str]]:
     """The path as written, and its parts: pydantic's location also holds the names of union members."""
-    path, parts, here = "", [], document
+    path, here = "", document
+    parts: list[str] = []
     steps = list(location)
     for position, step in enumerate(steps):
         last = position == len(steps) - 1
+        no_names = (*_TAGS, *parts[-1:])
         if isinstance(step, int) and isinstance(here, list) and step < len(here):
             path, here = f"{path}[{step}]", here[step]
-        elif isinstance(step, str) and isinstance(here, Mapping) and (step in here or (last and step not in _TAGS)):
+        elif isinstance(step, str) and isinstance(here, Mapping) and (step in here or (last and step not in no_names)):
             path, here = f"{path}.{step}" if path else step, here.get(step)
             parts.append(step)
     return path, parts
@@ -73,7 +75,7 @@ _TAGS = frozenset({"leaf", "bool", "int", "float", "str", "finite-float", "const
 def _say(fault: ErrorDetails, path: str, parts: Sequence[str]) -> str:
     kind, given = fault["type"], fault["input"]
     if kind == "extra_forbidden":
-        return f"unknown; {suggestion(parts[-1], _known_beside(parts))}"
+        return _say_unknown(parts)
     if kind == "missing":
         return "is missing"
     if kind == "enum":
@@ -81,15 +83,22 @@ def _say(fault: ErrorDetails, path: str, parts: Sequence[str]) -> str:
         return f"expected one of {', '.join(known)}; got {given!r:.100}. {_meant(given, known)}".rstrip()
     if isinstance(given, date):
         return f"a date ({given}) cannot be compared: use older_than_mins or newer_than_mins, relative to as_of"
-    if path.endswith((".value", "]")) and "close_if" in parts and kind.endswith(("_type", "_parsing")):
+    if parts[-1:] == ["value"] and "close_if" in parts and kind.endswith(("_type", "_parsing")):
         return f"{_VALUE_KINDS}; got {given!r:.100}"
     message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     return message if kind == "value_error" else f"{message}; got {given!r:.100}"
 
 
+def _say_unknown(parts: Sequence[str]) -> str:
+    known = list(_known_beside(parts))
+    if parts[-1] in known:
+        return "does not go with what stands beside it: a tree is a leaf, or one of all, any, not"
+    return f"unknown; {suggestion(parts[-1], known)}"
+
+
 def _meant(given: Any, known: Sequence[str]) -> str:
     said = suggestion(given, known) if isinstance(given, str) else ""
-    return said.capitalize() if said.startswith("did") else ""
+    return said.replace("did", "Did", 1) if said.startswith("did") else ""
 
 
 def _known_beside(parts: Sequence[str]) -> Iterable[str]:

@@ -60,7 +60,7 @@ def undo_job(
     prepare_collections(db)
     record = db[JOB_RECORDS].find_one({"job_id": job_id})
     if record is None:
-        raise UndoError(f"no job record {job_id!r} in {db.name}.{JOB_RECORDS}: `alert-pipelines jobs` lists them")
+        raise UndoError(f"no job record {job_id!r} in {db.name}.{JOB_RECORDS}: `alert-pipelines jobs list` names them")
     if record.get("status") == "running":
         raise UndoError(f"{job_id} is still running: wait for its end, or cancel its run, and undo it then")
     decided = _decided(job_id, rule_id)

@@ -44,6 +44,19 @@ def test_mode_off_in_yaml_is_a_mode_and_no_boolean(tmp_path: Path) -> None:
     assert read_rules(written(tmp_path, text))[0].effective_mode is Mode.OFF
 
 
+def test_a_leading_zero_in_yaml_makes_no_octal_number(tmp_path: Path) -> None:
+    text = "rules: [{rule_id: r, source_type: S, conditions: {close_if: {field: metadata.id, op: eq, value: 0045}}}]"
+    [read] = read_rules(written(tmp_path, text))
+    assert read.canonical()["conditions"]["close_if"]["value"] == "0045"
+    with pytest.raises(RuleFileError, match="expected a valid integer; got '060'"):
+        read_rules(written(tmp_path, "overspeed: {expire_after_mins: 060}"))
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    text = "\ufeff" + json.dumps({"overspeed": {"keep_latest": True}})
+    assert len(read_rules(written(tmp_path, text, "rules.json"))) == 1
+
+
 @pytest.mark.parametrize("file_format", ["yaml", "json"])
 def test_what_is_dumped_reads_back_the_same(tmp_path: Path, file_format: str) -> None:
     dumped = dump_rules(default_rules(), file_format)  # type: ignore[arg-type]

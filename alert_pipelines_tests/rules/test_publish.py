@@ -66,6 +66,14 @@ def test_a_changed_rule_is_written_with_its_difference_and_its_age_kept(db: Aler
     assert (stored["conditions"], stored["created_at"]) == ({"expire_after_mins": 90}, created)
 
 
+@pytest.mark.parametrize(("op", "before", "after"), [("eq", 1, True), ("in", [0, 1], [False, True])])
+def test_one_and_true_are_two(db: AlertDatabase, op: str, before: Any, after: Any) -> None:
+    publish_rules(db, rules(close_if={"field": "metadata.x", "op": op, "value": before}))
+    [change] = publish_rules(db, rules(close_if={"field": "metadata.x", "op": op, "value": after}))
+    assert (change.kind, change.written) == (ChangeKind.CHANGED, True)
+    assert repr(db.rules.find_one({})["conditions"]["close_if"]["value"]) == repr(after)  # type: ignore[index]
+
+
 def test_a_rule_that_a_person_changed_is_left_unless_told(db: AlertDatabase) -> None:
     publish_rules(db, rules())
     db.rules.update_one({}, {"$set": {"conditions.expire_after_mins": 45}})
@@ -104,3 +112,9 @@ def test_an_edit_in_the_same_moment_wins(db: AlertDatabase, monkeypatch: pytest.
     monkeypatch.setattr(publish, "_write", a_person_is_faster)
     assert not publish_rules(db, rules(expire_after_mins=90))[0].written
     assert export_rules(db)[0].conditions.expire_after_mins == 45
+
+
+def test_the_services_default_window_is_no_change(db: AlertDatabase) -> None:
+    publish_rules(db, rules(escalate_if_count=3))
+    db.rules.update_one({}, {"$set": {"conditions.window_mins": 60, "conditions.auto_close_if": None}})
+    assert diff_rules(db, rules(escalate_if_count=3))[0].kind is ChangeKind.SAME

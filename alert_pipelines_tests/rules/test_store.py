@@ -38,6 +38,11 @@ def test_two_documents_with_one_rule_id_are_both_left_out_and_named(bare_db: Ale
     assert "2 documents" in str(loaded.errors[0])
 
 
+def test_of_two_documents_with_one_rule_id_an_unusable_one_does_not_hide_the_other(bare_db: AlertDatabase) -> None:
+    fill(bare_db, [], A, rule("a", {"expire_after_mins": -1}), B)
+    assert [r.rule_id for r in load_rules(bare_db).rule_set.active] == ["b"]
+
+
 def test_a_document_that_is_no_rule_at_all_is_named(db: AlertDatabase) -> None:
     db.rules.insert_many([{"rule_id": ["x"], "conditions": "all"}, B])
     loaded = load_rules(db)
