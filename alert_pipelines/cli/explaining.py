@@ -1,0 +1,105 @@
+"""`explain` and `history`: one alert, what the rules say of it and what was decided."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import click
+
+from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.cli.options import as_of_option, json_option
+from alert_pipelines.cli.output import as_text, print_json, print_table
+from alert_pipelines.mongo import open_database
+from alert_pipelines.scanner.explain import AlertNotFoundError, ClauseResult, Explanation, explain_alert
+from alert_pipelines.scanner.provenance import PastDecision, decisions_of_alert
+
+
+@click.command()
+@click.argument("alert_id")
+@as_of_option
+@json_option
+def explain(alert_id: str, as_of: datetime | None, as_json: bool) -> None:
+    """Say what each rule says of an alert, test by test, and what a scan would do."""
+    with open_database() as db:
+        explanation = explain_alert(db, alert_id, as_of=as_of)
+    if as_json:
+        print_json(explanation)
+    else:
+        click.echo("\n".join(_lines(explanation)))
+
+
+@click.command()
+@click.argument("alert_id")
+@json_option
+def history(alert_id: str, as_json: bool) -> None:
+    """List the automatic decisions about an alert, each with its job, and the rule as it was then."""
+    with open_database() as db:
+        decisions = decisions_of_alert(db, alert_id)
+        if not decisions and db[COLLECTION].find_one({"alert_id": alert_id}, {"_id": 1}) is None:
+            raise AlertNotFoundError(f"no alert {alert_id!r} in {db.name}.{COLLECTION}: check the id")
+    if as_json:
+        print_json(decisions)
+    else:
+        print_decisions(decisions)
+        if not decisions:
+            click.echo("No automatic decision.")
+
+
+def print_decisions(decisions: list[PastDecision]) -> None:
+    """Print past decisions as a table, and the text of each rule once."""
+    print_table(
+        ["alert", "at", "from", "to", "by", "job", "run", "reason"],
+        [
+            (
+                one.alert_id,
+                one.entry.get("timestamp"),
+                one.entry.get("from_status"),
+                one.entry.get("to_status"),
+                one.entry.get("rule_triggered") or one.entry.get("triggered_by"),
+                one.entry.get("job_id"),
+                one.entry.get("run_id"),
+                one.entry.get("reason"),
+            )
+            for one in decisions
+        ],
+    )
+    # Keyed by version too: one rule may have meant different things.
+    rules = {(one.entry.get("rule_set_version"), one.rule["rule_id"]): one.rule for one in decisions if one.rule}
+    for (version, rule_id), rule in rules.items():
+        click.echo(f"\nRule {rule_id} as of rule set version {as_text(version)[:12]}:")
+        print_json(rule)
+
+
+def _lines(explanation: Explanation) -> Iterator[str]:
+    yield (
+        f"{explanation.alert_id}: {explanation.source_type}, {explanation.status}, "
+        f"timestamp {as_text(explanation.timestamp)}"
+    )
+    yield f"As of {as_text(explanation.as_of)}: {explanation.why}"
+    for clause in explanation.clauses:
+        yield ""
+        yield from _clause_lines(clause)
+    if explanation.past:
+        yield "\nDecided before:"
+        yield from (f"  {_past(entry)}" for entry in explanation.past)
+    if explanation.bad_rules:
+        yield "\nRules that cannot be read:"
+        yield from (f"  {problem}" for problem in explanation.bad_rules)
+
+
+def _clause_lines(clause: ClauseResult) -> Iterator[str]:
+    yield (
+        f"{clause.rule_id} ({clause.mode}): {clause.decision} by {clause.condition}, {clause.says}: "
+        f"{'due' if clause.due else 'not due'}"
+    )
+    for test in clause.tests:
+        values = ", ".join(f"{path} = {as_text(value)}" for path, value in test.values.items())
+        yield f"  {'yes' if test.holds else 'NO '}  {test.says}{f'  [{values}]' if values else ''}"
+    if clause.evidence_total:
+        more = clause.evidence_total - len(clause.evidence)
+        yield f"  evidence: {', '.join(clause.evidence)}{f' and {more} more' if more else ''}"
+
+
+def _past(entry: dict[str, Any]) -> str:
+    fields = ("timestamp", "from_status", "to_status", "job_id", "reason")
+    return "  ".join(as_text(entry.get(name)) for name in fields)

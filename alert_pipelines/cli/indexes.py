@@ -1,0 +1,48 @@
+"""`indexes`: which rules read far more than they need, and the indexes that would help."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import click
+
+from alert_pipelines.cli.options import as_of_option, json_option
+from alert_pipelines.cli.output import print_json
+from alert_pipelines.mongo import open_database, server_now
+from alert_pipelines.rules.index_advice import Advice, create_advised
+from alert_pipelines.rules.index_advice import advise as find_advice
+
+
+@click.group()
+def indexes() -> None:
+    """Find the conditions whose plan examines far more documents than it needs."""
+
+
+@indexes.command()
+@as_of_option
+@json_option
+def advise(as_of: datetime | None, as_json: bool) -> None:
+    """Name them, with the index that would help, and create nothing."""
+    with open_database() as db:
+        advice = find_advice(db, as_of or server_now(db))
+    if as_json:
+        print_json(advice)
+    else:
+        _print_advice(advice)
+
+
+@indexes.command()
+@as_of_option
+def create(as_of: datetime | None) -> None:
+    """Create the indexes that `advise` names."""
+    with open_database() as db:
+        advice = find_advice(db, as_of or server_now(db))
+        _print_advice(advice)
+        names = create_advised(db, advice)
+    click.echo(f"Created: {', '.join(names) or 'none'}.")
+
+
+def _print_advice(advice: Sequence[Advice]) -> None:
+    if not advice:
+        click.echo("Every condition reads about what it needs.")
+    for one in advice:
+        click.echo(f"{one.rule_id}, {one.condition}: {one.says}")

@@ -1,0 +1,84 @@
+"""`jobs`: the job records, and what each job decided."""
+
+from typing import Any
+
+import click
+
+from alert_pipelines.alerts import tally_decisions
+from alert_pipelines.cli.explaining import print_decisions
+from alert_pipelines.cli.options import json_option
+from alert_pipelines.cli.output import as_text, print_json, print_table
+from alert_pipelines.job_records import COLLECTION, DRY_RUN, MAX_RECENT, JobNotFoundError, get_recent_jobs
+from alert_pipelines.mongo import AlertDatabase, open_database
+from alert_pipelines.scanner.provenance import decisions_of_job
+
+LATEST = "latest"
+
+
+@click.group()
+def jobs() -> None:
+    """Look at job records: scans, dry runs, undos."""
+
+
+@jobs.command("list")
+@click.option("--limit", type=click.IntRange(1, MAX_RECENT), default=20, show_default=True)
+@json_option
+def list_jobs(limit: int, as_json: bool) -> None:
+    """List the newest job records."""
+    with open_database() as db:
+        records = get_recent_jobs(limit, db)
+    if as_json:
+        print_json(records)
+        return
+    fields = ("job_id", "job_type", "status", "started_at", "alerts_processed", "alerts_closed", "alerts_escalated")
+    headers = ["job", "type", "status", "started", "checked", "closed", "escalated", "errors"]
+    print_table(headers, [(*(record.get(name) for name in fields), _errors(record)) for record in records])
+
+
+@jobs.command()
+@click.argument("job_id", default=LATEST)
+@click.option("--alerts", is_flag=True, help="List every alert that the job decided.")
+@json_option
+def show(job_id: str, alerts: bool, as_json: bool) -> None:
+    """Show a job record, by default the latest, and what the job closed and escalated by which rule."""
+    with open_database() as db:
+        record = _record(db, job_id)
+        tally = tally_decisions(db, record["job_id"])
+        decisions = list(decisions_of_job(db, record["job_id"])) if alerts else []
+    if as_json:
+        print_json({"record": record, "decisions": tally} | ({"alerts": decisions} if alerts else {}))
+        return
+    _print_record(record)
+    if tally:
+        click.echo("\nDecided:")
+        print_table(["rule", "source", "to", "alerts"], tally)
+    if decisions:
+        click.echo("")
+        print_decisions(decisions)
+
+
+def _record(db: AlertDatabase, job_id: str) -> dict[str, Any]:
+    if job_id == LATEST:
+        found = next(iter(get_recent_jobs(1, db)), None)
+    else:
+        found = db[COLLECTION].find_one({"job_id": job_id}, {"_id": 0})
+    if found is None:
+        raise JobNotFoundError(f"no job record {job_id!r} in {db.name}.{COLLECTION}: `jobs list` names them")
+    return found
+
+
+def _print_record(record: dict[str, Any]) -> None:
+    stats = record.get("stats") or {}
+    for name, value in (record | stats).items():
+        if not isinstance(value, list | dict):
+            click.echo(f"{name}: {as_text(value)}")
+    for problem in record.get("errors") or ():
+        click.echo(f"error: {as_text(problem)}")
+    if record.get("job_type") == DRY_RUN and stats.get("planned"):
+        click.echo("\nWould be decided:")
+        print_table(["rule", "source", "decision", "alerts"], [tuple(row.values()) for row in stats["planned"]])
+
+
+def _errors(record: dict[str, Any]) -> int:
+    kept = record.get("errors")
+    return int(record.get("errors_total", len(kept) if isinstance(kept, list) else 0))

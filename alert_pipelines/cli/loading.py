@@ -1,0 +1,45 @@
+"""`load` and `sample-week`: alerts into the database."""
+
+import logging
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from alert_pipelines.cli.options import FILE, instant
+from alert_pipelines.loading import LoadReport, insert_week, load_alerts, load_mapping
+from alert_pipelines.mongo import open_database, server_now
+
+_log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--mapping", type=FILE, required=True, help="Which column becomes which field (docs/loading.md).")
+@click.option("--until", type=instant, help="Load FILE as it stood at this instant.")
+@click.option("--reject", type=click.Path(dir_okay=False, path_type=Path), help="Where rows go that cannot be used.")
+def load(file: Path, mapping: Path, until: datetime | None, reject: Path | None) -> None:
+    """Load alerts from a CSV or JSON Lines file; those that are there already are left as they are."""
+    declared = load_mapping(mapping)
+    with open_database() as db:
+        report = load_alerts(db, file, declared, until=until, reject_path=reject, on_progress=_log_progress)
+    click.echo(
+        f"{report.rows_read} rows read in {report.seconds:.1f} s: {report.alerts_inserted} alerts inserted, "
+        f"{report.alerts_already_there} already there, {report.rows_after_until} rows after --until, "
+        f"{report.rows_rejected} rejected"
+    )
+    if report.reject_path:
+        click.echo(f"Rejected rows, each with its reason: {report.reject_path}")
+
+
+def _log_progress(report: LoadReport) -> None:
+    _log.info("%d rows read, %d alerts inserted", report.rows_read, report.alerts_inserted)
+
+
+@click.command()
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed gives other alerts.")
+def sample_week(seed: int) -> None:
+    """Insert a generated week of fleet alerts, to try things out; the same seed gives the same alerts for a day."""
+    with open_database() as db:
+        week = insert_week(db, seed, server_now(db))
+    click.echo(f"{week.inserted} alerts inserted, {week.already_there} already there, {len(week.refused)} refused")

@@ -1,0 +1,37 @@
+"""`mongo`: the local MongoDB."""
+
+import click
+
+from alert_pipelines.mongo import MongoSettings, ensure_local_mongod, local_mongod_status, stop_local_mongod
+
+
+@click.group()
+def mongo() -> None:
+    """Start, stop and find the local MongoDB, which is used where MONGODB_URI is not set."""
+    if MongoSettings.from_env().uri is not None:
+        click.echo("MONGODB_URI is set: that server is used, not the local one.", err=True)
+
+
+@mongo.command()
+def start() -> None:
+    """Start it where it does not run yet, and print its URI."""
+    click.echo(ensure_local_mongod(MongoSettings.from_env().local_dir))
+
+
+@mongo.command()
+def stop() -> None:
+    """Shut it down."""
+    stopped = stop_local_mongod(MongoSettings.from_env().local_dir)
+    click.echo("Stopped." if stopped else "It was not running.")
+
+
+@mongo.command()
+@click.pass_context
+def status(ctx: click.Context) -> None:
+    """Print its URI, process and directory; exit 1 where it does not run."""
+    local_dir = MongoSettings.from_env().local_dir
+    mongod = local_mongod_status(local_dir)
+    if mongod is None:
+        click.echo(f"No local MongoDB runs on {local_dir}.")
+        ctx.exit(1)
+    click.echo(f"{mongod.uri}, process {mongod.pid}, data in {mongod.data_dir}")

@@ -1,0 +1,55 @@
+"""How answers are printed: aligned tables for people, JSON for programs."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print `rows` under `headers`, columns aligned, numbers to the right; nothing where there are no rows."""
+    table = [list(row) for row in rows]
+    if not table:
+        return
+    texts = [list(headers), *([as_text(value) for value in row] for row in table)]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(headers))]
+    for number, row in enumerate(texts):
+        values = table[max(number - 1, 0)]
+        cells = [
+            text.rjust(width) if isinstance(value, int) else text.ljust(width)
+            for text, width, value in zip(row, widths, values, strict=True)
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def print_json(value: Any) -> None:
+    """Print `value`, whatever MongoDB or a report may hold, as JSON."""
+    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+
+
+def as_text(value: Any) -> str:
+    """`value` as one line; instants as ISO 8601, what is absent as a dash."""
+    if value is None:
+        return "-"
+    text = value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
+    return " ".join(text.split())
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    elif dataclasses.is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    # JSON has no NaN and no infinity.
+    known = value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return value if known else str(value)

@@ -1,0 +1,79 @@
+"""The root command: which commands there are, how errors end, where the log goes."""
+
+import importlib
+import logging
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from alert_pipelines.errors import AlertPipelinesError
+
+# Each is imported when it is used, so that a command starts without what the others need.
+_COMMANDS = {
+    "explain": "explaining",
+    "history": "explaining",
+    "indexes": "indexes",
+    "jobs": "jobs",
+    "load": "loading",
+    "mongo": "mongo",
+    "rules": "rules",
+    "sample-week": "loading",
+    "scan": "scanning",
+    "undo": "undoing",
+}
+
+
+class _Root(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, imported or not."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of `cmd_name`."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"alert_pipelines.cli.{_COMMANDS[cmd_name]}")
+        command = getattr(module, cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors that a person can act upon end it with their message alone."""
+        try:
+            return super().invoke(ctx)
+        except AlertPipelinesError as error:
+            raise click.ClickException(str(error)) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            _raise_without_trace(error)
+
+
+def _raise_without_trace(error: Exception) -> NoReturn:
+    # Imported only now: without it `--help` starts in a third of the time.
+    from pymongo.errors import PyMongoError  # noqa: PLC0415
+
+    if isinstance(error, PyMongoError):
+        # What follows is the driver's whole picture of the servers.
+        reason = str(error).split(", Timeout:")[0].split(", full error:")[0]
+        raise click.ClickException(f"MongoDB failed: {reason}") from error
+    raise error
+
+
+@click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-q", "--quiet", is_flag=True, help="Log warnings only.")
+@click.version_option(package_name="alert-pipelines")
+@click.pass_context
+def cli(ctx: click.Context, quiet: bool) -> None:
+    """Close and escalate alerts by rule, on MongoDB.
+
+    The server is named by MONGODB_URI, the database by MONGODB_DATABASE (alert_management); without MONGODB_URI a local
+    MongoDB is started.
+    """
+    log = logging.getLogger("alert_pipelines")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    ctx.call_on_close(lambda: log.removeHandler(handler))

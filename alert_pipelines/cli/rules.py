@@ -1,0 +1,94 @@
+"""`rules`: check a rule file, compare it with the collection, publish it, export the collection."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TextIO
+
+import click
+
+from alert_pipelines.cli.options import FILE
+from alert_pipelines.cli.output import as_text, print_json, print_table
+from alert_pipelines.mongo import open_database
+from alert_pipelines.rules.files import default_rules, dump_rules, language_schema, read_rules
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.publish import ChangeKind, RuleChange, diff_rules, export_rules, publish_rules
+
+_KINDS = {
+    ChangeKind.NEW: "new",
+    ChangeKind.CHANGED: "changed",
+    ChangeKind.SAME: "same",
+    ChangeKind.CHANGED_BY_PERSON: "changed by a person",
+    ChangeKind.ONLY_IN_COLLECTION: "only in the collection",
+}
+
+file_argument = click.argument("file", type=FILE, required=False)
+
+
+@click.group()
+def rules() -> None:
+    """Validate, compare, publish and export rules. Without FILE: the rules that come with the package."""
+
+
+@rules.command()
+@file_argument
+def validate(file: Path | None) -> None:
+    """Check a rule file."""
+    click.echo(f"{len(_read(file))} rules, all valid.")
+
+
+@rules.command()
+@file_argument
+def diff(file: Path | None) -> None:
+    """Show what publishing FILE would change."""
+    given = _read(file)
+    with open_database() as db:
+        _print_changes(diff_rules(db, given))
+
+
+@rules.command()
+@file_argument
+@click.option("--overwrite", is_flag=True, help="Replace also the rules that a person changed.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def publish(file: Path | None, overwrite: bool, yes: bool) -> None:
+    """Show what publishing FILE would change, ask, and do it. No rule is ever deleted."""
+    given = _read(file)
+    with open_database() as db:
+        planned = diff_rules(db, given)
+        _print_changes(planned)
+        kinds = {ChangeKind.NEW, ChangeKind.CHANGED} | ({ChangeKind.CHANGED_BY_PERSON} if overwrite else set())
+        to_write = sum(change.kind in kinds for change in planned)
+        if to_write and not yes:
+            click.confirm(f"Write {to_write} rules to {db.name}?", abort=True)
+        changes = publish_rules(db, given, overwrite=overwrite)
+    click.echo(f"{sum(change.written for change in changes)} rules written.")
+    kept = [change.rule_id for change in changes if change.kind is ChangeKind.CHANGED_BY_PERSON and not change.written]
+    if kept:
+        click.echo(f"Left as a person changed them: {', '.join(kept)}. --overwrite replaces them.")
+
+
+@rules.command()
+@click.option("--format", "file_format", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@click.option("-o", "--output", type=click.File("w", encoding="utf-8", lazy=True), default="-", help="Default: stdout.")
+def export(file_format: Literal["yaml", "json"], output: TextIO) -> None:
+    """Print the collection's rules as a file that `publish` reads back."""
+    with open_database() as db:
+        output.write(dump_rules(export_rules(db), file_format))
+
+
+@rules.command()
+def schema() -> None:
+    """Print the JSON Schema of rule files, for editors."""
+    print_json(language_schema())
+
+
+def _read(file: Path | None) -> list[Rule]:
+    return read_rules(file) if file else default_rules()
+
+
+def _print_changes(changes: Sequence[RuleChange]) -> None:
+    print_table(["rule", "state"], [(change.rule_id, _KINDS[change.kind]) for change in changes])
+    for change in changes:
+        if change.fields and change.kind is not ChangeKind.NEW:
+            click.echo(f"\n{change.rule_id}")
+            for field in change.fields:
+                click.echo(f"  {field.path}: {as_text(field.before)} -> {as_text(field.after)}")

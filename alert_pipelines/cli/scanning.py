@@ -1,0 +1,80 @@
+"""`scan`: one scan, or a dry run of one."""
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+
+import click
+
+from alert_pipelines.cli.options import as_of_option, json_option
+from alert_pipelines.cli.output import as_text, print_json, print_table
+from alert_pipelines.mongo import open_database
+from alert_pipelines.scanner.limits import BlastRadiusError
+from alert_pipelines.scanner.report import DecisionCount, ScanReport, ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+
+STOPPED_BY_A_LIMIT = 3
+
+_log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be closed and escalated.")
+@as_of_option
+@click.option("--rule", "rule_ids", multiple=True, metavar="ID", help="Only this rule; may be repeated.")
+@click.option(
+    "--allow-over-limit", multiple=True, metavar="ID", help="Lift this rule's limit once; 'scan' is the scan's own."
+)
+@json_option
+@click.pass_context
+def scan(
+    ctx: click.Context,
+    *,
+    dry_run: bool,
+    as_of: datetime | None,
+    rule_ids: tuple[str, ...],
+    allow_over_limit: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Close and escalate the pending alerts as the rules say; exit 3 where a limit stopped closes."""
+    request = ScanRequest(as_of=as_of, rule_ids=rule_ids or None, dry_run=dry_run, allow_over_limit=allow_over_limit)
+    try:
+        with open_database() as db:
+            report = run_scan(db, request, _log_progress)
+    except BlastRadiusError as error:
+        _print_report(error.report, as_json)
+        click.echo(f"Error: {error}", err=True)
+        ctx.exit(STOPPED_BY_A_LIMIT)
+    _print_report(report, as_json)
+
+
+def _log_progress(written: int, planned: int) -> None:
+    _log.info("%d of %d decisions written", written, planned)
+
+
+def _print_report(report: ScanReport, as_json: bool) -> None:
+    if as_json:
+        print_json(report)
+        return
+    kind = "dry run" if report.dry_run else "scan"
+    click.echo(f"{report.job_id}: {kind} as of {as_text(report.as_of)}, {report.total_checked} pending alerts checked")
+    if not report.dry_run:
+        click.echo(f"{report.closed} closed, {report.escalated} escalated, {report.raced} changed meanwhile")
+    _print_counts("Would be done:" if report.dry_run else "Done:", report.decisions)
+    _print_counts("Shadow rules would:", report.shadow)
+    if report.dry_run and report.samples:
+        click.echo("\nSamples:")
+        print_table(
+            ["alert", "decision", "rule", "source", "reason"],
+            [(one.alert_id, one.decision, one.rule_id, one.source_type, one.reason) for one in report.samples],
+        )
+    for title, problems in (("Stopped", [stop.message for stop in report.stops]), ("Errors", report.errors)):
+        if problems:
+            click.echo("\n".join(["", f"{title}:", *(f"  {problem}" for problem in problems)]))
+
+
+def _print_counts(title: str, counts: Iterable[DecisionCount]) -> None:
+    rows = [(row.rule_id, row.source_type, row.decision, row.alerts) for row in counts]
+    if rows:
+        click.echo(f"\n{title}")
+        print_table(["rule", "source", "decision", "alerts"], rows)

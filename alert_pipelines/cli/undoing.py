@@ -1,0 +1,29 @@
+"""`undo`: taking back what a job decided."""
+
+import click
+
+from alert_pipelines.cli.options import json_option
+from alert_pipelines.cli.output import print_json, print_table
+from alert_pipelines.mongo import open_database
+from alert_pipelines.scanner.undo import undo_job
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--rule", "rule_id", metavar="ID", help="Only this rule's decisions.")
+@click.option("--yes", is_flag=True, help="Do it.")
+@json_option
+def undo(job_id: str, rule_id: str | None, yes: bool, as_json: bool) -> None:
+    """Take back the decisions of a job. Without --yes: only say what that would be."""
+    with open_database() as db:
+        report = undo_job(db, job_id, rule_id=rule_id, dry_run=not yes)
+    if as_json:
+        print_json(report)
+        return
+    if report.dry_run:
+        click.echo(f"{report.restored} alerts would be set back. To do it, add --yes.")
+    else:
+        click.echo(f"{report.undo_job_id}: {report.restored} alerts set back.")
+    if report.skipped_total:
+        click.echo(f"\n{report.skipped_total} alerts were touched since and stay as they are:")
+        print_table(["alert", "why"], report.skipped)

@@ -1,0 +1,137 @@
+"""Which rules make the server examine far more documents than they need, and the index that would help.
+
+The plans are read with `explain`; which index to choose is `index_choice`'s. Nothing is created but by
+`create_advised`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pymongo.errors import ExecutionTimeout
+
+from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.indexes import create_missing_indexes
+from alert_pipelines.rules.clause import Clause, Stage
+from alert_pipelines.rules.compiler import compile_rule
+from alert_pipelines.rules.index_choice import MAX_MEASURE_SECONDS, AdvisedIndex, Choice, by_key, by_tests, far_more
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.store import load_rules
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One condition whose plan examines far more documents than it returns.
+
+    What counts as returned: the alerts that are due and, where other alerts matter, those that are evidence for their
+    key. Both numbers are None where the plan was not done in time. `indexes` is empty where no index can help; `says`
+    tells all of it in words.
+    """
+
+    rule_id: str
+    condition: str
+    examined: int | None
+    returned: int | None
+    indexes: tuple[AdvisedIndex, ...]
+    says: str
+
+
+def advise(db: AlertDatabase, as_of: datetime) -> list[Advice]:
+    """Run each condition of each active and shadow rule at `as_of` under `explain` and name the wasteful ones.
+
+    Wasteful is far_more: 5,000 documents or more examined, and more than ten for each one returned. It costs
+    about what planning a scan costs and changes nothing; maintenance windows, which pass, are left aside. Raises
+    PyMongoError.
+    """
+    rule_set = load_rules(db).rule_set
+    present = list(db[COLLECTION].list_indexes())
+    judged = (
+        _advice(db, rule, clause, as_of, present)
+        for rule in (*rule_set.active, *rule_set.shadow)
+        for clause in compile_rule(rule, as_of)
+    )
+    return [advice for advice in judged if advice is not None]
+
+
+def create_advised(db: AlertDatabase, advice: Sequence[Advice]) -> list[str]:
+    """Create the indexes that `advice` names; return the names of those that were not there.
+
+    Raises IndexConflictError, also where a document holds arrays at two of an index's paths.
+    """
+    wanted = {index.name: index.model() for one in advice for index in one.indexes}
+    return create_missing_indexes(db, COLLECTION, list(wanted.values()))
+
+
+class _Access(NamedTuple):
+    """One place of a plan where documents are read: the pool, or the lookups `newest` and `due` of keep_latest."""
+
+    place: str
+    examined: int
+    returned: int
+
+    @property
+    def wasteful(self) -> bool:
+        return far_more(self.examined, self.returned)
+
+
+def _advice(
+    db: AlertDatabase, rule: Rule, clause: Clause, as_of: datetime, present: Sequence[Mapping[str, Any]]
+) -> Advice | None:
+    try:
+        accesses = _accesses(db, clause)
+    except ExecutionTimeout:
+        # What was going to be read cannot be told apart, so all that may help is named.
+        wasteful, examined, returned = {"pool", *_lookups(clause)}, None, None
+        found = f"its plan was not done within {MAX_MEASURE_SECONDS} s"
+    else:
+        wasteful = {access.place for access in accesses if access.wasteful}
+        examined = sum(access.examined for access in accesses)
+        returned = sum(access.returned for access in accesses)
+        found = f"it examines {examined} documents for {returned}"
+    if not wasteful:
+        return None
+    choice = by_key(clause, wasteful) if clause.key else _measured(db, rule, clause, as_of, returned or 0)
+    new = tuple(index for index in choice.indexes if not any(map(index.is_same, present)))
+    says = f"{found}; {_help(choice, new)}"
+    return Advice(rule.rule_id, clause.condition, examined, returned, new, says)
+
+
+def _measured(db: AlertDatabase, rule: Rule, clause: Clause, as_of: datetime, returned: int) -> Choice:
+    try:
+        return by_tests(db, rule, clause, as_of, returned)
+    except ExecutionTimeout:
+        return Choice((), f"which index would help was not found out within {MAX_MEASURE_SECONDS} s")
+
+
+def _help(choice: Choice, new: tuple[AdvisedIndex, ...]) -> str:
+    if choice.indexes and not new:
+        names = ", ".join(index.name for index in choice.indexes)
+        return f"what would help ({names}) is there, and the server does not choose it: see its explain"
+    return "; ".join([choice.says, *(index.command() for index in new)])
+
+
+def _accesses(db: AlertDatabase, clause: Clause) -> list[_Access]:
+    # The pool is explained alone: newer servers fold a $group into the read, which then "returns" the groups.
+    pool = _explain(db, [{"$match": clause.pool}])
+    [read] = [stage["$cursor"] for stage in pool["stages"] if "$cursor" in stage] if "stages" in pool else [pool]
+    stats = read["executionStats"]
+    accesses = [_Access("pool", stats["totalDocsExamined"], stats["nReturned"])]
+    if lookups := _lookups(clause):
+        stages = [stage for stage in _explain(db, clause.pipeline())["stages"] if "$lookup" in stage]
+        # A lookup with an $unwind behind it is one stage, whose nReturned counts what was unwound.
+        accesses += [
+            _Access(place, stage["totalDocsExamined"], stage["nReturned"])
+            for place, stage in zip(lookups, stages, strict=True)
+        ]
+    return accesses
+
+
+def _lookups(clause: Clause) -> list[str]:
+    return [stage["$lookup"]["as"] for stage in clause.stages if "$lookup" in stage]
+
+
+def _explain(db: AlertDatabase, pipeline: list[Stage]) -> dict[str, Any]:
+    command = {"aggregate": COLLECTION, "pipeline": pipeline, "cursor": {}, "allowDiskUse": True}
+    return db.command("explain", command, verbosity="executionStats", maxTimeMS=MAX_MEASURE_SECONDS * 1000)

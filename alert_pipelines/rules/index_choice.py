@@ -1,0 +1,212 @@
+"""Chooses the index that would spare a wasteful condition what it reads in vain.
+
+What an index would leave to be read is counted on the server, not guessed. Whether a condition is wasteful at all is
+found out by `index_advice`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pymongo import ASCENDING, IndexModel
+
+from alert_pipelines.alerts import COLLECTION, PENDING
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.rules.clause import Clause, Filter
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.tree import Any_, Leaf, Not, Op, Tree
+from alert_pipelines.rules.tree_compiler import compile_tree
+
+MIN_EXAMINED = 5_000
+"""Fewer documents than these are read in some hundredths of a second, whatever the index."""
+MAX_RATIO = 10
+MAX_MEASURE_SECONDS = 30
+
+_POINT_OPS = frozenset({Op.EQ, Op.IN})
+_RANGE_OPS = frozenset({Op.LT, Op.LTE, Op.GT, Op.GTE, Op.OLDER_THAN_MINS, Op.NEWER_THAN_MINS})
+# Served by the project's own indexes of pending alerts, and part of every index that is advised.
+_ALWAYS_INDEXED = ("source_type", "status", "timestamp")
+
+
+class AdvisedIndex(NamedTuple):
+    """An index of `alerts`: ascending over `paths`, of pending alerts only or of all, and only where `present` are."""
+
+    paths: tuple[str, ...]
+    pending_only: bool
+    present: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`advised_…`, the same for the same index."""
+        pending = ["pending"] if self.pending_only else []
+        return "_".join(["advised", *self.paths, *pending, *(f"with_{path}" for path in self.present)])
+
+    @property
+    def partial(self) -> dict[str, Any]:
+        """The partialFilterExpression, empty for an index of all alerts."""
+        pending = {"status": {"$in": [str(status) for status in PENDING]}} if self.pending_only else {}
+        return pending | {path: {"$exists": True} for path in self.present}
+
+    def model(self) -> IndexModel:
+        """The index as the driver creates it."""
+        options = {"partialFilterExpression": self.partial} if self.partial else {}
+        return IndexModel([(path, ASCENDING) for path in self.paths], name=self.name, **options)
+
+    def command(self) -> str:
+        """The index as mongosh creates it."""
+        options = {"name": self.name} | ({"partialFilterExpression": self.partial} if self.partial else {})
+        keys = dict.fromkeys(self.paths, 1)
+        return f"db.{COLLECTION}.createIndex({json.dumps(keys)}, {json.dumps(options)})"
+
+    def is_same(self, spec: Mapping[str, Any]) -> bool:
+        """Whether `spec`, as list_indexes gives it, is this index, under whatever name."""
+        keys = [(path, 1) for path in self.paths]
+        return list(spec["key"].items()) == keys and dict(spec.get("partialFilterExpression", {})) == self.partial
+
+
+class Choice(NamedTuple):
+    """The indexes that would help, none where none can, and why in words."""
+
+    indexes: tuple[AdvisedIndex, ...]
+    says: str
+
+
+def far_more(examined: int, returned: int) -> bool:
+    """Whether `examined` is at least MIN_EXAMINED and more than MAX_RATIO for each one returned."""
+    return examined >= MIN_EXAMINED and examined > MAX_RATIO * returned
+
+
+def by_key(clause: Clause, wasteful: Set[str]) -> Choice:
+    """For a clause that looks at other alerts; `wasteful` names its reads: the `pool`, or a lookup."""
+    paths = ("source_type", *clause.key, "timestamp")
+    indexes = []
+    if "newest" in wasteful:
+        indexes.append(AdvisedIndex(paths, pending_only=False))
+    if "due" in wasteful:
+        # An index of all alerts would read all the settled ones of a key to find its few pending ones.
+        indexes.append(AdvisedIndex(paths, pending_only=True))
+    if indexes:
+        return Choice(tuple(indexes), "these would find the alerts of one key at once")
+    return Choice((), f"no index can help: most of what it reads has no {' and '.join(clause.key)}")
+
+
+def by_tests(db: AlertDatabase, rule: Rule, clause: Clause, as_of: datetime, returned: int) -> Choice:
+    """For a clause that looks at the alert alone and is due for `returned` alerts. Raises ExecutionTimeout."""
+    indexes: list[AdvisedIndex] = []
+    reads = 0
+    branches = _branches_of(rule, clause, as_of)
+    for branch in branches:
+        # Every branch of an `any` has to be served, and all of them are read.
+        chosen, left = _narrowest(db, clause, branch, returned, len(branches))
+        if chosen is None:
+            return Choice((), _why_none(clause, left))
+        if chosen:
+            indexes.append(_index_over(chosen))
+        reads += left
+    if not indexes:
+        return Choice((), "the project's own indexes serve it, and the server does not choose them: see its explain")
+    return Choice(tuple(dict.fromkeys(indexes)), f"with these it would examine about {reads}")
+
+
+def _why_none(clause: Clause, left: int) -> str:
+    return (
+        f"no index can help: {left} alerts remain when all is asked that an index can answer. It cannot answer ne, "
+        f"not_in, missing, not, and exists within any, nor what the history says ({clause.reason})"
+    )
+
+
+@dataclass(frozen=True)
+class _Narrowing:
+    """A test that an index over `path` answers. `point`: by single values; `present`: only by leaving out alerts
+    without the path."""
+
+    path: str
+    filter: Filter
+    point: bool = False
+    present: bool = False
+
+
+_Branch = list[_Narrowing]
+
+
+def _branches_of(rule: Rule, clause: Clause, as_of: datetime) -> list[_Branch]:
+    """The alternatives by which an alert becomes due, each with what an index can answer of it."""
+    tests = {test.name: test for test in clause.tests}
+    everywhere = []
+    if "severities" in tests:
+        everywhere.append(_Narrowing("severity", tests["severities"].filter, point=True))
+    if "hold_mins" in tests:
+        everywhere.append(_Narrowing("updated_at", tests["hold_mins"].filter))
+    own: list[_Branch] | None
+    if clause.condition == "close_if" and rule.conditions.close_if:
+        own = _branches(rule.conditions.close_if, as_of)
+    else:
+        [path] = tests[clause.condition].fields
+        own = [[_Narrowing(path, tests[clause.condition].filter, point=clause.condition == "auto_close_if")]]
+    branches = [[*branch, *everywhere] for branch in own or [[]]]
+    if len(branches) == 1:
+        return branches
+    # For one part of an $or the server uses no partial index whose filter that part alone implies.
+    return [[narrowing for narrowing in branch if not narrowing.present] for branch in branches]
+
+
+def _branches(tree: Tree, as_of: datetime) -> list[_Branch] | None:
+    """The same for a condition tree; None where no index can answer any of it."""
+    if isinstance(tree, Leaf):
+        narrowing = _narrowing(tree, as_of)
+        return [[narrowing]] if narrowing else None
+    if isinstance(tree, Not):
+        return None
+    if isinstance(tree, Any_):
+        alternatives = [_branches(part, as_of) for part in tree.any]
+        return None if None in alternatives else [branch for some in alternatives for branch in some or ()]
+    return _together([found for part in tree.all if (found := _branches(part, as_of))])
+
+
+def _together(parts: list[list[_Branch]]) -> list[_Branch] | None:
+    """What holds at once: the narrowings of the plain parts, or else the alternatives of one part."""
+    plain = [narrowing for part in parts if len(part) == 1 for narrowing in part[0]]
+    if plain:
+        return [plain]
+    return parts[0] if parts else None
+
+
+def _narrowing(leaf: Leaf, as_of: datetime) -> _Narrowing | None:
+    asked = compile_tree(leaf, as_of)
+    if leaf.op is Op.EXISTS:
+        return _Narrowing(leaf.field, asked, present=True)
+    if leaf.op in _POINT_OPS or leaf.op in _RANGE_OPS:
+        return _Narrowing(leaf.field, asked, point=leaf.op in _POINT_OPS)
+    return None
+
+
+def _narrowest(
+    db: AlertDatabase, clause: Clause, branch: _Branch, returned: int, branches: int
+) -> tuple[list[_Narrowing] | None, int]:
+    """As few narrowings as suffice, the strongest first, and what then remains to be read; None if all do not."""
+
+    def remaining(narrowings: Iterable[_Narrowing]) -> int:
+        asked = [*base, *(narrowing.filter for narrowing in narrowings)]
+        limit_ms = MAX_MEASURE_SECONDS * 1000
+        return db[COLLECTION].count_documents({"$and": asked}, maxTimeMS=limit_ms)
+
+    base = [test.filter for test in clause.tests if test.name in _ALWAYS_INDEXED]
+    base += [narrowing.filter for narrowing in branch if narrowing.path in _ALWAYS_INDEXED]
+    left = [narrowing for narrowing in branch if narrowing.path not in _ALWAYS_INDEXED]
+    chosen: list[_Narrowing] = []
+    reads = remaining(chosen)
+    while far_more(reads * branches, returned) and left:
+        counted = [(remaining([*chosen, narrowing]), position) for position, narrowing in enumerate(left)]
+        reads, position = min(counted)
+        chosen.append(left.pop(position))
+    return (None if far_more(reads * branches, returned) else chosen), reads
+
+
+def _index_over(chosen: list[_Narrowing]) -> AdvisedIndex:
+    """Single values before ranges: a range ends what an index can pin down."""
+    ordered = sorted(chosen, key=lambda narrowing: (not narrowing.point, narrowing.present))
+    tested = dict.fromkeys(narrowing.path for narrowing in ordered)
+    present = dict.fromkeys(narrowing.path for narrowing in ordered if narrowing.present)
+    return AdvisedIndex(("source_type", "status", *tested, "timestamp"), pending_only=True, present=tuple(present))

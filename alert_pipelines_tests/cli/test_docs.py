@@ -1,0 +1,47 @@
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from alert_pipelines.cli.root import _COMMANDS
+from alert_pipelines.mongo import AlertDatabase, local_mongod_status
+from alert_pipelines_tests.cli.conftest import Run
+from alert_pipelines_tests.factories import alert, fill, rule
+
+_DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+_DOCUMENTED = re.findall(r"^alert-pipelines (.+)$", _DOCS, re.MULTILINE)
+_MAPPING = """
+format: csv
+alert_id: {column: id}
+source_type: {constant: OVERSPEEDING}
+severity: {constant: WARNING}
+timestamp: {column: at}
+"""
+
+
+def test_the_page_names_every_command() -> None:
+    assert {shlex.split(line)[0] for line in _DOCUMENTED} == set(_COMMANDS)
+
+
+def test_each_command_of_the_page_runs(
+    run: Run, db: AlertDatabase, environment: Path, local_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALERT_PIPELINES_LOCAL_DIR", str(local_dir))
+    (environment / "my_rules.yaml").write_text("overspeed: {escalate_if_count: 3}\n")
+    (environment / "my_mapping.yaml").write_text(_MAPPING)
+    (environment / "my_alerts.csv").write_text("id,at\nX1,2026-02-01\nX2,2026-04-01\nX3,never\n")
+    fill(db, [alert("ALERT_ID", minutes=100)], rule("expire", {"expire_after_mins": 60}))
+    outputs = {}
+    for line in _DOCUMENTED:
+        newest = db.background_jobs.find_one({"job_type": "auto_close_scanner"}) or {}
+        arguments = [newest["job_id"] if word == "JOB_ID" else word for word in shlex.split(line)]
+        outputs[line] = run(*arguments).stdout
+        if line == "mongo start":
+            assert local_mongod_status(local_dir) is not None
+    assert local_mongod_status(local_dir) is None
+    assert db.alerts.distinct("alert_id", {"alert_id": {"$regex": "^X"}}) == ["X1"]
+    assert "X3" in (environment / "rejects.jsonl").read_text()
+    assert "overspeed" in (environment / "exported.json").read_text()
+    silent = [line for line, out in outputs.items() if not out]
+    assert silent == [line for line in _DOCUMENTED if " -o " in line]

@@ -1,0 +1,95 @@
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from alert_pipelines.cli.options import instant
+from alert_pipelines.cli.root import _COMMANDS
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines_tests.cli.conftest import Run
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored
+
+_CHECKOUT = Path(__file__).parents[2]
+_SCRIPT = Path(sys.executable).with_name("alert-pipelines")
+
+
+def test_the_console_script_scans(environment: Path, db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=100)], rule("old", {"expire_after_mins": 60}))
+    command = [str(_SCRIPT), "scan", "--as-of", AS_OF.isoformat(), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout)["decisions"][0]["alerts"] == 1
+    assert "Evaluating 1 pending alerts" in done.stderr
+    assert stored(db, "A")["status"] == "AUTO_CLOSED"
+
+
+def test_python_m_is_the_same_command(environment: Path) -> None:
+    command = [sys.executable, "-m", "alert_pipelines", "jobs", "show", "JOB-X"]
+    env = {**os.environ, "PYTHONPATH": str(_CHECKOUT)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"Error: no job record 'JOB-X' in \S+: .*\n", done.stderr)
+
+
+def test_no_command_imports_what_makes_a_start_slow() -> None:
+    modules = ", ".join(f"alert_pipelines.cli.{name}" for name in sorted(set(_COMMANDS.values())))
+    slow = "{'dagster', 'pandas', 'numpy', 'matplotlib'}"
+    code = f"import sys, {modules}; sys.exit(str({slow} & sys.modules.keys()) if {slow} & sys.modules.keys() else 0)"
+    subprocess.run([sys.executable, "-c", code], cwd=_CHECKOUT, timeout=60, check=True)
+
+
+def test_help_imports_no_driver() -> None:
+    code = "import sys; from alert_pipelines.cli import main; sys.exit('pymongo' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=_CHECKOUT, timeout=60, check=True)
+
+
+def test_every_command_has_help(run: Run) -> None:
+    overview = run("--help").stdout
+    for command in _COMMANDS:
+        assert re.search(rf"^  {command} +\S", overview, re.MULTILINE)
+        assert "Usage: alert-pipelines" in run(command, "--help").stdout
+
+
+def test_an_error_of_the_project_is_one_line_on_stderr(run: Run) -> None:
+    result = run("explain", "NOBODY", code=1)
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: no alert 'NOBODY'")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_server_that_is_away_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONGODB_URI", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200")
+    result = run("jobs", "list", code=1)
+    assert result.stderr.startswith("Error: the MongoDB server of MONGODB_URI cannot be used")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_failure_of_the_driver_shows_no_traceback(run: Run, db: AlertDatabase) -> None:
+    # A view has no indexes.
+    db.drop_collection("alerts")
+    db.command("create", "alerts", viewOn="nothing", pipeline=[])
+    result = run("sample-week", code=1)
+    assert result.stderr.startswith("Error: MongoDB failed: ")
+    assert "Traceback" not in result.output
+
+
+def test_wrong_usage_exits_with_2(run: Run) -> None:
+    run("no-such-command", code=2)
+    run("scan", "--as-of", "yesterday", code=2)
+    run("load", "missing.csv", "--mapping", "missing.yaml", code=2)
+
+
+def test_a_naive_instant_is_utc() -> None:
+    assert instant("2026-03-01T12:00") == instant("2026-03-01T12:00Z") == instant("2026-03-01T13:00+01:00") == AS_OF
+    assert instant("2026-03-01T12:00").utcoffset() == timedelta(0)
+
+
+def test_quiet_logs_warnings_only_and_no_handler_stays(run: Run) -> None:
+    assert "Starting auto-close alert scanner" in run("scan").stderr
+    assert run("--quiet", "scan").stderr == ""
+    assert logging.getLogger("alert_pipelines").handlers == []

@@ -1,0 +1,68 @@
+import json
+import re
+
+import pytest
+
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines_tests.cli.conftest import Run
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored
+
+AT = ("--as-of", AS_OF.isoformat())
+
+
+@pytest.fixture
+def filled(db: AlertDatabase) -> AlertDatabase:
+    fill(
+        db,
+        [alert("OLD", minutes=100), *(alert(f"NEW{n}", minutes=n, driver="D2") for n in range(3))],
+        rule("expire", {"expire_after_mins": 60}),
+        rule("count", {"escalate_if_count": 3}),
+        rule("watch", {"expire_after_mins": 1}, mode="shadow"),
+    )
+    return db
+
+
+def test_a_dry_run_shows_counts_and_samples_and_writes_nothing(run: Run, filled: AlertDatabase) -> None:
+    out = run("scan", "--dry-run", *AT).stdout
+    assert "dry run as of 2026-03-01T12:00:00+00:00, 4 pending alerts checked" in out
+    rows = [re.split("  +", line) for line in out.splitlines()]
+    assert ["expire", "OVERSPEEDING", "close", "1"] in rows
+    assert ["watch", "OVERSPEEDING", "close", "3"] in rows
+    assert ["OLD", "close", "expire", "OVERSPEEDING", "timestamp is 60 or more minutes old"] in rows
+    assert filled.alerts.count_documents({"status": "OPEN"}) == 4
+
+
+def test_a_scan_decides(run: Run, filled: AlertDatabase) -> None:
+    out = run("scan", *AT).stdout
+    assert "1 closed, 1 escalated, 0 changed meanwhile" in out
+    assert stored(filled, "OLD")["status"] == "AUTO_CLOSED"
+    assert stored(filled, "NEW0")["status"] == "ESCALATED"
+
+
+def test_only_the_named_rules_are_looked_at(run: Run, filled: AlertDatabase) -> None:
+    report = json.loads(run("scan", *AT, "--rule", "count", "--rule", "expires_at", "--json").stdout)
+    assert report["decisions"] == [
+        {"rule_id": "count", "source_type": "OVERSPEEDING", "decision": "escalate", "alerts": 1}
+    ]
+    assert report["as_of"] == AS_OF.isoformat()
+    run("scan", "--rule", "unknown", code=1)
+
+
+def test_a_limit_exits_with_3_after_its_report_and_can_be_lifted_once(run: Run, filled: AlertDatabase) -> None:
+    filled.rules.update_one({"rule_id": "expire"}, {"$set": {"conditions.max_close": 0}})
+    result = run("scan", *AT, code=3)
+    assert "0 closed, 1 escalated" in result.stdout
+    assert "--allow-over-limit expire" in result.stderr
+    assert stored(filled, "OLD")["status"] == "OPEN"
+    assert "1 closed" in run("scan", *AT, "--allow-over-limit", "expire").stdout
+
+
+def test_a_limit_of_a_json_scan_leaves_json_on_stdout(run: Run, filled: AlertDatabase) -> None:
+    filled.rules.update_one({"rule_id": "expire"}, {"$set": {"conditions.max_close": 0}})
+    [stop] = json.loads(run("scan", *AT, "--json", code=3).stdout)["stops"]
+    assert (stop["stopped"], stop["planned"], stop["limit"]) == ("expire", 1, 0)
+
+
+def test_errors_are_printed(run: Run, filled: AlertDatabase) -> None:
+    filled.rules.insert_one({"rule_id": "bad"})
+    assert "rule 'bad'" in run("scan", *AT).stdout

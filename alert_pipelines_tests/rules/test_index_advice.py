@@ -1,0 +1,252 @@
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alert_pipelines.alerts import INDEXES
+from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
+from alert_pipelines.mongo.indexes import IndexConflictError
+from alert_pipelines.rules import index_advice
+from alert_pipelines.rules.index_advice import Advice, advise, create_advised
+from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines_tests.factories import AS_OF, ago, alert, rule
+
+ALERTS = 6_000
+ARRAY_AND_ARRAY = {"all": [{"field": f"metadata.{name}", "op": "eq", "value": "few"} for name in ("tags", "codes")]}
+
+
+def _metadata(n: int) -> dict[str, Any]:
+    return {
+        "driver_id": f"D{n % 50}",
+        # In blocks, so that the newest of a vehicle is not met by chance.
+        "vehicle_id": f"V{n // 150}",
+        "zone": f"Z{n // 150 % 4}",
+        "speed": n,
+        "expiry_date": ago(n),
+        "document_valid": n % 1000 == 0,
+        "half": n % 2,
+        # Each leaves 300, both together 15.
+        "row": n % 20,
+        "column": n // 20 % 20,
+    } | ({"note": "x"} if n % 1000 == 1 else {})
+
+
+@pytest.fixture(scope="module")
+def filled(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AlertDatabase]:
+    settings = MongoSettings(mongo_uri, f"test_{uuid.uuid4().hex}", Path(tmp_path_factory.getbasetemp()))
+    with open_database(settings) as database:
+        prepare_collections(database)
+        database.alerts.insert_many(
+            alert(minutes=n, metadata=_metadata(n), severity="INFO" if n < 10 else "WARNING")
+            for n in range(1, ALERTS + 1)
+        )
+        database.alerts.insert_many(alert(minutes=n, metadata={}, source_type="KEYLESS") for n in range(1, ALERTS + 1))
+        yield database
+        database.client.drop_database(database.name)
+
+
+@pytest.fixture
+def db(filled: AlertDatabase) -> AlertDatabase:
+    filled.rules.delete_many({})
+    own = {"_id_", *(index.document["name"] for index in INDEXES)}
+    for index in filled.alerts.list_indexes():
+        if index["name"] not in own:
+            filled.alerts.drop_index(index["name"])
+    return filled
+
+
+def _advise(db: AlertDatabase, conditions: dict[str, Any], **fields: Any) -> list[Advice]:
+    db.rules.delete_many({})
+    db.rules.insert_one(rule("r", conditions, **fields))
+    return advise(db, AS_OF)
+
+
+def _leaf(name: str, op: str, value: Any = None) -> dict[str, Any]:
+    return {"field": f"metadata.{name}", "op": op} | ({} if value is None else {"value": value})
+
+
+PENDING_OF_SOURCE = ("source_type", "status")
+HELPED: dict[str, tuple[dict[str, Any], list[tuple[str, ...]]]] = {
+    "auto_close_if": ({"auto_close_if": "document_valid"}, [("metadata.document_valid",)]),
+    "eq": ({"close_if": _leaf("document_valid", "eq", True)}, [("metadata.document_valid",)]),
+    "in": ({"close_if": _leaf("speed", "in", [1, 2, 3])}, [("metadata.speed",)]),
+    "lt": ({"close_if": _leaf("speed", "lt", 5)}, [("metadata.speed",)]),
+    "lte": ({"close_if": _leaf("speed", "lte", 5)}, [("metadata.speed",)]),
+    "gt": ({"close_if": _leaf("speed", "gt", ALERTS - 5)}, [("metadata.speed",)]),
+    "gte": ({"close_if": _leaf("speed", "gte", ALERTS - 5)}, [("metadata.speed",)]),
+    "exists": ({"close_if": _leaf("note", "exists")}, [("metadata.note",)]),
+    "older_than_mins": ({"close_if": _leaf("expiry_date", "older_than_mins", ALERTS - 5)}, [("metadata.expiry_date",)]),
+    "newer_than_mins": ({"close_if": _leaf("expiry_date", "newer_than_mins", 5)}, [("metadata.expiry_date",)]),
+    "all: the strongest of its parts": (
+        {"close_if": {"all": [_leaf("half", "eq", 1), _leaf("speed", "lt", 6), _leaf("note", "missing")]}},
+        [("metadata.speed",)],
+    ),
+    "any: one index a part": (
+        {"close_if": {"any": [_leaf("speed", "lt", 6), _leaf("document_valid", "eq", True)]}},
+        [("metadata.speed",), ("metadata.document_valid",)],
+    ),
+    "any: a part that the project's own index serves": (
+        {
+            "close_if": {
+                "any": [_leaf("speed", "lt", 6), {"field": "timestamp", "op": "older_than_mins", "value": 5995}]
+            }
+        },
+        [("metadata.speed",)],
+    ),
+    "any inside all": (
+        {
+            "close_if": {
+                "all": [
+                    {"any": [_leaf("speed", "lt", 6), _leaf("expiry_date", "newer_than_mins", 5)]},
+                    _leaf("half", "ne", 7),
+                ]
+            }
+        },
+        [("metadata.speed",), ("metadata.expiry_date",)],
+    ),
+    "severities": ({"expire_after_mins": 1, "severities": ["INFO"]}, [("severity",)]),
+    "hold_mins": ({"expire_after_mins": 1, "hold_mins": ALERTS - 5}, [("updated_at",)]),
+    "statuses": ({"auto_close_if": "document_valid", "statuses": ["OPEN"]}, [("metadata.document_valid",)]),
+}
+
+
+@pytest.mark.parametrize(("conditions", "tested"), HELPED.values(), ids=HELPED.keys())
+def test_the_advised_index_makes_the_advice_go_away(
+    db: AlertDatabase, conditions: dict[str, Any], tested: list[tuple[str, ...]]
+) -> None:
+    [advice] = _advise(db, conditions)
+    assert (advice.rule_id, advice.examined) == ("r", ALERTS)
+    assert advice.condition in conditions
+    assert 0 < (advice.returned or 0) < 20
+    assert [index.paths for index in advice.indexes] == [(*PENDING_OF_SOURCE, *paths, "timestamp") for paths in tested]
+    for index in advice.indexes:
+        assert index.command() in advice.says
+    assert sorted(create_advised(db, [advice])) == sorted(index.name for index in advice.indexes)
+    assert advise(db, AS_OF) == []
+
+
+def test_two_paths_are_indexed_where_one_does_not_narrow_enough(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alert_pipelines.rules.index_choice.MIN_EXAMINED", 200)
+    conditions = {"close_if": {"all": [_leaf("row", "eq", 3), _leaf("column", "eq", 4)]}, "max_close": 5}
+    [advice] = _advise(db, conditions)
+    # 15 alerts are due; 300 of one row alone would be too many.
+    assert advice.returned == 15
+    assert [index.paths for index in advice.indexes] == [
+        (*PENDING_OF_SOURCE, "metadata.row", "metadata.column", "timestamp")
+    ]
+    create_advised(db, [advice])
+    assert advise(db, AS_OF) == []
+
+
+@pytest.mark.parametrize("group_by", ["metadata.vehicle_id", ["metadata.vehicle_id", "metadata.zone"]])
+def test_keep_latest_by_another_key_wants_an_index_of_all_and_one_of_the_pending(
+    db: AlertDatabase, group_by: str | list[str]
+) -> None:
+    key = [group_by] if isinstance(group_by, str) else group_by
+    [advice] = _advise(db, {"keep_latest": True, "group_by": group_by})
+    assert [index.paths for index in advice.indexes] == [("source_type", *key, "timestamp")] * 2
+    assert [index.pending_only for index in advice.indexes] == [False, True]
+    create_advised(db, [advice])
+    assert advise(db, AS_OF) == []
+
+
+def test_keep_latest_too_slow_to_be_explained_is_advised_all_the_same(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_advice, "MAX_MEASURE_SECONDS", 0.02)
+    [advice] = _advise(db, {"keep_latest": True, "group_by": "metadata.vehicle_id"})
+    assert (advice.examined, advice.returned) == (None, None)
+    assert "not done within" in advice.says
+    assert len(advice.indexes) == 2
+
+
+def test_an_index_that_is_there_under_another_name_is_not_advised_again(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_advice, "MAX_MEASURE_SECONDS", 0.001)
+    [advice] = _advise(db, {"keep_latest": True, "group_by": "metadata.driver_id"})
+    # by_driver is the index of all; what is left is the one of the pending.
+    assert [index.pending_only for index in advice.indexes] == [True]
+
+
+SERVED = {
+    "expire_after_mins": {"expire_after_mins": ALERTS - 5},
+    "keep_latest": {"keep_latest": True},
+    "close_if_no_repeat_mins": {"close_if_no_repeat_mins": 3000, "group_by": "metadata.vehicle_id"},
+    "escalate_if_count": {"escalate_if_count": 100_000, "group_by": "metadata.vehicle_id"},
+    "most are due": {"close_if": _leaf("half", "eq", 1)},
+}
+
+
+@pytest.mark.parametrize("conditions", SERVED.values(), ids=SERVED.keys())
+def test_a_condition_that_reads_what_it_needs_is_not_named(db: AlertDatabase, conditions: dict[str, Any]) -> None:
+    assert _advise(db, conditions) == []
+
+
+HOPELESS = {
+    "ne": _leaf("document_valid", "ne", False),
+    "not_in": _leaf("half", "not_in", [0, 1]),
+    "missing": _leaf("speed", "missing"),
+    "not": {"not": _leaf("half", "in", [0, 1])},
+    "exists of what all have": {"all": [_leaf("half", "exists"), _leaf("half", "not_in", [0, 1])]},
+    "any with an exists": {"any": [_leaf("speed", "lt", 6), _leaf("note", "exists")]},
+    "any with one such part": {"any": [_leaf("speed", "lt", 6), _leaf("half", "not_in", [0, 1])]},
+}
+
+
+@pytest.mark.parametrize("tree", HOPELESS.values(), ids=HOPELESS.keys())
+def test_where_no_index_can_help_none_is_advised(db: AlertDatabase, tree: dict[str, Any]) -> None:
+    [advice] = _advise(db, {"close_if": tree})
+    assert advice.indexes == ()
+    assert "no index can help" in advice.says
+    assert create_advised(db, [advice]) == []
+
+
+def test_evidence_without_a_key_is_named_and_no_index_advised(db: AlertDatabase) -> None:
+    [advice] = _advise(db, {"escalate_if_count": 2}, source_type="KEYLESS")
+    assert (advice.examined, advice.returned, advice.indexes) == (ALERTS, 0, ())
+    assert "has no metadata.driver_id" in advice.says
+
+
+def test_a_shadow_rule_is_advised_and_a_resting_one_is_not(db: AlertDatabase) -> None:
+    assert len(_advise(db, {"auto_close_if": "document_valid"}, mode="shadow")) == 1
+    assert _advise(db, {"auto_close_if": "document_valid"}, mode="off") == []
+
+
+def test_advising_creates_nothing(db: AlertDatabase) -> None:
+    before = {index["name"] for index in db.alerts.list_indexes()}
+    assert _advise(db, {"auto_close_if": "document_valid"})
+    assert {index["name"] for index in db.alerts.list_indexes()} == before
+
+
+def test_two_rules_that_want_one_index_get_one(db: AlertDatabase) -> None:
+    db.rules.insert_many([rule(name, {"auto_close_if": "document_valid"}) for name in ("a", "b")])
+    advice = advise(db, AS_OF)
+    assert [one.rule_id for one in advice] == ["a", "b"]
+    assert len(create_advised(db, advice)) == 1
+    assert create_advised(db, advice) == []
+
+
+def test_an_index_that_the_documents_forbid_is_a_named_error(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alert_pipelines.rules.index_choice.MIN_EXAMINED", 2)
+    docs = [
+        alert(
+            source_type="TAGGED",
+            metadata={"tags": ["few" if n < 30 else n, "y"], "codes": ["few" if 20 < n < 50 else n, "y"]},
+            timestamp=AS_OF - timedelta(minutes=n),
+        )
+        for n in range(60)
+    ]
+    db.alerts.insert_many(docs)
+    monkeypatch.setattr("alert_pipelines.rules.index_choice.MAX_RATIO", 1)
+    [advice] = _advise(db, {"close_if": ARRAY_AND_ARRAY}, source_type="TAGGED")
+    assert len(advice.indexes[0].paths) == 5
+    with pytest.raises(IndexConflictError, match="parallel arrays"):
+        create_advised(db, [advice])
