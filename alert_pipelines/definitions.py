@@ -1,0 +1,29 @@
+"""The code location: every definition under one name. It wires and decides nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import Definitions, in_process_executor
+
+from alert_pipelines.defs.asset_specs import alerts, dry_runs
+from alert_pipelines.defs.assets import auto_close
+from alert_pipelines.defs.jobs import auto_close_job, load_alerts_job, publish_rules_job
+from alert_pipelines.defs.resources import MongoResource, RuleEngine
+from alert_pipelines.defs.schedules import build_schedule, cron_setting
+from alert_pipelines.defs.sensors import dead_scan_sensor
+
+
+def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Definitions:
+    """All definitions; `resource_overrides` replaces resources by name. Raises InvalidCronError."""
+    return Definitions(
+        assets=[alerts, auto_close, dry_runs],
+        jobs=[auto_close_job, publish_rules_job, load_alerts_job],
+        schedules=[build_schedule(cron_setting())],
+        sensors=[dead_scan_sensor],
+        resources={"mongo": MongoResource(), "rule_engine": RuleEngine(), **(resource_overrides or {})},
+        # A run has one step: a process of its own for it costs seconds and brings nothing.
+        executor=in_process_executor,
+    )
+
+
+defs = build_defs()

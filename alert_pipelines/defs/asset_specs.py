@@ -1,0 +1,94 @@
+"""The lineage that the UI draws: the assets, their checks, and nothing of how they are made."""
+
+from dagster import AssetCheckSpec, AssetSpec, TableSchema
+
+from alert_pipelines.defs import schemas
+
+GROUP = "auto_close"
+_OWNERS = ("team:alert-operations",)
+
+ALERTS, ALERT_RULES = "alerts", "alert_rules"
+CLOSED, ESCALATED, JOBS = "closed_alerts", "escalated_alerts", "background_jobs"
+DRY_RUNS = "dry_runs"
+
+RULES_VALID, WITHIN_LIMITS = "rules_valid", "within_limits"
+NO_ALERT_ERRORS, RECORDS_RECONCILE = "no_alert_errors", "records_reconcile"
+
+
+def _spec(
+    key: str,
+    description: str,
+    *,
+    deps: tuple[str, ...] = (),
+    columns: TableSchema,
+) -> AssetSpec:
+    return AssetSpec(
+        key,
+        deps=deps,
+        description=description,
+        group_name=GROUP,
+        owners=_OWNERS,
+        kinds={"mongodb"},
+        metadata={"dagster/column_schema": columns},
+        skippable=True,
+    )
+
+
+alerts = AssetSpec(
+    ALERTS,
+    description="The fleet's alerts, written by the Alert Management System. Loading a file is observed here.",
+    group_name=GROUP,
+    owners=_OWNERS,
+    kinds={"mongodb"},
+    metadata={"dagster/column_schema": schemas.ALERTS},
+)
+
+dry_runs = AssetSpec(
+    DRY_RUNS,
+    deps=[ALERTS, ALERT_RULES],
+    description="What scans launched with dry_run: true would have done. They wrote nothing.",
+    group_name=GROUP,
+    owners=_OWNERS,
+    kinds={"mongodb"},
+)
+
+SCAN_ASSETS = (
+    _spec(
+        ALERT_RULES,
+        "The rules as the scan found them. The data version is the rule set version: where it changes, rules changed.",
+        columns=schemas.RULES,
+    ),
+    _spec(
+        CLOSED,
+        "Alerts closed by a rule or by their own expiry: status AUTO_CLOSED.",
+        deps=(ALERTS, ALERT_RULES),
+        columns=schemas.ALERTS,
+    ),
+    _spec(
+        ESCALATED,
+        "Alerts escalated by a rule: status ESCALATED, severity CRITICAL.",
+        deps=(ALERTS, ALERT_RULES),
+        columns=schemas.ALERTS,
+    ),
+    _spec(
+        JOBS,
+        "One job record a scan: what it looked at, what it did, what went wrong. Its plots are the scanner's trends.",
+        deps=(CLOSED, ESCALATED),
+        columns=schemas.JOBS,
+    ),
+)
+
+SCAN_CHECKS = (
+    AssetCheckSpec(
+        RULES_VALID, asset=ALERT_RULES, description="Every rule can be read. A rule that cannot decides nothing."
+    ),
+    AssetCheckSpec(
+        WITHIN_LIMITS, asset=CLOSED, description="No rule, nor the scan, would have closed more than its limit allows."
+    ),
+    AssetCheckSpec(NO_ALERT_ERRORS, asset=JOBS, description="No alert was left out because its document is broken."),
+    AssetCheckSpec(
+        RECORDS_RECONCILE,
+        asset=JOBS,
+        description="Every planned decision is written, raced, failed or stopped: none is lost or doubled.",
+    ),
+)

@@ -1,0 +1,127 @@
+"""The scan as Dagster runs it: one op, whose outputs are the assets of the lineage."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from dagster import (
+    AssetCheckResult,
+    AssetExecutionContext,
+    DagsterLogManager,
+    Failure,
+    MaterializeResult,
+    RetryRequested,
+    multi_asset,
+)
+from pymongo.errors import PyMongoError
+
+from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
+from alert_pipelines.defs.config import ScanConfig
+from alert_pipelines.defs.resources import MongoResource, RuleEngine
+from alert_pipelines.defs.run_records import SKIPPED_TAG, close_records_of_run, record_of_run, tag_run
+from alert_pipelines.defs.scan_events import check_results, dry_run_observation, materializations
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.job_records import ScanAlreadyRunningError
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.retry import TRANSIENT
+from alert_pipelines.scanner.limits import BlastRadiusError
+from alert_pipelines.scanner.report import ScanReport
+
+MAX_RETRIES = 2
+RETRY_AFTER_S = 10
+PROGRESS_EVERY_S = 5.0
+
+
+class _Outcome(NamedTuple):
+    report: ScanReport
+    record: dict[str, Any] | None
+    stop: BlastRadiusError | None
+
+
+# can_subset, though a scan is one thing: only then are the results of checks optional, as the assets are, and a scan
+# that finds another one running can end without any. A part selected in the UI is scanned whole and reported in part.
+@multi_asset(name="auto_close", specs=SCAN_ASSETS, check_specs=SCAN_CHECKS, can_subset=True)
+def auto_close(
+    context: AssetExecutionContext, config: ScanConfig, mongo: MongoResource, rule_engine: RuleEngine
+) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
+    """Scan the pending alerts once: close and escalate what the rules say, and leave a job record.
+
+    Only one scan runs at a time: where another one does, this run ends with nothing done and says so.
+    """
+    with _faults_as_dagster_has_them(), mongo.open() as db:
+        outcome = _scan(context, config, rule_engine, db)
+    if outcome is None:
+        return
+    report = outcome.report
+    if report.dry_run:
+        # A limit that it would meet is shown as well, and is no failure: nothing was to be written anyway.
+        context.log_event(dry_run_observation(report))
+        return
+    for materialization in materializations(report, outcome.record):
+        if materialization.asset_key in context.selected_asset_keys:
+            yield materialization
+    checks = {key.name for key in context.selected_asset_check_keys}
+    for result in check_results(report):
+        if result.check_name in checks:
+            yield result
+    if outcome.stop:
+        # No retry by itself: a person has to look first.
+        raise Failure(str(outcome.stop), allow_retries=False) from outcome.stop
+
+
+def _scan(
+    context: AssetExecutionContext, config: ScanConfig, rule_engine: RuleEngine, db: AlertDatabase
+) -> _Outcome | None:
+    """The scan and its job record; None where another scan is running."""
+    if context.op_execution_context.retry_number:
+        # The attempt before may not have reached the database to end its own record, which would now be in the way.
+        close_records_of_run(db, context.run.run_id, "the database was away; the run tries again")
+    stop = None
+    try:
+        report = rule_engine.scan(db, config.request(context.run.run_id), _Progress(context.log))
+    except ScanAlreadyRunningError as error:
+        context.log.warning("Skipped, nothing was done: %s", error)
+        context.instance.add_run_tags(context.run.run_id, {SKIPPED_TAG: "another scan was running"})
+        return None
+    except BlastRadiusError as error:
+        report, stop = error.report, error
+    finally:
+        record = _named_by_its_run(context, db)
+    return _Outcome(report, record, stop)
+
+
+def _named_by_its_run(context: AssetExecutionContext, db: AlertDatabase) -> dict[str, Any] | None:
+    # The scan's own outcome, good or bad, must not give way to a fault of this.
+    with suppress(PyMongoError):
+        record = record_of_run(db, context.run.run_id)
+        if record is not None:
+            tag_run(context.instance, context.run.run_id, record["job_id"])
+        return record
+    return None
+
+
+@contextmanager
+def _faults_as_dagster_has_them() -> Iterator[None]:
+    """A database that is away for a moment is tried again; all else fails at once, with the error's own text."""
+    try:
+        yield
+    except TRANSIENT as fault:
+        raise RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=RETRY_AFTER_S) from fault
+    except AlertPipelinesError as error:
+        if isinstance(error.__cause__, TRANSIENT):
+            raise RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=RETRY_AFTER_S) from error
+        raise Failure(str(error), allow_retries=False) from error
+
+
+class _Progress:
+    """Tells the run's log how far a long scan is, now and then."""
+
+    def __init__(self, log: DagsterLogManager) -> None:
+        self._log = log
+        self._told_at = time.monotonic()
+
+    def __call__(self, written: int, planned: int) -> None:
+        if time.monotonic() - self._told_at >= PROGRESS_EVERY_S:
+            self._told_at = time.monotonic()
+            self._log.info("Applied %d of %d decisions", written, planned)

@@ -1,0 +1,77 @@
+"""What a person can set in the Launchpad, or in the config of a launch."""
+
+from datetime import UTC, datetime
+
+from dagster import Config
+from pydantic import Field
+
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
+
+
+class InvalidInstantError(AlertPipelinesError):
+    """A text in the config that should be an instant and is not."""
+
+
+class ScanConfig(Config):
+    """How to scan. The defaults are what the schedule runs."""
+
+    rules: list[str] = Field(
+        default=[],
+        description="Only these rules, by rule_id; 'expires_at' is the alerts' own expiry. Empty: all rules.",
+    )
+    as_of: str | None = Field(
+        default=None,
+        description="Scan as if it were this instant, in ISO 8601, UTC where it names no zone. Empty: now.",
+    )
+    dry_run: bool = Field(
+        default=False,
+        description="Write nothing; show what would be closed and escalated, as an observation of dry_runs.",
+    )
+    allow_over_limit: list[str] = Field(
+        default=[],
+        description=f"Rules whose max_close limits are lifted this once; {ALLOW_SCAN!r} lifts the scan's own.",
+    )
+
+    def request(self, run_id: str) -> ScanRequest:
+        """What is asked of the scan. Raises InvalidInstantError."""
+        return ScanRequest(
+            as_of=parse_instant("as_of", self.as_of),
+            rule_ids=tuple(self.rules) or None,
+            dry_run=self.dry_run,
+            allow_over_limit=tuple(self.allow_over_limit),
+            run_id=run_id,
+        )
+
+
+class PublishRulesConfig(Config):
+    """Which rules to publish."""
+
+    file: str | None = Field(
+        default=None, description="A rule file, YAML or JSON, on the host of the run. Empty: the package's own rules."
+    )
+    overwrite: bool = Field(default=False, description="Also overwrite rules that a person changed.")
+    dry_run: bool = Field(default=False, description="Only show what would change.")
+
+
+class LoadAlertsConfig(Config):
+    """Which file to load and how to read it."""
+
+    file: str = Field(description="CSV or JSON Lines, also gzipped, on the host of the run.")
+    mapping: str = Field(description="The mapping file that says which column is what; see the folder mappings.")
+    until: str | None = Field(
+        default=None, description="Load the file as it stood at this instant, in ISO 8601. Empty: all of it."
+    )
+
+
+def parse_instant(name: str, text: str | None) -> datetime | None:
+    """`text` as an instant, UTC where it names no zone; None where it is None or blank. Raises InvalidInstantError."""
+    if text is None or not text.strip():
+        return None
+    try:
+        instant = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise InvalidInstantError(
+            f"{name}: {text!r} is no instant: write ISO 8601, such as 2026-03-01T12:00:00Z"
+        ) from error
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -1,0 +1,135 @@
+"""The jobs: the scan, and the two that prepare its input."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetObservation,
+    AssetSelection,
+    Failure,
+    OpExecutionContext,
+    define_asset_job,
+    in_process_executor,
+    job,
+    op,
+)
+
+from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS
+from alert_pipelines.defs.assets import auto_close
+from alert_pipelines.defs.config import LoadAlertsConfig, PublishRulesConfig, parse_instant
+from alert_pipelines.defs.resources import MongoResource, RuleEngine
+from alert_pipelines.defs.scan_events import table
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.loading.load import LoadReport, load_alerts
+from alert_pipelines.loading.mapping import load_mapping
+from alert_pipelines.rules.publish import RuleChange
+
+AUTO_CLOSE_JOB = "auto_close_job"
+
+# Scans go before whatever else is queued, and one that hangs does not block the queue for ever.
+SCAN_TAGS = {"dagster/priority": "10", "dagster/max_runtime": "1800"}
+
+_CHANGE_COLUMNS = {
+    "rule": "string",
+    "change": "string",
+    "written": "bool",
+    "field": "string",
+    "before": "string",
+    "after": "string",
+}
+
+auto_close_job = define_asset_job(
+    AUTO_CLOSE_JOB,
+    selection=AssetSelection.assets(auto_close),
+    description="Scan the pending alerts once: close and escalate what the rules say.",
+    tags=SCAN_TAGS,
+    executor_def=in_process_executor,
+)
+
+
+@op
+def publish(
+    context: OpExecutionContext, config: PublishRulesConfig, mongo: MongoResource, rule_engine: RuleEngine
+) -> None:
+    """Publish rules to the collection `rules`, showing what changes; what a person changed stays unless told to."""
+    with _clear_failures(), mongo.open() as db:
+        changes = rule_engine.publish(
+            db, Path(config.file) if config.file else None, overwrite=config.overwrite, dry_run=config.dry_run
+        )
+    context.log_event(
+        AssetObservation(
+            ALERT_RULES,
+            description="What publishing would change; nothing was written." if config.dry_run else "Rules published.",
+            metadata={
+                "written": sum(change.written for change in changes),
+                "changes": table(_CHANGE_COLUMNS, (row for change in changes for row in _rows(change))),
+            },
+        )
+    )
+
+
+@op
+def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource) -> None:
+    """Load a CSV or JSON Lines file into `alerts`, as its mapping says; a repeated load adds nothing twice."""
+
+    def on_progress(report: LoadReport) -> None:
+        context.log.info("%d rows read, %d alerts inserted", report.rows_read, report.alerts_inserted)
+
+    with _clear_failures(), mongo.open() as db:
+        report = load_alerts(
+            db,
+            Path(config.file),
+            load_mapping(Path(config.mapping)),
+            until=parse_instant("until", config.until),
+            on_progress=on_progress,
+        )
+    context.log_event(
+        AssetObservation(
+            ALERTS,
+            description=f"Loaded {config.file}.",
+            metadata={
+                "rows read": report.rows_read,
+                "inserted": report.alerts_inserted,
+                "already there": report.alerts_already_there,
+                "rejected": report.rows_rejected,
+                "after until": report.rows_after_until,
+                "duration_s": round(report.seconds, 3),
+                **({"reject file": str(report.reject_path)} if report.reject_path else {}),
+            },
+        )
+    )
+
+
+@job(description="Publish rules from a file, or the package's own, and show what changes.")
+def publish_rules_job() -> None:
+    """One op."""
+    publish()
+
+
+@job(description="Load alerts from a CSV or JSON Lines file by a mapping.")
+def load_alerts_job() -> None:
+    """One op."""
+    load()
+
+
+def _rows(change: RuleChange) -> Iterator[tuple[str | bool, ...]]:
+    rule = (change.rule_id, str(change.kind), change.written)
+    if not change.fields:
+        yield (*rule, "", "", "")
+    for field in change.fields:
+        yield (*rule, field.path, _text(field.before), _text(field.after))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else json.dumps(value, default=str)
+
+
+@contextmanager
+def _clear_failures() -> Iterator[None]:
+    try:
+        yield
+    except AlertPipelinesError as error:
+        raise Failure(str(error), allow_retries=False) from error

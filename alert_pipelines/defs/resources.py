@@ -1,0 +1,63 @@
+"""What the Dagster layer takes from outside: the database, and the rule engine that works on it.
+
+Neither is nested in the other: a nested resource that is also given at top level is set up twice. No address and no
+password is a field here, since Dagster shows the fields of resources to everyone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from dagster import ConfigurableResource
+from pydantic import Field
+
+from alert_pipelines.mongo.client import AlertDatabase, open_database
+from alert_pipelines.mongo.settings import MongoSettings
+from alert_pipelines.rules.files import default_rules, read_rules
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.publish import RuleChange, diff_rules, publish_rules
+from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.scan import Progress, run_scan
+
+
+class MongoResource(ConfigurableResource[None]):
+    """The alerts' MongoDB, as MONGODB_URI and MONGODB_DATABASE name it when it is opened; else the local mongod."""
+
+    database: str | None = Field(
+        default=None, description="Another database on the same server than MONGODB_DATABASE names."
+    )
+
+    @contextmanager
+    def open(self) -> Iterator[AlertDatabase]:
+        """Open the database for one use; always closed. Raises as `open_database` does."""
+        settings = MongoSettings.from_env()
+        if self.database is not None:
+            settings = replace(settings, database=self.database)
+        with open_database(settings) as db:
+            yield db
+
+
+class RuleEngine(ConfigurableResource[None]):
+    """The rules: published to a database, validated and evaluated there."""
+
+    max_close_fraction: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="A scan that would close more than this fraction of the pending alerts closes none.",
+    )
+
+    def scan(self, db: AlertDatabase, request: ScanRequest, on_progress: Progress) -> ScanReport:
+        """Do one scan under this engine's limit. Raises as `run_scan` does."""
+        return run_scan(db, replace(request, max_close_fraction=self.max_close_fraction), on_progress)
+
+    def publish(
+        self, db: AlertDatabase, path: Path | None, *, overwrite: bool = False, dry_run: bool = False
+    ) -> list[RuleChange]:
+        """Publish the rules of the file `path` (None: the package's own) and return what changed or would change.
+
+        Rules that a person changed are overwritten only on `overwrite`. Raises as `read_rules` and `publish_rules`.
+        """
+        rules: list[Rule] = default_rules() if path is None else read_rules(path)
+        return diff_rules(db, rules) if dry_run else publish_rules(db, rules, overwrite=overwrite)

@@ -1,0 +1,46 @@
+"""What ties Dagster runs and job records: each names the other, and no record outlives its run as `running`."""
+
+from contextlib import suppress
+from typing import Any
+
+from dagster import DagsterInstance
+from pymongo import DESCENDING
+
+from alert_pipelines.alerts import decision_counts
+from alert_pipelines.job_records import COLLECTION, FAILED, RUNNING, JobEndedError, update_job_record
+from alert_pipelines.mongo.client import AlertDatabase
+
+JOB_ID_TAG = "alert_pipelines/job_id"
+SKIPPED_TAG = "alert_pipelines/skipped"
+
+
+def record_of_run(db: AlertDatabase, run_id: str) -> dict[str, Any] | None:
+    """The newest job record of a Dagster run, without `_id`; None where it has none."""
+    return db[COLLECTION].find_one({"run_id": run_id}, {"_id": 0}, sort=[("started_at", DESCENDING)])
+
+
+def tag_run(instance: DagsterInstance, run_id: str, job_id: str) -> None:
+    """Let the run name its job record."""
+    instance.add_run_tags(run_id, {JOB_ID_TAG: job_id})
+
+
+def runs_with_open_records(db: AlertDatabase) -> list[str]:
+    """The Dagster runs that running job records name."""
+    found = db[COLLECTION].find({"status": RUNNING, "run_id": {"$type": "string"}}, {"run_id": 1})
+    return [record["run_id"] for record in found]
+
+
+def close_records_of_run(db: AlertDatabase, run_id: str, reason: str) -> list[str]:
+    """End, as failed and with their true counts, the records of an ended run that are still running.
+
+    Returns their job ids. Raises PyMongoError.
+    """
+    closed_records = []
+    for record in db[COLLECTION].find({"run_id": run_id, "status": RUNNING}, {"job_id": 1}):
+        closed, escalated = decision_counts(db, record["job_id"])
+        stats = {"alerts_closed": closed, "alerts_escalated": escalated}
+        # Its owner, or a sweep, may have ended it since.
+        with suppress(JobEndedError):
+            update_job_record(record["job_id"], stats, FAILED, [reason], db)
+            closed_records.append(record["job_id"])
+    return closed_records

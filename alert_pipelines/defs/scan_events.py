@@ -1,0 +1,196 @@
+"""A scan's report in Dagster's words: materializations, check results, and the observation of a dry run.
+
+Only translation: numbers come from the report and the job record, and nothing is read or decided here.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetObservation,
+    DataVersion,
+    MaterializeResult,
+    MetadataValue,
+    TableColumn,
+    TableMetadataValue,
+    TableRecord,
+    TableSchema,
+)
+
+from alert_pipelines.defs.asset_specs import (
+    ALERT_RULES,
+    CLOSED,
+    DRY_RUNS,
+    ESCALATED,
+    JOBS,
+    NO_ALERT_ERRORS,
+    RECORDS_RECONCILE,
+    RULES_VALID,
+    WITHIN_LIMITS,
+)
+from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, ScanReport, count
+
+MAX_LISTED = 50
+"""So many errors a check lists; the job record has more."""
+
+_COUNT_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "alerts": "int"}
+_SAMPLE_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "alert": "string", "reason": "string"}
+
+
+def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> Iterator[MaterializeResult[None]]:
+    """What a real scan did, by asset; `record` is its job record where it could be read."""
+    yield MaterializeResult(
+        asset_key=ALERT_RULES,
+        data_version=DataVersion(report.rule_set_version),
+        metadata={"rule_set_version": report.rule_set_version, "invalid_rules": len(report.bad_rules)},
+    )
+    closed, escalated = _of(report.decisions, "close"), _of(report.decisions, "escalate")
+    yield MaterializeResult(
+        asset_key=CLOSED,
+        metadata={
+            "closed": count(closed),
+            "by rule and source": _count_table(closed),
+            "samples": _sample_table(sample for sample in report.samples if sample.decision == "close"),
+            **_shadow(report),
+        },
+    )
+    yield MaterializeResult(
+        asset_key=ESCALATED,
+        metadata={
+            "escalated": count(escalated),
+            "by rule and source": _count_table(escalated),
+            "samples": _sample_table(sample for sample in report.samples if sample.decision == "escalate"),
+        },
+    )
+    yield MaterializeResult(
+        asset_key=JOBS,
+        metadata={
+            "job_id": report.job_id,
+            "as_of": MetadataValue.timestamp(report.as_of),
+            "pending": report.total_checked,
+            "closed": report.closed,
+            "escalated": report.escalated,
+            "raced": report.raced,
+            "stopped": report.stopped,
+            "errors": len(report.errors),
+            "duration_s": round(sum(report.seconds.values()), 3),
+            "oldest_pending_min": _oldest_pending_min(report),
+            **({"job record": MetadataValue.json(_plain(record))} if record else {}),
+        },
+    )
+
+
+def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
+    """The verdicts of a real scan."""
+    yield AssetCheckResult(
+        asset_key=ALERT_RULES,
+        check_name=RULES_VALID,
+        passed=not report.bad_rules,
+        description="All rules are valid." if not report.bad_rules else "Mend these rules; they decide nothing.",
+        metadata={"invalid": len(report.bad_rules), **_listed("list", report.bad_rules)},
+    )
+    stops = [stop.message for stop in report.stops]
+    yield AssetCheckResult(
+        asset_key=CLOSED,
+        check_name=WITHIN_LIMITS,
+        passed=not stops,
+        description=" ".join(stops) or "No limit was reached.",
+        metadata={"stopped": report.stopped, **_listed("list", stops)},
+    )
+    of_alerts = [error for error in report.errors if error not in report.bad_rules]
+    yield AssetCheckResult(
+        asset_key=JOBS,
+        check_name=NO_ALERT_ERRORS,
+        # The rest of the scan went through, so nobody is to be woken.
+        severity=AssetCheckSeverity.WARN,
+        passed=not of_alerts,
+        description="No alert was left out." if not of_alerts else "These could not be handled; all others were.",
+        metadata={"errors": len(of_alerts), **_listed("list", of_alerts)},
+    )
+    yield AssetCheckResult(
+        asset_key=JOBS,
+        check_name=RECORDS_RECONCILE,
+        passed=report.reconciles,
+        description="Every planned decision is accounted for."
+        if report.reconciles
+        else f"Decisions of {report.job_id} are lost or doubled: keep its job record and report it as a defect.",
+        metadata={
+            "planned": count(report.planned),
+            "closed": report.closed,
+            "escalated": report.escalated,
+            "raced": report.raced,
+            "failed": report.failed,
+            "stopped": report.stopped,
+        },
+    )
+
+
+def dry_run_observation(report: ScanReport) -> AssetObservation:
+    """What a dry run found: on an asset of its own, so that no real scan's timeline shows it."""
+    return AssetObservation(
+        DRY_RUNS,
+        description=f"Dry run {report.job_id}: nothing was written.",
+        metadata={
+            "job_id": report.job_id,
+            "as_of": MetadataValue.timestamp(report.as_of),
+            "pending": report.total_checked,
+            "would close": count(report.planned, "close"),
+            "would escalate": count(report.planned, "escalate"),
+            "by rule and source": _count_table(report.planned),
+            "samples": _sample_table(report.samples),
+            **_shadow(report),
+            **(
+                {"limits": MetadataValue.md("\n".join(f"- {stop.message}" for stop in report.stops))}
+                if report.stops
+                else {}
+            ),
+            "errors": len(report.errors),
+            **_listed("list", report.errors),
+        },
+    )
+
+
+def table(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue:
+    """`rows` as a table of the UI; `columns` gives each column's type."""
+    return MetadataValue.table(
+        [TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
+        schema=TableSchema(columns=[TableColumn(name, kind) for name, kind in columns.items()]),
+    )
+
+
+def _of(counts: Iterable[DecisionCount], decision: Decision) -> tuple[DecisionCount, ...]:
+    return tuple(entry for entry in counts if entry.decision == decision)
+
+
+def _count_table(counts: Iterable[DecisionCount]) -> TableMetadataValue:
+    return table(_COUNT_COLUMNS, counts)
+
+
+def _sample_table(samples: Iterable[Sample]) -> TableMetadataValue:
+    return table(_SAMPLE_COLUMNS, samples)
+
+
+def _shadow(report: ScanReport) -> dict[str, TableMetadataValue]:
+    return {"shadow rules would have": _count_table(report.shadow)} if report.shadow else {}
+
+
+def _listed(name: str, errors: Iterable[str]) -> dict[str, MetadataValue[Any]]:
+    lines = list(errors)
+    if not lines:
+        return {}
+    more = [f"… and {len(lines) - MAX_LISTED} more: see the job record"] if len(lines) > MAX_LISTED else []
+    return {name: MetadataValue.json([*lines[:MAX_LISTED], *more])}
+
+
+def _oldest_pending_min(report: ScanReport) -> float:
+    if report.oldest_pending is None:
+        return 0.0
+    return round((report.as_of - report.oldest_pending).total_seconds() / 60, 1)
+
+
+def _plain(record: Mapping[str, Any]) -> Any:
+    """Dates as ISO texts, all else as it is."""
+    return json.loads(json.dumps(dict(record), default=lambda value: value.isoformat()))

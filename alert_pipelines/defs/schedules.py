@@ -1,0 +1,92 @@
+"""The schedule: when a scan is made, and when it is not."""
+
+import os
+from collections.abc import Mapping
+
+from dagster import (
+    AssetKey,
+    DagsterInstance,
+    DagsterInvalidDefinitionError,
+    DagsterRun,
+    DagsterRunStatus,
+    DefaultScheduleStatus,
+    RunRequest,
+    RunsFilter,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SkipReason,
+)
+
+from alert_pipelines.defs.asset_specs import SCAN_ASSETS
+from alert_pipelines.defs.jobs import AUTO_CLOSE_JOB, auto_close_job
+from alert_pipelines.errors import AlertPipelinesError
+
+AUTO_CLOSE_SCHEDULE = "auto_close_schedule"
+CRON_VARIABLE = "AUTO_CLOSE_CRON"
+DEFAULT_CRON = "*/5 * * * *"
+OFF = "off"
+
+BUSY = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+_SCAN_KEYS = frozenset(spec.key for spec in SCAN_ASSETS)
+
+
+class InvalidCronError(AlertPipelinesError):
+    """AUTO_CLOSE_CRON is neither a cron expression nor `off`."""
+
+
+def cron_setting(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The cron expression that AUTO_CLOSE_CRON sets, by default every five minutes; None where it says `off`."""
+    setting = environ.get(CRON_VARIABLE, "").strip() or DEFAULT_CRON
+    return None if setting.lower() == OFF else setting
+
+
+def build_schedule(cron: str | None) -> ScheduleDefinition:
+    """The schedule of scans on `cron`, in UTC; None is a schedule that makes none. Raises InvalidCronError."""
+    try:
+        return ScheduleDefinition(
+            name=AUTO_CLOSE_SCHEDULE,
+            job=auto_close_job,
+            cron_schedule=cron or DEFAULT_CRON,
+            execution_fn=_tick if cron else _tick_while_off,
+            execution_timezone="UTC",
+            default_status=DefaultScheduleStatus.RUNNING if cron else DefaultScheduleStatus.STOPPED,
+            description=f"Scans the pending alerts. {CRON_VARIABLE} sets the cron expression, or {OFF}.",
+        )
+    except DagsterInvalidDefinitionError as error:
+        raise InvalidCronError(
+            f"{CRON_VARIABLE}={cron!r} is no cron expression: write five fields, such as {DEFAULT_CRON!r}, or {OFF!r}"
+        ) from error
+
+
+def busy_scan(instance: DagsterInstance) -> DagsterRun | None:
+    """A scan that waits or runs, however it was launched, or None.
+
+    One launched by "Materialize" has neither the job's name nor its tags, so its assets are looked at.
+    """
+    runs = instance.get_runs(RunsFilter(statuses=BUSY))
+    return next((run for run in runs if _is_scan(run)), None)
+
+
+def _is_scan(run: DagsterRun) -> bool:
+    keys: set[AssetKey] = set(run.asset_selection or ())
+    keys |= {check.asset_key for check in run.asset_check_selection or ()}
+    return run.job_name == AUTO_CLOSE_JOB or not keys.isdisjoint(_SCAN_KEYS)
+
+
+def _tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+    busy = busy_scan(context.instance)
+    if busy is not None:
+        return SkipReason(f"Scan run {busy.run_id} is {busy.status.value}: one scan at a time.")
+    return RunRequest()
+
+
+def _tick_while_off(context: ScheduleEvaluationContext) -> SkipReason:
+    # A schedule that a person once switched on stays on whatever its default; the setting outranks it.
+    return SkipReason(f"{CRON_VARIABLE} is {OFF}: no scans are made.")

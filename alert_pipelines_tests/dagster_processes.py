@@ -1,0 +1,226 @@
+"""A real Dagster, as people run it: code server, daemon and webserver, each a process of its own, on free ports.
+
+Its home is made from the project's dagster.yaml. All processes are this one's children, each the leader of a group of
+its own, and are ended with the context.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import yaml
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+
+from alert_pipelines.scheduler import CODE_LOCATION
+
+CHECKOUT = Path(__file__).parents[1]
+START_LIMIT_S = 60.0
+RUN_LIMIT_S = 120.0
+_POLL_S = 0.1
+_STOP_LIMIT_S = 15.0
+
+FINISHED = frozenset({DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED})
+
+_LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+  }
+}
+"""
+
+Found = TypeVar("Found")
+
+
+@contextmanager
+def dagster_home() -> Iterator[Path]:
+    """A Dagster home with the project's dagster.yaml, in memory where that can be: SQLite waits for the disk often."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
+        home = Path(directory)
+        (home / "dagster.yaml").symlink_to(CHECKOUT / "dagster.yaml")
+        yield home
+
+
+def wait_until(look: Callable[[], Found | None], what: str, limit_s: float) -> Found:
+    """What `look` finds, asked again until it finds something; fails the test after `limit_s` seconds."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(_POLL_S)
+    raise AssertionError(f"{what}: not within {limit_s:.0f} s")
+
+
+@dataclass(frozen=True)
+class DagsterProcesses:
+    """The processes, and the ways in which people talk to them."""
+
+    home: Path
+    env: Mapping[str, str]
+    instance: DagsterInstance
+    url: str
+    code_server: subprocess.Popen[bytes]
+    daemon: subprocess.Popen[bytes]
+    webserver: subprocess.Popen[bytes]
+
+    def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The data that the webserver answers; an error of GraphQL's own fails the test."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as response:
+            answer: dict[str, Any] = json.load(response)
+        assert "errors" not in answer, answer["errors"]
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def dagster(self, *arguments: str) -> str:
+        """Run `dagster ...` in the checkout, as the docs say, and return all that it printed."""
+        command = [str(Path(sys.executable).with_name("dagster")), *arguments]
+        done = subprocess.run(
+            command, cwd=CHECKOUT, env=dict(self.env), capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def launch(self, job: str = "auto_close_job", run_config: Mapping[str, Any] | None = None) -> str:
+        """Launch a run as the Launchpad does and return its id."""
+        selector = {
+            "repositoryLocationName": CODE_LOCATION,
+            "repositoryName": "__repository__",
+            "jobName": job,
+        }
+        params = {"selector": selector, "runConfigData": run_config or {}}
+        answer = self.graphql(_LAUNCH, params=params)["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
+    def run(self, run_id: str) -> DagsterRun:
+        """The run as it now stands."""
+        run = self.instance.get_run_by_id(run_id)
+        assert run is not None, run_id
+        return run
+
+    def wait_for_end(self, run_id: str, limit_s: float = RUN_LIMIT_S) -> DagsterRun:
+        """The run once it has ended, however it did."""
+
+        def ended() -> DagsterRun | None:
+            run = self.run(run_id)
+            return run if run.status in FINISHED else None
+
+        return wait_until(ended, f"the end of run {run_id}", limit_s)
+
+    def wait_for_success(self, run_id: str) -> DagsterRun:
+        """The run once it has ended well; else the test fails with what the run's log says."""
+        run = self.wait_for_end(run_id)
+        if run.status is not DagsterRunStatus.SUCCESS:
+            log = "\n".join(entry.user_message or str(entry.dagster_event) for entry in self.instance.all_logs(run_id))
+            raise AssertionError(f"run {run_id} ended as {run.status.value}:\n{log}")
+        return run
+
+    def run_workers(self) -> list[psutil.Process]:
+        """The processes in which runs are executed now."""
+        children = psutil.Process(self.code_server.pid).children(recursive=True)
+        return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+
+    def log(self, name: str) -> str:
+        """What the process `name` (code_server, daemon, webserver) wrote to its console so far."""
+        return (self.home / f"{name}.log").read_text()
+
+
+@contextmanager
+def dagster_processes(settings: Mapping[str, str]) -> Iterator[DagsterProcesses]:
+    """Start code server, daemon and webserver with the environment `settings` on top of this one's."""
+    with ExitStack() as stack:
+        yield _start_all(stack, stack.enter_context(dagster_home()), settings)
+
+
+def _start_all(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> DagsterProcesses:
+    code_port, web_port = _free_port(), _free_port()
+    workspace = home / "workspace.yaml"
+    server = {"host": "127.0.0.1", "port": code_port, "location_name": CODE_LOCATION}
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    env = {**os.environ, **settings, "DAGSTER_HOME": str(home)}
+    url = f"http://127.0.0.1:{web_port}"
+    target = ("-m", "alert_pipelines.definitions", "--location-name", CODE_LOCATION)
+    at = ("-w", str(workspace))
+    start = _Starter(stack, home, env)
+    code_server = start("code_server", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(code_port), *target)
+    wait_until(lambda: _listens(code_port, code_server), "the code server", START_LIMIT_S)
+    daemon = start("daemon", "dagster-daemon", "run", *at)
+    webserver = start("webserver", "dagster-webserver", "-h", "127.0.0.1", "-p", str(web_port), *at)
+    wait_until(lambda: _answers(f"{url}/server_info", webserver), "the webserver", START_LIMIT_S)
+    instance = stack.enter_context(DagsterInstance.from_config(str(home)))
+    wait_until(instance.get_daemon_heartbeats, "the daemon", START_LIMIT_S)
+    return DagsterProcesses(home, env, instance, url, code_server, daemon, webserver)
+
+
+class _Starter:
+    """Starts processes and ends their whole groups with the stack, the youngest first."""
+
+    def __init__(self, stack: ExitStack, home: Path, env: Mapping[str, str]) -> None:
+        self._stack = stack
+        self._home = home
+        self._env = env
+
+    def __call__(self, name: str, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        log = self._stack.enter_context((self._home / f"{name}.log").open("wb"))
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name(program)), *arguments],
+            cwd=CHECKOUT,
+            env=dict(self._env),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._stack.callback(_end_group, process)
+        return process
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    # Children keep the group alive after its leader is gone, so the group is what is ended.
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_LIMIT_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

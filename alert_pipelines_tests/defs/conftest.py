@@ -1,0 +1,71 @@
+"""A Dagster instance of the test's own, made from the project's dagster.yaml, and a way to run jobs on it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import pytest
+from dagster import DagsterEventType, DagsterInstance, ExecuteInProcessResult
+
+from alert_pipelines.definitions import build_defs
+from alert_pipelines.defs.asset_specs import SCAN_ASSETS
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines_tests.dagster_processes import dagster_home
+
+Execute: TypeAlias = Callable[..., ExecuteInProcessResult]
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with dagster_home() as home, DagsterInstance.from_config(str(home)) as made:
+        yield made
+
+
+@pytest.fixture
+def mongodb_env(monkeypatch: pytest.MonkeyPatch, mongo_uri: str, db: AlertDatabase) -> None:
+    """The settings that a run reads name the test's own database."""
+    monkeypatch.setenv("MONGODB_URI", mongo_uri)
+    monkeypatch.setenv("MONGODB_DATABASE", db.name)
+
+
+@pytest.fixture
+def execute(instance: DagsterInstance, mongodb_env: None) -> Execute:
+    """Execute a job by name in this process; `config` is that of its op."""
+
+    def run(job: str = "auto_close_job", op: str = "auto_close", **config: Any) -> ExecuteInProcessResult:
+        return (
+            build_defs()
+            .resolve_job_def(job)
+            .execute_in_process(instance=instance, run_config={"ops": {op: {"config": config}}}, raise_on_error=False)
+        )
+
+    return run
+
+
+def scan_metadata(result: ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    """The metadata of each asset that the scan materialized, by asset."""
+    found = {}
+    for spec in SCAN_ASSETS:
+        for materialization in result.asset_materializations_for_node("auto_close"):
+            if materialization.asset_key == spec.key:
+                found[spec.key.to_user_string()] = {k: v.value for k, v in materialization.metadata.items()}
+    return found
+
+
+def check_verdicts(result: ExecuteInProcessResult) -> dict[str, bool]:
+    """Whether each check that was evaluated passed, by name."""
+    return {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+
+
+def observed(result: ExecuteInProcessResult) -> dict[str, Any]:
+    """The metadata of the one asset that the run observed, and the asset's key as `asset`."""
+    (event,) = [event for event in result.all_events if event.event_type is DagsterEventType.ASSET_OBSERVATION]
+    observation = event.asset_observation_data.asset_observation
+    return {"asset": observation.asset_key.to_user_string()} | {k: v.value for k, v in observation.metadata.items()}
+
+
+def failure_text(result: ExecuteInProcessResult, op: str = "auto_close") -> str:
+    """What the step that failed says of it."""
+    data = result.failure_data_for_node(op)
+    assert data is not None
+    assert data.user_failure_data is not None
+    return str(data.user_failure_data.description)

@@ -1,0 +1,240 @@
+"""The scan's op, in this process, on a real MongoDB and a real Dagster instance."""
+
+import json
+from typing import Any
+
+import pytest
+from dagster import (
+    AssetKey,
+    AssetSelection,
+    DagsterEventType,
+    DagsterInstance,
+    Definitions,
+    materialize,
+    serialize_value,
+)
+
+from alert_pipelines.definitions import build_defs
+from alert_pipelines.defs import assets
+from alert_pipelines.defs.assets import auto_close
+from alert_pipelines.defs.resources import MongoResource, RuleEngine
+from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
+from alert_pipelines.job_records import SCANNER, create_job_record
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines_tests.defs.conftest import Execute, check_verdicts, failure_text, observed, scan_metadata
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
+
+EXPIRE = rule("old", {"expire_after_mins": 60})
+ESCALATE = rule("often", {"escalate_if_count": 2, "window_mins": 60})
+ALL_PASSED = {"rules_valid": True, "within_limits": True, "no_alert_errors": True, "records_reconcile": True}
+
+
+def fill_with_work(db: AlertDatabase) -> None:
+    """One alert to close, two to escalate, one to leave."""
+    old = alert("old", minutes=120, driver="D0")
+    twice = [alert("first", minutes=20), alert("second", minutes=10)]
+    fill(db, [old, *twice, alert("lone", minutes=5, driver="D2")], EXPIRE, ESCALATE)
+
+
+def test_a_scan_materializes_its_outcome_with_numbers_that_plot(execute: Execute, db: AlertDatabase) -> None:
+    fill_with_work(db)
+    result = execute(as_of=AS_OF.isoformat())
+    assert result.success
+    assert statuses(db) == {"old": "AUTO_CLOSED", "first": "OPEN", "second": "ESCALATED", "lone": "OPEN"}
+    metadata = scan_metadata(result)
+    assert metadata["closed_alerts"]["closed"] == 1
+    assert metadata["escalated_alerts"]["escalated"] == 1
+    record = metadata["background_jobs"]
+    numbers = {"pending": 4, "closed": 1, "escalated": 1, "errors": 0, "stopped": 0, "oldest_pending_min": 120.0}
+    assert {name: record[name] for name in numbers} == numbers
+    assert record["duration_s"] > 0
+    rows = [row.data for row in metadata["closed_alerts"]["by rule and source"].records]
+    assert rows == [{"rule": "old", "source": "OVERSPEEDING", "decision": "close", "alerts": 1}]
+    samples = [row.data for row in metadata["escalated_alerts"]["samples"].records]
+    assert [(row["alert"], row["rule"]) for row in samples] == [("second", "often")]
+    assert check_verdicts(result) == ALL_PASSED
+
+
+def test_the_run_and_its_job_record_name_each_other(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance
+) -> None:
+    result = execute()
+    (record,) = db.background_jobs.find()
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert record["run_id"] == result.run_id
+    assert run.tags[JOB_ID_TAG] == record["job_id"]
+    shown = scan_metadata(result)["background_jobs"]["job record"]
+    assert shown["status"] == "completed"
+    assert shown["started_at"] == record["started_at"].isoformat()
+    json.dumps(shown)
+
+
+def test_the_data_version_of_the_rules_changes_only_with_them(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance
+) -> None:
+    fill(db, [], EXPIRE)
+
+    def version() -> str:
+        execute()
+        event = instance.get_latest_materialization_event(AssetKey("alert_rules"))
+        assert event is not None
+        assert event.asset_materialization is not None
+        assert event.asset_materialization.tags is not None
+        return event.asset_materialization.tags["dagster/data_version"]
+
+    first = version()
+    assert version() == first
+    db.rules.update_one({}, {"$set": {"conditions.expire_after_mins": 61}})
+    assert version() != first
+
+
+def test_config_limits_the_rules(execute: Execute, db: AlertDatabase) -> None:
+    fill_with_work(db)
+    assert execute(rules=["often"], as_of=AS_OF.isoformat()).success
+    assert statuses(db)["old"] == "OPEN"
+    assert statuses(db)["second"] == "ESCALATED"
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"as_of": "yesterday"}, "as_of: 'yesterday' is no instant"),
+        ({"rules": ["nosuch"]}, "no active or shadow rule is called 'nosuch'"),
+        ({"as_of": "2999-01-01"}, "lies in the future"),
+    ],
+)
+def test_config_that_makes_no_sense_fails_at_once_and_says_why(
+    execute: Execute, config: dict[str, Any], expected: str
+) -> None:
+    result = execute(**config)
+    assert not result.success
+    assert expected in failure_text(result)
+    assert not [event for event in result.all_events if event.event_type is DagsterEventType.STEP_UP_FOR_RETRY]
+
+
+def test_a_dry_run_shows_the_decisions_and_is_no_scan(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance
+) -> None:
+    fill_with_work(db)
+    before = list(db.alerts.find())
+    result = execute(dry_run=True, as_of=AS_OF.isoformat())
+    assert result.success
+    assert list(db.alerts.find()) == before
+    assert scan_metadata(result) == {}
+    assert check_verdicts(result) == {}
+    seen = observed(result)
+    assert seen["asset"] == "dry_runs"
+    assert (seen["would close"], seen["would escalate"]) == (1, 1)
+    assert {row.data["alert"] for row in seen["samples"].records} == {"old", "second"}
+    assert not db.background_jobs.find_one({"job_type": SCANNER})
+
+
+def test_a_dry_run_that_meets_a_limit_shows_it_and_does_not_fail(execute: Execute, db: AlertDatabase) -> None:
+    fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60, "max_close": 0}))
+    result = execute(dry_run=True, as_of=AS_OF.isoformat())
+    assert result.success
+    seen = observed(result)
+    assert "'old'" in json.dumps(seen["limits"])
+
+
+def test_a_scan_that_finds_another_running_ends_with_nothing_done(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance
+) -> None:
+    fill_with_work(db)
+    holder = create_job_record(SCANNER, db)
+    result = execute(as_of=AS_OF.isoformat())
+    assert result.success
+    assert scan_metadata(result) == {}
+    assert check_verdicts(result) == {}
+    assert set(statuses(db).values()) == {"OPEN"}
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert SKIPPED_TAG in run.tags
+    warnings = [entry.user_message for entry in instance.all_logs(result.run_id) if entry.level == 30]
+    assert any(holder in text for text in warnings)
+
+
+def test_a_limit_stops_its_rule_alone_and_fails_the_run_loudly(execute: Execute, db: AlertDatabase) -> None:
+    limited = rule("old", {"expire_after_mins": 60, "max_close": 0})
+    fill(db, [alert("old", minutes=120), alert("a", driver="D9"), alert("b", driver="D9")], limited, ESCALATE)
+    result = execute(as_of=AS_OF.isoformat())
+    assert not result.success
+    assert "allow_over_limit: ['old']" in failure_text(result)
+    assert not [event for event in result.all_events if event.event_type is DagsterEventType.STEP_UP_FOR_RETRY]
+    assert check_verdicts(result) == ALL_PASSED | {"within_limits": False}
+    metadata = scan_metadata(result)["background_jobs"]
+    assert (metadata["stopped"], metadata["escalated"]) == (1, 2)
+    assert metadata["job record"]["status"] == "failed"
+    assert statuses(db)["old"] == "OPEN"
+    allowed = execute(as_of=AS_OF.isoformat(), allow_over_limit=["old"])
+    assert allowed.success
+    assert statuses(db)["old"] == "AUTO_CLOSED"
+
+
+def test_a_poison_alert_is_a_warning_and_names_itself(execute: Execute, db: AlertDatabase) -> None:
+    fill(db, [alert("poison", minutes=120, state_history="none"), alert("old", minutes=120)], EXPIRE)
+    result = execute(as_of=AS_OF.isoformat())
+    assert result.success
+    assert statuses(db) == {"poison": "OPEN", "old": "AUTO_CLOSED"}
+    assert check_verdicts(result) == ALL_PASSED | {"no_alert_errors": False}
+    (verdict,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert verdict.severity.value == "WARN"
+    assert "'poison'" in json.dumps(verdict.metadata["list"].value)
+
+
+def test_a_bad_rule_is_named_by_its_check_and_the_others_work(execute: Execute, db: AlertDatabase) -> None:
+    fill(db, [alert("old", minutes=120)], EXPIRE, rule("typo", {"expire_after": 5}))
+    result = execute(as_of=AS_OF.isoformat())
+    assert result.success
+    assert statuses(db) == {"old": "AUTO_CLOSED"}
+    assert check_verdicts(result) == ALL_PASSED | {"rules_valid": False}
+    (verdict,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert "typo" in json.dumps(verdict.metadata["list"].value)
+
+
+def test_part_of_the_outcome_selected_in_the_ui_is_scanned_whole_and_shown_in_part(
+    instance: DagsterInstance, mongodb_env: None, db: AlertDatabase
+) -> None:
+    fill_with_work(db)
+    result = materialize(
+        [auto_close],
+        instance=instance,
+        selection=AssetSelection.assets("closed_alerts"),
+        resources={"mongo": MongoResource(), "rule_engine": RuleEngine()},
+        run_config={"ops": {"auto_close": {"config": {"as_of": AS_OF.isoformat()}}}},
+    )
+    assert set(scan_metadata(result)) == {"closed_alerts"}
+    assert check_verdicts(result) == {"within_limits": True}
+    assert statuses(db)["second"] == "ESCALATED"
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch, execute: Execute) -> str:
+    """A MongoDB that is away, with a password in its URI."""
+    monkeypatch.setattr(assets, "RETRY_AFTER_S", 0)
+    password = "hunter2secret"
+    monkeypatch.setenv("MONGODB_URI", f"mongodb://scanner:{password}@127.0.0.1:9/?serverSelectionTimeoutMS=50")
+    return password
+
+
+def test_a_database_that_is_away_is_tried_again_and_its_password_is_never_shown(
+    unreachable: str, execute: Execute, instance: DagsterInstance
+) -> None:
+    result = execute()
+    assert not result.success
+    retries = [event for event in result.all_events if event.event_type is DagsterEventType.STEP_UP_FOR_RETRY]
+    assert len(retries) == assets.MAX_RETRIES
+    logs = "".join(serialize_value(entry) for entry in instance.all_logs(result.run_id))
+    assert "127.0.0.1:9" in logs
+    assert unreachable not in logs
+
+
+def test_definitions_take_other_resources(instance: DagsterInstance, mongodb_env: None, db: AlertDatabase) -> None:
+    made: Definitions = build_defs(resource_overrides={"mongo": MongoResource(database=f"{db.name}_other")})
+    try:
+        assert made.resolve_job_def("auto_close_job").execute_in_process(instance=instance).success
+        assert db.client[f"{db.name}_other"].background_jobs.count_documents({}) == 1
+        assert db.background_jobs.count_documents({}) == 0
+    finally:
+        db.client.drop_database(f"{db.name}_other")

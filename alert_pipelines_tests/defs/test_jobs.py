@@ -1,0 +1,78 @@
+"""Publishing rules and loading alerts by Dagster jobs."""
+
+from pathlib import Path
+from typing import Any
+
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.rules.files import default_rules
+from alert_pipelines_tests.defs.conftest import Execute, failure_text, observed
+
+MAPPING = """
+format: csv
+dates: {format: iso}
+alert_id: {column: id}
+source_type: {constant: OVERSPEEDING}
+timestamp: {column: at}
+severity: {constant: WARNING}
+metadata:
+  driver_id: {column: driver}
+"""
+
+
+def test_the_packages_rules_are_published_once_and_the_changes_shown(execute: Execute, db: AlertDatabase) -> None:
+    ids = {rule.rule_id for rule in default_rules()}
+    seen = observed(execute("publish_rules_job", "publish"))
+    assert seen["asset"] == "alert_rules"
+    assert seen["written"] == len(ids) == db.rules.count_documents({})
+    assert {row.data["rule"] for row in seen["changes"].records} == ids
+    again = observed(execute("publish_rules_job", "publish"))
+    assert again["written"] == 0
+    assert {row.data["change"] for row in again["changes"].records} == {"same"}
+
+
+def test_a_dry_run_of_publishing_writes_nothing(execute: Execute, db: AlertDatabase) -> None:
+    seen = observed(execute("publish_rules_job", "publish", dry_run=True))
+    assert {row.data["change"] for row in seen["changes"].records} == {"new"}
+    assert db.rules.count_documents({}) == 0
+
+
+def test_a_persons_rule_is_overwritten_only_when_told_to(execute: Execute, db: AlertDatabase, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("overspeed: {expire_after_mins: 60}")
+    execute("publish_rules_job", "publish", file=str(file))
+    db.rules.update_one({"rule_id": "overspeed"}, {"$set": {"conditions.expire_after_mins": 5}})
+
+    def minutes_after(**config: Any) -> int:
+        execute("publish_rules_job", "publish", file=str(file), **config)
+        found = db.rules.find_one({"rule_id": "overspeed"})
+        assert found is not None
+        return int(found["conditions"]["expire_after_mins"])
+
+    assert minutes_after() == 5
+    assert minutes_after(overwrite=True) == 60
+
+
+def test_a_rule_file_that_is_not_there_is_named(execute: Execute, tmp_path: Path) -> None:
+    result = execute("publish_rules_job", "publish", file=str(tmp_path / "none.yaml"))
+    assert not result.success
+    assert "none.yaml" in failure_text(result, "publish")
+
+
+def test_a_file_is_loaded_by_its_mapping_and_again_without_duplicates(
+    execute: Execute, db: AlertDatabase, tmp_path: Path
+) -> None:
+    data, mapping = tmp_path / "alerts.csv", tmp_path / "mapping.yaml"
+    data.write_text("id,at,driver\nA,2026-01-01T00:00:00Z,D1\nB,2026-01-02T00:00:00Z,D1\n")
+    mapping.write_text(MAPPING)
+    config = {"file": str(data), "mapping": str(mapping)}
+    early = observed(execute("load_alerts_job", "load", **config, until="2026-01-01T12:00:00"))
+    assert (early["asset"], early["inserted"], early["after until"]) == ("alerts", 1, 1)
+    later = observed(execute("load_alerts_job", "load", **config))
+    assert (later["inserted"], later["already there"]) == (1, 1)
+    assert {doc["alert_id"] for doc in db.alerts.find()} == {"A", "B"}
+
+
+def test_a_mapping_that_is_not_there_is_named(execute: Execute, tmp_path: Path) -> None:
+    result = execute("load_alerts_job", "load", file="alerts.csv", mapping=str(tmp_path / "none.yaml"))
+    assert not result.success
+    assert "none.yaml" in failure_text(result, "load")

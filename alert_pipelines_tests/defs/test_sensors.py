@@ -1,0 +1,135 @@
+"""The sensor: what a dead process left behind is ended, and nothing else."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from dagster import (
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    SkipReason,
+    build_sensor_context,
+)
+from dagster._core.test_utils import create_run_for_test
+
+from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.run_records import JOB_ID_TAG, close_records_of_run
+from alert_pipelines.defs.sensors import dead_scan_sensor
+from alert_pipelines.job_records import COMPLETED, SCANNER, create_job_record, update_job_record
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines_tests.factories import alert, fill
+
+pytestmark = pytest.mark.usefixtures("mongodb_env")
+
+
+def started_run(instance: DagsterInstance) -> DagsterRun:
+    run: DagsterRun = create_run_for_test(instance, job_name="auto_close_job", status=DagsterRunStatus.STARTED)
+    return run
+
+
+def decided_by(job_id: str) -> dict[str, object]:
+    """An alert that the job closed before it died."""
+    entry = {"to_status": "AUTO_CLOSED", "triggered_by": "system", "rule_triggered": "old", "job_id": job_id}
+    return alert(status="AUTO_CLOSED", state_history=[entry])
+
+
+def die(db: AlertDatabase, job_id: str) -> None:
+    """Let the lease of a record run out."""
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    db.background_jobs.update_one({"job_id": job_id}, {"$set": {"lease_expires_at": long_ago}})
+
+
+def sweep(instance: DagsterInstance) -> str:
+    context = build_sensor_context(instance=instance, resources={"mongo": MongoResource()})
+    answer = dead_scan_sensor(context)
+    assert isinstance(answer, SkipReason)
+    return str(answer.skip_message)
+
+
+def test_a_scan_that_died_is_ended_with_its_true_counts_and_its_run_failed(
+    instance: DagsterInstance, db: AlertDatabase
+) -> None:
+    run = started_run(instance)
+    job_id = create_job_record(SCANNER, db, run_id=run.run_id)
+    fill(db, [decided_by(job_id)])
+    die(db, job_id)
+    assert job_id in sweep(instance)
+    record = db.background_jobs.find_one({"job_id": job_id})
+    assert record is not None
+    assert (record["status"], record["alerts_closed"]) == ("failed", 1)
+    failed = instance.get_run_by_id(run.run_id)
+    assert failed is not None
+    assert failed.status is DagsterRunStatus.FAILURE
+    assert failed.tags[JOB_ID_TAG] == job_id
+
+
+def test_a_living_scan_is_left_alone(instance: DagsterInstance, db: AlertDatabase) -> None:
+    run = started_run(instance)
+    create_job_record(SCANNER, db, run_id=run.run_id)
+    assert sweep(instance) == "No scan has died."
+    left = instance.get_run_by_id(run.run_id)
+    assert left is not None
+    assert left.status is DagsterRunStatus.STARTED
+
+
+@pytest.mark.parametrize(("events", "expected"), [((), "FAILURE"), (("UP_FOR_RETRY",), "STARTED")])
+def test_a_run_that_waits_to_try_again_is_not_failed(
+    instance: DagsterInstance, db: AlertDatabase, events: tuple[str, ...], expected: str
+) -> None:
+    run = started_run(instance)
+    for name in events:
+        event = DagsterEvent(DagsterEventType[f"STEP_{name}"].value, "auto_close_job", step_key="auto_close")
+        instance.report_dagster_event(event, run.run_id)
+    die(db, create_job_record(SCANNER, db, run_id=run.run_id))
+    sweep(instance)
+    left = instance.get_run_by_id(run.run_id)
+    assert left is not None
+    assert left.status.value == expected
+
+
+def test_a_dead_scan_without_a_dagster_run_is_ended_too(instance: DagsterInstance, db: AlertDatabase) -> None:
+    jobs = [create_job_record(SCANNER, db)]
+    die(db, jobs[0])
+    assert jobs[0] in sweep(instance)
+
+
+@pytest.mark.parametrize("end", [DagsterInstance.report_run_failed, DagsterInstance.report_run_canceled])
+def test_the_record_of_an_ended_run_is_closed_before_its_lease_runs_out(
+    instance: DagsterInstance, db: AlertDatabase, end: Callable[[DagsterInstance, DagsterRun], object]
+) -> None:
+    run = started_run(instance)
+    job_id = create_job_record(SCANNER, db, run_id=run.run_id)
+    fill(db, [decided_by(job_id)])
+    end(instance, run)
+    assert job_id in sweep(instance)
+    record = db.background_jobs.find_one({"job_id": job_id})
+    assert record is not None
+    assert (record["status"], record["alerts_closed"]) == ("failed", 1)
+    assert "its Dagster run ended as" in record["errors"][0]
+
+
+def test_a_backlog_of_failed_runs_does_not_delay_it(instance: DagsterInstance, db: AlertDatabase) -> None:
+    for _ in range(20):
+        instance.report_run_failed(started_run(instance))
+    run = started_run(instance)
+    job_id = create_job_record(SCANNER, db, run_id=run.run_id)
+    instance.report_run_failed(run)
+    assert job_id in sweep(instance)
+
+
+def test_only_running_records_of_the_run_itself_are_closed(db: AlertDatabase) -> None:
+    done = create_job_record(SCANNER, db, run_id="one")
+    update_job_record(done, {}, COMPLETED, [], db)
+    other = create_job_record(SCANNER, db, run_id="two")
+    assert close_records_of_run(db, "one", "why") == []
+    found = {record["job_id"]: record["status"] for record in db.background_jobs.find()}
+    assert found == {done: "completed", other: "running"}
+
+
+def test_the_sensor_runs_by_default_and_often_enough() -> None:
+    assert dead_scan_sensor.default_status is DefaultSensorStatus.RUNNING
+    assert dead_scan_sensor.minimum_interval_seconds == 15

@@ -1,0 +1,101 @@
+"""The scheduler's functions on a real instance without a daemon; with one, see defs/test_processes."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from dagster import DagsterInstance
+from dagster._daemon.types import DaemonHeartbeat
+
+from alert_pipelines import scheduler
+from alert_pipelines.scheduler import (
+    SchedulerError,
+    get_scheduler_status,
+    is_scheduler_running,
+    shutdown_scheduler,
+    start_scheduler,
+)
+from alert_pipelines_tests.dagster_processes import dagster_home
+
+NOT_RUNNING = {
+    "running": False,
+    "jobs": [{"id": "auto_close_scanner", "name": "Auto-close alert scanner", "next_run_time": None}],
+}
+DAEMONS = ("SCHEDULER", "QUEUED_RUN_COORDINATOR")
+
+
+@pytest.fixture
+def instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+    with dagster_home() as home:
+        monkeypatch.setenv("DAGSTER_HOME", str(home))
+        with DagsterInstance.get() as made:
+            yield made
+
+
+def beat(instance: DagsterInstance, *daemons: str, ago_s: float = 0) -> None:
+    """The heartbeats that a daemon writes."""
+    for daemon in daemons:
+        instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - ago_s, daemon, "one"))
+
+
+def test_without_a_daemon_nothing_runs_even_if_the_schedule_is_on(instance: DagsterInstance) -> None:
+    assert start_scheduler() == NOT_RUNNING
+    assert not is_scheduler_running()
+
+
+def test_the_status_of_a_living_scheduler_says_when_the_next_scan_is(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTO_CLOSE_CRON", "*/5 * * * *")
+    beat(instance, *DAEMONS)
+    status = get_scheduler_status()
+    assert status["running"]
+    (job,) = status["jobs"]
+    assert (job["id"], job["name"]) == ("auto_close_scanner", "Auto-close alert scanner")
+    assert job["next_run_time"] is not None
+    next_run = datetime.fromisoformat(job["next_run_time"])
+    assert next_run.utcoffset() == timedelta(0)
+    assert next_run.minute % 5 == 0
+    assert timedelta(0) < next_run - datetime.now(UTC) <= timedelta(minutes=5)
+
+
+def test_it_is_switched_off_and_on_and_keeps_so_when_asked_twice(instance: DagsterInstance) -> None:
+    beat(instance, *DAEMONS)
+    assert shutdown_scheduler() == shutdown_scheduler() == NOT_RUNNING
+    assert not is_scheduler_running(instance)
+    assert start_scheduler()["running"]
+    assert start_scheduler()["running"]
+    assert is_scheduler_running(instance)
+
+
+@pytest.mark.parametrize(
+    ("daemons", "ago_s", "expected"), [(DAEMONS, 80, True), (DAEMONS, 100, False), (DAEMONS[:1], 0, False)]
+)
+def test_a_daemon_that_died_or_lacks_a_part_makes_no_ticks(
+    instance: DagsterInstance, daemons: tuple[str, ...], ago_s: float, *, expected: bool
+) -> None:
+    beat(instance, *daemons, ago_s=ago_s)
+    assert is_scheduler_running() is expected
+
+
+def test_the_setting_off_is_not_overruled(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    beat(instance, *DAEMONS)
+    start_scheduler()
+    monkeypatch.setenv("AUTO_CLOSE_CRON", "off")
+    assert get_scheduler_status() == NOT_RUNNING
+    with pytest.raises(SchedulerError, match="AUTO_CLOSE_CRON is off"):
+        start_scheduler()
+
+
+def test_without_a_dagster_home_it_is_said_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    for ask in (start_scheduler, shutdown_scheduler, is_scheduler_running, get_scheduler_status):
+        with pytest.raises(SchedulerError, match="DAGSTER_HOME is not set"):
+            ask()
+
+
+def test_the_state_is_kept_under_the_name_that_the_workspace_gives(instance: DagsterInstance) -> None:
+    shutdown_scheduler()
+    (state,) = instance.all_instigator_state()
+    assert state.origin.repository_origin.code_location_origin.location_name == scheduler.CODE_LOCATION
