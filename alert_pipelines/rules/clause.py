@@ -115,7 +115,12 @@ def status_among(statuses: Iterable[Status]) -> Test:
     return Test("status", f"status is {' or '.join(names)}", {"status": {"$in": names}}, ("status",))
 
 
+def at_or_before(instant: datetime) -> Filter:
+    """The test of a field that holds one date, at or before `instant`."""
+    # The server compares dates with dates only, but an array of them would match by its elements.
+    return {"$lte": instant, "$not": {"$type": "array"}}
+
+
 def dated(as_of: datetime) -> Filter:
     """The filter of the alerts whose timestamp is a date at or before `as_of`."""
-    # The server compares dates with dates only, but an array of them would match by its elements.
-    return {"timestamp": {"$lte": as_of, "$not": {"$type": "array"}}}
+    return {"timestamp": at_or_before(as_of)}

@@ -7,8 +7,8 @@ as_of; scan, dry run, explanation and back-test all run it. Nothing here talks t
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from alert_pipelines.alerts import PENDING, Status
-from alert_pipelines.rules.clause import Clause, Filter, Test, all_of, dated, status_among
+from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.rules.clause import Clause, Filter, Test, all_of, at_or_before, dated, status_among
 from alert_pipelines.rules.evidence import escalate, keep_latest, no_repeat
 from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Rule
 from alert_pipelines.rules.tree import leaves
@@ -16,13 +16,19 @@ from alert_pipelines.rules.tree_compiler import compile_tree, describe
 
 
 def compile_rules(
-    rules: Iterable[Rule], as_of: datetime, windows: Sequence[MaintenanceWindow] = (), *, with_expires_at: bool = True
+    rules: Iterable[Rule],
+    as_of: datetime,
+    windows: Sequence[MaintenanceWindow] = (),
+    *,
+    with_expires_at: bool = True,
+    collection: str = COLLECTION,
 ) -> list[Clause]:
     """The clauses of `rules`, which come in precedence order, in theirs: the first that an alert is due by decides it.
 
-    Closes come before escalations, and the alert's own expiry last of the closes.
+    Closes come before escalations, and the alert's own expiry last of the closes. `collection` is what the clauses
+    will be run over, since some look up other alerts in it.
     """
-    clauses = [clause for rule in rules for clause in compile_rule(rule, as_of, windows)]
+    clauses = [clause for rule in rules for clause in compile_rule(rule, as_of, windows, collection)]
     closes = [clause for clause in clauses if clause.to_status is Status.AUTO_CLOSED]
     escalations = [clause for clause in clauses if clause.to_status is Status.ESCALATED]
     if with_expires_at:
@@ -30,7 +36,9 @@ def compile_rules(
     return [*closes, *escalations]
 
 
-def compile_rule(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow] = ()) -> list[Clause]:
+def compile_rule(
+    rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow] = (), collection: str = COLLECTION
+) -> list[Clause]:
     """The clauses of `rule` at `as_of`, closes first, each in the order of the language's table."""
     conditions = rule.conditions
     judged = _judged(rule, as_of, windows)
@@ -56,7 +64,7 @@ def compile_rule(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindo
     if conditions.close_if_no_repeat_mins:
         clauses.append(no_repeat(rule, closing, as_of, conditions.close_if_no_repeat_mins))
     if conditions.keep_latest:
-        clauses.append(keep_latest(rule, closing, as_of))
+        clauses.append(keep_latest(rule, closing, as_of, collection))
     if conditions.escalate_if_count:
         clauses.append(escalate(rule, judged, as_of, conditions.escalate_if_count))
     return clauses
@@ -70,7 +78,7 @@ def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = (
         *_at_as_of(as_of),
         *_in_no_window(windows, None, as_of),
         _not_closed_before(EXPIRES_AT),
-        Test(EXPIRES_AT, says, {"expires_at": {"$lte": as_of}}, ("expires_at",)),
+        Test(EXPIRES_AT, says, {"expires_at": at_or_before(as_of)}, ("expires_at",)),
     )
     return Clause(EXPIRES_AT, EXPIRES_AT, Status.AUTO_CLOSED, says, tests, all_of(tests))
 
@@ -155,7 +163,8 @@ def _not_closed_before(rule_id: str) -> Test:
 def _settled(hold_mins: int | None, as_of: datetime) -> list[Test]:
     if hold_mins is None:
         return []
-    settled = {"$lte": as_of - timedelta(minutes=hold_mins)}
-    held = {"$or": [{"updated_at": settled}, {"updated_at": None, "created_at": settled}]}
+    settled = at_or_before(as_of - timedelta(minutes=hold_mins))
+    absent = {"$eq": None, "$not": {"$type": "array"}}
+    held = {"$or": [{"updated_at": settled}, {"updated_at": absent, "created_at": settled}]}
     says = f"it was not updated in the last {hold_mins} minutes"
     return [Test("hold_mins", says, held, ("updated_at", "created_at"))]

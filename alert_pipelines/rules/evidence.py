@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.rules.clause import Clause, Filter, Stage, Test, all_of, dated, status_among
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
 
@@ -70,7 +70,7 @@ def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int
     return Clause(rule.rule_id, condition, Status.AUTO_CLOSED, says, tests, pool, stages, key, repeats)
 
 
-def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime) -> Clause:
+def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection: str) -> Clause:
     """Closes where a newer alert of the key exists.
 
     Per key of the pending: its newest alert of any status by an index seek, then its older pending ones.
@@ -87,7 +87,7 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime) -> Clause:
         # localField uses an index also where some alert holds an array; the exact test follows in $expr.
         return {
             "$lookup": {
-                "from": COLLECTION,
+                "from": collection,
                 "localField": "_id.k0",
                 "foreignField": key[0],
                 "let": let,
@@ -139,15 +139,17 @@ def escalate(rule: Rule, judged: Sequence[Test], as_of: datetime, count: int) ->
         Test("never_again", "no escalation by this rule was undone", never, ("state_history",)),
         _keyed(key),
     )
+    # As numbers: mongod 6.0 shifts a date before 1970 a second too far, and takes bounds in ms only up to int32.
+    in_ms = {"$set": {"__at": {"$toLong": "$timestamp"}}}
     counted = {
         "$setWindowFields": {
             "partitionBy": _key_of(key),
-            "sortBy": {"timestamp": 1},
+            "sortBy": {"__at": 1},
             # "current" would miss alerts of the very same instant; 0 takes them in.
-            "output": {"__count": {"$sum": 1, "window": {"range": [-minutes, 0], "unit": "minute"}}},
+            "output": {"__count": {"$sum": 1, "window": {"range": [-minutes * 60_000, 0]}}},
         }
     }
-    stages = (counted, {"$match": {"__count": {"$gte": count}}}, {"$match": all_of(tests)})
+    stages = (in_ms, counted, {"$match": {"__count": {"$gte": count}}}, {"$match": all_of(tests)})
     says = f"{count} or more pending alerts of {_same_key(key)} within {minutes} minutes"
     pool = _pending_evidence(rule, as_of)
 

@@ -28,6 +28,9 @@ from alert_pipelines.rules.tree import MAX_DEPTH, Minutes, Tree, depth
 EXPIRES_AT = "expires_at"
 DEFAULT_KEY = "metadata.driver_id"
 DEFAULT_WINDOW_MINS = 60
+WRITTEN_FIELDS = frozenset(
+    {"status", "severity", "state_history", "escalated_at", "closed_at", "auto_close_reason", "updated_at"}
+)
 CLOSE_CONDITIONS = (
     "auto_close_if",
     "close_if",
@@ -108,6 +111,9 @@ class Conditions(BaseModel):
             raise ValueError("statuses: escalate_if_count decides OPEN alerts, so OPEN must be among them")
         if self.group_by and len(set(self.group_by)) < len(self.group_by):
             raise ValueError("group_by: names a path twice")
+        for path in self.key:
+            if path.partition(".")[0] in WRITTEN_FIELDS:
+                raise ValueError(f"group_by: a scan writes {path}, so decisions would change their own evidence")
         if not self.closes and not self.escalate_if_count:
             raise ValueError(f"decides nothing: give at least one of {', '.join(CLOSE_CONDITIONS)}, escalate_if_count")
         if self.hold_mins and not self.closes:

@@ -1,5 +1,7 @@
 """The blast-radius limits: what a rule, or a whole scan, may close at most. Asked after the plan, before any write."""
 
+from fractions import Fraction
+
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
@@ -53,7 +55,7 @@ def _limit(db: AlertDatabase, rule: Rule) -> int | None:
             db[COLLECTION].count_documents({"source_type": rule.source_type, "status": str(status)})
             for status in PENDING
         )
-        limits.append(int(conditions.max_close_fraction * pending))
+        limits.append(_fraction_of(pending, conditions.max_close_fraction))
     return min(limits, default=None)
 
 
@@ -64,7 +66,12 @@ def _scan_limit(db: AlertDatabase, plan: Plan, request: ScanRequest) -> int | No
     # The first scan ever meets the backlog that it was installed for.
     if db[JOB_RECORDS].find_one({"job_type": SCANNER, "status": COMPLETED}, {"_id": 1}) is None:
         return None
-    return int(request.max_close_fraction * pending)
+    return _fraction_of(pending, request.max_close_fraction)
+
+
+def _fraction_of(pending: int, fraction: float) -> int:
+    # As written: 0.29 of 100 is 29, where the float next to it would give 28.
+    return int(Fraction(str(fraction)) * pending)
 
 
 def _stop(stopped: str, who: str, planned: int, limit: int) -> LimitStop:

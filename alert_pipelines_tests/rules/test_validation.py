@@ -52,6 +52,7 @@ def leaf(**fields: Any) -> dict[str, Any]:
         ({"auto_close_if": "$where"}, "conditions.auto_close_if: field path '$where' holds '$'"),
         ({"auto_close_if": "metadata.document_valid"}, "name a field of metadata"),
         ({"keep_latest": True, "group_by": ["a", "a"]}, "group_by: names a path twice"),
+        ({"escalate_if_count": 2, "group_by": "severity"}, "group_by: a scan writes severity"),
         ({"keep_latest": True, "group_by": ["a.$b"]}, "conditions.group_by[0]"),
         ({}, "decides nothing"),
         ({"hold_mins": 5, "escalate_if_count": 3}, "hold_mins: holds back close conditions"),

@@ -1,0 +1,388 @@
+"""A second reading of docs/rules.md, by brute force: what a scan must decide, in plain Python.
+
+Written from the reference page and sharing no code with the package, so that a fault has to be made twice to
+go unseen. It is slow and knows only valid rules and windows. Nothing here reads or writes a database.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from bson.decimal128 import Decimal128
+
+Document = Mapping[str, Any]
+
+OPEN, ESCALATED, AUTO_CLOSED = "OPEN", "ESCALATED", "AUTO_CLOSED"
+PENDING = (OPEN, ESCALATED)
+EXPIRES_AT = "expires_at"
+CLOSING = ("auto_close_if", "close_if", "expire_after_mins", "close_if_no_repeat_mins", "keep_latest")
+ESCALATING = "escalate_if_count"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MINUTE = 60_000
+_MISSING = object()
+
+
+class Decision(NamedTuple):
+    """What happens to one alert: the rule, its condition that gives the reason, the status to come."""
+
+    rule_id: str
+    condition: str
+    to_status: str
+
+
+def decide(
+    alerts: Sequence[Document], rules: Sequence[Document], windows: Sequence[Document], as_of: datetime
+) -> dict[str, Decision]:
+    """The decisions that a scan writes, by `alert_id`."""
+    unwritable = {alert["alert_id"] for alert in alerts if takes_no_entry(alert)}
+    planned = plan(alerts, rules, windows, as_of)
+    writable = {alert_id: decision for alert_id, decision in planned.items() if alert_id not in unwritable}
+    stopped = _stopped(writable.values(), rules, alerts)
+    return {
+        alert_id: decision
+        for alert_id, decision in writable.items()
+        if decision.to_status != AUTO_CLOSED or decision.rule_id not in stopped
+    }
+
+
+def plan(
+    alerts: Sequence[Document], rules: Sequence[Document], windows: Sequence[Document], as_of: datetime
+) -> dict[str, Decision]:
+    """The decisions that are due, by `alert_id`, also those that a limit or a bad history keeps from a write."""
+    writing = [rule for rule in rules if mode(rule) == "active"]
+    writing.sort(key=lambda rule: (-rule.get("priority", 0), rule["rule_id"]))
+    ranked = [(rule["rule_id"], due(alerts, rule, windows, as_of)) for rule in writing]
+    expiring = due_by_expires_at(alerts, windows, as_of)
+    candidates = [
+        *(
+            (Decision(rule_id, name, AUTO_CLOSED), found[name])
+            for rule_id, found in ranked
+            for name in CLOSING
+            if name in found
+        ),
+        (Decision(EXPIRES_AT, EXPIRES_AT, AUTO_CLOSED), expiring),
+        *((Decision(rule_id, ESCALATING, ESCALATED), found.get(ESCALATING, set())) for rule_id, found in ranked),
+    ]
+    planned: dict[str, Decision] = {}
+    for decision, alert_ids in candidates:
+        for alert_id in alert_ids:
+            planned.setdefault(alert_id, decision)
+    return planned
+
+
+def shadow_counts(
+    alerts: Sequence[Document], rules: Sequence[Document], windows: Sequence[Document], as_of: datetime
+) -> Counter[tuple[str, str]]:
+    """How many alerts each shadow rule would close and escalate, by rule id and status to come."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for rule in rules:
+        if mode(rule) == "shadow":
+            found = due(alerts, rule, windows, as_of)
+            closed = set().union(*(ids for name, ids in found.items() if name in CLOSING))
+            counts[rule["rule_id"], AUTO_CLOSED] += len(closed)
+            counts[rule["rule_id"], ESCALATED] += len(found.get(ESCALATING, set()) - closed)
+    return +counts
+
+
+def due(
+    alerts: Sequence[Document], rule: Document, windows: Sequence[Document], as_of: datetime
+) -> dict[str, set[str]]:
+    """The `alert_id`s for which each deciding condition holds by itself, in the order of the page's table."""
+    now = _ms(as_of)
+    source = rule["source_type"]
+    conditions = {name: value for name, value in rule["conditions"].items() if value is not None}
+    judged = [
+        alert
+        for alert in alerts
+        if alert.get("source_type") == source
+        and _may_be_decided(alert, windows, now)
+        and alert.get("severity") in conditions.get("severities", [alert.get("severity")])
+        and alert["status"] in conditions.get("statuses", PENDING)
+    ]
+    evidence = [alert for alert in alerts if alert.get("source_type") == source and _is_evidence(alert, now)]
+    found: dict[str, set[str]] = {}
+    for name in CLOSING:
+        if conditions.get(name, False) is not False:
+            found[name] = {
+                alert["alert_id"]
+                for alert in judged
+                if not _was_closed_by(alert, rule["rule_id"])
+                and not _is_held(alert, conditions, now)
+                and _closes(alert, name, conditions, evidence, now)
+            }
+    if ESCALATING in conditions:
+        found[ESCALATING] = {
+            alert["alert_id"]
+            for alert in judged
+            if not _escalation_was_undone(alert, rule["rule_id"]) and _escalates(alert, conditions, evidence)
+        }
+    return found
+
+
+def due_by_expires_at(alerts: Sequence[Document], windows: Sequence[Document], as_of: datetime) -> set[str]:
+    """The `alert_id`s that their own `expires_at` closes, whatever the rules say."""
+    now = _ms(as_of)
+    return {
+        alert["alert_id"]
+        for alert in alerts
+        if _may_be_decided(alert, windows, now)
+        and not _was_closed_by(alert, EXPIRES_AT)
+        and _at_or_before(alert.get("expires_at"), now)
+    }
+
+
+def mode(rule: Document) -> str:
+    """What the rule may do: active, shadow or off, the more cautious of `mode` and `is_active`."""
+    is_active = rule.get("is_active", True)
+    if rule.get("mode") is None:
+        return "active" if is_active else "off"
+    return "off" if rule["mode"] == "active" and not is_active else str(rule["mode"])
+
+
+def takes_no_entry(alert: Document) -> bool:
+    """Whether the alert's history is no history, so that a decision for it can only be reported."""
+    return not isinstance(alert.get("state_history"), list | None)
+
+
+def has_reportable_timestamp(alert: Document) -> bool:
+    """Whether a scan names the pending alert in its errors because its timestamp is no date."""
+    timestamp = alert.get("timestamp")
+    if isinstance(timestamp, list):
+        return not timestamp or not all(isinstance(entry, datetime) for entry in timestamp)
+    return not isinstance(timestamp, datetime)
+
+
+def holds(tree: Document, alert: Document, as_of: datetime) -> bool:
+    """Whether a condition tree holds for one alert."""
+    return _holds(tree, alert, _ms(as_of))
+
+
+# Which alerts a scan looks at
+
+
+def _is_evidence(alert: Document, now: int) -> bool:
+    return _at_or_before(alert.get("timestamp"), now)
+
+
+def _may_be_decided(alert: Document, windows: Sequence[Document], now: int) -> bool:
+    return (
+        alert["status"] in PENDING
+        and _is_evidence(alert, now)
+        and not _is_decided_since(alert, now)
+        and not any(_covers(window, alert, now) for window in windows)
+    )
+
+
+def _history(alert: Document) -> list[Document]:
+    history = alert.get("state_history")
+    return [entry for entry in history if isinstance(entry, dict)] if isinstance(history, list) else []
+
+
+def _undoes(entry: Document) -> Document:
+    undoes = entry.get("undoes")
+    return undoes if isinstance(undoes, dict) else {}
+
+
+def _is_decided_since(alert: Document, now: int) -> bool:
+    undone = {_undoes(entry).get("job_id") for entry in _history(alert)} - {None}
+    return any(
+        isinstance(entry.get("as_of"), datetime) and _ms(entry["as_of"]) >= now and entry.get("job_id") not in undone
+        for entry in _history(alert)
+    )
+
+
+def _was_closed_by(alert: Document, rule_id: str) -> bool:
+    return any(
+        entry.get("to_status") == AUTO_CLOSED and entry.get("rule_triggered") == rule_id for entry in _history(alert)
+    )
+
+
+def _escalation_was_undone(alert: Document, rule_id: str) -> bool:
+    return any(
+        entry.get("from_status") == ESCALATED and _undoes(entry).get("rule_id") == rule_id for entry in _history(alert)
+    )
+
+
+def _covers(window: Document, alert: Document, now: int) -> bool:
+    sources = window.get("source_types")
+    return (
+        _ms(window["from"]) <= now < _ms(window["to"])
+        and (sources is None or alert.get("source_type") in sources)
+        and (window.get("field") is None or _equals_one_of(alert, window["field"], window["values"]))
+    )
+
+
+def _stopped(planned: Iterable[Decision], rules: Sequence[Document], alerts: Sequence[Document]) -> set[str]:
+    closes = Counter(decision.rule_id for decision in planned if decision.to_status == AUTO_CLOSED)
+    stopped = set()
+    for rule in rules:
+        pending = sum(
+            alert["status"] in PENDING and alert.get("source_type") == rule["source_type"] for alert in alerts
+        )
+        count, fraction = (rule["conditions"].get(name) for name in ("max_close", "max_close_fraction"))
+        closing = closes[rule["rule_id"]]
+        if (count is not None and closing > count) or (fraction is not None and closing > fraction * pending):
+            stopped.add(rule["rule_id"])
+    return stopped
+
+
+# Conditions
+
+
+def _is_held(alert: Document, conditions: Document, now: int) -> bool:
+    if "hold_mins" not in conditions:
+        return False
+    updated = alert.get("updated_at")
+    touched = alert.get("created_at") if updated is None else updated
+    return not _at_or_before(touched, now - conditions["hold_mins"] * _MINUTE)
+
+
+def _closes(alert: Document, name: str, conditions: Document, evidence: Sequence[Document], now: int) -> bool:
+    value: Any = conditions[name]
+    if name == "auto_close_if":
+        return _equals_one_of(alert, f"metadata.{value}", [True])
+    if name == "close_if":
+        return _holds(value, alert, now)
+    if name == "expire_after_mins":
+        return _at_or_before(alert["timestamp"], now - value * _MINUTE)
+    of_key = [_ms(other["timestamp"]) for other in _same_key(alert, conditions, evidence)]
+    if name == "close_if_no_repeat_mins":
+        return bool(of_key) and max(of_key) <= now - value * _MINUTE
+    return any(instant > _ms(alert["timestamp"]) for instant in of_key)
+
+
+def _escalates(alert: Document, conditions: Document, evidence: Sequence[Document]) -> bool:
+    if alert["status"] != OPEN:
+        return False
+    own = _ms(alert["timestamp"])
+    start = own - conditions.get("window_mins", 60) * _MINUTE
+    wanted: int = conditions[ESCALATING]
+    counted = [
+        other
+        for other in _same_key(alert, conditions, evidence)
+        if other["status"] in PENDING and start <= _ms(other["timestamp"]) <= own
+    ]
+    return len(counted) >= wanted
+
+
+def _same_key(alert: Document, conditions: Document, evidence: Sequence[Document]) -> list[Document]:
+    """The evidence of the alert's key, the alert itself among it; empty where it groups with nothing."""
+    group_by = conditions.get("group_by", "metadata.driver_id")
+    paths = [group_by] if isinstance(group_by, str) else group_by
+    key = _key(alert, paths)
+    return [other for other in evidence if _key(other, paths) == key] if key is not None else []
+
+
+def _key(alert: Document, paths: Sequence[str]) -> list[object] | None:
+    values = [_value_at(alert, path) for path in paths]
+    if any(value is _MISSING or value is None or isinstance(value, list) for value in values):
+        return None
+    return [_identity(value) for value in values]
+
+
+def _value_at(alert: Document, path: str) -> object:
+    value: object = alert
+    for name in path.split("."):
+        if isinstance(value, list):
+            return value
+        value = value.get(name, _MISSING) if isinstance(value, dict) else _MISSING
+    return value
+
+
+# Condition trees
+
+
+def _holds(tree: Document, alert: Document, now: int) -> bool:
+    if "all" in tree:
+        return all(_holds(part, alert, now) for part in tree["all"])
+    if "any" in tree:
+        return any(_holds(part, alert, now) for part in tree["any"])
+    if "not" in tree:
+        return not _holds(tree["not"], alert, now)
+    return _leaf_holds(tree["op"], list(_values_at(alert, tree["field"].split("."))), tree.get("value"), now)
+
+
+def _leaf_holds(op: str, values: list[object], wanted: Any, now: int) -> bool:
+    opposites = {"ne": "eq", "not_in": "in", "missing": "exists"}
+    if op in opposites:
+        return not _leaf_holds(opposites[op], values, wanted, now)
+    if op in ("eq", "in"):
+        listed = wanted if op == "in" else [wanted]
+        return any(_identity(value) == _identity(one) for value in values for one in listed)
+    if op == "exists":
+        return any(value is not None for value in values)
+    if op == "older_than_mins":
+        return any(_at_or_before(value, now - wanted * _MINUTE) for value in values)
+    if op == "newer_than_mins":
+        dates = [value for value in values if isinstance(value, datetime)]
+        return any(_ms(date) > now - wanted * _MINUTE for date in dates)
+    return any(_is_ordered(op, value, wanted) for value in values)
+
+
+def _values_at(value: object, names: Sequence[str]) -> Iterator[object]:
+    if not names:
+        yield value
+        if isinstance(value, list):
+            yield from value
+        return
+    for document in value if isinstance(value, list) else [value]:
+        if isinstance(document, Mapping) and names[0] in document:
+            yield from _values_at(document[names[0]], names[1:])
+
+
+def _equals_one_of(alert: Document, path: str, wanted: Sequence[object]) -> bool:
+    identities = [_identity(one) for one in wanted]
+    return any(_identity(value) in identities for value in _values_at(alert, path.split(".")))
+
+
+# Values: kinds never mix
+
+
+def _ms(instant: datetime) -> int:
+    """Milliseconds, as BSON keeps a date; a naive one is UTC."""
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _at_or_before(value: object, limit: int) -> bool:
+    return isinstance(value, datetime) and _ms(value) <= limit
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | Decimal128) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> Any:
+    return value.to_decimal() if isinstance(value, Decimal128) else value
+
+
+def _identity(value: Any) -> tuple[str, object]:
+    """Equal for two values that are one value to the language."""
+    if _is_number(value):
+        number = _number(value)
+        return ("number", "NaN" if number != number else number)  # noqa: PLR0124 - only NaN differs from itself
+    if isinstance(value, datetime):
+        return ("date", _ms(value))
+    if isinstance(value, list):
+        return ("array", [_identity(entry) for entry in value])
+    if isinstance(value, Mapping):
+        return ("document", [(name, _identity(entry)) for name, entry in value.items()])
+    return (type(value).__name__, value)
+
+
+def _is_ordered(op: str, value: Any, wanted: Any) -> bool:
+    texts = isinstance(value, str) and isinstance(wanted, str)
+    if not texts and not (_is_number(value) and _is_number(wanted)):
+        return False
+    left, right = (value.encode(), wanted.encode()) if texts else (_number(value), _number(wanted))
+    if left != left:  # noqa: PLR0124 - NaN
+        return False
+    orders: dict[str, bool] = {
+        "lt": left < right,
+        "lte": left <= right,
+        "gt": left > right,
+        "gte": left >= right,
+    }
+    return orders[op]

@@ -1,0 +1,325 @@
+"""The reference page, sentence by sentence, on awkward values: conditions on the alert itself.
+
+Each row names the sentence that it holds to. Conditions on other alerts are in test_grouping, which of several
+due decisions an alert gets in test_precedence, random cases in test_properties.
+"""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from bson.decimal128 import Decimal128
+from bson.int64 import Int64
+
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.rules.clause import BAD_TIMESTAMP
+from alert_pipelines.rules.compiler import compile_expires_at
+from alert_pipelines.rules.model import MaintenanceWindow
+from alert_pipelines_tests.rules.tables import (
+    ALWAYS,
+    AS_OF,
+    MISSING,
+    MS,
+    Fields,
+    Row,
+    ago,
+    clause_of,
+    due,
+    each,
+    insert,
+    names,
+)
+
+NAN = float("nan")
+
+
+def leaf(op: str, value: object = MISSING, field: str = "metadata.x") -> dict[str, Any]:
+    return {"close_if": {"field": field, "op": op} | ({} if value is MISSING else {"value": value})}
+
+
+def x(*values: object) -> list[Fields]:
+    return each("metadata.x", *values)
+
+
+def closed_by(rule_id: str, **more: Any) -> Fields:
+    return {"to_status": "AUTO_CLOSED", "rule_triggered": rule_id, "triggered_by": "system", **more}
+
+
+def decided(as_of: object) -> Fields:
+    return closed_by("other", as_of=as_of, job_id="JOB-1")
+
+
+def undone(job_id: str, from_status: str = "AUTO_CLOSED", rule_id: str = "other") -> Fields:
+    undoes = {"job_id": job_id, "rule_id": rule_id}
+    return {"from_status": from_status, "to_status": "OPEN", "triggered_by": "user", "undoes": undoes}
+
+
+LEAVES = [
+    Row(
+        "`45` equals `45.0`, also as long or decimal; an array, where one of its elements does",
+        leaf("eq", 45),
+        x(45, 45.0, Int64(45), Decimal128("45.0"), [45], ["a", 45.0]),
+        x("45", 45.1, True, NAN, None, MISSING, "", [], [None], [[45]], {"x": 45}, AS_OF),
+    ),
+    Row('`"45"` is not `45`', leaf("eq", "45"), x("45", [45, "45"]), x(45, "45 ", "045", None, MISSING, [])),
+    Row("`true` is not `1`", leaf("eq", True), x(True, [False, True]), x(1, 1.0, "true", False, None, MISSING)),
+    Row("`1` is not `true`", leaf("eq", 1), x(1, 1.0), x(True, "1", MISSING)),
+    Row("false is not missing, null or 0", leaf("eq", False), x(False), x(0, None, MISSING, "", [])),
+    Row("an empty text is a value", leaf("eq", ""), x(""), x(None, MISSING, [], " ")),
+    Row("0 equals -0.0", leaf("eq", 0), x(0, -0.0), x(False, None, "", MISSING)),
+    Row("whole numbers are exact", leaf("eq", 2**53 + 1), x(2**53 + 1), x(2**53, 2.0**53)),
+    Row("`metadata.tags eq x` holds for [x, y]", leaf("eq", "x"), x(["x", "y"]), x([], [["x"]], {"x": "x"})),
+    Row(
+        "`ne`: `eq` does not hold; so also for a missing field",
+        leaf("ne", 45),
+        x(MISSING, None, "45", [], [46], True, NAN),
+        x(45, 45.0, [1, 45]),
+    ),
+    Row(
+        "`lt`: some value of the same kind; NaN is not ordered",
+        leaf("lt", 45),
+        x(44, 44.9, -1, float("-inf"), Decimal128("44.9"), [99, 44]),
+        x(45, 45.0, "44", "", True, False, NAN, Decimal128("NaN"), None, MISSING, [], {}, ago(1)),
+    ),
+    Row("`lte`: or equal", leaf("lte", 45), x(45, 45.0, 44), x(46, "45", NAN, None, MISSING)),
+    Row("`gt`: exact beyond what a double holds", leaf("gt", 2**53), x(2**53 + 1), x(2**53, 2.0**53, NAN)),
+    Row("`gte`: or equal", leaf("gte", 45), x(45, 45.0, 99, [1, 99]), x(44.9, "99", AS_OF, NAN, True)),
+    Row("texts are ordered among texts", leaf("gt", "b"), x("c", "bb", "é", ["a", "c"]), x("b", "B", "", 99, None)),
+    Row("texts are compared by their UTF-8 bytes", leaf("gt", "\uffff"), x("😀"), x("\ufffe", "z", "")),
+    Row("`lt` of texts: an empty one comes first", leaf("lt", "a"), x("", "Z"), x("a", 1, None, MISSING)),
+    Row("`in`: `eq` holds for one", leaf("in", [45, "a"]), x(45.0, "a", ["b", "a"]), x("45", None, MISSING, [])),
+    Row("kinds do not mix in `in`", leaf("in", [1, "true"]), x(1, "true"), x(True, "1", MISSING)),
+    Row("`not_in`: also a missing field", leaf("not_in", [45, "a"]), x(MISSING, None, "45", []), x(45, ["a"])),
+    Row(
+        "`exists`: not null; an empty array exists",
+        leaf("exists"),
+        x("", 0, False, [], {}, [None], NAN),
+        x(None, MISSING),
+    ),
+    Row("`missing`: `exists` does not hold", leaf("missing"), x(None, MISSING), x("", 0, False, [], {}, [None])),
+    Row(
+        "`older_than_mins`: at or before; a date kept as text is a text",
+        leaf("older_than_mins", 60),
+        x(ago(60), ago(60) - MS, ago(60).replace(tzinfo=None), datetime(1969, 7, 20, tzinfo=UTC), [AS_OF, ago(61)]),
+        x(ago(60) + MS, AS_OF, "2020-01-01T00:00:00Z", 0, "", None, MISSING, [], {}),
+    ),
+    Row(
+        "`newer_than_mins`: after, dates to come included",
+        leaf("newer_than_mins", 60),
+        x(ago(60) + MS, AS_OF, ago(-60), datetime(9999, 1, 1, tzinfo=UTC), [ago(90), ago(1)]),
+        x(ago(60), datetime(1969, 7, 20, tzinfo=UTC), "2099-01-01T00:00:00Z", 2**53, None, MISSING, []),
+    ),
+    Row(
+        "a path goes on through an array into every one of its documents",
+        leaf("eq", 45, field="metadata.a.b"),
+        each("metadata", {"a": {"b": 45}}, {"a": [{"b": 1}, {"b": 45}]}, {"a": [{"b": [1, 45]}]}, [{"a": {"b": 45}}]),
+        each("metadata", {"a": [[{"b": 45}]]}, {"a": 45}, {"a": [45]}, {"a.b": 46}, {}, [], "text", None, MISSING),
+    ),
+    Row(
+        "`exists` through an array: some value at the path is not null",
+        leaf("exists", field="metadata.a.b"),
+        each("metadata", {"a": [{"b": None}, {"b": 0}]}, {"a": {"b": []}}),
+        each("metadata", {"a": [{"b": None}]}, {"a": []}, {"a": [{}]}, {"a": None}, None, MISSING),
+    ),
+    Row(
+        "`all`: every part, each by any element",
+        {"close_if": {"all": [leaf("gt", 5)["close_if"], leaf("lt", 3)["close_if"]]}},
+        x([1, 9]),
+        x(4, 1, 9, [1], MISSING),
+    ),
+    Row(
+        "`any`: one part", {"close_if": {"any": [leaf("eq", 1)["close_if"], leaf("eq", 2)["close_if"]]}}, x(1, 2), x(3)
+    ),
+    Row(
+        "`not`: its part does not hold",
+        {"close_if": {"not": leaf("gt", 5)["close_if"]}},
+        x(5, "9", MISSING),
+        x(6, [1, 6]),
+    ),
+]
+
+OWN_TESTS = [
+    Row(
+        "pending is OPEN or ESCALATED",
+        ALWAYS,
+        each("status", "OPEN", "ESCALATED"),
+        each("status", "RESOLVED", "AUTO_CLOSED"),
+    ),
+    Row(
+        "an alert after as_of is never decided, nor one whose timestamp is no date",
+        ALWAYS,
+        each("timestamp", AS_OF, AS_OF.replace(tzinfo=None), datetime(1, 1, 1, tzinfo=UTC)),
+        each("timestamp", AS_OF + MS, MISSING, None, "2025-01-15T11:00:00Z", 0, [ago(5)], []),
+    ),
+    Row(
+        "`expire_after_mins`: at or before as_of - n minutes",
+        {"expire_after_mins": 60},
+        each(
+            "timestamp",
+            ago(60),
+            ago(60) - MS,
+            ago(60).replace(tzinfo=None),
+            ago(60).astimezone(timezone(timedelta(hours=-8))),
+            datetime(1969, 12, 31, 23, 59, 59, 999000, tzinfo=UTC),
+        ),
+        each("timestamp", ago(60) + MS, AS_OF, ago(-60), MISSING, None, "2020-01-01", 0, [ago(90)], [ago(90), "x"]),
+    ),
+    Row(
+        "`auto_close_if`: `metadata.name` is true",
+        {"auto_close_if": "ok"},
+        each("metadata.ok", True),
+        [*each("metadata.ok", False, 1, "true", None, MISSING, []), *each("metadata", None, MISSING, "text")],
+    ),
+    Row("a `null` counts as absent", {**ALWAYS, "expire_after_mins": None, "severities": None}, [{}], []),
+    Row(
+        "`severities`: decide only these",
+        {**ALWAYS, "severities": ["INFO", "WARNING"]},
+        each("severity", "INFO", "WARNING"),
+        each("severity", "CRITICAL", "info", None, MISSING, ""),
+    ),
+    Row(
+        "`statuses`: decide only these",
+        {**ALWAYS, "statuses": ["ESCALATED"]},
+        [{"status": "ESCALATED"}],
+        [{"status": "OPEN"}],
+    ),
+    Row(
+        "`hold_mins`: `updated_at` at or before; where null or missing `created_at`; with neither it is held",
+        {**ALWAYS, "hold_mins": 60},
+        [
+            *each("updated_at", ago(60), ago(90)),
+            {"updated_at": None, "created_at": ago(60)},
+            {"created_at": ago(60)},
+            {"updated_at": ago(60), "created_at": AS_OF},
+        ],
+        [
+            *each("updated_at", ago(60) + MS, AS_OF, "2020-01-01", 0, MISSING, None),
+            {"updated_at": ago(1), "created_at": ago(90)},
+            {"updated_at": "", "created_at": ago(90)},
+            {"updated_at": None, "created_at": ago(60) + MS},
+            {"created_at": "2020-01-01"},
+        ],
+    ),
+    Row(
+        "a rule does not close an alert that it closed before",
+        ALWAYS,
+        [
+            *each("state_history", MISSING, None, [], [None, "AUTO_CLOSED"], [closed_by("r2")]),
+            {"state_history": [{"to_status": "ESCALATED", "rule_triggered": "r1"}]},
+        ],
+        each(
+            "state_history",
+            [closed_by("r1")],
+            ["text", closed_by("r1"), closed_by("r2")],
+            [closed_by("r1"), undone("J")],
+        ),
+    ),
+    Row(
+        "a decision with an `as_of` at or after this one is left alone; one that was undone does not count",
+        ALWAYS,
+        each(
+            "state_history",
+            [decided(AS_OF - MS)],
+            [decided("2099-01-01")],
+            [decided(None)],
+            [decided(AS_OF), undone("JOB-1")],
+            [decided(AS_OF - MS), undone("JOB-2")],
+        ),
+        each(
+            "state_history",
+            [decided(AS_OF)],
+            [decided(AS_OF + MS)],
+            [decided(AS_OF), undone("JOB-2")],
+            [decided(AS_OF), decided(AS_OF - MS), {"undoes": None}, "text"],
+            [decided(AS_OF), undone("JOB-1"), {**decided(AS_OF), "job_id": "JOB-3"}],
+        ),
+    ),
+    Row(
+        "a rule does not repeat an escalation that was undone",
+        {"escalate_if_count": 1, "group_by": "alert_id"},
+        each(
+            "state_history",
+            [],
+            [undone("J", "ESCALATED", "r2")],
+            [undone("J", "AUTO_CLOSED", "r1")],
+            [closed_by("r1")],
+        ),
+        each("state_history", [undone("J", "ESCALATED", "r1")], ["text", undone("J", "ESCALATED", "r1")]),
+    ),
+]
+
+
+@pytest.mark.parametrize("row", [*LEAVES, *OWN_TESTS], ids=lambda row: row.sentence)
+def test_a_condition_on_the_alert_itself(db: AlertDatabase, row: Row) -> None:
+    insert(db, [*row.holds, *row.fails])
+
+    assert due(db, clause_of(row.conditions)) == names(range(len(row.holds)))
+
+
+EXPIRES_AT = Row(
+    "a pending alert whose `expires_at` is at or before as_of is closed, of whatever source",
+    {},
+    [
+        *each("expires_at", AS_OF, ago(1).replace(tzinfo=None), datetime(1969, 7, 20, tzinfo=UTC)),
+        {"expires_at": AS_OF, "source_type": "nobody's"},
+        {"expires_at": AS_OF, "source_type": MISSING},
+        {"expires_at": AS_OF, "status": "ESCALATED", "state_history": [closed_by("r1")]},
+    ],
+    [
+        *each("expires_at", AS_OF + MS, None, MISSING, "2020-01-01", 0, ""),
+        {"expires_at": AS_OF, "status": "RESOLVED"},
+        {"expires_at": AS_OF, "timestamp": AS_OF + MS},
+        {"expires_at": AS_OF, "timestamp": "2020-01-01"},
+        {"expires_at": AS_OF, "state_history": [closed_by("expires_at")]},
+        {"expires_at": AS_OF, "state_history": [decided(AS_OF)]},
+    ],
+)
+
+
+def test_the_alerts_own_expiry(db: AlertDatabase) -> None:
+    insert(db, [*EXPIRES_AT.holds, *EXPIRES_AT.fails])
+
+    assert due(db, compile_expires_at(AS_OF)) == names(range(len(EXPIRES_AT.holds)))
+
+
+@pytest.mark.parametrize("field", ["expires_at", "updated_at", "created_at"])
+def test_an_array_is_no_date(db: AlertDatabase, field: str) -> None:
+    insert(db, each(field, [ago(90)], [ago(90), AS_OF], [], [None]))
+
+    assert due(db, clause_of({**ALWAYS, "hold_mins": 60})) == []
+    assert due(db, compile_expires_at(AS_OF)) == []
+
+
+def test_a_timestamp_that_is_no_date_is_named(db: AlertDatabase) -> None:
+    named = each("timestamp", MISSING, None, "2025-01-15", "", 0, True, {}, [], [None], ["x"], [ago(5), "x"])
+    insert(db, [*named, *each("timestamp", ago(5), AS_OF + MS, [ago(5)])])
+
+    assert sorted(alert["_id"] for alert in db.alerts.find(BAD_TIMESTAMP)) == names(range(len(named)))
+
+
+HOUR = {"from": ago(60), "to": ago(-60)}
+SCOPE = {"field": "metadata.x", "values": [45, "depot", True]}
+WINDOWS: list[tuple[str, Fields, list[Fields], list[Fields]]] = [
+    ("every source, all alerts", HOUR, [], [{}]),
+    ("from is in it", {"from": AS_OF, "to": AS_OF + MS}, [], [{}]),
+    ("to is not", {"from": ago(60), "to": AS_OF}, [{}], []),
+    ("not yet", {"from": AS_OF + MS, "to": ago(-60)}, [{}], []),
+    ("its sources", {**HOUR, "source_types": ["SAFETY", "COMPLIANCE"]}, [], [{}]),
+    ("other sources", {**HOUR, "source_types": ["COMPLIANCE"]}, [{}], []),
+    ("`values` as `in`", {**HOUR, **SCOPE}, x("45", 1, None, MISSING, []), x(45.0, ["depot"], True)),
+    ("source and field", {**HOUR, **SCOPE, "source_types": ["COMPLIANCE"]}, x(45), []),
+]
+
+
+@pytest.mark.parametrize(
+    ("window", "decided_on", "exempt"), [row[1:] for row in WINDOWS], ids=[row[0] for row in WINDOWS]
+)
+def test_a_maintenance_window(
+    db: AlertDatabase, window: Fields, decided_on: list[Fields], exempt: list[Fields]
+) -> None:
+    insert(db, [{"expires_at": AS_OF, **fields} for fields in [*decided_on, *exempt]])
+    expected = names(range(len(decided_on)))
+
+    assert due(db, clause_of(ALWAYS, [window])) == expected
+    assert due(db, clause_of({"escalate_if_count": 1, "group_by": "alert_id"}, [window])) == expected
+    assert due(db, compile_expires_at(AS_OF, [MaintenanceWindow.model_validate(window)])) == expected

@@ -1,0 +1,196 @@
+"""Random alerts and rules on a real mongod, against the oracle.
+
+ALERT_PIPELINES_EXAMPLES sets how many examples each test tries; then they are drawn at random, otherwise they
+are the same few every time.
+"""
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bson import ObjectId
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.rules.compiler import compile_expires_at, compile_rule
+from alert_pipelines.rules.model import MaintenanceWindow, Rule
+from alert_pipelines.scanner.limits import BlastRadiusError
+from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines_tests.rules import oracle
+from alert_pipelines_tests.rules.oracle import AUTO_CLOSED, ESCALATED, Decision
+from alert_pipelines_tests.rules.strategies import AS_OF, Case, cases
+
+_EXAMPLES = os.environ.get("ALERT_PIPELINES_EXAMPLES")
+
+
+def _examples(usual: int) -> Callable[[Any], Any]:
+    return settings(
+        max_examples=int(_EXAMPLES or usual),
+        derandomize=_EXAMPLES is None,
+        deadline=None,
+        database=None,
+        # Every example empties the one database that the test has.
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+        print_blob=True,
+    )
+
+
+@_examples(150)
+@given(case=cases())
+def test_each_condition_is_due_for_the_alerts_that_the_page_says(db: AlertDatabase, case: Case) -> None:
+    _fill(db, case)
+    windows = [MaintenanceWindow.model_validate(window) for window in case.windows]
+    for document in case.rules:
+        found = {
+            clause.condition: _alert_ids(db, clause.pipeline())
+            for clause in compile_rule(Rule.model_validate(document), AS_OF, windows)
+        }
+        expected = oracle.due(case.alerts, document, case.windows, AS_OF)
+        assert found == {name: sorted(alert_ids) for name, alert_ids in expected.items()}, document
+    by_expiry = _alert_ids(db, compile_expires_at(AS_OF, windows).pipeline())
+    assert by_expiry == sorted(oracle.due_by_expires_at(case.alerts, case.windows, AS_OF))
+
+
+@_examples(150)
+@given(case=cases())
+def test_a_scan_decides_what_the_page_says_and_names_what_it_cannot(db: AlertDatabase, case: Case) -> None:
+    _fill(db, case)
+    decided = oracle.decide(case.alerts, case.rules, case.windows, AS_OF)
+    planned = oracle.plan(case.alerts, case.rules, case.windows, AS_OF)
+    unwritable = {alert["alert_id"] for alert in case.alerts if oracle.takes_no_entry(alert)}
+    reasons = _reasons(case)
+
+    report = _scan(db)
+
+    expected = {
+        alert_id: (decision.rule_id, decision.to_status, reasons[decision]) for alert_id, decision in decided.items()
+    }
+    assert _decisions(db, report) == expected
+    undated = {
+        alert["alert_id"]
+        for alert in case.alerts
+        if alert["status"] in oracle.PENDING and oracle.has_reportable_timestamp(alert)
+    }
+    assert _named(report, case) == undated | (unwritable & planned.keys())
+    assert report.reconciles
+
+
+@_examples(40)
+@given(case=cases())
+def test_a_scan_leaves_no_alert_but_those_it_decided_changed(db: AlertDatabase, case: Case) -> None:
+    before = _fill(db, case)
+
+    report = _scan(db)
+
+    decided = {alert_id for alert_id, _ in _entries(db, report)}
+    after = {alert["alert_id"]: alert for alert in db.alerts.find()}
+    assert {name for name, alert in after.items() if repr(alert) != repr(before[name])} == decided
+    for alert_id in decided:
+        former = before[alert_id].get("state_history") or []
+        history = after[alert_id]["state_history"]
+        assert repr(history[:-1]) == repr(former), "one entry is appended, the former ones stand"
+        assert after[alert_id]["status"] == history[-1]["to_status"]
+        assert history[-1]["from_status"] == before[alert_id]["status"]
+        assert history[-1]["as_of"] == AS_OF
+
+
+@_examples(40)
+@given(case=cases())
+def test_a_second_scan_at_the_same_instant_writes_nothing(db: AlertDatabase, case: Case) -> None:
+    _fill(db, case)
+    _scan(db)
+    first = _snapshot(db)
+
+    again = _scan(db)
+
+    assert (again.closed, again.escalated) == (0, 0)
+    assert _snapshot(db) == first
+
+
+@_examples(40)
+@given(case=cases(), order=st.randoms(use_true_random=False))
+def test_the_order_of_insertion_changes_nothing(db: AlertDatabase, case: Case, order: random.Random) -> None:
+    _fill(db, case)
+    first = _decisions(db, _scan(db))
+    shuffled = Case(*(order.sample(documents, len(documents)) for documents in case))
+
+    _fill(db, shuffled)
+
+    assert _decisions(db, _scan(db)) == first
+
+
+@_examples(40)
+@given(case=cases())
+def test_a_shadow_rule_counts_what_it_would_do_alone(db: AlertDatabase, case: Case) -> None:
+    _fill(db, case)
+
+    report = _scan(db)
+
+    to_status = {"close": AUTO_CLOSED, "escalate": ESCALATED}
+    found: Counter[tuple[str, str]] = Counter()
+    for counted in report.shadow:
+        found[counted.rule_id, to_status[counted.decision]] += counted.alerts
+    assert found == oracle.shadow_counts(case.alerts, case.rules, case.windows, AS_OF)
+
+
+def _fill(db: AlertDatabase, case: Case) -> dict[str, dict[str, Any]]:
+    """Put `case` in place of what the database held; return the alerts by id as they are stored."""
+    for collection in (db.alerts, db.rules, db.maintenance_windows, db[JOB_RECORDS]):
+        collection.delete_many({})
+    # Copies, since inserting adds an _id.
+    db.alerts.insert_many([{"_id": ObjectId(), **alert} for alert in case.alerts])
+    db.rules.insert_many([{"_id": ObjectId(), **rule} for rule in case.rules])
+    if case.windows:
+        db.maintenance_windows.insert_many([{"_id": ObjectId(), **window} for window in case.windows])
+    return {alert["alert_id"]: alert for alert in db.alerts.find()}
+
+
+def _alert_ids(db: AlertDatabase, pipeline: list[dict[str, Any]]) -> list[str]:
+    """The alerts that a clause yields, sorted; one yielded twice stands there twice."""
+    names = {alert["_id"]: alert["alert_id"] for alert in db.alerts.find({}, {"alert_id": 1})}
+    return sorted(names[due["_id"]] for due in db.alerts.aggregate(pipeline, allowDiskUse=True))
+
+
+def _scan(db: AlertDatabase) -> ScanReport:
+    try:
+        return run_scan(db, ScanRequest(as_of=AS_OF))
+    except BlastRadiusError as error:
+        return error.report
+
+
+def _entries(db: AlertDatabase, report: ScanReport) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every history entry of the scan with its alert; fails where an alert has two."""
+    for alert in db.alerts.find({"state_history.job_id": report.job_id}):
+        entries = [entry for entry in alert["state_history"] if isinstance(entry, dict)]
+        (entry,) = (entry for entry in entries if entry.get("job_id") == report.job_id)
+        yield alert["alert_id"], entry
+
+
+def _decisions(db: AlertDatabase, report: ScanReport) -> dict[str, tuple[str, str, str]]:
+    return {
+        alert_id: (entry["rule_triggered"], entry["to_status"], entry["reason"])
+        for alert_id, entry in _entries(db, report)
+    }
+
+
+def _named(report: ScanReport, case: Case) -> set[str]:
+    """The alerts that the scan's errors name."""
+    return {alert["alert_id"] for alert in case.alerts for error in report.errors if f"{alert['alert_id']!r}" in error}
+
+
+def _reasons(case: Case) -> dict[Decision, str]:
+    """The reason that each possible decision of `case` gives."""
+    clauses = [clause for rule in case.rules for clause in compile_rule(Rule.model_validate(rule), AS_OF)]
+    return {
+        Decision(clause.rule_id, clause.condition, str(clause.to_status)): f"{clause.rule_id}: {clause.reason}"
+        for clause in [*clauses, compile_expires_at(AS_OF)]
+    }
+
+
+def _snapshot(db: AlertDatabase) -> list[str]:
+    return [repr(alert) for alert in db.alerts.find(sort=[("alert_id", 1)])]
