@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, Self
 
 import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from alert_pipelines.alerts import decision_counts
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.client import AlertDatabase, MongoAuthenticationError, server_now
 from alert_pipelines.mongo.indexes import create_missing_indexes
 
 COLLECTION = "background_jobs"
@@ -31,11 +31,12 @@ RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
 STATUSES = (RUNNING, COMPLETED, FAILED)
 COUNTS = ("alerts_processed", "alerts_closed", "alerts_escalated")
 
-LEASE = timedelta(seconds=20)
+LEASE = timedelta(seconds=30)
 RENEW_EVERY = timedelta(seconds=5)
 DEAD_WITHOUT_LEASE = timedelta(minutes=10)
 MAX_ERRORS = 100
 MAX_RECENT = 1000
+_UNAUTHORIZED = 13
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ def create_job_record(job_type: str, db: AlertDatabase, *, run_id: str | None = 
 
     For the scanner's type this is the claim. Dead records are swept first. `run_id` is the Dagster
     run that this execution belongs to. Raises ScanAlreadyRunningError where another scan holds the claim,
-    InvalidJobTypeError.
+    InvalidJobTypeError, MongoAuthenticationError where the user may only read.
     """
     if not isinstance(job_type, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", job_type):
         raise InvalidJobTypeError(f"job type {job_type!r}: expected a name such as {SCANNER!r}")
@@ -139,6 +140,13 @@ def create_job_record(job_type: str, db: AlertDatabase, *, run_id: str | None = 
         db[COLLECTION].update_one({"job_id": job_id}, [{"$set": fields}], upsert=True)
     except DuplicateKeyError as error:
         raise _claimed_by_another(db, job_type) from error
+    except OperationFailure as error:
+        if error.code != _UNAUTHORIZED:
+            raise
+        raise MongoAuthenticationError(
+            f"the MongoDB user may read {db.name}.{COLLECTION} but not write it. Give the user of MONGODB_URI a role "
+            f"that may read and write in {db.name!r}, or name another user"
+        ) from error
     return job_id
 
 
@@ -230,6 +238,11 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
     return swept
 
 
+def write_limit_s() -> float:
+    """How many seconds a write may take after `Lease.check`, so that none lands when the claim may be another's."""
+    return LEASE.total_seconds() / 3
+
+
 class Lease:
     """Renews the lease of a running record from a thread of its own, for as long as the `with` block lasts."""
 
@@ -254,7 +267,7 @@ class Lease:
     def check(self) -> None:
         """Raise LeaseLostError unless the claim surely still holds; to be called before every write."""
         age = time.monotonic() - self._renewed_at
-        if self._lost is None and age > (LEASE - RENEW_EVERY / 2).total_seconds():
+        if self._lost is None and age > LEASE.total_seconds() - write_limit_s():
             self._lost = f"it could not be renewed for {age:.0f} s"
         if self._lost is not None:
             raise LeaseLostError(f"{self._job_id} lost its claim: {self._lost}. What it wrote stands; it stops here.")

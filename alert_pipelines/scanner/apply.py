@@ -14,14 +14,14 @@ import pymongo
 from pymongo.errors import OperationFailure, WTimeoutError
 
 from alert_pipelines.alerts import COLLECTION, Severity, Status
+from alert_pipelines.job_records import write_limit_s
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import Clause
-from alert_pipelines.scanner.plan import Plan
+from alert_pipelines.scanner.plan import Plan, tolerant
 
 BATCH = 5_000
 WRITERS = 2
-BATCH_SECONDS = 60
 # Unauthorized, AuthenticationFailed and OutOfDiskSpace: no smaller batch will fare better.
 _FATAL_CODES = frozenset({13, 18, 14031})
 
@@ -38,8 +38,9 @@ class Stamp:
 
 @dataclass
 class Applied:
-    """What became of the planned writes, besides those that took effect."""
+    """What became of the planned writes, as the server answered."""
 
+    written: int = 0
     raced: int = 0
     errors: list[str] = field(default_factory=list)
 
@@ -63,8 +64,8 @@ def apply_plan(
     """
     writer = _Writer(db, stamp, check, on_batch)
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="apply") as pool:
-        writes = [pool.submit(writer.write, clause, ids) for clause, ids in _batches(plan)]
         try:
+            writes = [pool.submit(writer.write, clause, ids) for clause, ids in _batches(plan)]
             wait(writes, return_when=FIRST_EXCEPTION)
             for write in writes:
                 if write.done():
@@ -74,6 +75,11 @@ def apply_plan(
             pool.shutdown(cancel_futures=True)
             raise
     return writer.applied
+
+
+def count_deleted(db: AlertDatabase, plan: Plan) -> int:
+    """The alerts of `plan` that are there no longer."""
+    return sum(len(ids) - db[COLLECTION].count_documents({"_id": {"$in": ids}}) for _, ids in _batches(plan))
 
 
 def _batches(plan: Plan) -> Iterator[tuple[Clause, list[Any]]]:
@@ -87,21 +93,30 @@ class _Writer:
         self, db: AlertDatabase, stamp: Stamp, check: Callable[[], None], on_batch: Callable[[int], None]
     ) -> None:
         self.applied = Applied()
-        self._alerts = db[COLLECTION]
+        self._alerts = tolerant(db)
         self._stamp = stamp
         self._check = check
         self._on_batch = on_batch
         self._stopped = threading.Event()
         self._lock = threading.Lock()
+        self._under_way = threading.Semaphore(WRITERS)
 
     def stop(self) -> None:
+        """Return when no write is under way, nor will be.
+
+        The pool cannot promise that: a thread that was just starting as the interrupt came is not joined.
+        """
         self._stopped.set()
+        for _ in range(WRITERS):
+            self._under_way.acquire()
+        self._under_way.release(WRITERS)
 
     def write(self, clause: Clause, ids: list[Any]) -> None:
         matched, failures, troubled = self._write(clause, ids)
         # After a fault the replies no longer tell what was written; the histories do.
         done = self._count_done(ids) if troubled else matched
         with self._lock:
+            self.applied.written += done
             self.applied.raced += len(ids) - done - len(failures)
             self.applied.errors += failures
         self._on_batch(len(ids))
@@ -113,8 +128,8 @@ class _Writer:
         def update() -> int:
             nonlocal tries
             tries += 1
-            self._may_go_on()
-            with pymongo.timeout(BATCH_SECONDS):
+            with self._under_way, pymongo.timeout(write_limit_s()):
+                self._may_go_on()
                 result = self._alerts.update_many(
                     {"_id": {"$in": ids}, **clause.own}, decision_update(clause, self._stamp)
                 )
@@ -145,8 +160,8 @@ class _Writer:
     def _refused(self, clause: Clause, _id: Any, failure: OperationFailure) -> str:
         found = self._alerts.find_one({"_id": _id}, {"alert_id": 1}) or {}
         return (
-            f"alert {found.get('alert_id', _id)!r}: rule {clause.rule_id!r} decided it ({clause.condition}), but the "
-            f"server refused the write: {failure!s:.300}"
+            f"alert {found.get('alert_id', _id)!r:.200}: rule {clause.rule_id!r} decided it ({clause.condition}), but "
+            f"the server refused the write: {failure!s:.300}"
         )
 
 

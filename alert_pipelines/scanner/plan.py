@@ -12,10 +12,12 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import bson
+from bson.codec_options import DatetimeConversion
+from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
-from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import BAD_TIMESTAMP, Clause
 from alert_pipelines.rules.compiler import compile_rules
@@ -139,7 +141,7 @@ class _Planner:
         self.errors: list[str] = []
         self._failed_rules: set[str] = set()
         self._as_of = as_of
-        self._alerts = db[COLLECTION]
+        self._alerts = tolerant(db)
         self._check = check
 
     def count(self, status: Status) -> int:
@@ -159,8 +161,8 @@ class _Planner:
 
         found = self._ask(read)
         named = [
-            f"alert {doc.get('alert_id', doc['_id'])!r}: timestamp is {doc.get('timestamp')!r:.100}, no date: no rule "
-            "can judge it until it is mended"
+            f"alert {doc.get('alert_id', doc['_id'])!r:.200}: timestamp is {doc.get('timestamp')!r:.100}, no date: no "
+            "rule can judge it until it is mended"
             for doc in found[:MAX_NAMED_TIMESTAMPS]
         ]
         if len(found) > MAX_NAMED_TIMESTAMPS:
@@ -209,6 +211,14 @@ class _Planner:
         return retry_transient(question, before_retry=self._check)
 
 
+def tolerant(db: AlertDatabase) -> Collection[AlertDocument]:
+    """The alerts, read so that a date beyond Python's years or a text that is no UTF-8 stops nothing."""
+    options = db.codec_options.with_options(
+        datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+    )
+    return db[COLLECTION].with_options(options)
+
+
 def merge_counts(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
     """Sum the counts of one rule, source and decision, keeping the order of first sight."""
     total: Counter[tuple[str, str, Decision]] = Counter()
@@ -222,7 +232,7 @@ def take_samples(db: AlertDatabase, plan: Plan) -> tuple[Sample, ...]:
     chosen = [(planned.clause, _id) for planned in plan.clauses for _id in planned.ids[:SAMPLES_PER_CLAUSE]]
     query = {"_id": {"$in": [_id for _, _id in chosen]}}
     fields = {"alert_id": 1, "source_type": 1}
-    found = {_hashable(doc["_id"]): doc for doc in db[COLLECTION].find(query, fields)} if chosen else {}
+    found = {_hashable(doc["_id"]): doc for doc in tolerant(db).find(query, fields)} if chosen else {}
     return tuple(
         Sample(
             rule_id=clause.rule_id,
@@ -239,11 +249,11 @@ def take_samples(db: AlertDatabase, plan: Plan) -> tuple[Sample, ...]:
 def _bad_history(clause: Clause, due: dict[str, Any]) -> str:
     bad = due["bad_history"]
     return (
-        f"alert {bad.get('alert_id', due['_id'])!r}: state_history is of type {bad['type']}, no array: rule "
+        f"alert {bad.get('alert_id', due['_id'])!r:.200}: state_history is of type {bad['type']}, no array: rule "
         f"{clause.rule_id!r} would {decision_of(clause.to_status)} it, but the decision cannot be recorded; mend it"
     )
 
 
 def _hashable(_id: Any) -> Hashable:
-    # MongoDB allows a document as _id; a poison one must not stop the scan.
-    return bson.encode({"_id": _id}) if isinstance(_id, dict) else _id
+    # MongoDB allows a document as _id, and tells true, 1 and NaN apart where Python's sets do not.
+    return bson.encode({"_id": _id}) if isinstance(_id, dict | bool | float) else _id

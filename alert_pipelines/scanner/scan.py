@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pymongo
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts import decision_counts, tally_decisions
@@ -23,9 +24,10 @@ from alert_pipelines.job_records import (
     update_job_record,
 )
 from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.model import EXPIRES_AT, RuleSet
 from alert_pipelines.rules.store import keep_version, load_rules, load_windows
-from alert_pipelines.scanner.apply import Applied, Stamp, apply_plan
+from alert_pipelines.scanner.apply import Applied, Stamp, apply_plan, count_deleted
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
 from alert_pipelines.scanner.plan import make_plan, take_samples
@@ -35,6 +37,8 @@ Progress = Callable[[int, int], None]
 """Called with the alerts written so far and those planned."""
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
+# How long the end of a scan may wait for its database; the driver tries again for as long, through an election too.
+RECORD_SECONDS = 30
 
 _log = logging.getLogger(__name__)
 
@@ -61,17 +65,17 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     as_of = _instant(db, request)
     job_id = create_job_record(DRY_RUN if request.dry_run else SCANNER, db, run_id=request.run_id)
     _log.info("Job %s started", job_id)
-    with Lease(db, job_id) as lease:
-        try:
+    try:
+        with Lease(db, job_id) as lease:
             report = evaluate_all_pending_alerts(
                 db, request, job_id=job_id, as_of=as_of, check=lease.check, on_progress=on_progress
             )
-        except BaseException as error:  # a cancelled run too must leave a finished record
-            _record_failure(db, job_id, error)
-            raise
-        _log.info("Auto-close job %s: checked %d, closed %d", job_id, report.total_checked, report.closed)
-        _record_end(db, report)
-    if report.stops:
+            _log.info("Auto-close job %s: checked %d, closed %d", job_id, report.total_checked, report.closed)
+            _record_end(db, report)
+    except BaseException as error:  # a cancelled run too must leave a finished record
+        _record_failure(db, job_id, error)
+        raise
+    if _was_stopped(report):
         raise BlastRadiusError(report)
     return report
 
@@ -104,7 +108,12 @@ def evaluate_all_pending_alerts(
     if not request.dry_run:
         stamp = Stamp(job_id, request.run_id, rule_set.version, as_of)
         applied = apply_plan(db, plan, stamp, check, _progress(count(planned), on_progress))
-        decisions = _decisions(db, job_id) if planned else ()
+        # All is written: that must not be called a failure because the server is away for a moment.
+        decisions = retry_transient(lambda: _decisions(db, job_id), before_retry=check) if planned else ()
+        gone = applied.written - count(decisions)
+        if gone > 0:
+            # Deleted after it was decided, an alert took its history along: raced, as one deleted before.
+            applied.raced += min(gone, count_deleted(db, plan))
     bad_rules = tuple(str(error) for error in loaded.errors)
     return ScanReport(
         job_id=job_id,
@@ -168,13 +177,21 @@ def _decisions(db: AlertDatabase, job_id: str) -> tuple[DecisionCount, ...]:
     )
 
 
+def _was_stopped(report: ScanReport) -> bool:
+    """Whether limits kept closes from being written; a dry run only foretells it."""
+    return bool(report.stops) and not report.dry_run
+
+
 def _record_end(db: AlertDatabase, report: ScanReport) -> None:
     """Finish the record; where that fails the decisions stand all the same, so it is logged and no more."""
     errors = [*(stop.message for stop in report.stops), *report.errors]
     if not report.reconciles:
         errors.insert(0, f"{report.job_id} does not reconcile: {report.record_stats()}")
     try:
-        update_job_record(report.job_id, report.record_stats(), FAILED if report.stops else COMPLETED, errors, db)
+        with pymongo.timeout(RECORD_SECONDS):
+            update_job_record(
+                report.job_id, report.record_stats(), FAILED if _was_stopped(report) else COMPLETED, errors, db
+            )
     except (PyMongoError, JobRecordError):
         _log.exception("Job record %s could not be finished; its decisions stand", report.job_id)
 
@@ -182,8 +199,9 @@ def _record_end(db: AlertDatabase, report: ScanReport) -> None:
 def _record_failure(db: AlertDatabase, job_id: str, error: BaseException) -> None:
     """Finish the record as failed with its true counts, where it can still be written; else the sweep will."""
     try:
-        closed, escalated = decision_counts(db, job_id)
-        stats = {"alerts_closed": closed, "alerts_escalated": escalated}
-        update_job_record(job_id, stats, FAILED, [f"{type(error).__name__}: {error}"], db)
+        with pymongo.timeout(RECORD_SECONDS):
+            closed, escalated = decision_counts(db, job_id)
+            stats = {"alerts_closed": closed, "alerts_escalated": escalated}
+            update_job_record(job_id, stats, FAILED, [f"{type(error).__name__}: {error}"], db)
     except (PyMongoError, JobRecordError):
         _log.exception("Job record %s could not be finished; the next sweep will", job_id)

@@ -62,6 +62,15 @@ def test_after_the_first_scan_no_scan_closes_more_than_half_of_the_pending_but_i
     assert scan(db, allow_over_limit=("scan",)).closed == 150
 
 
+def test_a_dry_run_foretells_the_stop_and_is_no_failure(db: AlertDatabase) -> None:
+    fill(db, [alert(minutes=60)], rule("never", {"expire_after_mins": 60, "max_close": 0}))
+    report = scan(db, dry_run=True)
+    assert [stop.stopped for stop in report.stops] == ["never"]
+    record = get_recent_jobs(1, db)[0]
+    assert record["status"] == "completed"
+    assert "its limit is 0" in record["errors"][0]
+
+
 def test_a_small_scan_is_not_limited(db: AlertDatabase) -> None:
     expire = rule("expire", {"expire_after_mins": 60})
     fill(db, [alert(minutes=60)], expire)
