@@ -1,0 +1,168 @@
+"""What really became of alerts after an instant, and what was really done in a day, from their histories.
+
+What rules would have done is `backtest`'s matter.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions
+
+from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
+from alert_pipelines.rules.clause import Stage
+from alert_pipelines.scanner.history import HISTORY, effective_time, entries_by, entries_from, touched_within
+
+_BATCH = 10_000
+_OPAQUE = CodecOptions[AlertDocument](tz_aware=True)
+_PENDING = [str(status) for status in PENDING]
+# Somebody wrote down what was done; a mere click on "resolve" leaves no notes.
+_WITH_NOTES = {
+    "$and": [
+        {"$eq": [{"$type": "$resolution_notes"}, "string"]},
+        {"$ne": [{"$trim": {"input": {"$toString": "$resolution_notes"}}}, ""]},
+    ]
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What really became of one alert after an instant.
+
+    `ended_at` is when it was first closed or resolved, None where it never was or the entry bears no date;
+    `auto_closed` whether that was a close. `worked`: a person resolved it and left notes.
+    """
+
+    escalated: bool
+    worked: bool
+    reopened: bool
+    ended: bool
+    auto_closed: bool
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ReallyDone:
+    """The changes that the alerts' histories hold of one day, counted; `with_work` are part of `resolved`."""
+
+    closed_by_rules: int = 0
+    escalated_by_rules: int = 0
+    closed_by_people: int = 0
+    escalated_by_people: int = 0
+    resolved: int = 0
+    resolved_with_work: int = 0
+    reopened: int = 0
+
+
+def alert_key(_id: Any) -> bytes:
+    """What identifies an alert in sets: any value may be an `_id`, also one that cannot be hashed."""
+    return bson.encode({"_id": _id})
+
+
+def fates_after(
+    db: AlertDatabase, keys: Collection[bytes], as_of: datetime, scans_until: datetime
+) -> Iterator[tuple[bytes, Fate]]:
+    """What became after `as_of` of the alerts with these `alert_key`s; those deleted since are left out.
+
+    What scans decided after `scans_until` belongs to it.
+    """
+    waiting = iter(keys)
+    while batch := [bson.decode(key, _OPAQUE)["_id"] for key in islice(waiting, _BATCH)]:
+        with db[COLLECTION].aggregate([{"$match": {"_id": {"$in": batch}}}, *_fate_stages(as_of, scans_until)]) as rows:
+            for row in rows:
+                yield (
+                    alert_key(row["_id"]),
+                    Fate(
+                        escalated=row["escalated"],
+                        worked=row["worked"],
+                        reopened=row["reopened"],
+                        ended=bool(row["ended"]),
+                        auto_closed=row["ended"] == Status.AUTO_CLOSED,
+                        ended_at=row.get("ended_at"),
+                    ),
+                )
+
+
+def really_done(db: AlertDatabase, start: datetime, end: datetime) -> ReallyDone:
+    """Count what scans and people did after `start` up to `end`; a scan at `start` is part of it, one at `end` not."""
+    changes = {"$slice": [HISTORY, "$from", {"$max": [1, {"$subtract": ["$to", "$from"]}]}]}
+    pipeline: list[Stage] = [
+        {"$match": {"$or": touched_within(start, end)}},
+        {"$set": {"from": entries_by(start), "to": entries_by(end)}},
+        {"$match": {"$expr": {"$gt": ["$to", "$from"]}}},
+        {"$project": {"entry": changes, "notes": _WITH_NOTES}},
+        {"$unwind": "$entry"},
+        {
+            "$group": {
+                "_id": {"from": "$entry.from_status", "to": "$entry.to_status", "by": "$entry.triggered_by"},
+                "changes": {"$sum": 1},
+                "with_notes": {"$sum": {"$cond": ["$notes", 1, 0]}},
+            }
+        },
+    ]
+    done: dict[str, int] = {}
+    with db[COLLECTION].aggregate(pipeline, allowDiskUse=True) as rows:
+        for row in rows:
+            name = _kind_of_change(**row["_id"])
+            if name is not None:
+                done[name] = done.get(name, 0) + row["changes"]
+            if name == "resolved":
+                done["resolved_with_work"] = done.get("resolved_with_work", 0) + row["with_notes"]
+    return ReallyDone(**done)
+
+
+def _fate_stages(as_of: datetime, scans_until: datetime) -> list[Stage]:
+    to_status = "$$entry.to_status"
+    ends = {"$in": [to_status, [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]]}
+    resolved_by_person = {
+        "$and": [
+            {"$eq": [to_status, str(Status.RESOLVED)]},
+            {"$not": [{"$in": ["$$entry.triggered_by", ["system", "undo"]]}]},
+        ]
+    }
+    # An undone close goes back to ESCALATED without anybody escalating it.
+    escalates = {
+        "$and": [{"$eq": [to_status, str(Status.ESCALATED)]}, {"$ne": ["$$entry.triggered_by", "undo"]}],
+    }
+    reopens = {"$and": [{"$in": [to_status, _PENDING]}, {"$not": [{"$in": ["$$entry.from_status", _PENDING]}]}]}
+
+    def any_later(condition: dict[str, Any]) -> dict[str, Any]:
+        return {"$anyElementTrue": [{"$map": {"input": "$later", "as": "entry", "in": condition}}]}
+
+    end = {"$first": {"$filter": {"input": "$later", "as": "entry", "cond": ends}}}
+    return [
+        {"$set": {"position": entries_by(as_of, scans_until)}},
+        {"$set": {"later": entries_from("$position")}},
+        {"$set": {"end": end}},
+        {
+            "$project": {
+                "escalated": any_later(escalates),
+                "worked": {"$and": [_WITH_NOTES, any_later(resolved_by_person)]},
+                "reopened": any_later(reopens),
+                "ended": {"$ifNull": ["$end.to_status", None]},
+                "ended_at": {"$let": {"vars": {"entry": "$end"}, "in": effective_time("entry")}},
+            }
+        },
+    ]
+
+
+def _kind_of_change(
+    to: str | None = None,
+    by: str | None = None,
+    **others: str | None,
+) -> str | None:
+    """The field of ReallyDone that counts a change; None for undos and what is no change of the contract."""
+    if by == "undo":
+        return None
+    who = "rules" if by == "system" else "people"
+    if to == Status.AUTO_CLOSED:
+        return f"closed_by_{who}"
+    if to == Status.RESOLVED:
+        return "resolved"
+    if to in _PENDING and others.get("from") not in _PENDING:
+        return "reopened"
+    return f"escalated_by_{who}" if to == Status.ESCALATED else None

@@ -1,0 +1,294 @@
+"""Back-testing a rule set: what it would have decided on past days, beside today's rules and what really happened.
+
+The same compiled clauses as a scan's, run over the alerts as they stood; see docs/backtest.md for what is knowable.
+Nothing is fed forward: at each instant the alerts stand as they really did, whatever the rules would have done before;
+only what real scans decided since the instant before is taken as still open.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
+from typing import Any
+
+import bson
+from pymongo.errors import OperationFailure
+
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.rules.clause import Clause
+from alert_pipelines.rules.compiler import compile_rules
+from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Mode, Rule, RuleSet
+from alert_pipelines.rules.store import load_rules, load_windows
+from alert_pipelines.scanner.aftermath import Fate, ReallyDone, alert_key, fates_after, really_done
+from alert_pipelines.scanner.history import RebuiltDay, rebuilt_day
+from alert_pipelines.scanner.report import Decision, decision_of
+
+DAY = timedelta(days=1)
+DEFAULT_STEP = timedelta(hours=6)
+MAX_CLAUSE_SECONDS = 60
+
+
+class BacktestError(AlertPipelinesError):
+    """A back-test was asked for that cannot be made."""
+
+
+@dataclass(frozen=True)
+class RuleOutcome:
+    """What one rule would have decided in one day, and what really became of those alerts.
+
+    `false_closes` were later escalated (`escalated_later`) or resolved by a person with notes (`resolved_with_work`).
+    The others: `closed_later` and, part of it, `auto_closed_later` are those really closed or resolved later, the
+    hours are by how much; `never_closed` are pending still. `reopened_later` counts among all. `really_escalated` is
+    the part of `would_escalate` that was escalated after that instant. `closes_shared` and `escalates_shared` are what
+    the other rule set, today's or the proposed, would have decided alike in that day.
+    """
+
+    rule_id: str
+    mode: Mode
+    would_close: int = 0
+    would_escalate: int = 0
+    false_closes: int = 0
+    escalated_later: int = 0
+    resolved_with_work: int = 0
+    reopened_later: int = 0
+    closed_later: int = 0
+    auto_closed_later: int = 0
+    never_closed: int = 0
+    hours_earlier_total: float = 0.0
+    hours_earlier_median: float | None = None
+    really_escalated: int = 0
+    closes_shared: int = 0
+    escalates_shared: int = 0
+
+
+@dataclass(frozen=True)
+class DayOutcome:
+    """One day, [00:00, 24:00) UTC: both rule sets, rule by rule in precedence order, and what really happened.
+
+    Shadow rules of the proposed set come last, each counted as if it were alone. `bad_rules` names today's rules that
+    cannot be read.
+    """
+
+    day: date
+    step: timedelta
+    proposed_version: str
+    proposed: tuple[RuleOutcome, ...]
+    today_version: str
+    today: tuple[RuleOutcome, ...]
+    really: ReallyDone
+    bad_rules: tuple[str, ...]
+    seconds: float
+
+
+def backtest(
+    db: AlertDatabase, rules: Iterable[Rule], days: Iterable[date], *, step: timedelta = DEFAULT_STEP
+) -> Iterator[DayOutcome]:
+    """`backtest_day` for each of `days`. Raises what that raises."""
+    proposed = list(rules)
+    for day in days:
+        yield backtest_day(db, proposed, day, step=step)
+
+
+def backtest_day(
+    db: AlertDatabase,
+    rules: Iterable[Rule],
+    day: date,
+    *,
+    step: timedelta = DEFAULT_STEP,
+    check: Callable[[], None] = lambda: None,
+) -> DayOutcome:
+    """What `rules`, and beside them today's active ones, would have decided in `day` (UTC), and what really happened.
+
+    Counted is what is due at one of the instants 00:00 + step, + 2 steps, … 24:00 and was not due at 00:00, each alert
+    at most once a decision. `check` is called before every query and may raise to stop. Raises BacktestError for a
+    day that is not over, a step that does not divide the day, and a rule that the server cannot evaluate.
+    """
+    started = time.perf_counter()
+    start = datetime.combine(day, time_of_day(), UTC)
+    instants = _instants(db, start, step)
+    loaded = load_rules(db)
+    proposed, today = _Side(RuleSet.of(list(rules))), _Side(loaded.rule_set._replace(shadow=()))
+    with rebuilt_day(db, [*proposed.rules, *today.rules], [start - step, *instants]) as rebuilt:
+        for instant in instants:
+            check()
+            if instant > start:
+                rebuilt.move_to(instant)
+            windows = load_windows(db, instant).windows
+            evaluate = _Evaluator(rebuilt, instant, windows, check)
+            for group in (*proposed.groups, *today.groups):
+                group.decide(evaluate)
+    for group in (*proposed.groups, *today.groups):
+        group.forget(start)
+    fates = _fates(db, [proposed, today], step, check)
+    return DayOutcome(
+        day=day,
+        step=step,
+        proposed_version=proposed.version,
+        proposed=tuple(proposed.outcomes(fates, today)),
+        today_version=today.version,
+        today=tuple(today.outcomes(fates, proposed)),
+        really=really_done(db, start, instants[-1]),
+        bad_rules=tuple(str(error) for error in loaded.errors),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _instants(db: AlertDatabase, start: datetime, step: timedelta) -> list[datetime]:
+    if step <= timedelta() or DAY % step:
+        raise BacktestError(f"step {step}: the day has to be a multiple of it, such as 2 hours or 30 minutes")
+    now = server_now(db)
+    if start + DAY > now:
+        raise BacktestError(
+            f"{start:%Y-%m-%d} is not over (the server's clock says {now:%Y-%m-%d %H:%M} UTC): back-test days that are"
+        )
+    return [start + n * step for n in range(DAY // step + 1)]
+
+
+_Due = dict[bytes, tuple[str, datetime]]
+"""The rule that decided an alert first, and when, by the alert's key."""
+
+
+class _Evaluator:
+    """Finds what is due at one instant; a clause that both rule sets hold is run once."""
+
+    def __init__(
+        self,
+        rebuilt: RebuiltDay,
+        as_of: datetime,
+        windows: Sequence[MaintenanceWindow],
+        check: Callable[[], None],
+    ) -> None:
+        self.as_of = as_of
+        self._alerts = rebuilt.collection
+        self._windows = windows
+        self._check = check
+        self._answers: dict[bytes, list[bytes]] = {}
+
+    def clauses(self, rules: Sequence[Rule], *, with_expires_at: bool) -> list[Clause]:
+        """The clauses of `rules` in precedence order, to be run over the rebuilt alerts."""
+        return compile_rules(
+            rules, self.as_of, self._windows, with_expires_at=with_expires_at, collection=self._alerts.name
+        )
+
+    def due(self, clause: Clause) -> list[bytes]:
+        """The keys of the alerts that `clause` decides and a scan could write."""
+        pipeline = clause.pipeline()
+        question = bson.encode({"pipeline": pipeline})
+        if question not in self._answers:
+            self._check()
+            try:
+                with self._alerts.aggregate(
+                    pipeline, allowDiskUse=True, maxTimeMS=MAX_CLAUSE_SECONDS * 1000, batchSize=10_000
+                ) as rows:
+                    found = [alert_key(row["_id"]) for row in rows if "bad_history" not in row]
+            except OperationFailure as failure:
+                raise BacktestError(
+                    f"rule {clause.rule_id!r}: the server could not evaluate {clause.condition} at "
+                    f"{self.as_of.isoformat()}: {failure}. Leave the rule out, or simplify it"
+                ) from failure
+            self._answers[question] = found
+        return self._answers[question]
+
+
+class _Decided:
+    """What rules that take precedence over each other decide, each alert's first close and first escalation."""
+
+    def __init__(self, rules: Sequence[Rule], mode: Mode) -> None:
+        self.rules = rules
+        self.mode = mode
+        self.closes: _Due = {}
+        self.escalations: _Due = {}
+
+    def of(self, decision: Decision) -> _Due:
+        """By the decision's name."""
+        return self.closes if decision == "close" else self.escalations
+
+    def decide(self, evaluate: _Evaluator) -> None:
+        """Take in what is due at the next instant."""
+        for clause in evaluate.clauses(self.rules, with_expires_at=self.mode is Mode.ACTIVE):
+            due = self.of(decision_of(clause.to_status))
+            for key in evaluate.due(clause):
+                # Clauses come in precedence order, closes first: what is closed is not escalated any more.
+                if key not in self.closes:
+                    due.setdefault(key, (clause.rule_id, evaluate.as_of))
+
+    def forget(self, instant: datetime) -> None:
+        """Leave out what was due at `instant`: it became due before."""
+        for due in (self.closes, self.escalations):
+            for key in [key for key, (_, at) in due.items() if at == instant]:
+                del due[key]
+
+    def rule_ids(self) -> list[str]:
+        """The rules, and the alerts' own expiry where it plays a part."""
+        return [*(rule.rule_id for rule in self.rules), *([EXPIRES_AT] if self.mode is Mode.ACTIVE else [])]
+
+
+class _Side:
+    """One rule set: its active rules together, each shadow rule by itself."""
+
+    def __init__(self, rule_set: RuleSet) -> None:
+        self.rules = (*rule_set.active, *rule_set.shadow)
+        self.version = rule_set.version
+        self.active = _Decided(rule_set.active, Mode.ACTIVE)
+        self.groups = [self.active, *(_Decided([rule], Mode.SHADOW) for rule in rule_set.shadow)]
+
+    def outcomes(self, fates: "_Fates", other: "_Side") -> Iterator[RuleOutcome]:
+        """Rule by rule; what counts as shared is what the active rules of `other` decide."""
+        for group in self.groups:
+            for rule_id in group.rule_ids():
+                closed, escalated = (
+                    {key: at for key, (by, at) in due.items() if by == rule_id}
+                    for due in (group.closes, group.escalations)
+                )
+                yield RuleOutcome(
+                    rule_id,
+                    group.mode,
+                    would_escalate=len(escalated),
+                    really_escalated=sum(fate.escalated for _, fate in _fates_of(escalated, fates)),
+                    closes_shared=len(closed.keys() & other.active.closes.keys()),
+                    escalates_shared=len(escalated.keys() & other.active.escalations.keys()),
+                    would_close=len(closed),
+                    **_what_became(list(_fates_of(closed, fates))),
+                )
+
+
+_Fates = Mapping[tuple[bytes, datetime], Fate]
+
+
+def _fates(db: AlertDatabase, sides: Iterable[_Side], step: timedelta, check: Callable[[], None]) -> _Fates:
+    """The fate, after the instant it was decided at, of every alert decided."""
+    wanted: dict[datetime, set[bytes]] = {}
+    for group in (group for side in sides for group in side.groups):
+        for due in (group.closes, group.escalations):
+            for key, (_, at) in due.items():
+                wanted.setdefault(at, set()).add(key)
+    fates = {}
+    for at, keys in wanted.items():
+        check()
+        fates.update({(key, at): fate for key, fate in fates_after(db, keys, at, at - step)})
+    return fates
+
+
+def _fates_of(decided: Mapping[bytes, datetime], fates: _Fates) -> Iterator[tuple[datetime, Fate]]:
+    # An alert may be deleted while the back-test is at work.
+    return ((at, fates[key, at]) for key, at in decided.items() if (key, at) in fates)
+
+
+def _what_became(closed: Sequence[tuple[datetime, Fate]]) -> dict[str, Any]:
+    """The fields of RuleOutcome about the alerts that would have been closed."""
+    rest = [(at, fate) for at, fate in closed if not (fate.escalated or fate.worked)]
+    hours = [max(0.0, (fate.ended_at - at) / timedelta(hours=1)) for at, fate in rest if fate.ended_at]
+    return {
+        "false_closes": len(closed) - len(rest),
+        "escalated_later": sum(fate.escalated for _, fate in closed),
+        "resolved_with_work": sum(fate.worked for _, fate in closed),
+        "reopened_later": sum(fate.reopened for _, fate in closed),
+        "closed_later": sum(fate.ended for _, fate in rest),
+        "auto_closed_later": sum(fate.auto_closed for _, fate in rest),
+        "never_closed": sum(not fate.ended for _, fate in rest),
+        "hours_earlier_total": sum(hours),
+        "hours_earlier_median": statistics.median(hours) if hours else None,
+    }

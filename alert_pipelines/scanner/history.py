@@ -1,0 +1,273 @@
+"""Rebuilding the alerts as they stood at an instant, on the server, from their own histories.
+
+What a history says and what it cannot say is listed in docs/backtest.md. What rules would have made of the rebuilt
+alerts is `backtest`'s matter, what became of them afterwards `aftermath`'s.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from bson import ObjectId
+from pymongo import ASCENDING, IndexModel, WriteConcern
+from pymongo.collection import Collection
+
+from alert_pipelines.alerts import COLLECTION, PENDING, Severity, Status
+from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
+from alert_pipelines.rules.clause import Filter, Stage
+from alert_pipelines.rules.model import Rule
+
+SCRATCH_PREFIX = "backtest_"
+LEFT_BEHIND_AFTER = timedelta(hours=1)
+
+HISTORY = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
+"""The history as an expression: what is no array holds no entries."""
+
+# What was set together with each of these dates goes where the date goes.
+_SET_WITH = {
+    "escalated_at": (),
+    "closed_at": ("auto_close_reason",),
+    "resolved_at": ("resolved_by", "resolution_notes"),
+}
+
+
+def effective_time(entry: str) -> dict[str, Any]:
+    """When the history entry in the variable `entry` took effect: as_of for a scan's, else its timestamp, else null.
+
+    A scan judges the alerts as they stood at its as_of, and only its writing is later.
+    """
+    written = {"$cond": [_is_date(f"$${entry}.timestamp"), f"$${entry}.timestamp", None]}
+    return {"$cond": [_is_scans(entry), f"$${entry}.as_of", written]}
+
+
+def entries_by(as_of: datetime, scans_until: datetime | None = None) -> dict[str, Any]:
+    """How many entries of the history had been made at `as_of`, as an expression.
+
+    A history is only ever appended to, so the first entry that is too late ends it; one without a date goes with the
+    one before it. With `scans_until`, what scans and other automations decided after that is taken as not made yet.
+    """
+    branches: list[dict[str, Any]] = [
+        # A scan at this very as_of had not written yet when it looked.
+        {"case": _is_scans("entry"), "then": {"$lt": ["$$entry.as_of", as_of]}},
+        {"case": _is_date("$$entry.timestamp"), "then": {"$lte": ["$$entry.timestamp", as_of]}},
+    ]
+    if scans_until is not None:
+        by_system = {"$eq": ["$$entry.triggered_by", "system"]}
+        later = {"$and": [by_system, {"$gt": [effective_time("entry"), scans_until]}]}
+        branches.insert(0, {"case": later, "then": False})
+    made = {"$switch": {"branches": branches, "default": True}}
+    first_later = {"$indexOfArray": [{"$map": {"input": HISTORY, "as": "entry", "in": made}}, False]}
+    return {
+        "$let": {
+            "vars": {"later": first_later},
+            "in": {"$cond": [{"$lt": ["$$later", 0]}, {"$size": HISTORY}, "$$later"]},
+        }
+    }
+
+
+def entries_from(position: str) -> dict[str, Any]:
+    """The history from the 0-based `position`, an expression, to its end."""
+    left = {"$max": [1, {"$subtract": [{"$size": HISTORY}, position]}]}
+    return {"$slice": [HISTORY, position, left]}
+
+
+def touched_within(start: datetime, end: datetime) -> list[Filter]:
+    """Filters of which one at least matches every alert with an entry that took effect from `start` to `end`."""
+    return [
+        {"state_history": {"$elemMatch": {"timestamp": {"$gt": start, "$lte": end}}}},
+        {"state_history": {"$elemMatch": {"as_of": {"$gte": start, "$lt": end}}}},
+    ]
+
+
+def standing_at(as_of: datetime, scans_until: datetime) -> list[Stage]:
+    """The stages that turn alerts into what they were at `as_of`, had no scan decided anything after `scans_until`.
+
+    Those not yet created are left out.
+    """
+    born = {"$cond": [_is_date("$created_at"), "$created_at", "$timestamp"]}
+    past = {"$cond": [{"$eq": ["$__made", 0]}, [], {"$slice": [HISTORY, {"$max": [1, "$__made"]}]}]}
+    changed_since = {"$gt": [{"$size": "$__future"}, 0]}
+    next_ = {"$first": "$__future"}
+    status_then = {
+        "$let": {
+            "vars": {"next": next_, "last": {"$last": "$__past"}},
+            "in": {"$ifNull": ["$$next.from_status", "$$last.to_status", str(Status.OPEN)]},
+        }
+    }
+    fields: dict[str, Any] = {
+        "status": {"$cond": [changed_since, status_then, "$status"]},
+        # Escalating makes CRITICAL; an undo since may have taken that back.
+        "severity": {
+            "$cond": [
+                {"$and": [changed_since, {"$eq": [status_then, str(Status.ESCALATED)]}]},
+                str(Severity.CRITICAL),
+                _before_escalation(),
+            ]
+        },
+        "updated_at": _updated_at(as_of),
+        "state_history": {"$cond": [{"$isArray": "$state_history"}, "$__past", "$state_history"]},
+    }
+    for date, others in _SET_WITH.items():
+        # A date still to come had not been set; what it replaced is not knowable.
+        unknown = {"$and": [changed_since, {"$gt": [f"${date}", as_of]}]}
+        fields |= {name: {"$cond": [unknown, "$$REMOVE", f"${name}"]} for name in (date, *others)}
+    return [
+        {"$match": {"$expr": {"$lte": [born, as_of]}}},
+        {"$set": {"__made": entries_by(as_of, scans_until)}},
+        {"$set": {"__past": past, "__future": entries_from("$__made")}},
+        {"$set": fields},
+        {"$unset": ["__made", "__past", "__future"]},
+    ]
+
+
+class RebuiltDay:
+    """The alerts that matter within one day, in a scratch collection that is moved from instant to instant.
+
+    What scans decided since the instant before is left out, or else the rules that ran at the time would hide from
+    the rules on trial all that both decide alike.
+    """
+
+    def __init__(self, db: AlertDatabase, name: str, rules: Sequence[Rule], instants: Sequence[datetime]) -> None:
+        # It is dropped in a moment, so no acknowledgement of it needs to outlive a crash.
+        self.collection: Collection[AlertDocument] = db[name].with_options(write_concern=WriteConcern(w=1))
+        self._alerts = db[COLLECTION].with_options(write_concern=WriteConcern(w=1))
+        self._before, self._at = instants[:2]
+        self._relevant = self._find_relevant(rules, self._before, instants[-1])
+        self._run([{"$match": self._relevant}, *standing_at(self._at, self._before), {"$out": name}])
+        self.collection.create_indexes(_scratch_indexes(rules))
+
+    def move_to(self, as_of: datetime) -> None:
+        """Rebuild what changed since the instant it stands at; `as_of` is the next one."""
+        within = {"$gt": self._at, "$lte": as_of}
+        changed = [
+            *touched_within(self._before, as_of),
+            {"created_at": within},
+            {"timestamp": within},
+            # An update that at the earlier instant was still to come, and so not known.
+            {"updated_at": within},
+            {"state_history.before.updated_at": within},
+        ]
+        self._before, self._at = self._at, as_of
+        merge = {"into": self.collection.name, "whenMatched": "replace", "whenNotMatched": "insert"}
+        relevant = {"$match": {"$and": [self._relevant, {"$or": changed}]}}
+        self._run([relevant, *standing_at(as_of, self._before), {"$merge": merge}])
+
+    def _find_relevant(self, rules: Sequence[Rule], start: datetime, end: datetime) -> Filter:
+        """What may be pending within the day, and for rules about repeats the settled alerts that are newer."""
+        pending = [
+            {"status": {"$in": [str(status) for status in PENDING]}},
+            {"state_history": {"$elemMatch": {"timestamp": {"$gt": start}}}},
+            {"state_history": {"$elemMatch": {"as_of": {"$gte": start}}}},
+        ]
+        repeats = {rule.source_type for rule in rules if _looks_at_settled(rule)}
+        known_by_then = {"timestamp": {"$lte": end}}
+        oldest: list[Stage] = [
+            {"$match": {**known_by_then, "source_type": {"$in": sorted(repeats)}, "$or": pending}},
+            {"$group": {"_id": "$source_type", "timestamp": {"$min": "$timestamp"}}},
+        ]
+        newer = [
+            {"source_type": row["_id"], "timestamp": {"$gte": row["timestamp"]}}
+            for row in (self._alerts.aggregate(oldest) if repeats else ())
+        ]
+        return {**known_by_then, "$or": [*pending, *newer]}
+
+    def _run(self, pipeline: list[Stage]) -> None:
+        self._alerts.aggregate(pipeline, allowDiskUse=True).close()
+
+
+@contextmanager
+def rebuilt_day(db: AlertDatabase, rules: Sequence[Rule], instants: Sequence[datetime]) -> Iterator[RebuiltDay]:
+    """The alerts as they stood at the second of `instants`, as far as they matter to `rules` until the last.
+
+    The first only says since when the decisions of scans are left out. The scratch collection, in the same database, is
+    dropped at the end, also on failure; what a killed process left is dropped by the next.
+    """
+    _drop_left_behind(db)
+    name = f"{SCRATCH_PREFIX}{instants[1]:%Y%m%d}_{ObjectId()}"
+    try:
+        yield RebuiltDay(db, name, rules, instants)
+    finally:
+        db.drop_collection(name)
+
+
+def _drop_left_behind(db: AlertDatabase) -> None:
+    now = server_now(db)
+    for name in db.list_collection_names(filter={"name": {"$regex": f"^{SCRATCH_PREFIX}[0-9]{{8}}_[0-9a-f]{{24}}$"}}):
+        if now - ObjectId(name[-24:]).generation_time > LEFT_BEHIND_AFTER:
+            db.drop_collection(name)
+
+
+def _looks_at_settled(rule: Rule) -> bool:
+    return bool(rule.conditions.keep_latest or rule.conditions.close_if_no_repeat_mins)
+
+
+def _scratch_indexes(rules: Sequence[Rule]) -> list[IndexModel]:
+    # Without the key's index keep_latest would read all alerts for each key.
+    first_keys = {rule.conditions.key[0] for rule in rules if rule.conditions.keep_latest}
+    return [
+        IndexModel([("source_type", ASCENDING), ("status", ASCENDING), ("timestamp", ASCENDING)]),
+        *(
+            IndexModel([("source_type", ASCENDING), (path, ASCENDING), ("timestamp", ASCENDING)])
+            for path in sorted(first_keys)
+        ),
+    ]
+
+
+def _is_date(expression: str) -> dict[str, Any]:
+    return {"$eq": [{"$type": expression}, "date"]}
+
+
+def _is_scans(entry: str) -> dict[str, Any]:
+    return {"$and": [{"$eq": [f"$${entry}.triggered_by", "system"]}, _is_date(f"$${entry}.as_of")]}
+
+
+def _before_escalation() -> dict[str, Any]:
+    """The severity that the next escalation by a scan replaced; without one, the present severity."""
+    escalations = {
+        "$filter": {
+            "input": "$__future",
+            "as": "entry",
+            "cond": {
+                "$and": [
+                    {"$eq": ["$$entry.to_status", str(Status.ESCALATED)]},
+                    {"$eq": [{"$type": "$$entry.before"}, "object"]},
+                ]
+            },
+        }
+    }
+    return {
+        "$let": {
+            "vars": {"next": {"$first": escalations}},
+            "in": {"$cond": [{"$eq": [{"$type": "$$next"}, "object"]}, "$$next.before.severity", "$severity"]},
+        }
+    }
+
+
+def _updated_at(as_of: datetime) -> dict[str, Any]:
+    """The last update by then: known where none came since, or by what the next entry says it replaced.
+
+    Otherwise the last that the history knows of; null falls back to `created_at` in the rules too.
+    """
+    times = {"$map": {"input": "$__past", "as": "entry", "in": effective_time("entry")}}
+    created = {"$cond": [_is_date("$created_at"), "$created_at", None]}
+    known = {"$max": [{"$max": times}, created]}
+    return {
+        "$let": {
+            "vars": {
+                "replaced": {"$let": {"vars": {"next": {"$first": "$__future"}}, "in": "$$next.before.updated_at"}}
+            },
+            "in": {
+                "$switch": {
+                    "branches": [
+                        {"case": {"$lte": ["$updated_at", as_of]}, "then": "$updated_at"},
+                        {
+                            "case": {"$and": [_is_date("$$replaced"), {"$lte": ["$$replaced", as_of]}]},
+                            "then": "$$replaced",
+                        },
+                    ],
+                    "default": known,
+                }
+            },
+        }
+    }

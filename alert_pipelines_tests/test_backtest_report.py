@@ -1,0 +1,72 @@
+"""The report of a back-test."""
+
+import re
+from datetime import date, timedelta
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from alert_pipelines.backtest_report import ReportError, render_report, rule_plots
+from alert_pipelines.rules.model import Mode
+from alert_pipelines.scanner.aftermath import ReallyDone
+from alert_pipelines.scanner.backtest import DayOutcome, RuleOutcome
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def day(number: int, *proposed: RuleOutcome, today: tuple[RuleOutcome, ...] = ()) -> DayOutcome:
+    return DayOutcome(
+        day=date(2026, 3, number),
+        step=timedelta(hours=6),
+        proposed_version="a" * 64,
+        proposed=proposed,
+        today_version="b" * 64,
+        today=today,
+        really=ReallyDone(closed_by_rules=number),
+        bad_rules=("rule '<b>': bad",),
+        seconds=0.1,
+    )
+
+
+def closes(rule_id: str, count: int, false: int = 0, escalations: int = 0) -> RuleOutcome:
+    return RuleOutcome(
+        rule_id,
+        Mode.ACTIVE,
+        would_close=count,
+        false_closes=false,
+        would_escalate=escalations,
+        closed_later=count - false,
+    )
+
+
+def test_a_plot_has_a_bar_for_each_number_and_none_for_nothing() -> None:
+    plots = rule_plots([day(2, closes("a", 5)), day(1, closes("a", 10, 4, 3), closes("idle", 0)), day(3)])
+    assert list(plots) == ["a"]
+    bars = [title.text for title in ET.fromstring(plots["a"]).iterfind(f".//{SVG}rect/{SVG}title")]
+    assert bars == [
+        "2026-03-01: 4 false closes",
+        "2026-03-01: 6 other closes",
+        "2026-03-01: 3 escalations",
+        "2026-03-02: 5 other closes",
+    ]
+
+
+def test_the_tallest_bar_fills_the_plot() -> None:
+    root = ET.fromstring(rule_plots([day(1, closes("a", 10)), day(2, closes("a", 5))])["a"])
+    full, half = (float(bar.attrib["height"]) for bar in root.iterfind(f".//{SVG}rect") if len(bar))
+    assert full == pytest.approx(2 * half, abs=0.1)
+
+
+def test_the_page_adds_the_days_up_and_needs_nothing_else() -> None:
+    page = render_report([day(1, closes("a", 10, 4)), day(2, closes("a", 5), today=(closes("now", 7),))])
+    [row] = re.findall(r"<tr><td>a</td>.*?</tr>", page)
+    assert re.findall(r"<td>(.*?)</td>", row)[:4] == ["a", "active", "15", "4"]
+    assert "<td>now</td>" in page
+    assert "Back-test 2026-03-01 to 2026-03-02" in page
+    assert not re.search(r"<script|<link|src=|href=", page)
+    assert "rule &#x27;&lt;b&gt;&#x27;: bad" in page
+
+
+def test_no_day_is_no_report() -> None:
+    with pytest.raises(ReportError):
+        render_report([])
