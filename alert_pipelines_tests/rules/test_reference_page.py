@@ -1,0 +1,83 @@
+"""The examples of the reference page are rules, and mean what they say."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.rules.files import parse_rules
+from alert_pipelines.rules.publish import publish_rules
+from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines_tests.factories import alert, fill, statuses
+
+PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
+BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+DOCUMENTS = [yaml.safe_load(block) for block in BLOCKS]
+
+
+def at(clock: str) -> dict[str, Any]:
+    instant = datetime.fromisoformat(f"2026-03-01T{clock}+00:00")
+    return {"timestamp": instant, "updated_at": instant}
+
+
+EXAMPLES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
+    "auto_close_if": (
+        [{"metadata": {"document_valid": True}}],
+        [{"metadata": {"document_valid": value}} for value in (1, "true", [False])],
+    ),
+    "close_if": (
+        [{"metadata": {"feedback_rating": value}} for value in (3, 3.5)],
+        [{"metadata": {"feedback_rating": 2}}, {"metadata": {"feedback_rating": "4"}}, {"metadata": {}}],
+    ),
+    "expire_after_mins": ([at("11:00:00.000")], [at("11:00:00.001")]),
+    "close_if_no_repeat_mins": ([at("10:00"), at("11:00")], []),
+    "keep_latest": (
+        [at("09:00") | {"metadata": {"vehicle_id": "V"}}],
+        [at("10:00") | {"metadata": {"vehicle_id": "V"}}] * 2,
+    ),
+    "escalate_if_count": ([at("11:00")], [at("10:00"), at("10:30"), at("11:31")]),
+    "hold_mins": (
+        [at("11:45") | {"metadata": {"document_valid": True}}],
+        [at("11:46") | {"metadata": {"document_valid": True}}],
+    ),
+    "severities-statuses": (
+        [{"severity": "INFO"} | at("00:00") | {"timestamp": datetime(2026, 1, 1, tzinfo=UTC)}],
+        [{"severity": "WARNING", "timestamp": datetime(2026, 1, 1, tzinfo=UTC)}],
+    ),
+}
+
+
+def example_rule(rule_id: str) -> dict[str, Any]:
+    found = [rule for document in DOCUMENTS for rule in document.get("rules", []) if rule["rule_id"] == rule_id]
+    assert len(found) == 1, rule_id
+    rule: dict[str, Any] = found[0]
+    return rule
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_decides_as_its_comment_says(db: AlertDatabase, example: str) -> None:
+    rule = example_rule(example)
+    publish_rules(db, parse_rules([rule], str(PAGE)))
+    decided, left = EXAMPLES[example]
+    named = [(f"decided-{number}", fields) for number, fields in enumerate(decided)]
+    named += [(f"left-{number}", fields) for number, fields in enumerate(left)]
+    fill(
+        db,
+        [alert(alert_id, minutes=90, **({"source_type": rule["source_type"]} | fields)) for alert_id, fields in named],
+    )
+    run_scan(db, ScanRequest(as_of=datetime(2026, 3, 1, 12, tzinfo=UTC)))
+    changed = {alert_id for alert_id, status in statuses(db).items() if status != "OPEN"}
+    assert changed == {alert_id for alert_id, _ in named if alert_id.startswith("decided")}
+
+
+def test_every_rule_on_the_page_is_one() -> None:
+    rules = [rule for document in DOCUMENTS for rule in document.get("rules", [])]
+    trees = [document for document in DOCUMENTS if "close_if" in document]
+    assert len(parse_rules(rules, str(PAGE))) == len(EXAMPLES) + 2
+    for tree in trees:
+        parse_rules([{"rule_id": "tree", "source_type": "SAFETY", "conditions": tree}], str(PAGE))
