@@ -93,7 +93,11 @@ def check_keys(
     ]
 
 
-@pytest.mark.parametrize("metadata", [MISSING, None, "text", [], [{"driver_id": "d"}]], ids=repr)
+@pytest.mark.parametrize(
+    "metadata",
+    [MISSING, None, "text", [], [{"driver_id": "d"}]],
+    ids=["missing", "null", "text", "empty array", "array of documents"],
+)
 def test_without_metadata_there_is_no_key(db: AlertDatabase, metadata: object) -> None:
     insert(db, [{"metadata": metadata, "timestamp": timestamp} for timestamp in (ago(40), ago(40), ago(5))])
 
