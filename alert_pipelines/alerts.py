@@ -138,6 +138,10 @@ INDEXES = (
         [("source_type", ASCENDING), ("metadata.driver_id", ASCENDING), ("timestamp", ASCENDING)],
         name="by_driver",
     ),
+    IndexModel(
+        [("source_type", ASCENDING), ("metadata.vehicle_id", ASCENDING), ("timestamp", ASCENDING)],
+        name="by_vehicle",
+    ),
     # Sparse: most alerts were never decided by a job.
     IndexModel([("state_history.job_id", ASCENDING)], name="decisions_by_job", sparse=True),
 )

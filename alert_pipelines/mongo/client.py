@@ -54,7 +54,14 @@ def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
     in_uri = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2], keep_blank_values=True)}
     defaults = {name: value for name, value in _DEFAULT_OPTIONS.items() if name.lower() not in in_uri}
     try:
-        return MongoClient(uri, tz_aware=True, **defaults)
+        # A date beyond Python's years, or a text that is no UTF-8, in one document must not hide all others.
+        return MongoClient(
+            uri,
+            tz_aware=True,
+            datetime_conversion="DATETIME_AUTO",
+            unicode_decode_error_handler="replace",
+            **defaults,
+        )
     except (PyMongoError, ValueError, TypeError, OSError) as error:
         # Without the cause: the driver quotes the piece of the URI that it tripped over, and where an
         # unescaped character cut the URI in the wrong place, that piece is a piece of the password.

@@ -4,26 +4,25 @@ A write repeats every test the rule makes on the alert itself, so an alert that 
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pymongo
-from pymongo.errors import OperationFailure, WTimeoutError
+from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import COLLECTION, Severity, Status
 from alert_pipelines.job_records import write_limit_s
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import Clause
-from alert_pipelines.scanner.plan import Plan, tolerant
+from alert_pipelines.scanner.batches import write_in_halves
+from alert_pipelines.scanner.plan import Plan
 
 BATCH = 5_000
 WRITERS = 2
-# Unauthorized, AuthenticationFailed and OutOfDiskSpace: no smaller batch will fare better.
-_FATAL_CODES = frozenset({13, 18, 14031})
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def apply_plan(
     """Write all decisions of `plan`, batch by batch, from two threads.
 
     `check` is called before every write and may raise to stop the scan; `on_batch` gets the size of each finished
-    batch, from the writer's thread. Raises what stopped it, after the writers have ended.
+    batch, from one writer's thread at a time. Raises what stopped it, after the writers have ended.
     """
     writer = _Writer(db, stamp, check, on_batch)
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="apply") as pool:
@@ -93,7 +92,7 @@ class _Writer:
         self, db: AlertDatabase, stamp: Stamp, check: Callable[[], None], on_batch: Callable[[int], None]
     ) -> None:
         self.applied = Applied()
-        self._alerts = tolerant(db)
+        self._alerts = db[COLLECTION]
         self._stamp = stamp
         self._check = check
         self._on_batch = on_batch
@@ -112,41 +111,31 @@ class _Writer:
         self._under_way.release(WRITERS)
 
     def write(self, clause: Clause, ids: list[Any]) -> None:
-        matched, failures, troubled = self._write(clause, ids)
-        # After a fault the replies no longer tell what was written; the histories do.
-        done = self._count_done(ids) if troubled else matched
-        with self._lock:
-            self.applied.written += done
-            self.applied.raced += len(ids) - done - len(failures)
-            self.applied.errors += failures
-        self._on_batch(len(ids))
-
-    def _write(self, clause: Clause, ids: list[Any]) -> tuple[int, list[str], bool]:
-        """The alerts matched, the errors by alert, and whether any fault occurred."""
+        update = decision_update(clause, self._stamp)
+        errors: list[str] = []
         tries = 0
 
-        def update() -> int:
-            nonlocal tries
-            tries += 1
-            with self._under_way, pymongo.timeout(write_limit_s()):
-                self._may_go_on()
-                result = self._alerts.update_many(
-                    {"_id": {"$in": ids}, **clause.own}, decision_update(clause, self._stamp)
-                )
-            return result.matched_count
+        def write(part: Sequence[Any]) -> int:
+            def once() -> int:
+                nonlocal tries
+                tries += 1
+                with self._under_way, pymongo.timeout(write_limit_s()):
+                    self._may_go_on()
+                    return self._alerts.update_many({"_id": {"$in": part}, **clause.own}, update).matched_count
 
-        try:
-            return retry_transient(update, before_retry=self._may_go_on), [], tries > 1
-        except WTimeoutError:
-            raise
-        except OperationFailure as failure:
-            if failure.code in _FATAL_CODES:
-                raise
-            if len(ids) == 1:
-                return 0, [self._refused(clause, ids[0], failure)], True
-        half = len(ids) // 2
-        first, second = self._write(clause, ids[:half]), self._write(clause, ids[half:])
-        return first[0] + second[0], [*first[1], *second[1]], True
+            return retry_transient(once, before_retry=self._may_go_on)
+
+        def refused(_id: Any, failure: OperationFailure) -> None:
+            errors.append(self._refused(clause, _id, failure))
+
+        matched = write_in_halves(ids, write, refused)
+        # After a fault the replies no longer tell what was written; the histories do.
+        done = matched if tries == 1 else self._count_done(ids)
+        with self._lock:
+            self.applied.written += done
+            self.applied.raced += len(ids) - done - len(errors)
+            self.applied.errors += errors
+            self._on_batch(len(ids))
 
     def _may_go_on(self) -> None:
         if self._stopped.is_set():

@@ -12,12 +12,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import bson
-from bson.codec_options import DatetimeConversion
-from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
-from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
+from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import BAD_TIMESTAMP, Clause
 from alert_pipelines.rules.compiler import compile_rules
@@ -70,13 +68,17 @@ class PlannedClause:
 
 @dataclass
 class Plan:
-    """All decisions of a scan, clause by clause in precedence order, and what stood in their way."""
+    """All decisions of a scan, clause by clause in precedence order, and what stood in their way.
+
+    `errors` are about alerts, `failed_rules` about rules that the server could not evaluate.
+    """
 
     pending: dict[str, int]
     oldest_pending: datetime | None
     clauses: list[PlannedClause] = field(default_factory=list)
     shadow: list[DecisionCount] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    failed_rules: list[str] = field(default_factory=list)
 
     @property
     def unappendable(self) -> int:
@@ -125,7 +127,8 @@ def make_plan(
         alone = planner.run(compile_rules([rule], as_of, windows, with_expires_at=False))
         plan.shadow += merge_counts(count for planned in alone for count in planned.counts())
     refused = (_bad_history(planned.clause, due) for planned in plan.clauses for due in planned.unappendable)
-    plan.errors = [*planner.bad_timestamps(), *planner.errors, *refused]
+    plan.failed_rules = planner.failures
+    plan.errors = [*planner.bad_timestamps(), *refused]
     return plan
 
 
@@ -138,10 +141,10 @@ class _Planner:
         as_of: datetime,
         check: Callable[[], None],
     ) -> None:
-        self.errors: list[str] = []
+        self.failures: list[str] = []
         self._failed_rules: set[str] = set()
         self._as_of = as_of
-        self._alerts = tolerant(db)
+        self._alerts = db[COLLECTION]
         self._check = check
 
     def count(self, status: Status) -> int:
@@ -200,7 +203,7 @@ class _Planner:
             if failure.code in _FATAL_CODES:
                 raise
             self._failed_rules.add(clause.rule_id)
-            self.errors.append(
+            self.failures.append(
                 f"rule {clause.rule_id!r}: the server could not evaluate {clause.condition} ({failure}); the rule "
                 "decided nothing more in this scan. `alert-pipelines indexes advise` names an index that may help"
             )
@@ -209,14 +212,6 @@ class _Planner:
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         self._check()
         return retry_transient(question, before_retry=self._check)
-
-
-def tolerant(db: AlertDatabase) -> Collection[AlertDocument]:
-    """The alerts, read so that a date beyond Python's years or a text that is no UTF-8 stops nothing."""
-    options = db.codec_options.with_options(
-        datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
-    )
-    return db[COLLECTION].with_options(options)
 
 
 def merge_counts(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
@@ -232,7 +227,7 @@ def take_samples(db: AlertDatabase, plan: Plan) -> tuple[Sample, ...]:
     chosen = [(planned.clause, _id) for planned in plan.clauses for _id in planned.ids[:SAMPLES_PER_CLAUSE]]
     query = {"_id": {"$in": [_id for _, _id in chosen]}}
     fields = {"alert_id": 1, "source_type": 1}
-    found = {_hashable(doc["_id"]): doc for doc in tolerant(db).find(query, fields)} if chosen else {}
+    found = {_hashable(doc["_id"]): doc for doc in db[COLLECTION].find(query, fields)} if chosen else {}
     return tuple(
         Sample(
             rule_id=clause.rule_id,

@@ -21,19 +21,33 @@ def decisions_of_alert(db: AlertDatabase, alert_id: str) -> list[PastDecision]:
     alert = db[COLLECTION].find_one({"alert_id": alert_id}, {"state_history": 1}) or {}
     history = alert.get("state_history")
     entries = history if isinstance(history, list) else []
-    return [_past(db, alert_id, entry) for entry in entries if isinstance(entry, dict) and "job_id" in entry]
+    rules = _RuleTexts(db)
+    return [
+        PastDecision(alert_id, entry, rules.of(entry))
+        for entry in entries
+        if isinstance(entry, dict) and "job_id" in entry
+    ]
 
 
 def decisions_of_job(db: AlertDatabase, job_id: str) -> Iterator[PastDecision]:
     """Every decision that `job_id` left, one an alert, in the order of their alert ids."""
+    rules = _RuleTexts(db)
     found = db[COLLECTION].find({"state_history.job_id": job_id}, {"alert_id": 1, "state_history": 1})
     for alert in found.sort("alert_id", 1).allow_disk_use(True):
         for entry in alert["state_history"] if isinstance(alert["state_history"], list) else ():
             if isinstance(entry, dict) and entry.get("job_id") == job_id:
-                yield _past(db, str(alert.get("alert_id")), entry)
+                yield PastDecision(str(alert.get("alert_id")), entry, rules.of(entry))
 
 
-def _past(db: AlertDatabase, alert_id: str, entry: dict[str, Any]) -> PastDecision:
-    version, rule_id = entry.get("rule_set_version"), entry.get("rule_triggered")
-    rule = rule_text(db, version, rule_id) if isinstance(version, str) and isinstance(rule_id, str) else None
-    return PastDecision(alert_id, entry, rule)
+class _RuleTexts:
+    """The rules of past versions, each asked for once."""
+
+    def __init__(self, db: AlertDatabase) -> None:
+        self._db = db
+        self._known: dict[tuple[str, str], dict[str, Any] | None] = {}
+
+    def of(self, entry: dict[str, Any]) -> dict[str, Any] | None:
+        which = (str(entry.get("rule_set_version")), str(entry.get("rule_triggered")))
+        if which not in self._known:
+            self._known[which] = rule_text(self._db, *which)
+        return self._known[which]

@@ -63,9 +63,9 @@ class ScanReport:
     """The outcome of a scan.
 
     `decisions` are those written, counted from the alerts' histories; of a dry run, and in `planned` always, those
-    planned. `shadow` counts what shadow rules would have done. planned = closed + escalated + raced + failed +
-    stopped. `errors` has an entry for each alert and rule that could not be handled; `bad_rules` are those of them
-    that are about rules.
+    planned. `shadow` counts what shadow rules would have done; `shadow_rules` names all that were asked, also those
+    that would have done nothing. planned = closed + escalated + raced + failed + stopped. `errors` has an entry for
+    each alert and rule that could not be handled; `bad_rules` are those of them that are about rules.
     """
 
     job_id: str
@@ -82,6 +82,7 @@ class ScanReport:
     stops: tuple[LimitStop, ...]
     errors: tuple[str, ...]
     bad_rules: tuple[str, ...] = ()
+    shadow_rules: tuple[str, ...] = ()
     oldest_pending: datetime | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 

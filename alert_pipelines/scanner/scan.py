@@ -31,7 +31,7 @@ from alert_pipelines.scanner.apply import Applied, Stamp, apply_plan, count_dele
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
 from alert_pipelines.scanner.plan import make_plan, take_samples
-from alert_pipelines.scanner.report import DecisionCount, ScanReport, ScanRequest, count, decision_of
+from alert_pipelines.scanner.report import ALLOW_SCAN, DecisionCount, ScanReport, ScanRequest, count, decision_of
 
 Progress = Callable[[int, int], None]
 """Called with the alerts written so far and those planned."""
@@ -113,8 +113,8 @@ def evaluate_all_pending_alerts(
         gone = applied.written - count(decisions)
         if gone > 0:
             # Deleted after it was decided, an alert took its history along: raced, as one deleted before.
-            applied.raced += min(gone, count_deleted(db, plan))
-    bad_rules = tuple(str(error) for error in loaded.errors)
+            applied.raced += min(gone, retry_transient(lambda: count_deleted(db, plan), before_retry=check))
+    bad_rules = (*map(str, loaded.errors), *plan.failed_rules)
     return ScanReport(
         job_id=job_id,
         as_of=as_of,
@@ -130,6 +130,9 @@ def evaluate_all_pending_alerts(
         stops=stops,
         errors=(*bad_rules, *windows.errors, *plan.errors, *applied.errors),
         bad_rules=bad_rules,
+        shadow_rules=tuple(
+            rule.rule_id for rule in rule_set.shadow if request.rule_ids is None or rule.rule_id in request.rule_ids
+        ),
         oldest_pending=plan.oldest_pending,
         seconds={"plan": planned_at - started, "apply": time.perf_counter() - planned_at},
     )
@@ -150,12 +153,17 @@ def _instant(db: AlertDatabase, request: ScanRequest) -> datetime:
 
 
 def _refuse_unknown_rules(rule_set: RuleSet, request: ScanRequest) -> None:
-    known = {rule.rule_id for rule in (*rule_set.active, *rule_set.shadow)} | {EXPIRES_AT}
-    unknown = sorted(set(request.rule_ids or ()) - known)
-    if unknown:
-        raise InvalidScanError(
-            f"no active or shadow rule is called {', '.join(map(repr, unknown))}; there are {', '.join(sorted(known))}"
-        )
+    rules = {rule.rule_id for rule in (*rule_set.active, *rule_set.shadow)}
+    for asked, known in (
+        (request.rule_ids or (), rules | {EXPIRES_AT}),
+        (request.allow_over_limit, rules | {ALLOW_SCAN}),
+    ):
+        unknown = sorted(set(asked) - known)
+        if unknown:
+            raise InvalidScanError(
+                f"no active or shadow rule is called {', '.join(map(repr, unknown))}; there are "
+                f"{', '.join(sorted(known))}"
+            )
 
 
 def _progress(planned: int, on_progress: Progress | None) -> Callable[[int], None]:
@@ -164,8 +172,12 @@ def _progress(planned: int, on_progress: Progress | None) -> Callable[[int], Non
     def on_batch(size: int) -> None:
         nonlocal written
         written += size
-        if on_progress:
-            on_progress(written, planned)
+        try:
+            if on_progress:
+                on_progress(written, planned)
+        except Exception:
+            # What tells of the scan must not end it.
+            _log.exception("Progress of the scan could not be told")
 
     return on_batch
 

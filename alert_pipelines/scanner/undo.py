@@ -1,21 +1,32 @@
 """Taking back what a job decided: each alert to what it was, its history appended and never rewritten."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from pymongo.errors import OperationFailure, PyMongoError
 
 from alert_pipelines.alerts import COLLECTION, Status
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
-from alert_pipelines.job_records import COMPLETED, FAILED, Lease, create_job_record, update_job_record
+from alert_pipelines.job_records import (
+    COMPLETED,
+    FAILED,
+    JobRecordError,
+    Lease,
+    create_job_record,
+    sweep_dead_jobs,
+    update_job_record,
+)
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
+from alert_pipelines.scanner.batches import write_in_halves
 from alert_pipelines.scanner.collections import prepare_collections
 
 JOB_TYPE = "auto_close_undo"
 BATCH = 1_000
-MAX_SKIPPED = 1_000
+MAX_LISTED = 1_000
 # What a decision may have written besides history and updated_at; an undo is a change too, so that moves on.
 _TAKEN_BACK = ("status", "severity", "escalated_at", "closed_at", "auto_close_reason")
 
@@ -33,17 +44,28 @@ class Skipped(NamedTuple):
     why: str
 
 
+class Restored(NamedTuple):
+    """An alert that is set back, by whose decision it was what it was, and from what to what."""
+
+    alert_id: str
+    rule_id: str
+    from_status: str
+    to_status: str
+
+
 @dataclass(frozen=True)
 class UndoReport:
     """What was, or in a dry run would be, taken back. `undo_job_id` is None for a dry run.
 
-    `skipped` names the first 1,000 of the `skipped_total` alerts that were touched since.
+    `alerts` names the first 1,000 of the `restored`, `skipped` the first 1,000 of the `skipped_total` that were touched
+    since, or whose write the server refuses.
     """
 
     job_id: str
     undo_job_id: str | None
     dry_run: bool
     restored: int
+    alerts: tuple[Restored, ...]
     skipped: tuple[Skipped, ...]
     skipped_total: int
 
@@ -58,33 +80,60 @@ def undo_job(
     job that is unknown or still running.
     """
     prepare_collections(db)
+    # A scan whose process died is no longer running, only nobody has said so yet.
+    sweep_dead_jobs(db)
     record = db[JOB_RECORDS].find_one({"job_id": job_id})
     if record is None:
         raise UndoError(f"no job record {job_id!r} in {db.name}.{JOB_RECORDS}: `alert-pipelines jobs list` names them")
     if record.get("status") == "running":
         raise UndoError(f"{job_id} is still running: wait for its end, or cancel its run, and undo it then")
     decided = _decided(job_id, rule_id)
-    untouched = {**decided, "$expr": _is_untouched(job_id)}
     if dry_run:
-        restored, undo_job_id = db[COLLECTION].count_documents(untouched), None
-    else:
-        undo_job_id = create_job_record(JOB_TYPE, db, run_id=run_id)
-        try:
-            with Lease(db, undo_job_id) as lease:
-                restored = _restore_all(db, job_id, undo_job_id, untouched, lease.check)
-        except BaseException as error:
-            update_job_record(undo_job_id, {}, FAILED, [f"{type(error).__name__}: {error}"], db)
-            raise
-    touched = {**decided, "$expr": {"$not": [_is_untouched(job_id)]}}
-    # What was undone, now or before, was touched by nobody but the undo.
-    touched["state_history.undoes.job_id"] = {"$ne": job_id}
-    skipped = tuple(_why_skipped(doc) for doc in db[COLLECTION].find(touched).limit(MAX_SKIPPED))
-    skipped_total = db[COLLECTION].count_documents(touched) if len(skipped) == MAX_SKIPPED else len(skipped)
-    report = UndoReport(job_id, undo_job_id, dry_run, restored, skipped, skipped_total)
-    if undo_job_id is not None:
-        stats = {"undone_job_id": job_id, "rule_id": rule_id, "restored": restored, "skipped": skipped_total}
-        update_job_record(undo_job_id, stats, COMPLETED, [f"{one.alert_id}: {one.why}" for one in skipped], db)
+        return _report(db, job_id, None, decided, ())
+    undo_job_id = create_job_record(JOB_TYPE, db, run_id=run_id)
+    try:
+        with Lease(db, undo_job_id) as lease:
+            refused = _restore_all(db, job_id, undo_job_id, decided, lease.check)
+            report = _report(db, job_id, undo_job_id, decided, refused)
+            stats = {"undone_job_id": job_id, "rule_id": rule_id, "restored": report.restored}
+            stats["skipped"] = report.skipped_total
+            errors = [f"alert {one.alert_id!r}: {one.why}" for one in report.skipped]
+            update_job_record(undo_job_id, stats, COMPLETED, errors, db)
+    except BaseException as error:
+        _record_failure(db, undo_job_id, error)
+        raise
     return report
+
+
+def _record_failure(db: AlertDatabase, undo_job_id: str, error: BaseException) -> None:
+    try:
+        update_job_record(undo_job_id, {}, FAILED, [f"{type(error).__name__}: {error}"], db)
+    except (PyMongoError, JobRecordError):
+        _log.exception("Job record %s could not be finished; the next sweep will", undo_job_id)
+
+
+def _report(
+    db: AlertDatabase, job_id: str, undo_job_id: str | None, decided: dict[str, Any], refused: Sequence[Skipped]
+) -> UndoReport:
+    if undo_job_id is None:
+        which, fields = {**decided, "$expr": _is_untouched(job_id)}, _WOULD_BE
+    else:
+        which, fields = {"state_history.job_id": undo_job_id}, _was(undo_job_id)
+    # What was undone, now or before, was touched by nobody but the undo.
+    touched = {
+        "$and": [decided, {"state_history.undoes.job_id": {"$ne": job_id}}],
+        "$expr": {"$not": [_is_untouched(job_id)]},
+    }
+    skipped = [*refused, *(_why_skipped(doc) for doc in db[COLLECTION].find(touched).limit(MAX_LISTED))]
+    return UndoReport(
+        job_id=job_id,
+        undo_job_id=undo_job_id,
+        dry_run=undo_job_id is None,
+        restored=db[COLLECTION].count_documents(which),
+        alerts=_restored(db, which, fields),
+        skipped=tuple(skipped[:MAX_LISTED]),
+        skipped_total=len(refused) + db[COLLECTION].count_documents(touched),
+    )
 
 
 def _decided(job_id: str, rule_id: str | None) -> dict[str, Any]:
@@ -106,22 +155,31 @@ def _is_untouched(job_id: str) -> dict[str, Any]:
 
 
 def _restore_all(
-    db: AlertDatabase, job_id: str, undo_job_id: str, untouched: dict[str, Any], check: Callable[[], None]
-) -> int:
-    restored = 0
+    db: AlertDatabase, job_id: str, undo_job_id: str, decided: dict[str, Any], check: Callable[[], None]
+) -> list[Skipped]:
+    """Restore every untouched alert; return those whose write the server refuses."""
+    untouched = {**decided, "$expr": _is_untouched(job_id)}
     update = _restoring_update(job_id, undo_job_id)
+    refused: dict[Any, Skipped] = {}
+
+    def write(ids: Sequence[Any]) -> int:
+        check()
+        return db[COLLECTION].update_many({**untouched, "_id": {"$in": ids}}, update).matched_count
+
+    def skip(_id: Any, failure: OperationFailure) -> None:
+        found = db[COLLECTION].find_one({"_id": _id}, {"alert_id": 1}) or {}
+        refused[_id] = Skipped(str(found.get("alert_id")), f"the server refuses the write: {failure!s:.300}")
 
     def next_batch() -> int:
-        check()
-        ids = [doc["_id"] for doc in db[COLLECTION].find(untouched, {"_id": 1}).limit(BATCH)]
+        left = {**untouched, "_id": {"$nin": list(refused)}}
+        ids = [doc["_id"] for doc in db[COLLECTION].find(left, {"_id": 1}).limit(BATCH)]
         if ids:
-            db[COLLECTION].update_many({**untouched, "_id": {"$in": ids}}, update)
+            write_in_halves(ids, write, skip)
         return len(ids)
 
-    while retry_transient(next_batch, before_retry=check):
-        restored = db[COLLECTION].count_documents({"state_history.job_id": undo_job_id})
-        _log.info("Undo of %s: %d alerts restored", job_id, restored)
-    return restored
+    while done := retry_transient(next_batch, before_retry=check):
+        _log.info("Undo of %s: %d more alerts looked at", job_id, done)
+    return list(refused.values())
 
 
 def _restoring_update(job_id: str, undo_job_id: str) -> list[dict[str, Any]]:
@@ -164,6 +222,25 @@ _WRITERS: dict[str, tuple[Status, ...]] = {
     "closed_at": (Status.AUTO_CLOSED,),
     "auto_close_reason": (Status.AUTO_CLOSED,),
 }
+
+
+_WOULD_BE = {
+    "$let": {
+        "vars": {"last": {"$last": "$state_history"}},
+        "in": ["$alert_id", "$$last.rule_triggered", "$status", "$$last.before.status"],
+    }
+}
+
+
+def _was(undo_job_id: str) -> dict[str, Any]:
+    mine = {"$filter": {"input": "$state_history", "cond": {"$eq": ["$$this.job_id", undo_job_id]}}}
+    fields = ["$alert_id", "$$entry.undoes.rule_id", "$$entry.from_status", "$$entry.to_status"]
+    return {"$let": {"vars": {"entry": {"$first": mine}}, "in": fields}}
+
+
+def _restored(db: AlertDatabase, which: dict[str, Any], fields: dict[str, Any]) -> tuple[Restored, ...]:
+    found = db[COLLECTION].find(which, {"_id": 0, "restored": fields}).limit(MAX_LISTED)
+    return tuple(Restored(*map(str, doc["restored"])) for doc in found)
 
 
 def _why_skipped(doc: dict[str, Any]) -> Skipped:

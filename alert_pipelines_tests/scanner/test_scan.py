@@ -5,10 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from bson import DatetimeMS
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.job_records import ScanAlreadyRunningError, create_job_record, get_recent_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
+from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import scan as scan_module
 from alert_pipelines.scanner.report import DecisionCount, ScanRequest
 from alert_pipelines.scanner.scan import InvalidScanError, auto_close_scanner, run_scan
@@ -289,3 +291,40 @@ def test_a_maintenance_window_suppresses_and_then_ends(db: AlertDatabase) -> Non
     )
     assert scan(db).closed == 0
     assert scan(db, as_of=AS_OF + timedelta(minutes=5)).closed == 2
+
+
+def test_a_misspelt_rule_to_allow_is_refused(db: AlertDatabase) -> None:
+    fill(db, [], EXPIRE)
+    with pytest.raises(InvalidScanError, match="'expier'"):
+        scan(db, allow_over_limit=("expier",))
+
+
+def test_progress_that_cannot_be_told_does_not_end_the_scan(db: AlertDatabase) -> None:
+    fill(db, [alert("old", minutes=60)], EXPIRE)
+
+    def fail(*_: int) -> None:
+        raise OSError("the log is full")
+
+    assert run_scan(db, ScanRequest(as_of=AS_OF), fail).closed == 1
+
+
+def test_a_date_beyond_pythons_years_in_a_rule_does_not_stop_the_scan(db: AlertDatabase) -> None:
+    fill(db, [alert("old", minutes=60)], EXPIRE, rule("odd", {"keep_latest": True}, created_at=DatetimeMS(2**60)))
+    assert scan(db).closed == 1
+
+
+def test_a_rule_that_the_server_cannot_evaluate_is_a_bad_rule(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(db, [alert("old", minutes=60)], EXPIRE, ESCALATE)
+    pipeline = Clause.pipeline
+
+    def broken(clause: Clause, *args: Any) -> list[dict[str, Any]]:
+        stages = pipeline(clause, *args)
+        return [*stages, {"$set": {"x": {"$divide": [1, 0]}}}] if clause.rule_id == "expire" else stages
+
+    monkeypatch.setattr(Clause, "pipeline", broken)
+    report = scan(db)
+    assert len(report.bad_rules) == 1
+    assert "'expire'" in report.bad_rules[0]
+    assert report.bad_rules[0] in report.errors

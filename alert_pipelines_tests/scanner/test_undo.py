@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.job_records import create_job_record, get_recent_jobs
+from alert_pipelines.job_records import Lease, create_job_record, get_recent_jobs
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import scan as scan_module
 from alert_pipelines.scanner.report import ScanRequest
@@ -111,12 +111,14 @@ def test_a_crashed_scan_is_undone_as_far_as_it_came(db: AlertDatabase, monkeypat
     monkeypatch.setattr("alert_pipelines.scanner.apply.WRITERS", 1)
     fill(db, [alert(minutes=90) for _ in range(40)], EXPIRE)
 
-    def crash(written: int, _: int) -> None:
-        if written >= 20:
+    def crash_half_way(_: Lease) -> None:
+        if db.alerts.count_documents({"status": "AUTO_CLOSED"}) >= 20:
             raise RuntimeError("killed")
 
+    monkeypatch.setattr(Lease, "check", crash_half_way)
     with pytest.raises(RuntimeError, match="killed"):
-        run_scan(db, ScanRequest(as_of=AS_OF), crash)
+        scan(db)
+    monkeypatch.undo()
     record = get_recent_jobs(1, db)[0]
     closed = db.alerts.count_documents({"status": "AUTO_CLOSED"})
     assert (record["status"], record["alerts_closed"]) == ("failed", closed)
@@ -148,3 +150,20 @@ def test_an_unknown_or_running_job_cannot_be_undone(db: AlertDatabase) -> None:
         undo_job(db, "JOB-nobody")
     with pytest.raises(UndoError, match="still running"):
         undo_job(db, create_job_record(scan_module.SCANNER, db))
+
+
+def test_a_scan_whose_process_died_can_be_undone_before_anybody_swept_it(decided: tuple[AlertDatabase, str]) -> None:
+    db, job_id = decided
+    died = {"status": "running", "lease_expires_at": AS_OF}
+    db.background_jobs.update_one({"job_id": job_id}, {"$set": died})
+    assert undo_job(db, job_id, dry_run=False).restored == 3
+
+
+def test_an_alert_whose_write_the_server_refuses_is_named_and_stops_nothing(decided: tuple[AlertDatabase, str]) -> None:
+    db, job_id = decided
+    db.command("collMod", "alerts", validator={"$nor": [{"alert_id": "null", "status": "OPEN"}]})
+    report = undo_job(db, job_id, dry_run=False)
+    assert report.restored == 2
+    assert [skipped.alert_id for skipped in report.skipped] == ["null"]
+    assert "refuses" in report.skipped[0].why
+    assert get_recent_jobs(1, db)[0]["status"] == "completed"

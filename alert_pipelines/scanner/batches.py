@@ -1,0 +1,33 @@
+"""Writing many documents at once although the server may refuse one: what all writers of alerts share."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pymongo.errors import OperationFailure, WTimeoutError
+
+# Unauthorized, AuthenticationFailed and OutOfDiskSpace: no smaller batch will fare better.
+_FATAL_CODES = frozenset({13, 18, 14031})
+
+
+def write_in_halves(
+    ids: Sequence[Any],
+    write: Callable[[Sequence[Any]], int],
+    refused: Callable[[Any, OperationFailure], None],
+) -> int:
+    """Call `write` for all `ids`, or, where the server refuses, for halves until the one it refuses is alone.
+
+    Returns the sum of what `write` returns; `refused` is told of each `_id` that the server refuses. A fault that is
+    not for a document's sake is raised.
+    """
+    try:
+        return write(ids)
+    except WTimeoutError:
+        raise
+    except OperationFailure as failure:
+        if failure.code in _FATAL_CODES:
+            raise
+        if len(ids) == 1:
+            refused(ids[0], failure)
+            return 0
+    half = len(ids) // 2
+    return write_in_halves(ids[:half], write, refused) + write_in_halves(ids[half:], write, refused)
