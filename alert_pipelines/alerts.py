@@ -14,7 +14,6 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.indexes import create_missing_indexes
 
 COLLECTION = "alerts"
-MAINTENANCE_WINDOWS = "maintenance_windows"
 
 
 class SourceType(StrEnum):
@@ -60,60 +59,67 @@ ESCALATED back to OPEN."""
 class _Document(BaseModel):
     """Loads what the service wrote unchanged: no field required, unknown ones kept, nothing coerced."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     def to_document(self) -> dict[str, Any]:
         """The document as it was loaded: only the fields it had."""
         return self.model_dump(exclude_unset=True)
 
 
+Text = str | None
+Number = int | float | str | None
+"""Sources keep numbers as texts, too; what a rule makes of that is the language's matter."""
+Time = datetime | str | None
+"""UTC; a naive one is read as UTC. One that is text is no time to any rule."""
+
+
 class AlertMetadata(_Document):
     """What the source says of the event."""
 
-    driver_id: str | None = None
-    vehicle_id: str | None = None
-    speed: int | float | None = None
-    speed_limit: int | float | None = None
+    driver_id: str | int | None = None
+    vehicle_id: str | int | None = None
+    speed: Number = None
+    speed_limit: Number = None
     location: Any = None
-    document_type: str | None = None
-    expiry_date: datetime | str | None = None
-    document_valid: bool | None = None
-    feedback_rating: int | float | None = None
-    feedback_comment: str | None = None
-    event_count: int | float | None = None
+    document_type: Text = None
+    expiry_date: Time = None
+    document_valid: bool | int | str | None = None
+    feedback_rating: Number = None
+    feedback_comment: Text = None
+    event_count: Number = None
     additional_data: Any = None
 
 
 class StateChange(_Document):
     """One entry of an alert's `state_history`."""
 
-    from_status: str | None = None
-    to_status: str | None = None
-    timestamp: datetime | None = None
-    reason: str | None = None
-    triggered_by: str | None = None
-    rule_triggered: str | None = None
+    from_status: Text = None
+    to_status: Text = None
+    timestamp: Time = None
+    reason: Text = None
+    triggered_by: Text = None
+    rule_triggered: Text = None
 
 
 class Alert(_Document):
-    """A document of `alerts`. Times are UTC; a naive one is read as UTC."""
+    """A document of `alerts`."""
 
     alert_id: str
     source_type: str
-    severity: str | None = None
-    status: Status
-    timestamp: datetime
+    severity: Text = None
+    status: str
+    timestamp: Time = None
     metadata: AlertMetadata | None = None
-    state_history: list[StateChange] | None = None
-    escalated_at: datetime | None = None
-    closed_at: datetime | None = None
-    resolved_at: datetime | None = None
-    auto_close_reason: str | None = None
-    expires_at: datetime | None = None
-    resolved_by: str | None = None
-    resolution_notes: str | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    state_history: list[StateChange] | str | None = None
+    escalated_at: Time = None
+    closed_at: Time = None
+    resolved_at: Time = None
+    auto_close_reason: Text = None
+    expires_at: Time = None
+    resolved_by: Text = None
+    resolution_notes: Text = None
+    created_at: Time = None
+    updated_at: Time = None
 
 
 _PENDING_ONLY = {"status": {"$in": [str(status) for status in PENDING]}}

@@ -62,6 +62,21 @@ def test_a_naive_time_is_kept_as_it_is() -> None:
     assert Alert.model_validate(document).to_document() == document
 
 
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"document_valid": "true", "speed": "45", "driver_id": 7},
+        {"document_valid": 1, "feedback_rating": 4.0, "event_count": 2},
+        {"expiry_date": "2026-01-01", "location": {"lat": 1.5}, "additional_data": [1, "x"]},
+    ],
+)
+def test_values_of_another_kind_are_kept_as_they_are(metadata: dict[str, Any]) -> None:
+    document = service_document() | {"metadata": metadata, "timestamp": "yesterday", "state_history": "none"}
+    loaded = Alert.model_validate(document).to_document()
+    assert loaded == document
+    assert [type(value) for value in loaded["metadata"].values()] == [type(value) for value in metadata.values()]
+
+
 def test_only_pending_alerts_have_transitions() -> None:
     assert {status for status, targets in TRANSITIONS.items() if targets} == set(PENDING)
     assert Status.OPEN not in TRANSITIONS[Status.ESCALATED]

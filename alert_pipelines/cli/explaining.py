@@ -10,6 +10,7 @@ from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.cli.options import as_of_option, json_option
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
+from alert_pipelines.rules.model import MaintenanceWindow
 from alert_pipelines.scanner.explain import AlertNotFoundError, ClauseResult, Explanation, explain_alert
 from alert_pipelines.scanner.provenance import PastDecision, decisions_of_alert
 
@@ -82,9 +83,17 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     if explanation.past:
         yield "\nDecided before:"
         yield from (f"  {_past(entry)}" for entry in explanation.past)
-    if explanation.bad_rules:
-        yield "\nRules that cannot be read:"
-        yield from (f"  {problem}" for problem in explanation.bad_rules)
+    if explanation.windows:
+        yield "\nMaintenance windows of its source:"
+        yield from (f"  {_window(window)}" for window in explanation.windows)
+    if explanation.problems:
+        yield "\nRules and windows that cannot be read:"
+        yield from (f"  {problem}" for problem in explanation.problems)
+
+
+def _window(window: MaintenanceWindow) -> str:
+    concerned = f", where {window.field} is one of {window.values}" if window.field else ""
+    return f"{as_text(window.from_)} to {as_text(window.to)}{concerned}: {window.reason or 'no reason given'}"
 
 
 def _clause_lines(clause: ClauseResult) -> Iterator[str]:

@@ -41,11 +41,12 @@ class MongoResource(ConfigurableResource[None]):
 class RuleEngine(ConfigurableResource[None]):
     """The rules: published to a database, validated and evaluated there."""
 
-    max_close_fraction: float = Field(
-        default=0.5,
+    max_close_fraction: float | None = Field(
+        default=None,
         ge=0,
         le=1,
-        description="A scan that would close more than this fraction of the pending alerts closes none.",
+        description="A scan that would close more than this fraction of the pending alerts closes none. "
+        "Empty: what AUTO_CLOSE_MAX_FRACTION says, or a half.",
     )
 
     def scan(self, db: AlertDatabase, request: ScanRequest, on_progress: Progress) -> ScanReport:

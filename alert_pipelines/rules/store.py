@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from pymongo import ASCENDING, IndexModel
 
-from alert_pipelines.alerts import MAINTENANCE_WINDOWS
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.indexes import create_missing_indexes
@@ -19,6 +18,7 @@ from alert_pipelines.rules.validation import RuleError, parse_rule, parse_window
 
 COLLECTION = "rules"
 VERSIONS = "rule_versions"
+MAINTENANCE_WINDOWS = "maintenance_windows"
 
 INDEXES = (IndexModel([("rule_id", ASCENDING)], name="rule_id_unique", unique=True),)
 VERSION_INDEXES = (IndexModel([("version", ASCENDING)], name="version_unique", unique=True),)

@@ -13,7 +13,7 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.rules.clause import Clause, Filter, Test
 from alert_pipelines.rules.compiler import compile_rules
-from alert_pipelines.rules.model import Mode, Rule
+from alert_pipelines.rules.model import MaintenanceWindow, Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.scanner.report import Decision, decision_of
 
@@ -57,7 +57,8 @@ class Explanation:
 
     `decided_by` is the clause whose decision a scan at `as_of` would write, blast-radius limits aside; `why` says
     so in words, also why not. `clauses` come in precedence order, shadow ones last. `past` are the entries of the
-    history that jobs left. `bad_rules` names rules of the collection that cannot be read.
+    history that jobs left. `windows` are the maintenance windows of its source that hold at `as_of`; `problems`
+    names rules and windows that cannot be read.
     """
 
     alert_id: str
@@ -70,7 +71,8 @@ class Explanation:
     why: str
     clauses: tuple[ClauseResult, ...]
     past: tuple[dict[str, Any], ...]
-    bad_rules: tuple[str, ...]
+    windows: tuple[MaintenanceWindow, ...]
+    problems: tuple[str, ...]
 
 
 def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = None) -> Explanation:
@@ -79,7 +81,8 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
     if alert is None:
         raise AlertNotFoundError(f"no alert {alert_id!r} in {db.name}.{COLLECTION}: check the id")
     at = as_of or server_now(db)
-    loaded, windows = load_rules(db), load_windows(db, at).windows
+    loaded, loaded_windows = load_rules(db), load_windows(db, at)
+    windows = loaded_windows.windows
 
     def concerning(rules: Sequence[Rule]) -> list[Rule]:
         return [rule for rule in rules if rule.source_type == alert.get("source_type")]
@@ -103,7 +106,12 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
         why=_why(decided_by, active, history),
         clauses=(*active, *shadow),
         past=tuple(entry for entry in entries if isinstance(entry, dict) and "job_id" in entry),
-        bad_rules=tuple(str(error) for error in loaded.errors),
+        windows=tuple(
+            window
+            for window in windows
+            if window.source_types is None or alert.get("source_type") in window.source_types
+        ),
+        problems=(*map(str, loaded.errors), *loaded_windows.errors),
     )
 
 

@@ -1,5 +1,8 @@
 """The blast-radius limits: what a rule, or a whole scan, may close at most. Asked after the plan, before any write."""
 
+import math
+import os
+from collections.abc import Mapping
 from fractions import Fraction
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
@@ -11,6 +14,7 @@ from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.scanner.plan import Plan
 from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanReport, ScanRequest
 
+FRACTION_VARIABLE = "AUTO_CLOSE_MAX_FRACTION"
 SMALL_SCAN = 100
 """Up to so many pending alerts the scan's own limit does not apply."""
 
@@ -21,6 +25,22 @@ class BlastRadiusError(AlertPipelinesError):
     def __init__(self, report: ScanReport) -> None:
         super().__init__(" ".join(stop.message for stop in report.stops))
         self.report = report
+
+
+class InvalidFractionError(AlertPipelinesError):
+    """AUTO_CLOSE_MAX_FRACTION is no number from 0 to 1."""
+
+
+def fraction_setting(environ: Mapping[str, str] = os.environ) -> float:
+    """The scan's own limit as AUTO_CLOSE_MAX_FRACTION sets it, by default a half. Raises InvalidFractionError."""
+    text = environ.get(FRACTION_VARIABLE, "").strip() or "0.5"
+    try:
+        fraction = float(text)
+    except ValueError:
+        fraction = math.nan
+    if not 0 <= fraction <= 1:
+        raise InvalidFractionError(f"{FRACTION_VARIABLE}={text!r}: expected a number from 0 to 1, such as 0.5")
+    return fraction
 
 
 def find_stops(db: AlertDatabase, plan: Plan, rule_set: RuleSet, request: ScanRequest) -> tuple[LimitStop, ...]:
@@ -66,7 +86,8 @@ def _scan_limit(db: AlertDatabase, plan: Plan, request: ScanRequest) -> int | No
     # The first scan ever meets the backlog that it was installed for.
     if db[JOB_RECORDS].find_one({"job_type": SCANNER, "status": COMPLETED}, {"_id": 1}) is None:
         return None
-    return _fraction_of(pending, request.max_close_fraction)
+    fraction = fraction_setting() if request.max_close_fraction is None else request.max_close_fraction
+    return _fraction_of(pending, fraction)
 
 
 def _fraction_of(pending: int, fraction: float) -> int:

@@ -18,14 +18,15 @@ class ScanRequest:
     """What to scan and how.
 
     `as_of`: None is the server's clock; naive is read as UTC. `rule_ids`: None is every rule; `expires_at` names the
-    alerts' own expiry. `max_close_fraction`: the scan's own limit, a fraction of the pending alerts.
-    `allow_over_limit`: rule ids, or ALLOW_SCAN, whose limit is lifted this once. `run_id`: the Dagster run.
+    alerts' own expiry. `max_close_fraction`: the scan's own limit, a fraction of the pending alerts;
+    None is what AUTO_CLOSE_MAX_FRACTION says, or a half. `allow_over_limit`: rule ids, or ALLOW_SCAN, whose limit is
+    lifted this once. `run_id`: the Dagster run.
     """
 
     as_of: datetime | None = None
     rule_ids: tuple[str, ...] | None = None
     dry_run: bool = False
-    max_close_fraction: float = 0.5
+    max_close_fraction: float | None = None
     allow_over_limit: tuple[str, ...] = ()
     run_id: str | None = None
 

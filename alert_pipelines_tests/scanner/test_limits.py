@@ -6,7 +6,7 @@ import pytest
 
 from alert_pipelines.job_records import get_recent_jobs
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.limits import BlastRadiusError
+from alert_pipelines.scanner.limits import BlastRadiusError, InvalidFractionError, fraction_setting
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
@@ -77,3 +77,17 @@ def test_a_small_scan_is_not_limited(db: AlertDatabase) -> None:
     scan(db)
     fill(db, [alert(timestamp=ago(61)) for _ in range(100)])
     assert scan(db).closed == 100
+
+
+def test_the_scans_own_limit_is_a_setting(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(db, [alert(minutes=60) for _ in range(150)], rule("expire", {"expire_after_mins": 60}))
+    scan(db)
+    fill(db, [alert(minutes=61) for _ in range(150)])
+    monkeypatch.setenv("AUTO_CLOSE_MAX_FRACTION", "1")
+    assert scan(db).closed == 150
+
+
+@pytest.mark.parametrize("setting", ["half", "-0.1", "1.1", "nan"])
+def test_a_setting_that_is_no_fraction_is_named(setting: str) -> None:
+    with pytest.raises(InvalidFractionError, match=f"AUTO_CLOSE_MAX_FRACTION='{setting}'"):
+        fraction_setting({"AUTO_CLOSE_MAX_FRACTION": setting})
