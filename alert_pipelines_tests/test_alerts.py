@@ -74,7 +74,8 @@ def test_values_of_another_kind_are_kept_as_they_are(metadata: dict[str, Any]) -
     document = service_document() | {"metadata": metadata, "timestamp": "yesterday", "state_history": "none"}
     loaded = Alert.model_validate(document).to_document()
     assert loaded == document
-    assert [type(value) for value in loaded["metadata"].values()] == [type(value) for value in metadata.values()]
+    kinds = {name: type(value) for name, value in loaded["metadata"].items()}
+    assert kinds == {name: type(value) for name, value in metadata.items()}
 
 
 def test_only_pending_alerts_have_transitions() -> None:
