@@ -5,20 +5,32 @@ from typing import Any
 
 from dagster import Definitions, in_process_executor
 
-from alert_pipelines.defs.asset_specs import alerts, dry_runs
+from alert_pipelines.defs.asset_specs import alerts, dry_runs, shadow_rules
 from alert_pipelines.defs.assets import auto_close
+from alert_pipelines.defs.backtest_asset import backtest, backtest_job
+from alert_pipelines.defs.index_checks import check_indexes_job, check_indexes_schedule, index_advice
 from alert_pipelines.defs.jobs import auto_close_job, load_alerts_job, publish_rules_job
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.schedules import build_schedule, cron_setting
 from alert_pipelines.defs.sensors import dead_scan_sensor
+from alert_pipelines.defs.trust_jobs import explain_alert_job, undo_decisions_job
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Definitions:
     """All definitions; `resource_overrides` replaces resources by name. Raises InvalidCronError."""
     return Definitions(
-        assets=[alerts, auto_close, dry_runs],
-        jobs=[auto_close_job, publish_rules_job, load_alerts_job],
-        schedules=[build_schedule(cron_setting())],
+        assets=[alerts, auto_close, dry_runs, shadow_rules, backtest],
+        asset_checks=[index_advice],
+        jobs=[
+            auto_close_job,
+            explain_alert_job,
+            undo_decisions_job,
+            backtest_job,
+            check_indexes_job,
+            publish_rules_job,
+            load_alerts_job,
+        ],
+        schedules=[build_schedule(cron_setting()), check_indexes_schedule],
         sensors=[dead_scan_sensor],
         resources={"mongo": MongoResource(), "rule_engine": RuleEngine(), **(resource_overrides or {})},
         # A run has one step: a process of its own for it costs seconds and brings nothing.

@@ -59,7 +59,7 @@ def test_the_lineage_leads_from_alerts_and_rules_to_the_job_records() -> None:
     assert parents("closed_alerts") == parents("escalated_alerts") == {"alerts", "alert_rules"}
     assert parents("background_jobs") == {"closed_alerts", "escalated_alerts"}
     assert not graph.get(AssetKey("alerts")).is_materializable
-    for key in (*COLLECTIONS, "dry_runs"):
+    for key in (*COLLECTIONS, "dry_runs", "shadow_rules"):
         node = graph.get(AssetKey(key))
         assert node.description, key
         assert node.group_name == "auto_close", key

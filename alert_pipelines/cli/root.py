@@ -11,6 +11,7 @@ from alert_pipelines.errors import AlertPipelinesError
 
 # Each is imported when it is used, so that a command starts without what the others need.
 _COMMANDS = {
+    "backtest": "backtesting",
     "explain": "explaining",
     "history": "explaining",
     "indexes": "indexes",

@@ -9,7 +9,7 @@ _OWNERS = ("team:alert-operations",)
 
 ALERTS, ALERT_RULES = "alerts", "alert_rules"
 CLOSED, ESCALATED, JOBS = "closed_alerts", "escalated_alerts", "background_jobs"
-DRY_RUNS = "dry_runs"
+DRY_RUNS, SHADOW = "dry_runs", "shadow_rules"
 
 RULES_VALID, WITHIN_LIMITS = "rules_valid", "within_limits"
 NO_ALERT_ERRORS, RECORDS_RECONCILE = "no_alert_errors", "records_reconcile"
@@ -47,6 +47,15 @@ dry_runs = AssetSpec(
     DRY_RUNS,
     deps=[ALERTS, ALERT_RULES],
     description="What scans launched with dry_run: true would have done. They wrote nothing.",
+    group_name=GROUP,
+    owners=_OWNERS,
+    kinds={"mongodb"},
+)
+
+shadow_rules = AssetSpec(
+    SHADOW,
+    deps=[ALERTS, ALERT_RULES],
+    description="What the shadow rules would have done, scan by scan, beside what the active ones did. See its plots.",
     group_name=GROUP,
     owners=_OWNERS,
     kinds={"mongodb"},

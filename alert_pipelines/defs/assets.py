@@ -20,7 +20,7 @@ from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.config import ScanConfig
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_records import SKIPPED_TAG, close_records_of_run, record_of_run, tag_run
-from alert_pipelines.defs.scan_events import check_results, dry_run_observation, materializations
+from alert_pipelines.defs.scan_events import check_results, dry_run_observation, materializations, shadow_observation
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import ScanAlreadyRunningError
 from alert_pipelines.mongo.client import AlertDatabase
@@ -58,6 +58,8 @@ def auto_close(
         # A limit that it would meet is shown as well, and is no failure: nothing was to be written anyway.
         context.log_event(dry_run_observation(report))
         return
+    if report.shadow_rules:
+        context.log_event(shadow_observation(report))
     for materialization in materializations(report, outcome.record):
         if materialization.asset_key in context.selected_asset_keys:
             yield materialization

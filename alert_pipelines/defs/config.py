@@ -64,6 +64,35 @@ class LoadAlertsConfig(Config):
     )
 
 
+class ExplainConfig(Config):
+    """Which alert to explain."""
+
+    alert_id: str = Field(description="The alert's alert_id.")
+    as_of: str | None = Field(
+        default=None, description="Judge it at this instant, in ISO 8601, UTC where it names no zone. Empty: now."
+    )
+
+
+class UndoConfig(Config):
+    """Which decisions to take back."""
+
+    job_id: str = Field(description="The job record's job_id; a run's tag alert_pipelines/job_id names it.")
+    rule: str | None = Field(default=None, description="Only this rule's decisions, by rule_id. Empty: all.")
+    dry_run: bool = Field(default=True, description="Only show what would be taken back. Set it to false to do it.")
+
+
+class BacktestConfig(Config):
+    """Which rules to back-test, and where the report goes."""
+
+    rules_file: str | None = Field(
+        default=None,
+        description="A rule file, YAML or JSON, on the host of the run. Empty: the collection's, shadow ones too.",
+    )
+    report_dir: str | None = Field(
+        default=None, description="Where the reports go, on the host of the run. Empty: backtests in DAGSTER_HOME."
+    )
+
+
 def parse_instant(name: str, text: str | None) -> datetime | None:
     """`text` as an instant, UTC where it names no zone; None where it is None or blank. Raises InvalidInstantError."""
     if text is None or not text.strip():

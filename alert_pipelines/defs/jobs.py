@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dagster import (
     AssetObservation,
     AssetSelection,
-    Failure,
     OpExecutionContext,
     define_asset_job,
     in_process_executor,
@@ -17,12 +15,12 @@ from dagster import (
     op,
 )
 
-from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS
+from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS, SCAN_CHECKS
 from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.config import LoadAlertsConfig, PublishRulesConfig, parse_instant
+from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.scan_events import table
-from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.loading.load import LoadReport, load_alerts
 from alert_pipelines.loading.mapping import load_mapping
 from alert_pipelines.rules.publish import RuleChange
@@ -31,6 +29,9 @@ AUTO_CLOSE_JOB = "auto_close_job"
 
 # Scans go before whatever else is queued, and one that hangs does not block the queue for ever.
 SCAN_TAGS = {"dagster/priority": "10", "dagster/max_runtime": "1800"}
+
+# Whatever nobody waits for goes behind all else, and keeps a scan waiting for minutes at the very worst.
+BACKGROUND_TAGS = {"dagster/priority": "-10", "dagster/max_runtime": "120"}
 
 _CHANGE_COLUMNS = {
     "rule": "string",
@@ -43,7 +44,9 @@ _CHANGE_COLUMNS = {
 
 auto_close_job = define_asset_job(
     AUTO_CLOSE_JOB,
-    selection=AssetSelection.assets(auto_close),
+    # Checks that others put on these assets are no part of a scan.
+    selection=AssetSelection.assets(auto_close).without_checks()
+    | AssetSelection.checks(*(check.key for check in SCAN_CHECKS)),
     description="Scan the pending alerts once: close and escalate what the rules say.",
     tags=SCAN_TAGS,
     executor_def=in_process_executor,
@@ -55,7 +58,7 @@ def publish(
     context: OpExecutionContext, config: PublishRulesConfig, mongo: MongoResource, rule_engine: RuleEngine
 ) -> None:
     """Publish rules to the collection `rules`, showing what changes; what a person changed stays unless told to."""
-    with _clear_failures(), mongo.open() as db:
+    with clear_failures(), mongo.open() as db:
         changes = rule_engine.publish(
             db, Path(config.file) if config.file else None, overwrite=config.overwrite, dry_run=config.dry_run
         )
@@ -78,7 +81,7 @@ def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoReso
     def on_progress(report: LoadReport) -> None:
         context.log.info("%d rows read, %d alerts inserted", report.rows_read, report.alerts_inserted)
 
-    with _clear_failures(), mongo.open() as db:
+    with clear_failures(), mongo.open() as db:
         report = load_alerts(
             db,
             Path(config.file),
@@ -125,11 +128,3 @@ def _rows(change: RuleChange) -> Iterator[tuple[str | bool, ...]]:
 
 def _text(value: Any) -> str:
     return "" if value is None else json.dumps(value, default=str)
-
-
-@contextmanager
-def _clear_failures() -> Iterator[None]:
-    try:
-        yield
-    except AlertPipelinesError as error:
-        raise Failure(str(error), allow_retries=False) from error

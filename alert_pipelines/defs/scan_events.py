@@ -4,6 +4,7 @@ Only translation: numbers come from the report and the job record, and nothing i
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ from alert_pipelines.defs.asset_specs import (
     NO_ALERT_ERRORS,
     RECORDS_RECONCILE,
     RULES_VALID,
+    SHADOW,
     WITHIN_LIMITS,
 )
 from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, ScanReport, count
@@ -36,6 +38,7 @@ from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, Scan
 MAX_LISTED = 50
 """So many errors a check lists; the job record has more."""
 
+_DONE: dict[Decision, str] = {"close": "closed", "escalate": "escalated"}
 _COUNT_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "alerts": "int"}
 _SAMPLE_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "alert": "string", "reason": "string"}
 
@@ -150,6 +153,21 @@ def dry_run_observation(report: ScanReport) -> AssetObservation:
             "errors": len(report.errors),
             **_listed("list", report.errors),
         },
+    )
+
+
+def shadow_observation(report: ScanReport) -> AssetObservation:
+    """What each shadow rule would have done in a real scan, beside the active ones, as numbers that the UI plots."""
+    would_be = {f"{rule_id}: would {decision}": 0 for rule_id in report.shadow_rules for decision in _DONE}
+    for entry in report.shadow:
+        would_be[f"{entry.rule_id}: would {entry.decision}"] += entry.alerts
+    done: Counter[str] = Counter()
+    for entry in report.decisions:
+        done[f"{entry.rule_id}: {_DONE[entry.decision]}"] += entry.alerts
+    return AssetObservation(
+        SHADOW,
+        description=f"Beside {report.job_id}; shadow rules write nothing.",
+        metadata={"job_id": report.job_id, "as_of": MetadataValue.timestamp(report.as_of), **would_be, **done},
     )
 
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 
 from dagster import (
-    AssetKey,
     DagsterInstance,
     DagsterInvalidDefinitionError,
     DagsterRun,
@@ -17,7 +16,7 @@ from dagster import (
     SkipReason,
 )
 
-from alert_pipelines.defs.asset_specs import SCAN_ASSETS
+from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.jobs import AUTO_CLOSE_JOB, auto_close_job
 from alert_pipelines.errors import AlertPipelinesError
 
@@ -35,6 +34,8 @@ BUSY = [
 ]
 
 _SCAN_KEYS = frozenset(spec.key for spec in SCAN_ASSETS)
+# A check that others put on these assets runs without a scan.
+_SCAN_CHECK_KEYS = frozenset(spec.key for spec in SCAN_CHECKS)
 
 
 class InvalidCronError(AlertPipelinesError):
@@ -75,9 +76,11 @@ def busy_scan(instance: DagsterInstance) -> DagsterRun | None:
 
 
 def _is_scan(run: DagsterRun) -> bool:
-    keys: set[AssetKey] = set(run.asset_selection or ())
-    keys |= {check.asset_key for check in run.asset_check_selection or ()}
-    return run.job_name == AUTO_CLOSE_JOB or not keys.isdisjoint(_SCAN_KEYS)
+    return (
+        run.job_name == AUTO_CLOSE_JOB
+        or not _SCAN_KEYS.isdisjoint(run.asset_selection or ())
+        or not _SCAN_CHECK_KEYS.isdisjoint(run.asset_check_selection or ())
+    )
 
 
 def _tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:

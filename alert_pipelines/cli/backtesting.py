@@ -1,0 +1,102 @@
+"""`backtest`: what rules would have decided on past days."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+
+from alert_pipelines.backtest_report import render_report
+from alert_pipelines.cli.options import FILE, json_option
+from alert_pipelines.cli.output import print_json, print_table
+from alert_pipelines.mongo import open_database
+from alert_pipelines.rules.files import read_rules
+from alert_pipelines.rules.store import load_rules
+from alert_pipelines.scanner.backtest import DAY, DEFAULT_STEP, DayOutcome, RuleOutcome
+from alert_pipelines.scanner.backtest import backtest as run_backtest
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command()
+@click.argument("first", type=_DAY)
+@click.argument("last", type=_DAY, required=False)
+@click.option("--rules", "file", type=FILE, help="The rules on trial; default those of the collection.")
+@click.option(
+    "--step-mins",
+    type=click.IntRange(min=1),
+    default=DEFAULT_STEP // timedelta(minutes=1),
+    show_default=True,
+    help="Judge this often; the day has to be a multiple of it.",
+)
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there.")
+@json_option
+def backtest(
+    first: datetime, last: datetime | None, *, file: Path | None, step_mins: int, html: Path | None, as_json: bool
+) -> None:
+    """Say what rules would have decided on the days FIRST to LAST (YYYY-MM-DD, UTC), and what became of the alerts."""
+    days = [(first + n * DAY).date() for n in range(((last or first) - first) // DAY + 1)]
+    if not days:
+        raise click.BadParameter("LAST lies before FIRST")
+    with open_database() as db:
+        if file:
+            rules = read_rules(file)
+        else:
+            rule_set = load_rules(db).rule_set
+            rules = [*rule_set.active, *rule_set.shadow]
+        outcomes = list(run_backtest(db, rules, days, step=timedelta(minutes=step_mins)))
+    if html:
+        html.write_text(render_report(outcomes), encoding="utf-8")
+    if as_json:
+        print_json(outcomes)
+    else:
+        _print_days(outcomes)
+        if html:
+            click.echo(f"\nReport: {html}")
+
+
+def _sides(outcome: DayOutcome) -> list[tuple[str, tuple[RuleOutcome, ...]]]:
+    sides = [("on trial", outcome.proposed), ("today's", outcome.today)]
+    return sides[:1] if outcome.proposed_version == outcome.today_version else sides
+
+
+def _print_days(outcomes: Sequence[DayOutcome]) -> None:
+    rows = [
+        (
+            outcome.day.isoformat(),
+            whose,
+            one.rule_id,
+            one.mode.value,
+            one.would_close,
+            one.false_closes,
+            one.closed_later,
+            one.never_closed,
+            f"{one.hours_earlier_total:.1f}",
+            one.would_escalate,
+            one.really_escalated,
+        )
+        for outcome in outcomes
+        for whose, rules in _sides(outcome)
+        for one in rules
+        if one.would_close or one.would_escalate
+    ]
+    print_table(
+        [
+            "day",
+            "rules",
+            "rule",
+            "mode",
+            "would close",
+            "false",
+            "closed later",
+            "never closed",
+            "hours earlier",
+            "would escalate",
+            "really escalated",
+        ],
+        rows,
+    )
+    if not rows:
+        click.echo("No rule would have decided anything.")
+    for problem in sorted({problem for outcome in outcomes for problem in outcome.bad_rules}):
+        click.echo(f"Left out of today's rules: {problem}")

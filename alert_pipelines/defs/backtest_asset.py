@@ -1,0 +1,194 @@
+"""The back-test in the UI: a partition a day, so that a backfill does a year, and a report that grows with it.
+
+What is counted, and what it means, is `scanner.backtest`'s; here it is only run, kept and shown.
+"""
+
+import base64
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetSelection,
+    DailyPartitionsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    TableMetadataValue,
+    asset,
+    define_asset_job,
+    in_process_executor,
+)
+from pydantic import TypeAdapter
+
+from alert_pipelines.backtest_report import render_report, rule_plots
+from alert_pipelines.defs.config import BacktestConfig
+from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.jobs import BACKGROUND_TAGS
+from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.scan_events import table
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.rules.files import read_rules
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.store import load_rules
+from alert_pipelines.scanner.backtest import BacktestError, DayOutcome, RuleOutcome, backtest_day
+
+GROUP = "backtest"
+MAX_SECONDS = 40.0
+"""No run may last over a minute: a scheduled scan may be waiting behind it."""
+
+PLOTTED_DAYS = 14
+"""So many days a plot in the run's page holds, as it is kept with every run; the report holds all."""
+
+DAYS = DailyPartitionsDefinition(start_date="2016-01-01", timezone="UTC")
+
+_OUTCOME: TypeAdapter[DayOutcome] = TypeAdapter(DayOutcome)
+_RULE_COLUMNS = {
+    "rule": "string",
+    "mode": "string",
+    "would close": "int",
+    "false closes": "int",
+    "really closed later": "int",
+    "never closed": "int",
+    "hours earlier": "float",
+    "hours earlier, median": "float",
+    "would escalate": "int",
+    "really escalated": "int",
+    "closes shared": "int",
+    "escalations shared": "int",
+}
+
+
+@asset(
+    group_name=GROUP,
+    owners=["team:alert-operations"],
+    kinds={"mongodb"},
+    partitions_def=DAYS,
+    description="What a rule set would have decided on a past day, beside today's rules and what really happened.",
+)
+def backtest(context: AssetExecutionContext, config: BacktestConfig, mongo: MongoResource) -> MaterializeResult[None]:
+    """Back-test the partition's day; `alerts` is only read."""
+    day = date.fromisoformat(context.partition_key)
+    with clear_failures(), mongo.open() as db:
+        outcome = backtest_day(db, _rules(db, config), day, check=_deadline(day))
+    root = Path(config.report_dir) if config.report_dir else Path(context.instance.root_directory) / "backtests"
+    directory = root / f"{outcome.proposed_version[:12]}-beside-{outcome.today_version[:12]}"
+    _keep(directory, outcome)
+    outcomes = list(_kept(directory))
+    report = directory / "report.html"
+    _write(report, render_report(outcomes))
+    return MaterializeResult(metadata=_shown(outcome, outcomes) | {"report": MetadataValue.path(str(report))})
+
+
+backtest_job = define_asset_job(
+    "backtest_job",
+    selection=AssetSelection.assets(backtest),
+    description="Back-test a rule set on past days. A backfill of any length waits behind scans.",
+    tags=BACKGROUND_TAGS,
+    executor_def=in_process_executor,
+)
+
+
+def _rules(db: AlertDatabase, config: BacktestConfig) -> list[Rule]:
+    if config.rules_file:
+        return read_rules(Path(config.rules_file))
+    rule_set = load_rules(db).rule_set
+    return [*rule_set.active, *rule_set.shadow]
+
+
+def _deadline(day: date) -> Callable[[], None]:
+    ends = time.monotonic() + MAX_SECONDS
+
+    def check() -> None:
+        if time.monotonic() > ends:
+            raise BacktestError(
+                f"the back-test of {day} was stopped after {MAX_SECONDS:.0f} s, as scans may be waiting behind it: "
+                f"run `alert-pipelines backtest {day}` on the command line, or back-test fewer rules at a time"
+            )
+
+    return check
+
+
+def _keep(directory: Path, outcome: DayOutcome) -> None:
+    """Keep one day for the report of all; a day that is back-tested again replaces itself."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _write(directory / f"{outcome.day}.json", _OUTCOME.dump_json(outcome).decode())
+
+
+def _kept(directory: Path) -> Iterator[DayOutcome]:
+    for path in sorted(directory.glob("*.json")):
+        yield _OUTCOME.validate_json(path.read_bytes())
+
+
+def _write(path: Path, text: str) -> None:
+    # Whole or not at all: a run may be ended at any time, and the next one reads this.
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _shown(outcome: DayOutcome, outcomes: Sequence[DayOutcome]) -> dict[str, Any]:
+    really = {field.name.replace("_", " "): getattr(outcome.really, field.name) for field in fields(outcome.really)}
+    return {
+        "proposed rules": _rule_table(outcome.proposed),
+        "today's rules": _rule_table(outcome.today),
+        "what really happened": table({"what": "string", "alerts": "int"}, really.items()),
+        **_numbers(outcome.proposed),
+        **_plots(outcome.day, outcomes),
+        "proposed version": outcome.proposed_version,
+        "today's version": outcome.today_version,
+        "days in the report": len(outcomes),
+        "duration_s": round(outcome.seconds, 3),
+        "back-tested at": MetadataValue.timestamp(datetime.now(UTC)),
+        **({"today's rules that cannot be read": list(outcome.bad_rules)} if outcome.bad_rules else {}),
+    }
+
+
+def _numbers(rules: Iterable[RuleOutcome]) -> dict[str, int | float]:
+    """What the UI plots over the days."""
+    return {
+        f"{one.rule_id}: {name}": value
+        for one in rules
+        for name, value in (
+            ("would close", one.would_close),
+            ("would escalate", one.would_escalate),
+            ("false closes", one.false_closes),
+            ("hours earlier", round(one.hours_earlier_total, 2)),
+        )
+    }
+
+
+def _plots(day: date, outcomes: Iterable[DayOutcome]) -> dict[str, MetadataValue[Any]]:
+    first = day - timedelta(days=PLOTTED_DAYS - 1)
+    plots = rule_plots([outcome for outcome in outcomes if first <= outcome.day <= day])
+    return {f"plot: {rule_id}": MetadataValue.md(_picture(rule_id, svg)) for rule_id, svg in plots.items()}
+
+
+def _picture(rule_id: str, svg: str) -> str:
+    return f"![{rule_id}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
+
+
+def _rule_table(rules: Iterable[RuleOutcome]) -> TableMetadataValue:
+    return table(
+        _RULE_COLUMNS,
+        (
+            (
+                one.rule_id,
+                one.mode.value,
+                one.would_close,
+                one.false_closes,
+                one.closed_later,
+                one.never_closed,
+                round(one.hours_earlier_total, 2),
+                one.hours_earlier_median,
+                one.would_escalate,
+                one.really_escalated,
+                one.closes_shared,
+                one.escalates_shared,
+            )
+            for one in rules
+        ),
+    )

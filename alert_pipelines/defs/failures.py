@@ -1,0 +1,17 @@
+"""How an error that a person can act upon ends a run: at once, with its own text and no stack of calls."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dagster import Failure
+
+from alert_pipelines.errors import AlertPipelinesError
+
+
+@contextmanager
+def clear_failures() -> Iterator[None]:
+    """Raise this package's errors as a Failure that is not retried."""
+    try:
+        yield
+    except AlertPipelinesError as error:
+        raise Failure(str(error), allow_retries=False) from error

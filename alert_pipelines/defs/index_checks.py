@@ -1,0 +1,93 @@
+"""The check that names rules which read far more than they need, with its job and its daily schedule.
+
+It stays off the scan's path: it runs each rule's plan once more, under the server's `explain`.
+"""
+
+from collections.abc import Iterator
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetSelection,
+    DefaultScheduleStatus,
+    ScheduleDefinition,
+    define_asset_job,
+    in_process_executor,
+    multi_asset_check,
+)
+
+from alert_pipelines.defs.asset_specs import ALERT_RULES
+from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.jobs import BACKGROUND_TAGS
+from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.scan_events import table
+from alert_pipelines.mongo.client import server_now
+from alert_pipelines.rules.index_advice import Advice, advise
+
+CREATE = "alert-pipelines indexes create"
+
+INDEX_ADVICE = AssetCheckSpec(
+    "index_advice",
+    asset=ALERT_RULES,
+    description="No rule makes the server examine far more documents than it needs. It creates nothing itself.",
+)
+
+_COLUMNS = {
+    "rule": "string",
+    "condition": "string",
+    "examined": "int",
+    "returned": "int",
+    "index": "string",
+    "says": "string",
+}
+
+
+# can_subset lets a check end without a result: "Materialize" adds every check of an asset to its run, also to a scan.
+@multi_asset_check(specs=[INDEX_ADVICE], can_subset=True)
+def index_advice(context: AssetCheckExecutionContext, mongo: MongoResource) -> Iterator[AssetCheckResult]:
+    """Read the plan of each condition; warn of the wasteful ones, with the index that would help."""
+    if INDEX_ADVICE.asset_key in (context.run.asset_selection or ()):
+        context.log.info("Left out, as this run is a scan: %s looks at the indexes", check_indexes_job.name)
+        return
+    with clear_failures(), mongo.open() as db:
+        advice = advise(db, server_now(db))
+    yield AssetCheckResult(
+        check_name=INDEX_ADVICE.name,
+        asset_key=INDEX_ADVICE.asset_key,
+        passed=not advice,
+        # The rules decide what they should all the same, only more slowly.
+        severity=AssetCheckSeverity.WARN,
+        description="\n".join(map(_in_words, advice)) or "Every condition reads about what it needs.",
+        metadata={"conditions": len(advice), "advice": table(_COLUMNS, map(_row, advice))},
+    )
+
+
+check_indexes_job = define_asset_job(
+    "check_indexes_job",
+    selection=AssetSelection.checks(INDEX_ADVICE.key),
+    description="See whether rules read far more than they need, and which index would help.",
+    tags=BACKGROUND_TAGS,
+    executor_def=in_process_executor,
+)
+
+check_indexes_schedule = ScheduleDefinition(
+    name="check_indexes_schedule",
+    job=check_indexes_job,
+    # Not at a multiple of five minutes, where scans begin.
+    cron_schedule="42 3 * * *",
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Looks once a day whether rules read far more than they need.",
+)
+
+
+def _in_words(one: Advice) -> str:
+    created_by = f" Create it: `{CREATE}`." if one.indexes else ""
+    return f"{one.rule_id}, {one.condition}: {one.says}.{created_by}"
+
+
+def _row(one: Advice) -> tuple[str | int | None, ...]:
+    names = ", ".join(index.name for index in one.indexes)
+    return one.rule_id, one.condition, one.examined, one.returned, names, one.says

@@ -1,0 +1,176 @@
+"""The jobs that answer "why?" and "take it back": explaining one alert, undoing one job.
+
+They show what `scanner.explain`, `scanner.provenance` and `scanner.undo` say, as tables of the run's page.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dagster import AssetObservation, MetadataValue, OpExecutionContext, TableMetadataValue, job, op
+
+from alert_pipelines.defs.asset_specs import ALERTS
+from alert_pipelines.defs.config import ExplainConfig, UndoConfig, parse_instant
+from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.run_records import tag_run
+from alert_pipelines.defs.scan_events import MAX_LISTED, table
+from alert_pipelines.rules.model import MaintenanceWindow
+from alert_pipelines.scanner.explain import ClauseResult, Explanation, explain_alert
+from alert_pipelines.scanner.provenance import PastDecision, decisions_of_alert
+from alert_pipelines.scanner.undo import UndoReport, undo_job
+
+_TEST_COLUMNS = {
+    "rule": "string",
+    "mode": "string",
+    "would": "string",
+    "condition": "string",
+    "due": "bool",
+    "says": "string",
+    "value": "string",
+    "holds": "bool",
+}
+_EVIDENCE_COLUMNS = {"rule": "string", "condition": "string", "alerts": "int", "newest": "string"}
+_WINDOW_COLUMNS = {"from": "string", "to": "string", "of": "string", "reason": "string"}
+_PAST_COLUMNS = {
+    "at": "string",
+    "from": "string",
+    "to": "string",
+    "by": "string",
+    "reason": "string",
+    "job": "string",
+    "run": "string",
+}
+_BY_RULE_COLUMNS = {"rule": "string", "from": "string", "to": "string", "alerts": "int"}
+_RESTORED_COLUMNS = {"alert": "string", "rule": "string", "from": "string", "to": "string"}
+_SKIPPED_COLUMNS = {"alert": "string", "why": "string"}
+
+
+@op
+def explain(context: OpExecutionContext, config: ExplainConfig, mongo: MongoResource) -> None:
+    """Say of one alert what each rule says of it, what a scan would do and why, and what was decided before."""
+    with clear_failures(), mongo.open() as db:
+        explanation = explain_alert(db, config.alert_id, as_of=parse_instant("as_of", config.as_of))
+        past = decisions_of_alert(db, config.alert_id)
+    context.log.info("%s: %s", explanation.alert_id, explanation.why)
+    context.add_output_metadata(_explained(explanation, past))
+
+
+@job(description="Explain one alert: what each rule says of it, test by test, and what was decided before.")
+def explain_alert_job() -> None:
+    """One op."""
+    explain()
+
+
+@op
+def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource) -> None:
+    """Take back what a job decided, or only show what that would be."""
+    with clear_failures(), mongo.open() as db:
+        report = undo_job(db, config.job_id, rule_id=config.rule or None, dry_run=config.dry_run, run_id=context.run_id)
+    if report.undo_job_id is not None:
+        tag_run(context.instance, context.run_id, report.undo_job_id)
+    context.log_event(_undone(report))
+
+
+# `undo_job` is the function that does it; the job of the UI has its name.
+@job(name="undo_job", description="Take back what a job decided. A dry run, unless dry_run is false.")
+def undo_decisions_job() -> None:
+    """One op."""
+    undo()
+
+
+def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[str, Any]:
+    decisions = list(past)
+    found: dict[str, MetadataValue[Any] | None] = {
+        "explanation": MetadataValue.md(_in_words(explanation)),
+        "clauses and tests": table(
+            _TEST_COLUMNS, (row for clause in explanation.clauses for row in _test_rows(clause))
+        ),
+        "evidence": _table_if_any(
+            _EVIDENCE_COLUMNS,
+            (
+                (clause.rule_id, clause.condition, clause.evidence_total, ", ".join(clause.evidence))
+                for clause in explanation.clauses
+                if clause.evidence_total
+            ),
+        ),
+        "maintenance windows of its source": _table_if_any(
+            _WINDOW_COLUMNS,
+            (
+                (window.from_.isoformat(), window.to.isoformat(), _alerts_of(window), window.reason or "")
+                for window in explanation.windows
+            ),
+        ),
+        "decided before": _table_if_any(_PAST_COLUMNS, (_past_row(one.entry) for one in decisions)),
+        "cannot be read": MetadataValue.json(list(explanation.problems)) if explanation.problems else None,
+    }
+    for one in decisions:
+        entry = one.entry
+        if isinstance(entry.get("run_id"), str):
+            found[f"run of {entry['job_id']}"] = MetadataValue.dagster_run(entry["run_id"])
+        if one.rule is not None:
+            found[f"rule {one.rule['rule_id']} in {entry['rule_set_version'][:12]}"] = MetadataValue.json(one.rule)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _in_words(explanation: Explanation) -> str:
+    decided = explanation.decided_by
+    outcome = f"would be {'closed' if decided.decision == 'close' else 'escalated'}" if decided else "stays as it is"
+    return (
+        f"**{explanation.alert_id}** ({explanation.source_type}, {explanation.status}, timestamp "
+        f"{_text(explanation.timestamp)}) **{outcome}** by a scan as of {explanation.as_of.isoformat()}:\n\n"
+        f"{explanation.why}\n\nRule set version `{explanation.rule_set_version[:12]}`."
+    )
+
+
+def _test_rows(clause: ClauseResult) -> Iterator[tuple[str | bool, ...]]:
+    of_clause = (clause.rule_id, str(clause.mode), clause.decision, clause.condition, clause.due)
+    for test in clause.tests:
+        values = ", ".join(f"{path} = {_text(value)}" for path, value in test.values.items())
+        yield (*of_clause, test.says, values, test.holds)
+    # What the clause says itself is, where other alerts matter, more than its tests.
+    yield (*of_clause, clause.says, "", clause.due)
+
+
+def _alerts_of(window: MaintenanceWindow) -> str:
+    if window.field is None:
+        return "all its alerts"
+    return f"{window.field}: {', '.join(map(str, window.values or ()))}"
+
+
+def _past_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    by = entry.get("rule_triggered") or entry.get("triggered_by")
+    fields = ("timestamp", "from_status", "to_status", "reason", "job_id", "run_id")
+    at, before, after, reason, job_id, run_id = (_text(entry.get(name)) for name in fields)
+    return at, before, after, _text(by), reason, job_id, run_id
+
+
+def _undone(report: UndoReport) -> AssetObservation:
+    did, left = ("would be restored", "would be skipped") if report.dry_run else ("restored", "skipped")
+    by_rule = Counter((one.rule_id, one.from_status, one.to_status) for one in report.alerts)
+    of = f"of the first {len(report.alerts)}, " if report.restored > len(report.alerts) else ""
+    metadata = {
+        "undone job": report.job_id,
+        "undo's own job": report.undo_job_id,
+        did: report.restored,
+        left: report.skipped_total,
+        f"{of}{did} by rule": _table_if_any(_BY_RULE_COLUMNS, ((*key, alerts) for key, alerts in by_rule.items())),
+        f"{did}: alerts": _table_if_any(_RESTORED_COLUMNS, report.alerts[:MAX_LISTED]),
+        f"{left}: touched since": _table_if_any(_SKIPPED_COLUMNS, report.skipped[:MAX_LISTED]),
+    }
+    return AssetObservation(
+        ALERTS,
+        description=f"What an undo of {report.job_id} would do; nothing was written."
+        if report.dry_run
+        else f"Undo of {report.job_id}.",
+        metadata={name: value for name, value in metadata.items() if value is not None},
+    )
+
+
+def _table_if_any(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue | None:
+    listed = list(rows)
+    return table(columns, listed) if listed else None
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,40 @@
+"""Shadow rules scan by scan: numbers that the UI plots, beside those of the active rules."""
+
+from typing import Any
+
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines_tests.defs.conftest import Execute, observed
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
+
+SCAN_AT = {"as_of": AS_OF.isoformat()}
+ACTIVE = rule("old", {"expire_after_mins": 100})
+SHADOW: dict[str, Any] = {"mode": "shadow", "is_active": False}
+
+
+def test_each_shadow_rule_has_its_numbers_also_where_it_would_do_nothing(execute: Execute, db: AlertDatabase) -> None:
+    sooner = rule("sooner", {"expire_after_mins": 60}, **SHADOW)
+    later = rule("later", {"expire_after_mins": 600, "escalate_if_count": 2}, **SHADOW)
+    fill(db, [alert("A", minutes=120, driver="D1"), alert("B", minutes=80, driver="D2")], ACTIVE, sooner, later)
+    seen = observed(execute(**SCAN_AT))
+    assert seen["asset"] == "shadow_rules"
+    numbers = {name: value for name, value in seen.items() if ": " in name}
+    assert numbers == {
+        "sooner: would close": 2,
+        "sooner: would escalate": 0,
+        "later: would close": 0,
+        "later: would escalate": 0,
+        "old: closed": 1,
+    }
+    assert statuses(db) == {"A": "AUTO_CLOSED", "B": "OPEN"}
+
+
+def test_only_the_shadow_rules_that_were_asked_have_numbers(execute: Execute, db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=120)], rule("one", {"expire_after_mins": 60}, **SHADOW))
+    fill(db, [], rule("two", {"expire_after_mins": 60}, **SHADOW))
+    seen = observed(execute(rules=["one"], **SCAN_AT))
+    assert {name for name in seen if ": " in name} == {"one: would close", "one: would escalate"}
+
+
+def test_a_dry_run_is_no_part_of_the_series(execute: Execute, db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=120)], rule("one", {"expire_after_mins": 60}, **SHADOW))
+    assert observed(execute(dry_run=True, **SCAN_AT))["asset"] == "dry_runs"

@@ -1,0 +1,148 @@
+"""Explaining an alert and undoing a job, as the run's page shows it."""
+
+from typing import Any
+
+from dagster import DagsterInstance, ExecuteInProcessResult
+
+from alert_pipelines.defs.run_records import JOB_ID_TAG
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines_tests.defs.conftest import Execute, failure_text, observed
+from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
+
+EXPIRE = rule("old", {"expire_after_mins": 60})
+ESCALATE = rule("often", {"escalate_if_count": 2, "window_mins": 60})
+SCAN_AT = {"as_of": AS_OF.isoformat()}
+
+
+def explained(result: ExecuteInProcessResult) -> dict[str, Any]:
+    """The metadata that the explanation's page shows."""
+    (event,) = [event for event in result.all_events if event.is_successful_output]
+    return {name: value.value for name, value in event.step_output_data.metadata.items()}
+
+
+def rows(table: Any) -> list[dict[str, Any]]:
+    return [record.data for record in table.records]
+
+
+def test_the_page_of_an_explanation_holds_the_decision_each_test_and_the_evidence(
+    execute: Execute, db: AlertDatabase
+) -> None:
+    fill(db, [alert("first", minutes=20), alert("second", minutes=10)], EXPIRE, ESCALATE)
+    result = execute("explain_alert_job", "explain", alert_id="second", **SCAN_AT)
+    assert result.success
+    seen = explained(result)
+    assert "**second**" in seen["explanation"]
+    assert "**would be escalated**" in seen["explanation"]
+    assert "rule 'often' would escalate it" in seen["explanation"]
+    tests = rows(seen["clauses and tests"])
+    assert {(row["rule"], row["condition"], row["due"]) for row in tests} >= {
+        ("often", "escalate_if_count", True),
+        ("old", "expire_after_mins", False),
+    }
+    (age,) = [row for row in tests if row["rule"] == "old" and "timestamp = " in row["value"] and not row["holds"]]
+    assert ago(10).isoformat() in age["value"]
+    assert rows(seen["evidence"]) == [
+        {"rule": "often", "condition": "escalate_if_count", "alerts": 1, "newest": "first"}
+    ]
+    assert "decided before" not in seen
+    assert "maintenance windows of its source" not in seen
+
+
+def test_an_explanation_links_past_decisions_to_their_runs_with_the_rules_text_of_then(
+    execute: Execute, db: AlertDatabase
+) -> None:
+    fill(db, [alert("A", minutes=120)], EXPIRE)
+    scan = execute(**SCAN_AT)
+    db.rules.update_one({}, {"$set": {"conditions.expire_after_mins": 600}})
+    seen = explained(execute("explain_alert_job", "explain", alert_id="A", **SCAN_AT))
+    (past,) = rows(seen["decided before"])
+    assert (past["from"], past["to"], past["by"], past["run"]) == ("OPEN", "AUTO_CLOSED", "old", scan.run_id)
+    assert seen[f"run of {past['job']}"] == scan.run_id
+    (text,) = [value for name, value in seen.items() if name.startswith("rule old in ")]
+    assert text["conditions"]["expire_after_mins"] == 60
+
+
+def test_an_explanation_shows_the_maintenance_windows_that_hold_its_alert(execute: Execute, db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=120)], EXPIRE)
+    holds = {"from": ago(60), "to": ago(-60)}
+    db.maintenance_windows.insert_many(
+        [
+            {
+                "source_types": ["OVERSPEEDING"],
+                "field": "metadata.driver_id",
+                "values": ["D1"],
+                "reason": "yard",
+                **holds,
+            },
+            {"source_types": ["SAFETY"], "reason": "other", **holds},
+            {"source_types": ["OVERSPEEDING"], "reason": "over", "from": ago(60), "to": ago(1)},
+        ]
+    )
+    seen = explained(execute("explain_alert_job", "explain", alert_id="A", **SCAN_AT))
+    (window,) = rows(seen["maintenance windows of its source"])
+    assert (window["of"], window["reason"]) == ("metadata.driver_id: D1", "yard")
+    assert "**stays as it is**" in seen["explanation"]
+    assert "it is in no maintenance window" in seen["explanation"]
+
+
+def test_explaining_an_alert_that_is_not_there_fails_and_names_it(execute: Execute) -> None:
+    result = execute("explain_alert_job", "explain", alert_id="nosuch")
+    assert not result.success
+    assert "no alert 'nosuch'" in failure_text(result, "explain")
+
+
+def scanned_job(db: AlertDatabase, execute: Execute) -> str:
+    fill(
+        db,
+        [alert("old", minutes=120, driver="D0"), alert("first", minutes=20), alert("second", minutes=10)],
+        EXPIRE,
+        ESCALATE,
+    )
+    assert execute(**SCAN_AT).success
+    assert statuses(db) == {"old": "AUTO_CLOSED", "first": "OPEN", "second": "ESCALATED"}
+    record = db.background_jobs.find_one({"job_type": "auto_close_scanner"})
+    assert record is not None
+    return str(record["job_id"])
+
+
+def test_an_undo_is_a_dry_run_unless_told_otherwise(execute: Execute, db: AlertDatabase) -> None:
+    job_id = scanned_job(db, execute)
+    before = list(db.alerts.find())
+    seen = observed(execute("undo_job", "undo", job_id=job_id))
+    assert list(db.alerts.find()) == before
+    assert (seen["asset"], seen["would be restored"], seen["would be skipped"]) == ("alerts", 2, 0)
+    assert sorted(map(tuple, (row.values() for row in rows(seen["would be restored: alerts"])))) == [
+        ("old", "old", "AUTO_CLOSED", "OPEN"),
+        ("second", "often", "ESCALATED", "OPEN"),
+    ]
+    assert db.background_jobs.count_documents({"job_type": "auto_close_undo"}) == 0
+
+
+def test_an_undo_shows_what_it_restored_and_skipped_and_its_record_names_the_run(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance
+) -> None:
+    job_id = scanned_job(db, execute)
+    db.alerts.update_one({"alert_id": "second"}, {"$set": {"severity": "INFO", "updated_at": AS_OF}})
+    result = execute("undo_job", "undo", job_id=job_id, dry_run=False)
+    seen = observed(result)
+    assert statuses(db) == {"old": "OPEN", "first": "OPEN", "second": "ESCALATED"}
+    assert rows(seen["restored by rule"]) == [{"rule": "old", "from": "AUTO_CLOSED", "to": "OPEN", "alerts": 1}]
+    assert [row["alert"] for row in rows(seen["skipped: touched since"])] == ["second"]
+    record = db.background_jobs.find_one({"job_type": "auto_close_undo"})
+    assert record is not None
+    assert (record["run_id"], record["job_id"]) == (result.run_id, seen["undo's own job"])
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags[JOB_ID_TAG] == record["job_id"]
+
+
+def test_an_undo_of_one_rule_leaves_the_others_decisions(execute: Execute, db: AlertDatabase) -> None:
+    job_id = scanned_job(db, execute)
+    assert observed(execute("undo_job", "undo", job_id=job_id, rule="often", dry_run=False))["restored"] == 1
+    assert statuses(db) == {"old": "AUTO_CLOSED", "first": "OPEN", "second": "OPEN"}
+
+
+def test_an_undo_of_a_job_that_is_not_there_fails_and_names_it(execute: Execute) -> None:
+    result = execute("undo_job", "undo", job_id="JOB-none")
+    assert not result.success
+    assert "no job record 'JOB-none'" in failure_text(result, "undo")
