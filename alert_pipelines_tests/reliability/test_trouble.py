@@ -177,9 +177,9 @@ def guarded_port(tmp_path: Path) -> Iterator[int]:
         "stranger": [{"role": "readWrite", "db": "another"}],
     }
     with foreign_mongod(tmp_path / "open", port) as client:
-        for user, roles in users.items():
-            client.admin.command("createUser", user, pwd=PASSWORD, roles=roles)
-        client.admin.command("createUser", "admin", pwd=PASSWORD, roles=["root"])
+        for user, roles in {**users, "admin": [{"role": "root", "db": "admin"}]}.items():
+            # On disk before the server is killed: otherwise the last of them are gone at times.
+            client.admin.command("createUser", user, pwd=PASSWORD, roles=roles, writeConcern={"w": 1, "j": True})
     with foreign_mongod(tmp_path / "open", port, "--auth"):
         yield port
 

@@ -22,7 +22,7 @@ def _metadata(n: int) -> dict[str, Any]:
     return {
         "driver_id": f"D{n % 50}",
         # In blocks, so that the newest of a vehicle is not met by chance.
-        "vehicle_id": f"V{n // 150}",
+        "depot_id": f"V{n // 150}",
         "zone": f"Z{n // 150 % 4}",
         "speed": n,
         "expiry_date": ago(n),
@@ -143,7 +143,7 @@ def test_two_paths_are_indexed_where_one_does_not_narrow_enough(
     assert advise(db, AS_OF) == []
 
 
-@pytest.mark.parametrize("group_by", ["metadata.vehicle_id", ["metadata.vehicle_id", "metadata.zone"]])
+@pytest.mark.parametrize("group_by", ["metadata.depot_id", ["metadata.depot_id", "metadata.zone"]])
 def test_keep_latest_by_another_key_wants_an_index_of_all_and_one_of_the_pending(
     db: AlertDatabase, group_by: str | list[str]
 ) -> None:
@@ -159,7 +159,7 @@ def test_keep_latest_too_slow_to_be_explained_is_advised_all_the_same(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(index_advice, "MAX_MEASURE_SECONDS", 0.02)
-    [advice] = _advise(db, {"keep_latest": True, "group_by": "metadata.vehicle_id"})
+    [advice] = _advise(db, {"keep_latest": True, "group_by": "metadata.depot_id"})
     assert (advice.examined, advice.returned) == (None, None)
     assert "not done within" in advice.says
     assert len(advice.indexes) == 2
@@ -177,8 +177,8 @@ def test_an_index_that_is_there_under_another_name_is_not_advised_again(
 SERVED = {
     "expire_after_mins": {"expire_after_mins": ALERTS - 5},
     "keep_latest": {"keep_latest": True},
-    "close_if_no_repeat_mins": {"close_if_no_repeat_mins": 3000, "group_by": "metadata.vehicle_id"},
-    "escalate_if_count": {"escalate_if_count": 100_000, "group_by": "metadata.vehicle_id"},
+    "close_if_no_repeat_mins": {"close_if_no_repeat_mins": 3000, "group_by": "metadata.depot_id"},
+    "escalate_if_count": {"escalate_if_count": 100_000, "group_by": "metadata.depot_id"},
     "most are due": {"close_if": _leaf("half", "eq", 1)},
 }
 
