@@ -170,7 +170,9 @@ def test_a_malformed_uri_is_named_and_no_piece_of_its_password_is_shown(uri: str
 def address_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     with foreign_mongod(tmp_path_factory.mktemp("auth"), port, "--auth") as client:
-        client.admin.command("createUser", "ops", pwd="geheim", roles=["readWriteAnyDatabase"])
+        client.admin.command(
+            "createUser", "ops", pwd="geheim", roles=["readWriteAnyDatabase"], writeConcern={"w": 1, "j": True}
+        )
         yield f"127.0.0.1:{port}"
 
 
