@@ -10,6 +10,8 @@ from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.backtest_asset import backtest, backtest_job
 from alert_pipelines.defs.index_checks import check_indexes_job, check_indexes_schedule, index_advice
 from alert_pipelines.defs.jobs import auto_close_job, load_alerts_job, publish_rules_job
+from alert_pipelines.defs.maintenance import delete_old_runs_job, delete_old_runs_schedule
+from alert_pipelines.defs.notifying import notification_sensor
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.schedules import build_schedule, cron_setting
 from alert_pipelines.defs.sensors import dead_scan_sensor
@@ -27,11 +29,12 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Defini
             undo_decisions_job,
             backtest_job,
             check_indexes_job,
+            delete_old_runs_job,
             publish_rules_job,
             load_alerts_job,
         ],
-        schedules=[build_schedule(cron_setting()), check_indexes_schedule],
-        sensors=[dead_scan_sensor],
+        schedules=[build_schedule(cron_setting()), check_indexes_schedule, delete_old_runs_schedule],
+        sensors=[dead_scan_sensor, notification_sensor],
         resources={"mongo": MongoResource(), "rule_engine": RuleEngine(), **(resource_overrides or {})},
         # A run has one step: a process of its own for it costs seconds and brings nothing.
         executor=in_process_executor,

@@ -44,6 +44,7 @@ INDEXES = (
     IndexModel([("job_id", ASCENDING)], name="job_id_unique", unique=True),
     IndexModel([("started_at", DESCENDING)], name="recent"),
     IndexModel([("run_id", ASCENDING)], name="by_run", sparse=True),
+    IndexModel([("job_type", ASCENDING), ("status", ASCENDING), ("completed_at", DESCENDING)], name="by_end"),
     IndexModel([("status", ASCENDING)], name="running", partialFilterExpression={"status": RUNNING}),
     # Bound to the scanner's own type: the service may run two jobs of another type at once.
     IndexModel(

@@ -18,6 +18,7 @@ _COMMANDS = {
     "jobs": "jobs",
     "load": "loading",
     "mongo": "mongo",
+    "notify": "notifying",
     "rules": "rules",
     "sample-week": "loading",
     "scan": "scanning",
