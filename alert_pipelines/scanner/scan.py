@@ -63,7 +63,8 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
     prepare_collections(db)
     as_of = _instant(db, request)
-    job_id = create_job_record(DRY_RUN if request.dry_run else SCANNER, db, run_id=request.run_id)
+    job_type = DRY_RUN if request.dry_run else SCANNER
+    job_id = create_job_record(job_type, db, run_id=request.run_id, attempt=request.attempt)
     _log.info("Job %s started", job_id)
     try:
         with Lease(db, job_id) as lease:
