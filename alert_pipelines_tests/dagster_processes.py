@@ -1,7 +1,7 @@
 """A real Dagster, as people run it: code server, daemon and webserver, each a process of its own, on free ports.
 
-Its home is made from the project's dagster.yaml. All processes are this one's children, each the leader of a group of
-its own, and are ended with the context.
+Its home is made from the project's dagster.yaml, or from a test's own. All processes are this one's children, each the
+leader of a group of its own, and are ended with the context; a test may kill them before and start them again.
 """
 
 import json
@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,12 +49,12 @@ Found = TypeVar("Found")
 
 
 @contextmanager
-def dagster_home() -> Iterator[Path]:
-    """A Dagster home with the project's dagster.yaml, in memory where that can be: SQLite waits for the disk often."""
+def dagster_home(config: Path = CHECKOUT / "dagster.yaml") -> Iterator[Path]:
+    """A Dagster home whose dagster.yaml is `config`, in memory where that can be: SQLite waits for the disk often."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
         home = Path(directory)
-        (home / "dagster.yaml").symlink_to(CHECKOUT / "dagster.yaml")
+        (home / "dagster.yaml").symlink_to(config)
         yield home
 
 
@@ -77,9 +77,20 @@ class DagsterProcesses:
     env: Mapping[str, str]
     instance: DagsterInstance
     url: str
-    code_server: subprocess.Popen[bytes]
-    daemon: subprocess.Popen[bytes]
-    webserver: subprocess.Popen[bytes]
+    _services: Mapping[str, "_Service"]
+
+    def start(self, *names: str) -> None:
+        """Start what was killed, of code_server, daemon and webserver, and wait until it answers; none: all."""
+        for name in names or self._services:
+            self._services[name].start()
+
+    def kill(self, *names: str) -> None:
+        """Kill, by SIGKILL and at once, code_server with its run workers, daemon, webserver; none: all."""
+        services = [self._services[name] for name in names or self._services]
+        for service in services:
+            service.kill()
+        for service in services:
+            service.wait()
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data that the webserver answers; an error of GraphQL's own fails the test."""
@@ -100,13 +111,21 @@ class DagsterProcesses:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def launch(self, job: str = "auto_close_job", run_config: Mapping[str, Any] | None = None) -> str:
-        """Launch a run as the Launchpad does and return its id."""
-        selector = {
+    def launch(
+        self,
+        job: str = "auto_close_job",
+        run_config: Mapping[str, Any] | None = None,
+        *,
+        assets: Sequence[str] = (),
+    ) -> str:
+        """Launch a run as the Launchpad does, or, of `assets`, as "Materialize" does, and return its id."""
+        selector: dict[str, Any] = {
             "repositoryLocationName": CODE_LOCATION,
             "repositoryName": "__repository__",
-            "jobName": job,
+            "jobName": "__ASSET_JOB" if assets else job,
         }
+        if assets:
+            selector |= {"assetSelection": [{"path": [asset]} for asset in assets], "assetCheckSelection": None}
         params = {"selector": selector, "runConfigData": run_config or {}}
         answer = self.graphql(_LAUNCH, params=params)["launchRun"]
         assert answer["__typename"] == "LaunchRunSuccess", answer
@@ -137,7 +156,7 @@ class DagsterProcesses:
 
     def run_workers(self) -> list[psutil.Process]:
         """The processes in which runs are executed now."""
-        children = psutil.Process(self.code_server.pid).children(recursive=True)
+        children = psutil.Process(self._services["code_server"].pid).children(recursive=True)
         return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
     def log(self, name: str) -> str:
@@ -146,10 +165,12 @@ class DagsterProcesses:
 
 
 @contextmanager
-def dagster_processes(settings: Mapping[str, str]) -> Iterator[DagsterProcesses]:
+def dagster_processes(
+    settings: Mapping[str, str], config: Path = CHECKOUT / "dagster.yaml"
+) -> Iterator[DagsterProcesses]:
     """Start code server, daemon and webserver with the environment `settings` on top of this one's."""
     with ExitStack() as stack:
-        yield _start_all(stack, stack.enter_context(dagster_home()), settings)
+        yield _start_all(stack, stack.enter_context(dagster_home(config)), settings)
 
 
 def _start_all(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> DagsterProcesses:
@@ -161,49 +182,90 @@ def _start_all(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> Dag
     url = f"http://127.0.0.1:{web_port}"
     target = ("-m", "alert_pipelines.definitions", "--location-name", CODE_LOCATION)
     at = ("-w", str(workspace))
-    start = _Starter(stack, home, env)
-    code_server = start("code_server", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(code_port), *target)
-    wait_until(lambda: _listens(code_port, code_server), "the code server", START_LIMIT_S)
-    daemon = start("daemon", "dagster-daemon", "run", *at)
-    webserver = start("webserver", "dagster-webserver", "-h", "127.0.0.1", "-p", str(web_port), *at)
-    wait_until(lambda: _answers(f"{url}/server_info", webserver), "the webserver", START_LIMIT_S)
     instance = stack.enter_context(DagsterInstance.from_config(str(home)))
-    wait_until(instance.get_daemon_heartbeats, "the daemon", START_LIMIT_S)
-    return DagsterProcesses(home, env, instance, url, code_server, daemon, webserver)
-
-
-class _Starter:
-    """Starts processes and ends their whole groups with the stack, the youngest first."""
-
-    def __init__(self, stack: ExitStack, home: Path, env: Mapping[str, str]) -> None:
-        self._stack = stack
-        self._home = home
-        self._env = env
-
-    def __call__(self, name: str, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        log = self._stack.enter_context((self._home / f"{name}.log").open("wb"))
-        process = subprocess.Popen(
-            [str(Path(sys.executable).with_name(program)), *arguments],
-            cwd=CHECKOUT,
-            env=dict(self._env),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+    services = {
+        service.name: service
+        for service in (
+            _Service(
+                home,
+                env,
+                "code_server",
+                ("dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(code_port), *target),
+                lambda _: _listens(code_port),
+            ),
+            _Service(home, env, "daemon", ("dagster-daemon", "run", *at), lambda since: _beats(instance, since)),
+            _Service(
+                home,
+                env,
+                "webserver",
+                ("dagster-webserver", "-h", "127.0.0.1", "-p", str(web_port), *at),
+                lambda _: _answers(f"{url}/server_info"),
+            ),
         )
-        self._stack.callback(_end_group, process)
-        return process
+    }
+    processes = DagsterProcesses(home, env, instance, url, services)
+    for service in services.values():
+        stack.callback(service.stop)
+        service.start()
+    return processes
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    # Children keep the group alive after its leader is gone, so the group is what is ended.
-    if process.poll() is None:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_LIMIT_S)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+class _Service:
+    """One of the processes: how it is started, and by what it is seen to work, given when it was started."""
+
+    def __init__(
+        self, home: Path, env: Mapping[str, str], name: str, command: Sequence[str], works: Callable[[float], bool]
+    ) -> None:
+        self.name = name
+        self._log = home / f"{name}.log"
+        self._env = env
+        self._command = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
+        self._works = works
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                self._command,
+                cwd=CHECKOUT,
+                env=dict(self._env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._process = process
+        started_at = time.time()
+
+        def works() -> bool:
+            assert process.poll() is None, f"{self.name} has ended with {process.returncode}: {self._log.read_text()}"
+            return self._works(started_at)
+
+        wait_until(works, f"the start of {self.name}", START_LIMIT_S)
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def wait(self) -> None:
+        assert self._process is not None
+        self._process.wait(_STOP_LIMIT_S)
+
+    def stop(self) -> None:
+        """End it gently; its children keep the group alive after it, so the group is killed then."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.wait()
+        self.kill()
+        self._process.wait()
 
 
 def _free_port() -> int:
@@ -211,14 +273,17 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
+def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
+def _beats(instance: DagsterInstance, since: float) -> bool:
+    # One that was killed leaves its last heartbeats behind.
+    return any(beat.timestamp > since for beat in instance.get_daemon_heartbeats().values())
+
+
+def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
             return bool(response.status == 200)
