@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import DagsterInstance, DagsterRun, RunsFilter
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._core.storage.runs.schema import RunTagsTable
+from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
@@ -26,7 +27,6 @@ DEFAULT_KEEP_DAYS = 30
 KEPT_OF_EACH_JOB = 20
 """So many of the newest runs of each job stay, however old they are."""
 
-_FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 _BATCH = 50
 
 
@@ -64,7 +64,7 @@ def delete_old_runs(instance: DagsterInstance, created_before: datetime, limit_s
     last_kept: str | None = None
     while time.monotonic() < ends:
         batch = instance.get_runs(
-            RunsFilter(statuses=_FINISHED, created_before=created_before),
+            RunsFilter(statuses=FINISHED_STATUSES, created_before=created_before),
             # A run that is gone marks no place to go on from.
             cursor=last_kept,
             limit=_BATCH,
@@ -93,14 +93,31 @@ def _stays(run: DagsterRun, newest: frozenset[str]) -> bool:
 
 
 def _delete(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
-    for run_id in run_ids:
-        instance.delete_run(run_id)
-        instance.compute_log_manager.delete_logs(prefix=[run_id])
+    runs, events = instance.run_storage, instance.event_log_storage
+    if isinstance(runs, SqlRunStorage) and isinstance(events, SqliteEventLogStorage):
+        _delete_with_files(runs, events, run_ids)
+    else:
+        for run_id in run_ids:
+            instance.delete_run(run_id)
     _delete_left_behind(instance, run_ids)
+    for run_id in run_ids:
+        instance.compute_log_manager.delete_logs(prefix=[run_id])
+
+
+def _delete_with_files(runs: SqlRunStorage, events: SqliteEventLogStorage, run_ids: Sequence[str]) -> None:
+    """What `delete_run` does, many runs at a time, and without emptying each run's own file before that goes, too."""
+    with runs.connect() as connection:
+        connection.execute(RunsTable.delete().where(RunsTable.c.run_id.in_(run_ids)))
+    with events.index_connection() as connection:
+        for run_id in run_ids:
+            events.delete_events_for_run(connection, run_id)
+    for run_id in run_ids:
+        for suffix in ("", "-wal", "-shm"):
+            Path(events.path_for_shard(run_id) + suffix).unlink(missing_ok=True)
 
 
 def _delete_left_behind(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
-    """What `delete_run` forgets: a run's tags, the results of its checks and, in SQLite, the file of its events."""
+    """What `delete_run` forgets: the runs' tags, where the database does not see to it, and the results of checks."""
     runs, events = instance.run_storage, instance.event_log_storage
     if isinstance(runs, SqlRunStorage):
         with runs.connect() as connection:
@@ -111,7 +128,3 @@ def _delete_left_behind(instance: DagsterInstance, run_ids: Sequence[str]) -> No
         last = sqlalchemy.select(sqlalchemy.func.max(results.c.id)).group_by(results.c.asset_key, results.c.check_name)
         with events.index_connection() as connection:
             connection.execute(results.delete().where(results.c.run_id.in_(run_ids), results.c.id.not_in(last)))
-    if isinstance(events, SqliteEventLogStorage):
-        for run_id in run_ids:
-            for suffix in ("", "-wal", "-shm"):
-                Path(events.path_for_shard(run_id) + suffix).unlink(missing_ok=True)
