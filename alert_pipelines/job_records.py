@@ -113,12 +113,14 @@ def new_job_id(now: datetime) -> str:
     return f"JOB-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
-def create_job_record(job_type: str, db: AlertDatabase, *, run_id: str | None = None) -> str:
+def create_job_record(
+    job_type: str, db: AlertDatabase, *, run_id: str | None = None, as_of: datetime | None = None
+) -> str:
     """Insert a `running` record with a fresh lease and return its job id.
 
-    For the scanner's type this is the claim. Dead records are swept first. `run_id` is the Dagster
-    run that this execution belongs to. Raises ScanAlreadyRunningError where another scan holds the claim,
-    InvalidJobTypeError, MongoAuthenticationError where the user may only read.
+    For the scanner's type this is the claim. Dead records are swept first. `run_id` is the Dagster run that this
+    execution belongs to, `as_of` the instant that a scan is for. Raises ScanAlreadyRunningError where another scan
+    holds the claim, InvalidJobTypeError, MongoAuthenticationError where the user may only read.
     """
     if not isinstance(job_type, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", job_type):
         raise InvalidJobTypeError(f"job type {job_type!r}: expected a name such as {SCANNER!r}")
@@ -133,6 +135,7 @@ def create_job_record(job_type: str, db: AlertDatabase, *, run_id: str | None = 
         "errors": [],
         "execution_time_ms": None,
         **({"run_id": run_id} if run_id else {}),
+        **({"as_of": as_of} if as_of else {}),
     }
     fields: dict[str, Any] = {name: {"$literal": value} for name, value in record.items()}
     fields |= {"started_at": "$$NOW", "lease_expires_at": _lease_from_now()}

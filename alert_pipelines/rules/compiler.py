@@ -140,7 +140,7 @@ def _in_no_window(windows: Iterable[MaintenanceWindow], source_type: str | None,
     fields = ["source_type"]
     for window in windows:
         concerned = source_type is None or window.source_types is None or source_type in window.source_types
-        if not (concerned and window.from_ <= as_of < window.to):
+        if not (concerned and window.holds_at(as_of)):
             continue
         taken_out: Filter = {}
         if source_type is None and window.source_types:

@@ -235,3 +235,7 @@ class MaintenanceWindow(BaseModel):
         if (self.field is None) != (self.values is None):
             raise ValueError("field and values go together: give both or neither")
         return self
+
+    def holds_at(self, as_of: datetime) -> bool:
+        """Whether the window is open at `as_of`."""
+        return self.from_ <= as_of < self.to

@@ -66,7 +66,9 @@ class ScanReport:
     `decisions` are those written, counted from the alerts' histories; of a dry run, and in `planned` always, those
     planned. `shadow` counts what shadow rules would have done; `shadow_rules` names all that were asked, also those
     that would have done nothing. planned = closed + escalated + raced + failed + stopped. `errors` has an entry for
-    each alert and rule that could not be handled; `bad_rules` are those of them that are about rules.
+    each alert and rule that could not be handled; `bad_rules` are those of them that are about rules. `since` is the
+    scan since which touched keys were looked at; None where all were, `whole_because` then says why. `checkpoint` is
+    what a later scan can build on.
     """
 
     job_id: str
@@ -85,6 +87,9 @@ class ScanReport:
     bad_rules: tuple[str, ...] = ()
     shadow_rules: tuple[str, ...] = ()
     oldest_pending: datetime | None = None
+    since: str | None = None
+    whole_because: str | None = None
+    checkpoint: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -129,7 +134,6 @@ class ScanReport:
             "alerts_processed": self.total_checked,
             "alerts_closed": self.closed,
             "alerts_escalated": self.escalated,
-            "as_of": self.as_of,
             "rule_set_version": self.rule_set_version,
             "planned": [entry._asdict() for entry in self.planned],
             "decisions": [entry._asdict() for entry in self.decisions],
@@ -137,6 +141,9 @@ class ScanReport:
             "raced": self.raced,
             "failed": self.failed,
             "stopped": [stop._asdict() for stop in self.stops],
+            "since": self.since,
+            "whole_because": self.whole_because,
+            "checkpoint": self.checkpoint,
             "seconds": dict(self.seconds),
         }
 
