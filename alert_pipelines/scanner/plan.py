@@ -24,7 +24,7 @@ from alert_pipelines.scanner.changes import Changes
 from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, decision_of
 from alert_pipelines.scanner.scopes import Scopes
 
-MAX_PLAN_SECONDS = 120
+MAX_PLAN_SECONDS = 300
 MAX_NAMED_TIMESTAMPS = 1000
 SAMPLES_PER_CLAUSE = 5
 _CURSOR_BATCH = 10_000
