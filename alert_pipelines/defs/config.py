@@ -1,16 +1,12 @@
 """What a person can set in the Launchpad, or in the config of a launch."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from dagster import Config
 from pydantic import Field
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.instants import InvalidInstantError, parse_instant
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
-
-
-class InvalidInstantError(AlertPipelinesError):
-    """A text in the config that should be an instant and is not."""
 
 
 class ScanConfig(Config):
@@ -36,7 +32,7 @@ class ScanConfig(Config):
     def request(self, run_id: str) -> ScanRequest:
         """What is asked of the scan. Raises InvalidInstantError."""
         return ScanRequest(
-            as_of=parse_instant("as_of", self.as_of),
+            as_of=instant_setting("as_of", self.as_of),
             rule_ids=tuple(self.rules) or None,
             dry_run=self.dry_run,
             allow_over_limit=tuple(self.allow_over_limit),
@@ -93,14 +89,11 @@ class BacktestConfig(Config):
     )
 
 
-def parse_instant(name: str, text: str | None) -> datetime | None:
-    """`text` as an instant, UTC where it names no zone; None where it is None or blank. Raises InvalidInstantError."""
+def instant_setting(name: str, text: str | None) -> datetime | None:
+    """The instant that the setting `name` holds; None where it is None or blank. Raises InvalidInstantError."""
     if text is None or not text.strip():
         return None
     try:
-        instant = datetime.fromisoformat(text.strip())
-    except ValueError as error:
-        raise InvalidInstantError(
-            f"{name}: {text!r} is no instant: write ISO 8601, such as 2026-03-01T12:00:00Z"
-        ) from error
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+        return parse_instant(text)
+    except InvalidInstantError as error:
+        raise InvalidInstantError(f"{name}: {error}") from error

@@ -8,6 +8,7 @@ import pytest
 from bson import DatetimeMS
 from pymongo.errors import PyMongoError
 
+from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.job_records import ScanAlreadyRunningError, create_job_record, get_recent_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.rules.clause import Clause
@@ -193,6 +194,13 @@ def test_an_as_of_in_the_future_is_refused_but_for_a_dry_run(db: AlertDatabase) 
     with pytest.raises(InvalidScanError, match="future"):
         scan(db, as_of=later)
     assert len(scan(db, as_of=later, dry_run=True).planned) == 1
+
+
+@pytest.mark.parametrize("as_of", [AS_OF.replace(year=1), "2026-03-01", AS_OF.date()])
+def test_an_as_of_that_no_scan_can_have_is_refused_before_anything_is_recorded(db: AlertDatabase, as_of: Any) -> None:
+    with pytest.raises(InvalidInstantError):
+        auto_close_scanner(db, as_of=as_of)
+    assert db.background_jobs.count_documents({}) == 0
 
 
 def test_a_scan_that_fails_in_the_midst_is_recorded_with_its_true_counts(

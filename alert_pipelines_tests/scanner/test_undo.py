@@ -80,6 +80,14 @@ def test_one_rules_decisions_may_be_undone_alone(decided: tuple[AlertDatabase, s
     assert statuses(db) == {"absent": "AUTO_CLOSED", "null": "AUTO_CLOSED", "pile": "OPEN", "first": "OPEN"}
 
 
+def test_a_rule_that_decided_nothing_is_named_and_nothing_is_undone(decided: tuple[AlertDatabase, str]) -> None:
+    db, job_id = decided
+    before, jobs = list(db.alerts.find()), db.background_jobs.count_documents({})
+    with pytest.raises(UndoError, match=r"by a rule 'pileup'; did you mean 'pile-up'\?"):
+        undo_job(db, job_id, rule_id="pileup", dry_run=False)
+    assert (list(db.alerts.find()), db.background_jobs.count_documents({})) == (before, jobs)
+
+
 def test_alerts_touched_since_are_skipped_and_listed(decided: tuple[AlertDatabase, str]) -> None:
     db, job_id = decided
     reopened = {"to_status": "OPEN", "triggered_by": "user", "timestamp": AS_OF}
