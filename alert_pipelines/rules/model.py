@@ -70,6 +70,9 @@ def _checked_id(rule_id: str) -> str:
     return rule_id
 
 
+_Paths = Annotated[list[FieldPath], Field(min_length=1, max_length=5)]
+
+
 class Conditions(BaseModel):
     """The conditions of one rule; a null counts as absent, since the service writes absent ones as null."""
 
@@ -96,7 +99,7 @@ class Conditions(BaseModel):
     window_mins: Minutes | None = Field(
         None, description=f"the window of escalate_if_count in minutes, default {DEFAULT_WINDOW_MINS}"
     )
-    group_by: Annotated[list[FieldPath], BeforeValidator(_as_list), Field(min_length=1, max_length=5)] | None = Field(
+    group_by: Annotated[_Paths, BeforeValidator(_as_list, json_schema_input_type=FieldPath | _Paths)] | None = Field(
         None, description=f"the key: a field path or a list of them, default {DEFAULT_KEY}"
     )
     hold_mins: Minutes | None = Field(
@@ -148,14 +151,18 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    rule_id: Annotated[StrictStr, Field(min_length=1, max_length=100), AfterValidator(_checked_id)]
-    source_type: Annotated[StrictStr, Field(min_length=1, max_length=100)]
-    name: StrictStr | None = None
-    description: StrictStr | None = None
+    rule_id: Annotated[StrictStr, AfterValidator(_checked_id)] = Field(
+        min_length=1, max_length=100, description="unique; what history, records and limits call the rule"
+    )
+    source_type: StrictStr = Field(
+        min_length=1, max_length=100, description="the source whose alerts it decides; a misspelt one matches nothing"
+    )
+    name: StrictStr | None = Field(None, description="what people call it")
+    description: StrictStr | None = Field(None, description="what it is for")
     conditions: Conditions
-    is_active: StrictBool = True
-    priority: Annotated[StrictInt, Field(ge=-(2**31), lt=2**31)] = 0
-    mode: Mode | None = None
+    is_active: StrictBool = Field(True, description="what the older service reads; in a file, leave it to `mode`")
+    priority: StrictInt = Field(0, ge=-(2**31), lt=2**31, description="the higher goes first")
+    mode: Mode | None = Field(None, description="active (writes; the default), shadow (is only counted) or off")
 
     @property
     def effective_mode(self) -> Mode:
