@@ -50,6 +50,23 @@ class PublishRulesConfig(Config):
     dry_run: bool = Field(default=False, description="Only show what would change.")
 
 
+class ValidateRulesConfig(Config):
+    """Which rules to check."""
+
+    file: str | None = Field(
+        default=None, description="A rule file, YAML or JSON, on the host of the run. Empty: the package's own rules."
+    )
+
+
+class ExportRulesConfig(Config):
+    """Where the rules go."""
+
+    file: str | None = Field(
+        default=None,
+        description="The file to write, YAML or, by its name, JSON, on the host of the run. Empty: only shown.",
+    )
+
+
 class LoadAlertsConfig(Config):
     """Which file to load and how to read it."""
 
