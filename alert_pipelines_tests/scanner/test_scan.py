@@ -277,6 +277,53 @@ def test_a_rule_never_closes_again_what_a_person_reopened_but_another_rule_may(d
     assert scan(db, as_of=AS_OF + timedelta(minutes=10)).closed == 1
 
 
+# As the older service writes them: the contract's fields and none of ours.
+CLOSED_BY_THE_SERVICE = {
+    "from_status": "OPEN",
+    "to_status": "AUTO_CLOSED",
+    "timestamp": ago(10),
+    "reason": "Auto-closed",
+    "triggered_by": "system",
+    "rule_triggered": "old",
+}
+REOPENED_BY_THE_SERVICE = {
+    "from_status": "AUTO_CLOSED",
+    "to_status": "OPEN",
+    "timestamp": ago(5),
+    "reason": "Reopened by dispatcher",
+    "triggered_by": "user",
+    "rule_triggered": None,
+}
+
+
+@pytest.mark.parametrize("reopened", [[REOPENED_BY_THE_SERVICE], []], ids=["with an entry", "without one"])
+@pytest.mark.parametrize("closed_by", ["this scanner", "the service"])
+def test_what_a_person_reopened_in_the_older_service_stays_open(
+    db: AlertDatabase, closed_by: str, reopened: list[dict[str, Any]]
+) -> None:
+    fill(db, [alert("old", minutes=60), alert("twin", minutes=60)], rule("old", {"expire_after_mins": 60}))
+    if closed_by == "this scanner":
+        assert scan(db).closed == 2
+    else:
+        db.alerts.update_one({"alert_id": "old"}, {"$push": {"state_history": CLOSED_BY_THE_SERVICE}})
+    reopening = {"$set": {"status": "OPEN"}, "$unset": {"closed_at": 1, "auto_close_reason": 1}}
+    db.alerts.update_one({"alert_id": "old"}, reopening | {"$push": {"state_history": {"$each": reopened}}})
+    scan(db, as_of=AS_OF + timedelta(minutes=5))
+    assert statuses(db) == {"old": "OPEN", "twin": "AUTO_CLOSED"}
+
+
+@pytest.mark.parametrize("rule_id", ["$status", "$$NOW", "it's old #1", "a.b"])
+def test_a_rule_id_of_any_text_is_kept_as_it_stands(db: AlertDatabase, rule_id: str) -> None:
+    conditions = {"close_if": {"field": "metadata.note", "op": "eq", "value": "$status"}}
+    fill(db, [alert("A", metadata={"note": "$status"})], rule(rule_id, conditions))
+    report = scan(db)
+    assert report.decisions == (DecisionCount(rule_id, "OVERSPEEDING", "close", 1),)
+    closed = stored(db, "A")
+    assert closed["auto_close_reason"] == f"{rule_id}: metadata.note eq '$status'"
+    assert closed["state_history"][-1]["rule_triggered"] == rule_id
+    assert scan(db, as_of=AS_OF + timedelta(minutes=5), rule_ids=(rule_id,)).closed == 0
+
+
 def test_a_shadow_rule_is_counted_and_never_written(db: AlertDatabase) -> None:
     shadow = rule("shadowed", {"expire_after_mins": 10}, mode="shadow", is_active=False)
     fill(db, [alert("old", minutes=60), alert("young", minutes=20)], EXPIRE, shadow)
