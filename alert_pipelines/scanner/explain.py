@@ -155,9 +155,15 @@ class _Explainer:
             yield from (bool(answer[f"t{n}"]) for n in range(len(part)))
 
     def _is_due(self, clause: Clause) -> bool:
-        # Grouping happens within one key, so the other keys may be left out of what is read.
-        scope = self._same_key(clause) if clause.key else self._one
-        return any(True for _ in self._alerts.aggregate([*clause.pipeline(scope), {"$match": self._one}]))
+        return any(True for _ in self._alerts.aggregate([*clause.pipeline(self._scope(clause)), {"$match": self._one}]))
+
+    def _scope(self, clause: Clause) -> Filter:
+        """What the clause has to read to find whether the alert is due: itself and what counts as its evidence."""
+        timestamp = self._alert.get("timestamp")
+        if clause.evidence is None or not isinstance(timestamp, datetime):
+            return self._one
+        # A key may have a hundred thousand alerts, of which a window holds a few.
+        return {"$and": [self._same_key(clause), {"$or": [self._one, clause.evidence(timestamp)]}]}
 
     def _evidence(self, clause: Clause) -> tuple[tuple[str, ...], int]:
         timestamp = self._alert.get("timestamp")

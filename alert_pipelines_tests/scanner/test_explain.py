@@ -60,6 +60,18 @@ def test_maintenance_windows_shadow_rules_and_the_past_are_shown(db: AlertDataba
     assert [(clause.rule_id, clause.mode.value) for clause in explanation.clauses][-1] == ("ghost", "shadow")
 
 
+def test_of_a_key_with_thousands_of_alerts_only_the_window_is_read(db: AlertDatabase) -> None:
+    fill(db, [alert(f"A{n}", minutes=n) for n in range(5_000)], rule("pile-up", {"escalate_if_count": 3}))
+    db.command("profile", 2)
+    explanation = explain(db, "A0")
+    db.command("profile", 0)
+    assert explanation.decided_by is not None
+    assert explanation.decided_by.evidence_total == 60
+    read = [entry["docsExamined"] for entry in db["system.profile"].find({"ns": f"{db.name}.alerts", "op": "command"})]
+    assert len(read) > 2
+    assert max(read) < 500
+
+
 def test_a_naive_as_of_is_utc_and_one_out_of_the_calendar_is_named(db: AlertDatabase) -> None:
     window = {"from": ago(60), "to": ago(-60), "reason": "works"}
     db.maintenance_windows.insert_one(window)
