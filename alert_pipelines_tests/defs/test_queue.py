@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
+from dagster._core.definitions.run_request import InstigatorType
 
+from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines_tests.dagster_processes import FINISHED, DagsterProcesses, dagster_processes, wait_until
@@ -21,8 +23,7 @@ from alert_pipelines_tests.factories import alert, rule
 pytestmark = [pytest.mark.dagster_process, pytest.mark.long, pytest.mark.timeout(900)]
 
 DAYS = 60
-SCHEDULED = RunsFilter(tags={"dagster/schedule_name": "auto_close_schedule"})
-SCHEDULED_FOR = "dagster/scheduled_execution_time"
+SCHEDULED = RunsFilter(tags={"dagster/schedule_name": AUTO_CLOSE_SCHEDULE})
 BACKFILL = """
 mutation Backfill($params: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $params) {
@@ -99,8 +100,14 @@ def test_a_backfill_in_the_queue_delays_a_scheduled_scan_by_one_short_run_at_mos
 
 def test_ticks_missed_while_the_daemon_was_away_become_one(dagster: DagsterProcesses, database: AlertDatabase) -> None:
     def scheduled() -> list[datetime]:
-        tags = [run.tags for run in dagster.instance.get_runs(SCHEDULED)]
-        return sorted(datetime.fromisoformat(of[SCHEDULED_FOR]) for of in tags)
+        """The instants for which ticks made a scan, oldest first."""
+        ticks = [
+            tick
+            for state in dagster.instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+            if state.instigator_name == AUTO_CLOSE_SCHEDULE
+            for tick in dagster.instance.get_ticks(state.instigator_origin_id, state.selector_id)
+        ]
+        return sorted(datetime.fromtimestamp(tick.timestamp, UTC) for tick in ticks if tick.run_ids)
 
     before = wait_until(scheduled, "a first scan by the schedule", 120)[-1]
     dagster.stop_daemon()

@@ -1,5 +1,6 @@
 """Taking decisions back."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -151,6 +152,17 @@ def test_an_undo_racing_a_person_leaves_the_persons_word(
     assert report.restored == 2
     assert [skipped.alert_id for skipped in report.skipped] == ["null"]
     assert stored(db, "null")["status"] == "RESOLVED"
+
+
+def test_two_undos_at_once_restore_each_alert_once(db: AlertDatabase) -> None:
+    fill(db, [alert(minutes=60) for _ in range(2_500)], rule("old", {"expire_after_mins": 60}))
+    job_id = run_scan(db, ScanRequest(as_of=AS_OF)).job_id
+    with ThreadPoolExecutor(2) as pool:
+        undos = [pool.submit(undo_job, db, job_id, dry_run=False) for _ in range(2)]
+        reports = [undo.result() for undo in undos]
+    assert sum(report.restored for report in reports) == 2_500
+    assert [report.skipped_total for report in reports] == [0, 0]
+    assert db.alerts.count_documents({"status": "OPEN", "state_history": {"$size": 2}}) == 2_500
 
 
 def test_an_unknown_or_running_job_cannot_be_undone(db: AlertDatabase) -> None:
