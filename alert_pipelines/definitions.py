@@ -14,7 +14,7 @@ from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.rule_jobs import export_rules_job, validate_rules_job
 from alert_pipelines.defs.schedules import build_schedule, cron_setting
 from alert_pipelines.defs.sensors import dead_scan_sensor
-from alert_pipelines.defs.trust_jobs import explain_alert_job, undo_decisions_job
+from alert_pipelines.defs.trust_jobs import explain_alert_job, list_decisions_job, undo_decisions_job
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Definitions:
@@ -25,6 +25,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Defini
         jobs=[
             auto_close_job,
             explain_alert_job,
+            list_decisions_job,
             undo_decisions_job,
             backtest_job,
             check_indexes_job,

@@ -86,6 +86,12 @@ class ExplainConfig(Config):
     )
 
 
+class DecisionsConfig(Config):
+    """Whose decisions to list."""
+
+    job_id: str = Field(description="The job record's job_id; a run's tag alert_pipelines/job_id names it.")
+
+
 class UndoConfig(Config):
     """Which decisions to take back."""
 

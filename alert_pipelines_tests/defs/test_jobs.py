@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import ExecuteInProcessResult
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import default_rules
-from alert_pipelines_tests.defs.conftest import Execute, failure_text, observed
+from alert_pipelines_tests.defs.conftest import Execute, failure_text, observed, output_metadata
 
 MAPPING = """
 format: csv
@@ -61,19 +60,14 @@ def test_a_rule_file_that_is_not_there_is_named(execute: Execute, tmp_path: Path
     assert "none.yaml" in failure_text(result, "publish")
 
 
-def output_metadata(result: ExecuteInProcessResult, op: str) -> dict[str, Any]:
-    (output,) = (event for event in result.all_events if event.is_successful_output and event.step_key == op)
-    return {name: value.value for name, value in output.step_output_data.metadata.items()}
-
-
 def test_a_valid_rule_file_is_shown_and_nothing_published(execute: Execute, db: AlertDatabase, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text("overspeed: {expire_after_mins: 60}")
-    seen = output_metadata(execute("validate_rules_job", "validate", file=str(file)), "validate")
+    seen = output_metadata(execute("validate_rules_job", "validate", file=str(file)))
     assert seen["valid rules"] == 1
     (row,) = seen["rules"].records
     assert row.data == {"rule": "overspeed", "source": "OVERSPEEDING", "mode": "active", "priority": 0}
-    own = output_metadata(execute("validate_rules_job", "validate"), "validate")
+    own = output_metadata(execute("validate_rules_job", "validate"))
     assert own["valid rules"] == len(default_rules())
     assert db.rules.count_documents({}) == 0
 
@@ -92,7 +86,7 @@ def test_exported_rules_are_shown_and_their_file_publishes_as_the_same(
 ) -> None:
     execute("publish_rules_job", "publish")
     file = tmp_path / name
-    seen = output_metadata(execute("export_rules_job", "export", file=str(file)), "export")
+    seen = output_metadata(execute("export_rules_job", "export", file=str(file)))
     assert seen["rules"] == len(default_rules())
     assert "rule_id: overspeed" in seen["rule file"]
     again = observed(execute("publish_rules_job", "publish", file=str(file)))
