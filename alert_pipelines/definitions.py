@@ -11,9 +11,10 @@ from alert_pipelines.defs.backtest_asset import backtest, backtest_job
 from alert_pipelines.defs.index_checks import check_indexes_job, check_indexes_schedule, index_advice
 from alert_pipelines.defs.jobs import auto_close_job, load_alerts_job, publish_rules_job
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
+from alert_pipelines.defs.rule_jobs import export_rules_job, validate_rules_job
 from alert_pipelines.defs.schedules import build_schedule, cron_setting
 from alert_pipelines.defs.sensors import dead_scan_sensor
-from alert_pipelines.defs.trust_jobs import explain_alert_job, undo_decisions_job
+from alert_pipelines.defs.trust_jobs import explain_alert_job, list_decisions_job, undo_decisions_job
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Definitions:
@@ -24,10 +25,13 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Defini
         jobs=[
             auto_close_job,
             explain_alert_job,
+            list_decisions_job,
             undo_decisions_job,
             backtest_job,
             check_indexes_job,
+            validate_rules_job,
             publish_rules_job,
+            export_rules_job,
             load_alerts_job,
         ],
         schedules=[build_schedule(cron_setting()), check_indexes_schedule],

@@ -30,6 +30,7 @@ CHECKOUT = Path(__file__).parents[1]
 START_LIMIT_S = 60.0
 RUN_LIMIT_S = 120.0
 _POLL_S = 0.1
+_WORKSPACE = "workspace.yaml"
 _STOP_LIMIT_S = 15.0
 
 FINISHED = frozenset({DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED})
@@ -140,6 +141,18 @@ class DagsterProcesses:
         children = psutil.Process(self.code_server.pid).children(recursive=True)
         return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
+    def stop_daemon(self) -> None:
+        """End the daemon as a shutdown of its host does, and wait for it."""
+        _end_group(self.daemon)
+
+    @contextmanager
+    def another_daemon(self) -> Iterator[None]:
+        """A new daemon in place of the one that was stopped."""
+        with ExitStack() as stack:
+            start = _Starter(stack, self.home, self.env)
+            start("another_daemon", "dagster-daemon", "run", "-w", str(self.home / _WORKSPACE))
+            yield
+
     def log(self, name: str) -> str:
         """What the process `name` (code_server, daemon, webserver) wrote to its console so far."""
         return (self.home / f"{name}.log").read_text()
@@ -154,7 +167,7 @@ def dagster_processes(settings: Mapping[str, str]) -> Iterator[DagsterProcesses]
 
 def _start_all(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> DagsterProcesses:
     code_port, web_port = _free_port(), _free_port()
-    workspace = home / "workspace.yaml"
+    workspace = home / _WORKSPACE
     server = {"host": "127.0.0.1", "port": code_port, "location_name": CODE_LOCATION}
     workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
     env = {**os.environ, **settings, "DAGSTER_HOME": str(home)}

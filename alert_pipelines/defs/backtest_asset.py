@@ -4,6 +4,7 @@ What is counted, and what it means, is `scanner.backtest`'s; here it is only run
 """
 
 import base64
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -168,7 +169,9 @@ def _plots(day: date, outcomes: Iterable[DayOutcome]) -> dict[str, MetadataValue
 
 
 def _picture(rule_id: str, svg: str) -> str:
-    return f"![{rule_id}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
+    # A bracket in the rule's id would end the text that stands for the picture.
+    alternative = re.sub(r"[\[\]]", " ", rule_id)
+    return f"![{alternative}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
 
 
 def _rule_table(rules: Iterable[RuleOutcome]) -> TableMetadataValue:

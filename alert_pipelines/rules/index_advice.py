@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pymongo.errors import ExecutionTimeout
 
 from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.indexes import create_missing_indexes
 from alert_pipelines.rules.clause import Clause, Stage
@@ -53,8 +54,9 @@ def advise(db: AlertDatabase, as_of: datetime) -> list[Advice]:
     Wasteful is far_more: 5,000 documents or more examined, and more than ten for each one returned; or 5,000 by a
     condition on other alerts that lacks the index by which a scan looks only at touched keys. It costs
     about what planning a scan costs and changes nothing; maintenance windows, which pass, are left aside. Raises
-    PyMongoError.
+    InvalidInstantError, PyMongoError.
     """
+    as_of = as_of_utc(as_of)
     rule_set = load_rules(db).rule_set
     present = list(db[COLLECTION].list_indexes())
     judged = (

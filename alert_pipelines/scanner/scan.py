@@ -6,13 +6,14 @@ claim → load rules → plan → guard → apply → reconcile → record
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pymongo
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts import decision_counts, tally_decisions
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.instants import as_of_utc
 from alert_pipelines.job_records import (
     COMPLETED,
     DRY_RUN,
@@ -154,17 +155,17 @@ def evaluate_all_pending_alerts(
 
 
 def _instant(db: AlertDatabase, request: ScanRequest) -> datetime:
-    """as_of in UTC with the millisecond precision of BSON dates."""
+    """The as_of that `request` asks for."""
     now = server_now(db)
     if request.as_of is None:
         return now
-    as_of = request.as_of.replace(tzinfo=UTC) if request.as_of.tzinfo is None else request.as_of.astimezone(UTC)
+    as_of = as_of_utc(request.as_of)
     if as_of > now + CLOCK_TOLERANCE and not request.dry_run:
         raise InvalidScanError(
             f"as_of {as_of.isoformat()} lies in the future (the server's clock says {now.isoformat()}): only a dry run "
             "can look ahead"
         )
-    return as_of.replace(microsecond=as_of.microsecond // 1000 * 1000)
+    return as_of
 
 
 def _refuse_unknown_rules(rule_set: RuleSet, request: ScanRequest) -> None:

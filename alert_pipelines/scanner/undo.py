@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pymongo.errors import OperationFailure, PyMongoError
 
-from alert_pipelines.alerts import COLLECTION, Status
+from alert_pipelines.alerts import COLLECTION, Status, tally_decisions
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import (
@@ -23,6 +23,7 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.scanner.batches import write_in_halves
 from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.spelling import suggestion
 
 JOB_TYPE = "auto_close_undo"
 BATCH = 1_000
@@ -77,7 +78,7 @@ def undo_job(
 
     An alert is restored where the decision is still the last thing that happened to it; others are skipped and
     listed. An undone decision is not taken again by its rule, and undoing twice does nothing. Raises UndoError for a
-    job that is unknown or still running.
+    job that is unknown or still running, and for a rule that decided nothing in it.
     """
     prepare_collections(db)
     # A scan whose process died is no longer running, only nobody has said so yet.
@@ -87,6 +88,8 @@ def undo_job(
         raise UndoError(f"no job record {job_id!r} in {db.name}.{JOB_RECORDS}: `alert-pipelines jobs list` names them")
     if record.get("status") == "running":
         raise UndoError(f"{job_id} is still running: wait for its end, or cancel its run, and undo it then")
+    if rule_id is not None:
+        _refuse_unknown_rule(db, job_id, rule_id)
     decided = _decided(job_id, rule_id)
     if dry_run:
         return _report(db, job_id, None, decided, ())
@@ -103,6 +106,13 @@ def undo_job(
         _record_failure(db, undo_job_id, error)
         raise
     return report
+
+
+def _refuse_unknown_rule(db: AlertDatabase, job_id: str, rule_id: str) -> None:
+    known = list(dict.fromkeys(row.rule_id for row in tally_decisions(db, job_id)))
+    if rule_id not in known:
+        said = suggestion(rule_id, known) if known else "it decided nothing"
+        raise UndoError(f"no decision of {job_id} is by a rule {rule_id!r}; {said}")
 
 
 def _record_failure(db: AlertDatabase, undo_job_id: str, error: BaseException) -> None:
