@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts import COLLECTION, Status
 from alert_pipelines.errors import AlertPipelinesError
@@ -166,7 +166,7 @@ def _restore_all(
         check()
         return db[COLLECTION].update_many({**untouched, "_id": {"$in": ids}}, update).matched_count
 
-    def skip(_id: Any, failure: OperationFailure) -> None:
+    def skip(_id: Any, failure: Exception) -> None:
         found = db[COLLECTION].find_one({"_id": _id}, {"alert_id": 1}) or {}
         refused[_id] = Skipped(str(found.get("alert_id")), f"the server refuses the write: {failure!s:.300}")
 
