@@ -36,6 +36,8 @@ from alert_pipelines.scanner.report import ALLOW_SCAN, DecisionCount, ScanReport
 Progress = Callable[[int, int], None]
 """Called with the alerts written so far and those planned."""
 
+# Rules look back a century at most, and dates have to be able to follow.
+EARLIEST_YEAR, LATEST_YEAR = 1900, 9000
 CLOCK_TOLERANCE = timedelta(minutes=1)
 # How long the end of a scan may wait for its database; the driver tries again for as long, through an election too.
 RECORD_SECONDS = 30
@@ -143,6 +145,8 @@ def _instant(db: AlertDatabase, request: ScanRequest) -> datetime:
     now = server_now(db)
     if request.as_of is None:
         return now
+    if not EARLIEST_YEAR <= request.as_of.year <= LATEST_YEAR:
+        raise InvalidScanError(f"as_of {request.as_of.isoformat()}: give a year from {EARLIEST_YEAR} to {LATEST_YEAR}")
     as_of = request.as_of.replace(tzinfo=UTC) if request.as_of.tzinfo is None else request.as_of.astimezone(UTC)
     if as_of > now + CLOCK_TOLERANCE and not request.dry_run:
         raise InvalidScanError(
