@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from alert_pipelines.errors import AlertPipelinesError
 
-EARLIEST_AS_OF = datetime(1000, 1, 1, tzinfo=UTC)
-"""Rules look back a century at most: from here on that stays within the calendar."""
+EARLIEST_AS_OF, LATEST_AS_OF = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Rules look back, and windows reach out, a century at most: between these that stays within the calendar."""
 
 
 class InvalidInstantError(AlertPipelinesError):
@@ -28,10 +28,11 @@ def as_utc(instant: datetime) -> datetime:
 
 
 def as_of_utc(as_of: datetime) -> datetime:
-    """An as_of in UTC, with the millisecond precision of BSON dates. Raises InvalidInstantError, also before 1000."""
+    """An as_of in UTC, with the millisecond precision of BSON dates. Raises InvalidInstantError, also outside the years
+    1000 to 8999."""
     instant = as_utc(as_of)
-    if instant < EARLIEST_AS_OF:
-        raise InvalidInstantError(f"as_of {instant.isoformat()}: rules are judged from the year 1000 on")
+    if not EARLIEST_AS_OF <= instant < LATEST_AS_OF:
+        raise InvalidInstantError(f"as_of {instant.isoformat()}: give one of the years 1000 to 8999")
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 

@@ -35,6 +35,7 @@ LEASE = timedelta(seconds=30)
 RENEW_EVERY = timedelta(seconds=5)
 DEAD_WITHOUT_LEASE = timedelta(minutes=10)
 MAX_ERRORS = 100
+MAX_ERROR_CHARS = 5_000
 MAX_RECENT = 1000
 _UNAUTHORIZED = 13
 
@@ -206,16 +207,18 @@ def get_recent_jobs(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
 def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
     """End, as `failed` and with their true counts, the running records whose owner is dead.
 
-    Dead is: the lease ran out; or, of a scan, no lease and started over ten minutes ago (or at no readable time).
-    Records of other types without a lease are not ours to judge.
+    Dead is: the lease ran out, or is one that no owner alive can hold; or, of a scan, no lease and not started within
+    the last ten minutes. Records of other types without a lease are not ours to judge.
     """
     now = server_now(db)
-    long_ago = {"$not": {"$gte": now - DEAD_WITHOUT_LEASE}}
+    # Further ahead than any renewal sets it, a lease is of a clock that has since been put back.
+    held = {"$gte": now, "$lte": now + 2 * LEASE, "$not": {"$type": "array"}}
+    of_late = {"$gte": now - DEAD_WITHOUT_LEASE, "$lte": now + DEAD_WITHOUT_LEASE}
     dead = {
         "status": RUNNING,
         "$or": [
-            {"lease_expires_at": {"$lt": now}},
-            {"job_type": SCANNER, "lease_expires_at": None, "started_at": long_ago},
+            {"lease_expires_at": {"$ne": None, "$not": held}},
+            {"job_type": SCANNER, "lease_expires_at": None, "started_at": {"$not": of_late}},
         ],
     }
     swept = []
@@ -308,6 +311,6 @@ def _ended_now() -> dict[str, Any]:
 
 
 def _capped(errors: Sequence[str]) -> list[str]:
-    if len(errors) <= MAX_ERRORS:
-        return list(errors)
-    return [*errors[:MAX_ERRORS], f"… and {len(errors) - MAX_ERRORS} more"]
+    # A record has to fit into a document, whatever the alerts and rules hold that are quoted.
+    kept = [error if len(error) <= MAX_ERROR_CHARS else f"{error[:MAX_ERROR_CHARS]}…" for error in errors[:MAX_ERRORS]]
+    return kept if len(errors) <= MAX_ERRORS else [*kept, f"… and {len(errors) - MAX_ERRORS} more"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.instants import EARLIEST_AS_OF, InvalidInstantError, as_of_utc, as_utc, parse_instant
+from alert_pipelines.instants import EARLIEST_AS_OF, LATEST_AS_OF, InvalidInstantError, as_of_utc, as_utc, parse_instant
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -54,7 +54,10 @@ def test_an_as_of_has_the_precision_of_the_database() -> None:
     assert as_of_utc(datetime(2026, 3, 1, 12)) == NOON  # noqa: DTZ001 - a naive one is UTC
 
 
-def test_an_as_of_too_early_to_look_back_from_is_refused() -> None:
-    assert as_of_utc(EARLIEST_AS_OF) == EARLIEST_AS_OF
-    with pytest.raises(InvalidInstantError, match="from the year 1000 on"):
-        as_of_utc(EARLIEST_AS_OF - timedelta(milliseconds=1))
+def test_an_as_of_at_the_ends_of_the_calendar_is_refused() -> None:
+    step = timedelta(milliseconds=1)
+    for instant in (EARLIEST_AS_OF, LATEST_AS_OF - step):
+        assert as_of_utc(instant) == instant
+    for instant in (EARLIEST_AS_OF - step, LATEST_AS_OF):
+        with pytest.raises(InvalidInstantError, match="give one of the years 1000 to 8999"):
+            as_of_utc(instant)

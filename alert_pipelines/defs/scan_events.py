@@ -33,7 +33,8 @@ from alert_pipelines.defs.asset_specs import (
     SHADOW,
     WITHIN_LIMITS,
 )
-from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, ScanReport, count
+from alert_pipelines.job_records import MAX_ERROR_CHARS
+from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, ScanReport, brief, count, cut_short
 
 MAX_LISTED = 50
 """So many errors a check lists; the job record has more."""
@@ -184,11 +185,11 @@ def _of(counts: Iterable[DecisionCount], decision: Decision) -> tuple[DecisionCo
 
 
 def _count_table(counts: Iterable[DecisionCount]) -> TableMetadataValue:
-    return table(_COUNT_COLUMNS, counts)
+    return table(_COUNT_COLUMNS, brief(counts))
 
 
 def _sample_table(samples: Iterable[Sample]) -> TableMetadataValue:
-    return table(_SAMPLE_COLUMNS, samples)
+    return table(_SAMPLE_COLUMNS, (tuple(map(cut_short, sample)) for sample in samples))
 
 
 def _shadow(report: ScanReport) -> dict[str, TableMetadataValue]:
@@ -196,7 +197,7 @@ def _shadow(report: ScanReport) -> dict[str, TableMetadataValue]:
 
 
 def _listed(name: str, errors: Iterable[str]) -> dict[str, MetadataValue[Any]]:
-    lines = list(errors)
+    lines = [cut_short(error, MAX_ERROR_CHARS) for error in errors]
     if not lines:
         return {}
     more = [f"… and {len(lines) - MAX_LISTED} more: see the job record"] if len(lines) > MAX_LISTED else []

@@ -28,6 +28,8 @@ NOT_NULL_TYPES = [
         "maxKey",
     ),
 ]
+MAX_ID_BYTES = 1_024
+_ID_BYTES = {"$bsonSize": {"_id": "$_id"}}
 _HISTORY_TYPES = ["array", "missing", "null", "undefined"]
 
 PLANNED: Stage = {
@@ -35,14 +37,20 @@ PLANNED: Stage = {
         "source_type": 1,
         "bad_history": {
             "$cond": [
-                {"$in": [{"$type": "$state_history"}, _HISTORY_TYPES]},
+                {
+                    "$and": [
+                        {"$in": [{"$type": "$state_history"}, _HISTORY_TYPES]},
+                        {"$lte": [_ID_BYTES, MAX_ID_BYTES]},
+                    ]
+                },
                 "$$REMOVE",
-                {"alert_id": "$alert_id", "type": {"$type": "$state_history"}},
+                {"alert_id": "$alert_id", "type": {"$type": "$state_history"}, "id_bytes": _ID_BYTES},
             ]
         },
     }
 }
-"""What a plan reads of a due alert: `_id`, `source_type`, and `bad_history` where no entry can be appended."""
+"""What a plan reads of a due alert: `_id`, `source_type`, and `bad_history` where no entry can be appended, or where
+the `_id` is too long for a batch of them to fit into a command."""
 
 BAD_TIMESTAMP: Filter = {
     "status": {"$in": [str(status) for status in PENDING]},

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 import pymongo
-from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import COLLECTION, Severity, Status
 from alert_pipelines.job_records import write_limit_s
@@ -131,7 +130,7 @@ class _Writer:
 
             return retry_transient(once, before_retry=self._may_go_on)
 
-        def refused(_id: Any, failure: OperationFailure) -> None:
+        def refused(_id: Any, failure: Exception) -> None:
             errors.append(self._refused(clause, _id, failure))
             not_written.append(_id)
 
@@ -155,7 +154,7 @@ class _Writer:
         query = {"_id": {"$in": ids}, "state_history.job_id": self._stamp.job_id}
         return retry_transient(lambda: self._alerts.count_documents(query), before_retry=self._may_go_on)
 
-    def _refused(self, clause: Clause, _id: Any, failure: OperationFailure) -> str:
+    def _refused(self, clause: Clause, _id: Any, failure: Exception) -> str:
         found = self._alerts.find_one({"_id": _id}, {"alert_id": 1}) or {}
         return (
             f"alert {found.get('alert_id', _id)!r:.200}: rule {clause.rule_id!r} decided it ({clause.condition}), but "

@@ -27,13 +27,14 @@ from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
 from alert_pipelines.mongo.retry import TRANSIENT
-from alert_pipelines.rules.clause import Stage
+from alert_pipelines.rules.clause import MAX_ID_BYTES, Stage
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import MaintenanceWindow, Rule
 
 MAX_TOUCHED = 20_000
 """Above so many touched alerts, looking at all pending ones costs less."""
-MAX_LEFT = 1_000
+MAX_CHECKPOINT_CHARS = 20_000
+"""A longer one, of hundreds of alerts that cannot be written, is not worth keeping with every job record."""
 MAX_AGE = timedelta(days=1)
 DRAIN_SECONDS = 15
 _AWAIT_MS = 200
@@ -144,9 +145,10 @@ def find_changes(
 
 def next_checkpoint(changes: Changes, before: Vantage, meaning: str, left: Sequence[Any]) -> str | None:
     """What a completed scan leaves for the next, dumped; None where the next has to look at all pending alerts."""
-    if changes.token is None or before.election is None or len(left) > MAX_LEFT:
+    if changes.token is None or before.election is None:
         return None
-    return Checkpoint(changes.token, before.election, meaning, tuple(left)).dump()
+    text = Checkpoint(changes.token, before.election, meaning, tuple(left)).dump()
+    return text if len(text) <= MAX_CHECKPOINT_CHARS else None
 
 
 def _later_scan(db: AlertDatabase, as_of: datetime) -> str | None:
@@ -232,7 +234,14 @@ def _take_in(event: Mapping[str, Any], changes: Changes) -> None:
         raise _UnknownError(f"the collection was changed as a whole ({kind})")
     changes.departed |= bool(event.get("moved")) or kind in ("replace", "delete")
     if kind != "delete" and len(changes.touched) <= MAX_TOUCHED:
+        if is_long(event["documentKey"]):
+            raise _UnknownError("an alert was touched whose _id is too long to ask for it")
         changes.touched.append(event["documentKey"]["_id"])
+
+
+def is_long(values: Mapping[str, Any]) -> bool:
+    """Whether `values` are too long for thousands of the like to fit into one command."""
+    return len(bson.encode(values)) > MAX_ID_BYTES
 
 
 def _stream_pipeline(key_paths: Iterable[str]) -> list[Stage]:

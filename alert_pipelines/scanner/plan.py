@@ -17,14 +17,14 @@ from pymongo.errors import OperationFailure
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
-from alert_pipelines.rules.clause import BAD_TIMESTAMP, Clause, Filter
+from alert_pipelines.rules.clause import BAD_TIMESTAMP, MAX_ID_BYTES, Clause, Filter
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Rule, RuleSet
 from alert_pipelines.scanner.changes import Changes
 from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, decision_of
 from alert_pipelines.scanner.scopes import Scopes
 
-MAX_PLAN_SECONDS = 300
+MAX_PLAN_SECONDS = 240
 MAX_NAMED_TIMESTAMPS = 1000
 SAMPLES_PER_CLAUSE = 5
 _CURSOR_BATCH = 10_000
@@ -262,6 +262,12 @@ def take_samples(db: AlertDatabase, plan: Plan) -> tuple[Sample, ...]:
 
 def _bad_history(clause: Clause, due: dict[str, Any]) -> str:
     bad = due["bad_history"]
+    if bad["id_bytes"] > MAX_ID_BYTES:
+        return (
+            f"alert {bad.get('alert_id', due['_id'])!r:.200}: its _id has {bad['id_bytes']} bytes, more than "
+            f"{MAX_ID_BYTES}: rule {clause.rule_id!r} would {decision_of(clause.to_status)} it, but cannot name it to "
+            "the server; give it a shorter one"
+        )
     return (
         f"alert {bad.get('alert_id', due['_id'])!r:.200}: state_history is of type {bad['type']}, no array: rule "
         f"{clause.rule_id!r} would {decision_of(clause.to_status)} it, but the decision cannot be recorded; mend it"

@@ -10,12 +10,17 @@ from typing import Any, NamedTuple
 from bson.errors import InvalidBSON
 
 from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import Clause, Filter, dated
-from alert_pipelines.scanner.changes import MAX_TOUCHED, Changes
+from alert_pipelines.scanner.changes import MAX_TOUCHED, Changes, is_long
 
 _KEYS_A_QUERY = 500
 _IDS_A_QUERY = 5_000
+
+
+class _LongKeyError(AlertPipelinesError):
+    """A key is too long to ask for it together with others."""
 
 
 class Scopes:
@@ -50,7 +55,7 @@ class Scopes:
         asked += [part.filter for part in matured]
         try:
             keys = self._keys(clause, asked)
-        except InvalidBSON:
+        except (InvalidBSON, _LongKeyError):
             return None
         return None if len(keys) > MAX_TOUCHED else list(_selecting(clause, keys))
 
@@ -72,10 +77,10 @@ class Scopes:
         found: list[_Key] = []
         for part in asked:
             match = {"$match": {"$and": [part, clause.groups, dated(self._as_of)]}}
-            found += [
-                _Key(tuple(row["_id"][name] for name in names), row["first"], row["last"])
-                for row in self._alerts.aggregate([match, {"$group": group}], allowDiskUse=True)
-            ]
+            for row in self._alerts.aggregate([match, {"$group": group}], allowDiskUse=True):
+                if is_long(row["_id"]):
+                    raise _LongKeyError
+                found.append(_Key(tuple(row["_id"][name] for name in names), row["first"], row["last"]))
         return found
 
 

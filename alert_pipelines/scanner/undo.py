@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts import COLLECTION, Status, tally_decisions
 from alert_pipelines.errors import AlertPipelinesError
@@ -21,6 +21,7 @@ from alert_pipelines.job_records import (
 )
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
+from alert_pipelines.scanner.aftermath import alert_key
 from alert_pipelines.scanner.batches import write_in_halves
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines.spelling import suggestion
@@ -170,18 +171,19 @@ def _restore_all(
     """Restore every untouched alert; return those whose write the server refuses."""
     untouched = {**decided, "$expr": _is_untouched(job_id)}
     update = _restoring_update(job_id, undo_job_id)
-    refused: dict[Any, Skipped] = {}
+    refused: dict[bytes, tuple[Any, Skipped]] = {}
 
     def write(ids: Sequence[Any]) -> int:
         check()
         return db[COLLECTION].update_many({**untouched, "_id": {"$in": ids}}, update).matched_count
 
-    def skip(_id: Any, failure: OperationFailure) -> None:
+    def skip(_id: Any, failure: Exception) -> None:
         found = db[COLLECTION].find_one({"_id": _id}, {"alert_id": 1}) or {}
-        refused[_id] = Skipped(str(found.get("alert_id")), f"the server refuses the write: {failure!s:.300}")
+        why = f"the server refuses the write: {failure!s:.300}"
+        refused[alert_key(_id)] = _id, Skipped(str(found.get("alert_id")), why)
 
     def next_batch() -> int:
-        left = {**untouched, "_id": {"$nin": list(refused)}}
+        left = {**untouched, "_id": {"$nin": [_id for _id, _ in refused.values()]}}
         ids = [doc["_id"] for doc in db[COLLECTION].find(left, {"_id": 1}).limit(BATCH)]
         if ids:
             write_in_halves(ids, write, skip)
@@ -189,7 +191,7 @@ def _restore_all(
 
     while done := retry_transient(next_batch, before_retry=check):
         _log.info("Undo of %s: %d more alerts looked at", job_id, done)
-    return list(refused.values())
+    return [skipped for _, skipped in refused.values()]
 
 
 def _restoring_update(job_id: str, undo_job_id: str) -> list[dict[str, Any]]:

@@ -96,7 +96,7 @@ def test_an_as_of_that_is_no_instant_is_wrong_usage(run: Run, text: str) -> None
 
 @pytest.mark.parametrize("command", [("scan", "--as-of"), ("backtest",), ("indexes", "advise", "--as-of")])
 def test_a_date_too_early_to_look_back_from_is_one_line(run: Run, command: tuple[str, ...]) -> None:
-    assert run(*command, "0001-01-01", code=1).stderr.endswith("rules are judged from the year 1000 on\n")
+    assert run(*command, "0001-01-01", code=1).stderr.endswith("give one of the years 1000 to 8999\n")
 
 
 def test_the_last_day_of_the_calendar_is_not_over(run: Run) -> None:

@@ -380,6 +380,20 @@ def test_a_key_without_an_index_means_looking_at_all(db: AlertDatabase) -> None:
     assert scan(db, 5).closed == 1
 
 
+@pytest.mark.parametrize("long", [{"_id": "x" * 2_000}, {"driver": "x" * 2_000}])
+def test_what_is_too_long_to_ask_for_means_looking_at_all(db: AlertDatabase, long: dict[str, Any]) -> None:
+    fill(db, [alert("old", minutes=40, **long)], LATEST)
+    scan(db)
+    other = {"driver": long.get("driver", "D1")}
+    fill(db, [alert("new", minutes=30, **other), alert("newer", minutes=20, **other)])
+    if "_id" in long:
+        db.alerts.update_one({"alert_id": "old"}, {"$set": {"severity": "INFO"}})
+    report = scan(db, 5)
+    assert looked_at_all(report) == ("_id" in long)
+    # The first can be named in no command, and so is not closed.
+    assert report.closed == (1 if "_id" in long else 2)
+
+
 @pytest.mark.parametrize("kind", ["drop", "rename"])
 def test_a_collection_that_was_put_in_the_place_of_the_other_means_a_full_scan(db: AlertDatabase, kind: str) -> None:
     fill(db, [alert("old", minutes=40)], LATEST)
