@@ -3,7 +3,6 @@
 They show what `scanner.explain`, `scanner.provenance` and `scanner.undo` say, as tables of the run's page.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -180,14 +179,13 @@ def _past_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _undone(report: UndoReport) -> AssetObservation:
     did, left = ("would be restored", "would be skipped") if report.dry_run else ("restored", "skipped")
-    by_rule = Counter((one.rule_id, one.from_status, one.to_status) for one in report.alerts)
     of = f"of the first {len(report.alerts)}, " if report.restored > len(report.alerts) else ""
     metadata = {
         "undone job": report.job_id,
         "undo's own job": report.undo_job_id,
         did: report.restored,
         left: report.skipped_total,
-        f"{of}{did} by rule": _table_if_any(_BY_RULE_COLUMNS, ((*key, alerts) for key, alerts in by_rule.items())),
+        f"{of}{did} by rule": _table_if_any(_BY_RULE_COLUMNS, report.by_rule()),
         f"{did}: alerts": _table_if_any(_RESTORED_COLUMNS, report.alerts[:MAX_LISTED]),
         f"{left}: touched since": _table_if_any(_SKIPPED_COLUMNS, report.skipped[:MAX_LISTED]),
     }

@@ -1,6 +1,7 @@
 """Taking back what a job decided: each alert to what it was, its history appended and never rewritten."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -70,6 +71,11 @@ class UndoReport:
     alerts: tuple[Restored, ...]
     skipped: tuple[Skipped, ...]
     skipped_total: int
+
+    def by_rule(self) -> list[tuple[str, str, str, int]]:
+        """How many of `alerts` go back, by rule, from which status and to which."""
+        counted = Counter((one.rule_id, one.from_status, one.to_status) for one in self.alerts)
+        return [(*which, alerts) for which, alerts in sorted(counted.items())]
 
 
 def undo_job(
