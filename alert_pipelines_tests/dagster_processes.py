@@ -174,18 +174,18 @@ def _start_all(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> Dag
     url = f"http://127.0.0.1:{web_port}"
     target = ("-m", "alert_pipelines.definitions", "--location-name", CODE_LOCATION)
     at = ("-w", str(workspace))
-    start = _Starter(stack, home, env)
+    start = Starter(stack, home, env)
     code_server = start("code_server", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(code_port), *target)
-    wait_until(lambda: _listens(code_port, code_server), "the code server", START_LIMIT_S)
+    wait_until(lambda: listens(code_port, code_server), "the code server", START_LIMIT_S)
     daemon = start("daemon", "dagster-daemon", "run", *at)
     webserver = start("webserver", "dagster-webserver", "-h", "127.0.0.1", "-p", str(web_port), *at)
-    wait_until(lambda: _answers(f"{url}/server_info", webserver), "the webserver", START_LIMIT_S)
+    wait_until(lambda: answers(f"{url}/server_info", webserver), "the webserver", START_LIMIT_S)
     instance = stack.enter_context(DagsterInstance.from_config(str(home)))
     wait_until(instance.get_daemon_heartbeats, "the daemon", START_LIMIT_S)
     return DagsterProcesses(home, env, instance, url, code_server, daemon, webserver)
 
 
-class _Starter:
+class Starter:
     """Starts processes and ends their whole groups with the stack, the youngest first."""
 
     def __init__(self, stack: ExitStack, home: Path, env: Mapping[str, str]) -> None:
@@ -196,7 +196,7 @@ class _Starter:
     def __call__(self, name: str, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         log = self._stack.enter_context((self._home / f"{name}.log").open("wb"))
         process = subprocess.Popen(
-            [str(Path(sys.executable).with_name(program)), *arguments],
+            [str(Path(sys.executable).parent / program), *arguments],
             cwd=CHECKOUT,
             env=dict(self._env),
             stdin=subprocess.DEVNULL,
@@ -224,13 +224,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+def listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Whether something listens on `port`; fails the test where `process`, which should, has ended."""
     assert process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+def answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """Whether `url` answers; fails the test where `process`, which should, has ended."""
     assert process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
