@@ -149,7 +149,7 @@ class DagsterProcesses:
     def another_daemon(self) -> Iterator[None]:
         """A new daemon in place of the one that was stopped."""
         with ExitStack() as stack:
-            start = _Starter(stack, self.home, self.env)
+            start = Starter(stack, self.home, self.env)
             start("another_daemon", "dagster-daemon", "run", "-w", str(self.home / _WORKSPACE))
             yield
 
