@@ -130,6 +130,7 @@ class ScanReport:
             "alerts_closed": self.closed,
             "alerts_escalated": self.escalated,
             "as_of": self.as_of,
+            "oldest_pending": self.oldest_pending,
             "rule_set_version": self.rule_set_version,
             "planned": [entry._asdict() for entry in self.planned],
             "decisions": [entry._asdict() for entry in self.decisions],
