@@ -9,6 +9,7 @@ from alert_pipelines.defs.asset_specs import alerts, dry_runs, shadow_rules
 from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.backtest_asset import backtest, backtest_job
 from alert_pipelines.defs.code_links import with_code_links
+from alert_pipelines.defs.daily_report_asset import daily_report, daily_report_job, daily_report_schedule
 from alert_pipelines.defs.freshness import stale_after, with_freshness
 from alert_pipelines.defs.health_checks import check_health_job, check_health_schedule, scanner_health
 from alert_pipelines.defs.index_checks import check_indexes_job, check_indexes_schedule, index_advice
@@ -30,6 +31,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Defini
                 dry_runs,
                 shadow_rules,
                 backtest,
+                daily_report,
             ]
         ),
         asset_checks=[index_advice, scanner_health],
@@ -38,6 +40,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Defini
             explain_alert_job,
             undo_decisions_job,
             backtest_job,
+            daily_report_job,
             check_health_job,
             check_indexes_job,
             publish_rules_job,
@@ -45,6 +48,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Defini
         ],
         schedules=[
             build_schedule(cron),
+            daily_report_schedule,
             check_health_schedule,
             check_indexes_schedule,
         ],

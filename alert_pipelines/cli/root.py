@@ -18,6 +18,7 @@ _COMMANDS = {
     "jobs": "jobs",
     "load": "loading",
     "mongo": "mongo",
+    "report": "reporting",
     "rules": "rules",
     "sample-week": "loading",
     "scan": "scanning",

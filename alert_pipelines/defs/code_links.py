@@ -16,6 +16,7 @@ from dagster import (
 from dagster._utils.warnings import disable_dagster_warnings
 
 import alert_pipelines
+from alert_pipelines.activity import changes
 from alert_pipelines.alerts import Alert
 from alert_pipelines.defs import asset_specs
 from alert_pipelines.job_records import create_job_record, update_job_record
@@ -40,6 +41,8 @@ CODE: Mapping[str, Sequence[Code]] = {
     asset_specs.DRY_RUNS: (run_scan, make_plan),
     asset_specs.SHADOW: (make_plan,),
     "backtest": (backtest_day,),
+    # Its pandas side is named by its reader: loading it here would load pandas with the code server.
+    "daily_report": (changes,),
 }
 
 _ROOT = Path(inspect.getfile(alert_pipelines)).parents[1]
