@@ -122,6 +122,11 @@ def records_by_status(db: AlertDatabase, since: datetime) -> list[RecordTotal]:
     return [RecordTotal(str(row["_id"].get("type")), str(row["_id"].get("status")), row["records"]) for row in rows]
 
 
+def running_scan(db: AlertDatabase) -> bool:
+    """Whether a scan's record is running."""
+    return db[COLLECTION].find_one({"job_type": SCANNER, "status": RUNNING}, {"_id": 1}) is not None
+
+
 def _scans_since(since: datetime) -> dict[str, Any]:
     return {"job_type": SCANNER, "started_at": {"$gte": since}}
 

@@ -17,6 +17,7 @@ _COMMANDS = {
     "indexes": "indexes",
     "jobs": "jobs",
     "load": "loading",
+    "metrics": "metrics",
     "mongo": "mongo",
     "report": "reporting",
     "rules": "rules",
