@@ -112,6 +112,15 @@ class BacktestConfig(Config):
     )
 
 
+class DailyReportConfig(Config):
+    """How many days the report covers, and where it goes."""
+
+    days: int = Field(default=30, ge=1, le=366, description="So many days, the partition's own included.")
+    report_dir: str | None = Field(
+        default=None, description="Where the reports go, on the host of the run. Empty: reports in DAGSTER_HOME."
+    )
+
+
 def instant_setting(name: str, text: str | None) -> datetime | None:
     """The instant that the setting `name` holds; None where it is None or blank. Raises InvalidInstantError."""
     if text is None or not text.strip():

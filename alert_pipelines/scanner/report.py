@@ -139,6 +139,7 @@ class ScanReport:
             "alerts_processed": self.total_checked,
             "alerts_closed": self.closed,
             "alerts_escalated": self.escalated,
+            "oldest_pending": self.oldest_pending,
             "rule_set_version": self.rule_set_version,
             "planned": [entry._asdict() for entry in brief(self.planned)],
             "decisions": [entry._asdict() for entry in brief(self.decisions)],
