@@ -15,7 +15,6 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.notifications import Message
 from alert_pipelines.scanner.report import ALLOW_SCAN
 
-STALE_AFTER = timedelta(minutes=15)
 REPEAT_AFTER = timedelta(hours=1)
 """A fault that comes again with every scan is told again after so long, with the number of scans that had it."""
 

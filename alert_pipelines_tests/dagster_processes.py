@@ -1,7 +1,7 @@
 """A real Dagster, as people run it: code server, daemon and webserver, each a process of its own, on free ports.
 
 Its home is made from the project's dagster.yaml, or from a test's own. All processes are this one's children, each the
-leader of a group of its own, and are ended with the context; a test may kill them before and start them again.
+leader of a group of its own, and are ended with the context; a test may end them before and start them again.
 """
 
 import json
@@ -30,6 +30,7 @@ CHECKOUT = Path(__file__).parents[1]
 START_LIMIT_S = 60.0
 RUN_LIMIT_S = 120.0
 _POLL_S = 0.1
+_WORKSPACE = "workspace.yaml"
 _STOP_LIMIT_S = 15.0
 
 FINISHED = frozenset({DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED})
@@ -80,17 +81,22 @@ class DagsterProcesses:
     _services: Mapping[str, "_Service"]
 
     def start(self, *names: str) -> None:
-        """Start what was killed, of code_server, daemon and webserver, and wait until it answers; none: all."""
+        """Start what was ended, of code_server, daemon and webserver, and wait until it works; none: all."""
         for name in names or self._services:
             self._services[name].start()
 
+    def stop(self, *names: str) -> None:
+        """End them as a shutdown of their host does, and wait for it; none: all."""
+        for name in names or self._services:
+            _end_group(self._services[name].process)
+
     def kill(self, *names: str) -> None:
         """Kill, by SIGKILL and at once, code_server with its run workers, daemon, webserver; none: all."""
-        services = [self._services[name] for name in names or self._services]
-        for service in services:
-            service.kill()
-        for service in services:
-            service.wait()
+        processes = [self._services[name].process for name in names or self._services]
+        for process in processes:
+            os.killpg(process.pid, signal.SIGKILL)
+        for process in processes:
+            process.wait(_STOP_LIMIT_S)
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data that the webserver answers; an error of GraphQL's own fails the test."""
@@ -156,7 +162,7 @@ class DagsterProcesses:
 
     def run_workers(self) -> list[psutil.Process]:
         """The processes in which runs are executed now."""
-        children = psutil.Process(self._services["code_server"].pid).children(recursive=True)
+        children = psutil.Process(self._services["code_server"].process.pid).children(recursive=True)
         return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
     def log(self, name: str) -> str:
@@ -175,97 +181,91 @@ def dagster_processes(
 
 def _start_all(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> DagsterProcesses:
     code_port, web_port = _free_port(), _free_port()
-    workspace = home / "workspace.yaml"
+    workspace = home / _WORKSPACE
     server = {"host": "127.0.0.1", "port": code_port, "location_name": CODE_LOCATION}
     workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
     env = {**os.environ, **settings, "DAGSTER_HOME": str(home)}
     url = f"http://127.0.0.1:{web_port}"
     target = ("-m", "alert_pipelines.definitions", "--location-name", CODE_LOCATION)
     at = ("-w", str(workspace))
+    start = Starter(stack, home, env)
     instance = stack.enter_context(DagsterInstance.from_config(str(home)))
     services = {
-        service.name: service
-        for service in (
-            _Service(
-                home,
-                env,
-                "code_server",
-                ("dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(code_port), *target),
-                lambda _: _listens(code_port),
-            ),
-            _Service(home, env, "daemon", ("dagster-daemon", "run", *at), lambda since: _beats(instance, since)),
-            _Service(
-                home,
-                env,
-                "webserver",
-                ("dagster-webserver", "-h", "127.0.0.1", "-p", str(web_port), *at),
-                lambda _: _answers(f"{url}/server_info"),
-            ),
-        )
+        "code_server": _Service(
+            lambda: start("code_server", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(code_port), *target),
+            lambda process, _: listens(code_port, process),
+        ),
+        "daemon": _Service(
+            lambda: start("daemon", "dagster-daemon", "run", *at),
+            lambda process, since: beats(instance, process, since),
+        ),
+        "webserver": _Service(
+            lambda: start("webserver", "dagster-webserver", "-h", "127.0.0.1", "-p", str(web_port), *at),
+            lambda process, _: answers(f"{url}/server_info", process),
+        ),
     }
     processes = DagsterProcesses(home, env, instance, url, services)
-    for service in services.values():
-        stack.callback(service.stop)
-        service.start()
+    processes.start()
     return processes
 
 
 class _Service:
-    """One of the processes: how it is started, and by what it is seen to work, given when it was started."""
+    """One of the processes: how it is started, and by what it is seen to work, given it and when it was started."""
 
     def __init__(
-        self, home: Path, env: Mapping[str, str], name: str, command: Sequence[str], works: Callable[[float], bool]
+        self,
+        start: Callable[[], subprocess.Popen[bytes]],
+        works: Callable[[subprocess.Popen[bytes], float], bool],
     ) -> None:
-        self.name = name
-        self._log = home / f"{name}.log"
-        self._env = env
-        self._command = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
+        self._start = start
         self._works = works
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def pid(self) -> int:
+    def process(self) -> subprocess.Popen[bytes]:
+        """The one that was started last."""
         assert self._process is not None
-        return self._process.pid
+        return self._process
 
     def start(self) -> None:
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                self._command,
-                cwd=CHECKOUT,
-                env=dict(self._env),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._process = process
-        started_at = time.time()
+        """Start it and wait until it works."""
+        since = time.time()
+        self._process = self._start()
+        wait_until(lambda: self._works(self.process, since), f"the start of {self.process.args!r}", START_LIMIT_S)
 
-        def works() -> bool:
-            assert process.poll() is None, f"{self.name} has ended with {process.returncode}: {self._log.read_text()}"
-            return self._works(started_at)
 
-        wait_until(works, f"the start of {self.name}", START_LIMIT_S)
+class Starter:
+    """Starts processes and ends their whole groups with the stack, the youngest first."""
 
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+    def __init__(self, stack: ExitStack, home: Path, env: Mapping[str, str]) -> None:
+        self._stack = stack
+        self._home = home
+        self._env = env
 
-    def wait(self) -> None:
-        assert self._process is not None
-        self._process.wait(_STOP_LIMIT_S)
+    def __call__(self, name: str, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        log = self._stack.enter_context((self._home / f"{name}.log").open("ab"))
+        process = subprocess.Popen(
+            [str(Path(sys.executable).parent / program), *arguments],
+            cwd=CHECKOUT,
+            env=dict(self._env),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._stack.callback(_end_group, process)
+        return process
 
-    def stop(self) -> None:
-        """End it gently; its children keep the group alive after it, so the group is killed then."""
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            self._process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self.wait()
-        self.kill()
-        self._process.wait()
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    # Children keep the group alive after its leader is gone, so the group is what is ended.
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_LIMIT_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _free_port() -> int:
@@ -273,17 +273,22 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _listens(port: int) -> bool:
+def listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Whether something listens on `port`; fails the test where `process`, which should, has ended."""
+    assert process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _beats(instance: DagsterInstance, since: float) -> bool:
-    # One that was killed leaves its last heartbeats behind.
+def beats(instance: DagsterInstance, process: subprocess.Popen[bytes], since: float) -> bool:
+    """Whether the daemon has given a sign of life since then; fails the test where `process`, which should, ended."""
+    assert process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
     return any(beat.timestamp > since for beat in instance.get_daemon_heartbeats().values())
 
 
-def _answers(url: str) -> bool:
+def answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """Whether `url` answers; fails the test where `process`, which should, has ended."""
+    assert process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
             return bool(response.status == 200)

@@ -8,21 +8,20 @@ twice.
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 from typing import NamedTuple
 
 from dagster import DagsterInstance, DefaultSensorStatus, SensorEvaluationContext, SensorResult, sensor
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorState, ScheduleInstigatorData
-from dagster._utils.schedules import cron_string_iterator
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pymongo.errors import PyMongoError
 
+from alert_pipelines.defs.freshness import stale_after
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE, busy_scan, cron_setting
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import server_now
-from alert_pipelines.notices import STALE_AFTER, FailedScan, Told, failed_scans, last_completed, tell
+from alert_pipelines.notices import FailedScan, Told, failed_scans, last_completed, tell
 from alert_pipelines.notifications import (
     NOTIFY_VARIABLE,
     Message,
@@ -33,9 +32,6 @@ from alert_pipelines.notifications import (
 )
 
 _log = logging.getLogger(__name__)
-
-MISSED_TICKS = 3
-"""No scan completes: so many ticks of the schedule, and 15 minutes, have gone by without one."""
 
 
 class Cursor(BaseModel):
@@ -109,18 +105,17 @@ def _stale(
 ) -> str | None:
     """That no scan completes although the schedule is on, and what is known of the cause; None while all is well."""
     cron = cron_setting()
+    window = stale_after(cron)
     states = [
         state
         for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
         if state.name == AUTO_CLOSE_SCHEDULE
     ]
-    if cron is None or (states and not any(state.is_running for state in states)):
+    if window is None or (states and not any(state.is_running for state in states)):
         return None
     started = [datetime.fromtimestamp(at, UTC) for at in map(_switched_on_at, states) if at is not None]
     since = max(began, *started, completed or began)
-    ticks = cron_string_iterator(since.timestamp() + 1, cron, "UTC")
-    missed = next(islice(ticks, MISSED_TICKS - 1, None))
-    if now < max(since + STALE_AFTER, missed):
+    if now < since + window:
         return None
     what = f"No scan has completed since {since.isoformat(timespec='seconds')}, and the schedule ({cron}) is on."
     busy = busy_scan(instance)

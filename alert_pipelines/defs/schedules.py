@@ -76,7 +76,7 @@ def busy_scan(instance: DagsterInstance) -> DagsterRun | None:
 
 
 def is_scan(run: DagsterRun) -> bool:
-    """Whether a run scans, however it was launched."""
+    """Whether a run is a scan, however it was launched."""
     return (
         run.job_name == AUTO_CLOSE_JOB
         or not _SCAN_KEYS.isdisjoint(run.asset_selection or ())

@@ -224,7 +224,7 @@ def test_a_schedule_that_is_off_or_has_just_been_switched_on_is_not_stale(
     assert hook.got == []
 
 
-def test_a_schedule_of_longer_intervals_is_stale_after_three_of_them(
+def test_a_schedule_of_longer_intervals_is_stale_later(
     tick: Ticks, hook: Inbox, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AUTO_CLOSE_CRON", "0 * * * *")
