@@ -50,10 +50,11 @@ Found = TypeVar("Found")
 
 
 @contextmanager
-def dagster_home(config: Path = CHECKOUT / "dagster.yaml") -> Iterator[Path]:
+def dagster_home(config: Path = CHECKOUT / "dagster.yaml", *, on_disk: bool = False) -> Iterator[Path]:
     """A Dagster home whose dagster.yaml is `config`, in memory where that can be: SQLite waits for the disk often."""
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
+    in_memory = os.access(memory, os.W_OK) and not on_disk
+    with tempfile.TemporaryDirectory(dir=memory if in_memory else None) as directory:
         home = Path(directory)
         (home / "dagster.yaml").symlink_to(config)
         yield home
@@ -121,12 +122,13 @@ class DagsterProcesses:
         self,
         job: str = "auto_close_job",
         run_config: Mapping[str, Any] | None = None,
+        location: str = CODE_LOCATION,
         *,
         assets: Sequence[str] = (),
     ) -> str:
         """Launch a run as the Launchpad does, or, of `assets`, as "Materialize" does, and return its id."""
         selector: dict[str, Any] = {
-            "repositoryLocationName": CODE_LOCATION,
+            "repositoryLocationName": location,
             "repositoryName": "__repository__",
             "jobName": "__ASSET_JOB" if assets else job,
         }
@@ -172,29 +174,38 @@ class DagsterProcesses:
 
 @contextmanager
 def dagster_processes(
-    settings: Mapping[str, str], config: Path = CHECKOUT / "dagster.yaml"
+    settings: Mapping[str, str],
+    others: Mapping[str, str] | None = None,
+    *,
+    config: Path = CHECKOUT / "dagster.yaml",
+    on_disk: bool = False,
 ) -> Iterator[DagsterProcesses]:
-    """Start code server, daemon and webserver with the environment `settings` on top of this one's."""
+    """Start code server, daemon and webserver with the environment `settings` on top of this one's.
+
+    `others` are the modules of further code locations, by the location's name; each gets a code server of its own.
+    `config` is the dagster.yaml.
+    """
     with ExitStack() as stack:
-        yield _start_all(stack, stack.enter_context(dagster_home(config)), settings)
+        home = stack.enter_context(dagster_home(config, on_disk=on_disk))
+        yield _start_all(stack, home, settings, others or {})
 
 
-def _start_all(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> DagsterProcesses:
-    code_port, web_port = _free_port(), _free_port()
+def _start_all(
+    stack: ExitStack, home: Path, settings: Mapping[str, str], others: Mapping[str, str]
+) -> DagsterProcesses:
+    web_port = _free_port()
     workspace = home / _WORKSPACE
-    server = {"host": "127.0.0.1", "port": code_port, "location_name": CODE_LOCATION}
-    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
     env = {**os.environ, **settings, "DAGSTER_HOME": str(home)}
     url = f"http://127.0.0.1:{web_port}"
-    target = ("-m", "alert_pipelines.definitions", "--location-name", CODE_LOCATION)
     at = ("-w", str(workspace))
     start = Starter(stack, home, env)
+    servers = {"code_server": _code_server(start, "code_server", CODE_LOCATION, "alert_pipelines.definitions")}
+    for name, module in others.items():
+        servers[f"code_server_{name}"] = _code_server(start, f"code_server_{name}", name, module)
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server} for _, server in servers.values()]}))
     instance = stack.enter_context(DagsterInstance.from_config(str(home)))
     services = {
-        "code_server": _Service(
-            lambda: start("code_server", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(code_port), *target),
-            lambda process, _: listens(code_port, process),
-        ),
+        **{name: service for name, (service, _) in servers.items()},
         "daemon": _Service(
             lambda: start("daemon", "dagster-daemon", "run", *at),
             lambda process, since: beats(instance, process, since),
@@ -255,6 +266,17 @@ class Starter:
         )
         self._stack.callback(_end_group, process)
         return process
+
+
+def _code_server(start: "Starter", name: str, location: str, module: str) -> tuple["_Service", dict[str, Any]]:
+    """A code server on a free port, and its entry in the workspace."""
+    port = _free_port()
+    target = ("-m", module, "--location-name", location)
+    service = _Service(
+        lambda: start(name, "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(port), *target),
+        lambda process, _: listens(port, process),
+    )
+    return service, {"host": "127.0.0.1", "port": port, "location_name": location}
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

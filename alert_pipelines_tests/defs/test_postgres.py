@@ -60,7 +60,7 @@ def database(mongo_uri: str) -> Iterator[AlertDatabase]:
 @pytest.fixture(scope="module")
 def dagster(postgres: dict[str, str], mongo_uri: str, database: AlertDatabase) -> Iterator[DagsterProcesses]:
     settings = {**postgres, "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": database.name}
-    with dagster_processes(settings, SETTINGS) as processes:
+    with dagster_processes(settings, config=SETTINGS) as processes:
         yield processes
 
 

@@ -79,5 +79,5 @@ def open_site(directory: Path, config: Path = CHECKOUT / "dagster.yaml") -> Iter
                 "AUTO_CLOSE_CRON": "off",
                 NOTIFY_VARIABLE: f"json://127.0.0.1:{inbox.port}",
             }
-            with dagster_processes(settings, config) as dagster:
+            with dagster_processes(settings, config=config) as dagster:
                 yield Site(dagster, db, directory, inbox)
