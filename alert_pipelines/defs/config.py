@@ -29,7 +29,7 @@ class ScanConfig(Config):
         description=f"Rules whose max_close limits are lifted this once; {ALLOW_SCAN!r} lifts the scan's own.",
     )
 
-    def request(self, run_id: str) -> ScanRequest:
+    def request(self, run_id: str, attempt: int) -> ScanRequest:
         """What is asked of the scan. Raises InvalidInstantError."""
         return ScanRequest(
             as_of=instant_setting("as_of", self.as_of),
@@ -37,6 +37,7 @@ class ScanConfig(Config):
             dry_run=self.dry_run,
             allow_over_limit=tuple(self.allow_over_limit),
             run_id=run_id,
+            attempt=attempt,
         )
 
 
