@@ -60,6 +60,16 @@ def test_maintenance_windows_shadow_rules_and_the_past_are_shown(db: AlertDataba
     assert [(clause.rule_id, clause.mode.value) for clause in explanation.clauses][-1] == ("ghost", "shadow")
 
 
+def test_a_shadow_rule_is_explained_and_decides_nothing(db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=60)], rule("ghost", {"expire_after_mins": 60}, mode="shadow", is_active=False))
+    explanation = explain(db, "A")
+    assert explanation.decided_by is None
+    assert [(clause.rule_id, clause.mode.value, clause.due) for clause in explanation.clauses] == [
+        ("expires_at", "active", False),
+        ("ghost", "shadow", True),
+    ]
+
+
 def test_of_a_key_with_thousands_of_alerts_only_the_window_is_read(db: AlertDatabase) -> None:
     fill(db, [alert(f"A{n}", minutes=n) for n in range(5_000)], rule("pile-up", {"escalate_if_count": 3}))
     db.command("profile", 2)
@@ -117,6 +127,7 @@ def test_explaining_agrees_with_the_scan_on_every_alert(db: AlertDatabase, count
         rule("quiet", {"close_if_no_repeat_mins": 59}, source_type="COMPLIANCE"),
         rule("latest", {"keep_latest": True, "statuses": ["ESCALATED"]}, source_type="COMPLIANCE"),
         rule("valid", {"auto_close_if": "ok"}, source_type="COMPLIANCE", priority=3),
+        rule("ghost", {"expire_after_mins": 1}, mode="shadow", is_active=False, priority=9),
     ]
     fill(db, alerts, *rules)
     foretold = {doc["alert_id"]: explain(db, doc["alert_id"]).decided_by for doc in alerts}
