@@ -25,6 +25,7 @@ from dagster import (
 from pydantic import TypeAdapter
 
 from alert_pipelines.backtest_report import render_report, rule_plots
+from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS
 from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.host_files import host_file
@@ -70,6 +71,7 @@ _RULE_COLUMNS = {
     owners=["team:alert-operations"],
     kinds={"mongodb"},
     partitions_def=DAYS,
+    deps=[ALERTS, ALERT_RULES],
     description="What a rule set would have decided on a past day, beside today's rules and what really happened.",
 )
 def backtest(context: AssetExecutionContext, config: BacktestConfig, mongo: MongoResource) -> MaterializeResult[None]:
