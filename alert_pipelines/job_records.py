@@ -35,6 +35,7 @@ LEASE = timedelta(seconds=30)
 RENEW_EVERY = timedelta(seconds=5)
 DEAD_WITHOUT_LEASE = timedelta(minutes=10)
 MAX_ERRORS = 100
+MAX_ERROR_CHARS = 5_000
 MAX_RECENT = 1000
 _UNAUTHORIZED = 13
 
@@ -113,12 +114,14 @@ def new_job_id(now: datetime) -> str:
     return f"JOB-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
-def create_job_record(job_type: str, db: AlertDatabase, *, run_id: str | None = None) -> str:
+def create_job_record(
+    job_type: str, db: AlertDatabase, *, run_id: str | None = None, as_of: datetime | None = None
+) -> str:
     """Insert a `running` record with a fresh lease and return its job id.
 
-    For the scanner's type this is the claim. Dead records are swept first. `run_id` is the Dagster
-    run that this execution belongs to. Raises ScanAlreadyRunningError where another scan holds the claim,
-    InvalidJobTypeError, MongoAuthenticationError where the user may only read.
+    For the scanner's type this is the claim. Dead records are swept first. `run_id` is the Dagster run that this
+    execution belongs to, `as_of` the instant that a scan is for. Raises ScanAlreadyRunningError where another scan
+    holds the claim, InvalidJobTypeError, MongoAuthenticationError where the user may only read.
     """
     if not isinstance(job_type, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", job_type):
         raise InvalidJobTypeError(f"job type {job_type!r}: expected a name such as {SCANNER!r}")
@@ -133,6 +136,7 @@ def create_job_record(job_type: str, db: AlertDatabase, *, run_id: str | None = 
         "errors": [],
         "execution_time_ms": None,
         **({"run_id": run_id} if run_id else {}),
+        **({"as_of": as_of} if as_of else {}),
     }
     fields: dict[str, Any] = {name: {"$literal": value} for name, value in record.items()}
     fields |= {"started_at": "$$NOW", "lease_expires_at": _lease_from_now()}
@@ -203,16 +207,18 @@ def get_recent_jobs(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
 def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
     """End, as `failed` and with their true counts, the running records whose owner is dead.
 
-    Dead is: the lease ran out; or, of a scan, no lease and started over ten minutes ago (or at no readable time).
-    Records of other types without a lease are not ours to judge.
+    Dead is: the lease ran out, or is one that no owner alive can hold; or, of a scan, no lease and not started within
+    the last ten minutes. Records of other types without a lease are not ours to judge.
     """
     now = server_now(db)
-    long_ago = {"$not": {"$gte": now - DEAD_WITHOUT_LEASE}}
+    # Further ahead than any renewal sets it, a lease is of a clock that has since been put back.
+    held = {"$gte": now, "$lte": now + 2 * LEASE, "$not": {"$type": "array"}}
+    of_late = {"$gte": now - DEAD_WITHOUT_LEASE, "$lte": now + DEAD_WITHOUT_LEASE}
     dead = {
         "status": RUNNING,
         "$or": [
-            {"lease_expires_at": {"$lt": now}},
-            {"job_type": SCANNER, "lease_expires_at": None, "started_at": long_ago},
+            {"lease_expires_at": {"$ne": None, "$not": held}},
+            {"job_type": SCANNER, "lease_expires_at": None, "started_at": {"$not": of_late}},
         ],
     }
     swept = []
@@ -305,6 +311,6 @@ def _ended_now() -> dict[str, Any]:
 
 
 def _capped(errors: Sequence[str]) -> list[str]:
-    if len(errors) <= MAX_ERRORS:
-        return list(errors)
-    return [*errors[:MAX_ERRORS], f"… and {len(errors) - MAX_ERRORS} more"]
+    # A record has to fit into a document, whatever the alerts and rules hold that are quoted.
+    kept = [error if len(error) <= MAX_ERROR_CHARS else f"{error[:MAX_ERROR_CHARS]}…" for error in errors[:MAX_ERRORS]]
+    return kept if len(errors) <= MAX_ERRORS else [*kept, f"… and {len(errors) - MAX_ERRORS} more"]

@@ -30,6 +30,7 @@ CHECKOUT = Path(__file__).parents[1]
 START_LIMIT_S = 60.0
 RUN_LIMIT_S = 120.0
 _POLL_S = 0.1
+_WORKSPACE = "workspace.yaml"
 _STOP_LIMIT_S = 15.0
 
 FINISHED = frozenset({DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED})
@@ -49,10 +50,11 @@ Found = TypeVar("Found")
 
 
 @contextmanager
-def dagster_home() -> Iterator[Path]:
+def dagster_home(*, on_disk: bool = False) -> Iterator[Path]:
     """A Dagster home with the project's dagster.yaml, in memory where that can be: SQLite waits for the disk often."""
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
+    in_memory = os.access(memory, os.W_OK) and not on_disk
+    with tempfile.TemporaryDirectory(dir=memory if in_memory else None) as directory:
         home = Path(directory)
         (home / "dagster.yaml").symlink_to(CHECKOUT / "dagster.yaml")
         yield home
@@ -100,10 +102,15 @@ class DagsterProcesses:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def launch(self, job: str = "auto_close_job", run_config: Mapping[str, Any] | None = None) -> str:
+    def launch(
+        self,
+        job: str = "auto_close_job",
+        run_config: Mapping[str, Any] | None = None,
+        location: str = CODE_LOCATION,
+    ) -> str:
         """Launch a run as the Launchpad does and return its id."""
         selector = {
-            "repositoryLocationName": CODE_LOCATION,
+            "repositoryLocationName": location,
             "repositoryName": "__repository__",
             "jobName": job,
         }
@@ -140,30 +147,47 @@ class DagsterProcesses:
         children = psutil.Process(self.code_server.pid).children(recursive=True)
         return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
+    def stop_daemon(self) -> None:
+        """End the daemon as a shutdown of its host does, and wait for it."""
+        _end_group(self.daemon)
+
+    @contextmanager
+    def another_daemon(self) -> Iterator[None]:
+        """A new daemon in place of the one that was stopped."""
+        with ExitStack() as stack:
+            start = Starter(stack, self.home, self.env)
+            start("another_daemon", "dagster-daemon", "run", "-w", str(self.home / _WORKSPACE))
+            yield
+
     def log(self, name: str) -> str:
         """What the process `name` (code_server, daemon, webserver) wrote to its console so far."""
         return (self.home / f"{name}.log").read_text()
 
 
 @contextmanager
-def dagster_processes(settings: Mapping[str, str]) -> Iterator[DagsterProcesses]:
-    """Start code server, daemon and webserver with the environment `settings` on top of this one's."""
+def dagster_processes(
+    settings: Mapping[str, str], others: Mapping[str, str] | None = None, *, on_disk: bool = False
+) -> Iterator[DagsterProcesses]:
+    """Start code server, daemon and webserver with the environment `settings` on top of this one's.
+
+    `others` are the modules of further code locations, by the location's name; each gets a code server of its own.
+    """
     with ExitStack() as stack:
-        yield _start_all(stack, stack.enter_context(dagster_home()), settings)
+        yield _start_all(stack, stack.enter_context(dagster_home(on_disk=on_disk)), settings, others or {})
 
 
-def _start_all(stack: ExitStack, home: Path, settings: Mapping[str, str]) -> DagsterProcesses:
-    code_port, web_port = _free_port(), _free_port()
-    workspace = home / "workspace.yaml"
-    server = {"host": "127.0.0.1", "port": code_port, "location_name": CODE_LOCATION}
-    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+def _start_all(
+    stack: ExitStack, home: Path, settings: Mapping[str, str], others: Mapping[str, str]
+) -> DagsterProcesses:
+    web_port = _free_port()
+    workspace = home / _WORKSPACE
     env = {**os.environ, **settings, "DAGSTER_HOME": str(home)}
     url = f"http://127.0.0.1:{web_port}"
-    target = ("-m", "alert_pipelines.definitions", "--location-name", CODE_LOCATION)
     at = ("-w", str(workspace))
     start = Starter(stack, home, env)
-    code_server = start("code_server", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(code_port), *target)
-    wait_until(lambda: listens(code_port, code_server), "the code server", START_LIMIT_S)
+    code_server, server = _start_code_server(start, "code_server", CODE_LOCATION, "alert_pipelines.definitions")
+    more = [_start_code_server(start, f"code_server_{name}", name, module)[1] for name, module in others.items()]
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": one} for one in (server, *more)]}))
     daemon = start("daemon", "dagster-daemon", "run", *at)
     webserver = start("webserver", "dagster-webserver", "-h", "127.0.0.1", "-p", str(web_port), *at)
     wait_until(lambda: answers(f"{url}/server_info", webserver), "the webserver", START_LIMIT_S)
@@ -193,6 +217,17 @@ class Starter:
         )
         self._stack.callback(_end_group, process)
         return process
+
+
+def _start_code_server(
+    start: Starter, name: str, location: str, module: str
+) -> tuple[subprocess.Popen[bytes], dict[str, str | int]]:
+    """The process `name`, once it listens, and its entry in a workspace."""
+    port = _free_port()
+    target = ("-m", module, "--location-name", location)
+    process = start(name, "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(port), *target)
+    wait_until(lambda: listens(port, process), f"the code server of {location}", START_LIMIT_S)
+    return process, {"host": "127.0.0.1", "port": port, "location_name": location}
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -17,7 +17,7 @@ from dagster import (
 
 from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS, SCAN_CHECKS
 from alert_pipelines.defs.assets import auto_close
-from alert_pipelines.defs.config import LoadAlertsConfig, PublishRulesConfig, parse_instant
+from alert_pipelines.defs.config import LoadAlertsConfig, PublishRulesConfig, instant_setting
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.scan_events import table
@@ -86,7 +86,7 @@ def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoReso
             db,
             Path(config.file),
             load_mapping(Path(config.mapping)),
-            until=parse_instant("until", config.until),
+            until=instant_setting("until", config.until),
             on_progress=on_progress,
         )
     context.log_event(

@@ -13,6 +13,7 @@ from dagster import (
     AssetCheckSeverity,
     AssetObservation,
     DataVersion,
+    MarkdownMetadataValue,
     MaterializeResult,
     MetadataValue,
     TableColumn,
@@ -33,7 +34,9 @@ from alert_pipelines.defs.asset_specs import (
     SHADOW,
     WITHIN_LIMITS,
 )
-from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, ScanReport, count
+from alert_pipelines.defs.links import decided_alerts
+from alert_pipelines.job_records import MAX_ERROR_CHARS
+from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, ScanReport, brief, count, cut_short
 
 MAX_LISTED = 50
 """So many errors a check lists; the job record has more."""
@@ -56,7 +59,8 @@ def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> It
         metadata={
             "closed": count(closed),
             "by rule and source": _count_table(closed),
-            "samples": _sample_table(sample for sample in report.samples if sample.decision == "close"),
+            "samples": _sample_table(_samples(report, "close")),
+            "these alerts": _leads(report, "close"),
             **_shadow(report),
         },
     )
@@ -65,7 +69,8 @@ def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> It
         metadata={
             "escalated": count(escalated),
             "by rule and source": _count_table(escalated),
-            "samples": _sample_table(sample for sample in report.samples if sample.decision == "escalate"),
+            "samples": _sample_table(_samples(report, "escalate")),
+            "these alerts": _leads(report, "escalate"),
         },
     )
     yield MaterializeResult(
@@ -74,6 +79,7 @@ def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> It
             "job_id": report.job_id,
             "as_of": MetadataValue.timestamp(report.as_of),
             "pending": report.total_checked,
+            **{f"pending {status.lower()}": alerts for status, alerts in report.pending.items()},
             "closed": report.closed,
             "escalated": report.escalated,
             "raced": report.raced,
@@ -184,11 +190,19 @@ def _of(counts: Iterable[DecisionCount], decision: Decision) -> tuple[DecisionCo
 
 
 def _count_table(counts: Iterable[DecisionCount]) -> TableMetadataValue:
-    return table(_COUNT_COLUMNS, counts)
+    return table(_COUNT_COLUMNS, brief(counts))
 
 
 def _sample_table(samples: Iterable[Sample]) -> TableMetadataValue:
-    return table(_SAMPLE_COLUMNS, samples)
+    return table(_SAMPLE_COLUMNS, (tuple(map(cut_short, sample)) for sample in samples))
+
+
+def _samples(report: ScanReport, decision: Decision) -> list[Sample]:
+    return [sample for sample in report.samples if sample.decision == decision]
+
+
+def _leads(report: ScanReport, decision: Decision) -> MarkdownMetadataValue:
+    return decided_alerts(report.job_id, (sample.alert_id for sample in _samples(report, decision)))
 
 
 def _shadow(report: ScanReport) -> dict[str, TableMetadataValue]:
@@ -196,7 +210,7 @@ def _shadow(report: ScanReport) -> dict[str, TableMetadataValue]:
 
 
 def _listed(name: str, errors: Iterable[str]) -> dict[str, MetadataValue[Any]]:
-    lines = list(errors)
+    lines = [cut_short(error, MAX_ERROR_CHARS) for error in errors]
     if not lines:
         return {}
     more = [f"… and {len(lines) - MAX_LISTED} more: see the job record"] if len(lines) > MAX_LISTED else []

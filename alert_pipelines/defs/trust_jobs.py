@@ -1,23 +1,23 @@
-"""The jobs that answer "why?" and "take it back": explaining one alert, undoing one job.
+"""The jobs that answer "why?" and "take it back": explaining one alert, listing and undoing what one job decided.
 
 They show what `scanner.explain`, `scanner.provenance` and `scanner.undo` say, as tables of the run's page.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from dagster import AssetObservation, MetadataValue, OpExecutionContext, TableMetadataValue, job, op
 
 from alert_pipelines.defs.asset_specs import ALERTS
-from alert_pipelines.defs.config import ExplainConfig, UndoConfig, parse_instant
+from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConfig, instant_setting
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import tag_run
 from alert_pipelines.defs.scan_events import MAX_LISTED, table
 from alert_pipelines.rules.model import MaintenanceWindow
 from alert_pipelines.scanner.explain import ClauseResult, Explanation, explain_alert
-from alert_pipelines.scanner.provenance import PastDecision, decisions_of_alert
+from alert_pipelines.scanner.provenance import PastDecision, decisions_of_alert, decisions_of_job, tally_of_job
 from alert_pipelines.scanner.undo import UndoReport, undo_job
 
 _TEST_COLUMNS = {
@@ -41,16 +41,21 @@ _PAST_COLUMNS = {
     "job": "string",
     "run": "string",
 }
+_TALLY_COLUMNS = {"rule": "string", "source": "string", "to": "string", "alerts": "int"}
 _BY_RULE_COLUMNS = {"rule": "string", "from": "string", "to": "string", "alerts": "int"}
 _RESTORED_COLUMNS = {"alert": "string", "rule": "string", "from": "string", "to": "string"}
 _SKIPPED_COLUMNS = {"alert": "string", "why": "string"}
+_DECIDED_COLUMNS = {"alert": "string", "from": "string", "to": "string", "rule": "string", "reason": "string"}
+
+MAX_DECISIONS = 1_000
+"""So many decisions a page lists; the command line lists all."""
 
 
 @op
 def explain(context: OpExecutionContext, config: ExplainConfig, mongo: MongoResource) -> None:
     """Say of one alert what each rule says of it, what a scan would do and why, and what was decided before."""
     with clear_failures(), mongo.open() as db:
-        explanation = explain_alert(db, config.alert_id, as_of=parse_instant("as_of", config.as_of))
+        explanation = explain_alert(db, config.alert_id, as_of=instant_setting("as_of", config.as_of))
         past = decisions_of_alert(db, config.alert_id)
     context.log.info("%s: %s", explanation.alert_id, explanation.why)
     context.add_output_metadata(_explained(explanation, past))
@@ -60,6 +65,28 @@ def explain(context: OpExecutionContext, config: ExplainConfig, mongo: MongoReso
 def explain_alert_job() -> None:
     """One op."""
     explain()
+
+
+@op
+def list_decisions(context: OpExecutionContext, config: DecisionsConfig, mongo: MongoResource) -> None:
+    """List the alerts that a job decided, and by which rule: the first thousand by their ids, and how many in all."""
+    with clear_failures(), mongo.open() as db:
+        tally = tally_of_job(db, config.job_id)
+        decisions = list(islice(decisions_of_job(db, config.job_id), MAX_DECISIONS))
+    total = sum(row.alerts for row in tally)
+    found = {
+        "decisions": total,
+        "by rule and source": table(_TALLY_COLUMNS, ((*row[:2], str(row.to_status), row.alerts) for row in tally)),
+        "alerts": table(_DECIDED_COLUMNS, map(_decided_row, decisions)),
+        "all of them": f"alert-pipelines jobs show {config.job_id} --alerts" if total > len(decisions) else None,
+    }
+    context.add_output_metadata({name: value for name, value in found.items() if value is not None})
+
+
+@job(description="List the alerts that a scan closed and escalated, by the job_id of its job record.")
+def list_decisions_job() -> None:
+    """One op."""
+    list_decisions()
 
 
 @op
@@ -138,6 +165,11 @@ def _alerts_of(window: MaintenanceWindow) -> str:
     return f"{window.field}: {', '.join(map(str, window.values or ()))}"
 
 
+def _decided_row(one: PastDecision) -> tuple[str, ...]:
+    fields = ("from_status", "to_status", "rule_triggered", "reason")
+    return one.alert_id, *(_text(one.entry.get(name)) for name in fields)
+
+
 def _past_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     by = entry.get("rule_triggered") or entry.get("triggered_by")
     fields = ("timestamp", "from_status", "to_status", "reason", "job_id", "run_id")
@@ -147,14 +179,13 @@ def _past_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _undone(report: UndoReport) -> AssetObservation:
     did, left = ("would be restored", "would be skipped") if report.dry_run else ("restored", "skipped")
-    by_rule = Counter((one.rule_id, one.from_status, one.to_status) for one in report.alerts)
     of = f"of the first {len(report.alerts)}, " if report.restored > len(report.alerts) else ""
     metadata = {
         "undone job": report.job_id,
         "undo's own job": report.undo_job_id,
         did: report.restored,
         left: report.skipped_total,
-        f"{of}{did} by rule": _table_if_any(_BY_RULE_COLUMNS, ((*key, alerts) for key, alerts in by_rule.items())),
+        f"{of}{did} by rule": _table_if_any(_BY_RULE_COLUMNS, report.by_rule()),
         f"{did}: alerts": _table_if_any(_RESTORED_COLUMNS, report.alerts[:MAX_LISTED]),
         f"{left}: touched since": _table_if_any(_SKIPPED_COLUMNS, report.skipped[:MAX_LISTED]),
     }

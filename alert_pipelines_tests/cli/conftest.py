@@ -11,6 +11,15 @@ from alert_pipelines.mongo import AlertDatabase
 
 Run = Callable[..., Result]
 
+MAPPING = """
+format: csv
+alert_id: {column: id}
+source_type: {constant: OVERSPEEDING}
+severity: {constant: WARNING}
+timestamp: {column: at}
+"""
+"""The least that `load` needs to know of a file."""
+
 
 @pytest.fixture
 def environment(db: AlertDatabase, mongo_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -1,7 +1,9 @@
 """The scan's op, in this process, on a real MongoDB and a real Dagster instance."""
 
 import json
+import re
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from dagster import (
@@ -12,6 +14,7 @@ from dagster import (
     Definitions,
     materialize,
     serialize_value,
+    validate_run_config,
 )
 
 from alert_pipelines.definitions import build_defs
@@ -45,7 +48,16 @@ def test_a_scan_materializes_its_outcome_with_numbers_that_plot(execute: Execute
     assert metadata["closed_alerts"]["closed"] == 1
     assert metadata["escalated_alerts"]["escalated"] == 1
     record = metadata["background_jobs"]
-    numbers = {"pending": 4, "closed": 1, "escalated": 1, "errors": 0, "stopped": 0, "oldest_pending_min": 120.0}
+    numbers = {
+        "pending": 4,
+        "pending open": 4,
+        "pending escalated": 0,
+        "closed": 1,
+        "escalated": 1,
+        "errors": 0,
+        "stopped": 0,
+        "oldest_pending_min": 120.0,
+    }
     assert {name: record[name] for name in numbers} == numbers
     assert record["duration_s"] > 0
     rows = [row.data for row in metadata["closed_alerts"]["by rule and source"].records]
@@ -53,6 +65,26 @@ def test_a_scan_materializes_its_outcome_with_numbers_that_plot(execute: Execute
     samples = [row.data for row in metadata["escalated_alerts"]["samples"].records]
     assert [(row["alert"], row["rule"]) for row in samples] == [("second", "often")]
     assert check_verdicts(result) == ALL_PASSED
+
+
+def test_the_page_leads_to_the_alerts_their_explanation_and_the_way_back(execute: Execute, db: AlertDatabase) -> None:
+    fill(db, [alert("old](x)`", minutes=120)], EXPIRE)
+    metadata = scan_metadata(execute(as_of=AS_OF.isoformat()))
+    job_id = metadata["background_jobs"]["job_id"]
+    leads = metadata["closed_alerts"]["these alerts"]
+    assert f"`alert-pipelines jobs show {job_id} --alerts`" in leads
+    assert f"`alert-pipelines undo {job_id}`" in leads
+    explain, undo = (
+        json.loads(unquote(config))
+        for config in re.findall(r"\(/locations/alert_pipelines/jobs/\w+/playground/setup\?config=(\S+?)\)", leads)
+    )
+    assert explain == {"ops": {"explain": {"config": {"alert_id": "old](x)`"}}}}
+    assert undo == {"ops": {"undo": {"config": {"job_id": job_id}}}}
+    assert "old&#93;&#40;x&#41;&#96;" in leads
+    made = build_defs()
+    for job, config in (("explain_alert_job", explain), ("undo_job", undo)):
+        assert validate_run_config(made.resolve_job_def(job), config)
+    assert "none was decided" in metadata["escalated_alerts"]["these alerts"]
 
 
 def test_the_run_and_its_job_record_name_each_other(

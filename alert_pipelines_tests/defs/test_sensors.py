@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from dagster import (
@@ -50,6 +51,14 @@ def sweep(instance: DagsterInstance) -> str:
     return str(answer.skip_message)
 
 
+def ended_record(db: AlertDatabase, job_id: str) -> dict[str, Any]:
+    """The record, which has to be ended as failed with its true count, the one alert closed."""
+    record = db.background_jobs.find_one({"job_id": job_id})
+    assert record is not None
+    assert (record["status"], record["alerts_closed"]) == ("failed", 1)
+    return record
+
+
 def test_a_scan_that_died_is_ended_with_its_true_counts_and_its_run_failed(
     instance: DagsterInstance, db: AlertDatabase
 ) -> None:
@@ -58,9 +67,7 @@ def test_a_scan_that_died_is_ended_with_its_true_counts_and_its_run_failed(
     fill(db, [decided_by(job_id)])
     die(db, job_id)
     assert job_id in sweep(instance)
-    record = db.background_jobs.find_one({"job_id": job_id})
-    assert record is not None
-    assert (record["status"], record["alerts_closed"]) == ("failed", 1)
+    ended_record(db, job_id)
     failed = instance.get_run_by_id(run.run_id)
     assert failed is not None
     assert failed.status is DagsterRunStatus.FAILURE
@@ -106,10 +113,7 @@ def test_the_record_of_an_ended_run_is_closed_before_its_lease_runs_out(
     fill(db, [decided_by(job_id)])
     end(instance, run)
     assert job_id in sweep(instance)
-    record = db.background_jobs.find_one({"job_id": job_id})
-    assert record is not None
-    assert (record["status"], record["alerts_closed"]) == ("failed", 1)
-    assert "its Dagster run ended as" in record["errors"][0]
+    assert "its Dagster run ended as" in ended_record(db, job_id)["errors"][0]
 
 
 def test_a_backlog_of_failed_runs_does_not_delay_it(instance: DagsterInstance, db: AlertDatabase) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.explain import AlertNotFoundError, Explanation, explain_alert
 from alert_pipelines.scanner.report import ScanRequest
@@ -57,6 +58,29 @@ def test_maintenance_windows_shadow_rules_and_the_past_are_shown(db: AlertDataba
     assert failed >= {"maintenance", "never_again", "undecided"}
     assert [entry["rule_triggered"] for entry in explanation.past] == ["expire"]
     assert [(clause.rule_id, clause.mode.value) for clause in explanation.clauses][-1] == ("ghost", "shadow")
+
+
+def test_of_a_key_with_thousands_of_alerts_only_the_window_is_read(db: AlertDatabase) -> None:
+    fill(db, [alert(f"A{n}", minutes=n) for n in range(5_000)], rule("pile-up", {"escalate_if_count": 3}))
+    db.command("profile", 2)
+    explanation = explain(db, "A0")
+    db.command("profile", 0)
+    assert explanation.decided_by is not None
+    assert explanation.decided_by.evidence_total == 60
+    read = [entry["docsExamined"] for entry in db["system.profile"].find({"ns": f"{db.name}.alerts", "op": "command"})]
+    assert len(read) > 2
+    assert max(read) < 500
+
+
+def test_a_naive_as_of_is_utc_and_one_out_of_the_calendar_is_named(db: AlertDatabase) -> None:
+    window = {"from": ago(60), "to": ago(-60), "reason": "works"}
+    db.maintenance_windows.insert_one(window)
+    fill(db, [alert("A", minutes=100)], rule("old", {"expire_after_mins": 60}))
+    naive = explain_alert(db, "A", as_of=AS_OF.replace(tzinfo=None))
+    assert (naive.as_of, naive.why) == (AS_OF, explain(db, "A").why)
+    assert "it is in no maintenance window" in naive.why
+    with pytest.raises(InvalidInstantError, match="give one of the years 1000 to 8999"):
+        explain_alert(db, "A", as_of=AS_OF.replace(year=1))
 
 
 def test_an_unknown_alert_is_named(db: AlertDatabase) -> None:

@@ -1,0 +1,176 @@
+"""What a scan costs, in documents, keys, commands, modules and memory: never in seconds, so that it holds anywhere.
+
+The alerts are those of benchmarks/growth.py, of which no condition decides any: its figures are in docs/performance.md.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import pytest
+
+from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
+from alert_pipelines.rules.index_advice import advise, create_advised
+from alert_pipelines.scanner import apply
+from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines_tests.commands import recorded
+from benchmarks.dataset import DUE_AFTER_MINS, fill, grow
+from benchmarks.growth import CONDITIONS
+from benchmarks.scanning import STEP, scan_in_child
+from benchmarks.workbench import AS_OF, Bench
+
+CHECKOUT = Path(__file__).parents[2]
+# An index is advised to whom it spares 5,000 alerts or more.
+SMALL, LARGE = 6_000, 50_000
+
+EXPIRE = {
+    "rule_id": "expire",
+    "source_type": "OVERSPEEDING",
+    "conditions": {"expire_after_mins": DUE_AFTER_MINS},
+    "is_active": True,
+}
+
+_PLAIN_SCAN = """
+import sys
+from alert_pipelines.mongo import open_database
+from alert_pipelines.scanner.scan import auto_close_scanner
+with open_database() as db:
+    auto_close_scanner(db)
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+class Cost(NamedTuple):
+    documents: int
+    keys: int
+    commands: int
+    bytes: int
+
+
+Costs: TypeAlias = Callable[[str], tuple[Cost, Cost]]
+
+
+@pytest.fixture(scope="module")
+def benches(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Bench]]:
+    """By size, a database with so many pending alerts of which none is due."""
+    made = {}
+    for pending in (SMALL, LARGE):
+        settings = MongoSettings(mongo_uri, f"test_cost_{pending}", tmp_path_factory.getbasetemp())
+        with open_database(settings) as db:
+            grow(db, present=0, pending=pending, as_of=AS_OF)
+        made[pending] = settings
+    with open_database(made[SMALL]) as small, open_database(made[LARGE]) as large:
+        yield {SMALL: Bench(small, mongo_uri), LARGE: Bench(large, mongo_uri)}
+        for db in (small, large):
+            db.client.drop_database(db.name)
+
+
+def cost_of(bench: Bench, scan: Callable[[AlertDatabase], ScanReport]) -> tuple[Cost, ScanReport]:
+    """What one scan examines and sends, as the profiler and the driver have it."""
+    db = bench.db
+    db.drop_collection("system.profile")
+    db.command("profile", 2)
+    try:
+        with recorded(db, bench.uri) as (watched, recorder):
+            report = scan(watched)
+            commands = len(recorder.of_the_program())
+            ran = [entry for entry in db["system.profile"].find() if entry["ns"] != f"{db.name}.system.profile"]
+    finally:
+        db.command("profile", 0)
+    examined = [sum(entry.get(name, 0) for entry in ran) for name in ("docsExamined", "keysExamined", "responseLength")]
+    return Cost(examined[0], examined[1], commands, examined[2]), report
+
+
+@pytest.fixture(scope="module")
+def costs(benches: dict[int, Bench]) -> Costs:
+    """What a scan with nothing to do costs, of each condition by the two sizes; measured once."""
+    return cache(lambda condition: (nothing_to_do(benches[SMALL], condition), nothing_to_do(benches[LARGE], condition)))
+
+
+def nothing_to_do(bench: Bench, condition: str) -> Cost:
+    """What a scan costs of which nothing is due, five minutes after one of the same rule."""
+    db, conditions = bench.db, CONDITIONS[condition]
+    db.rules.delete_many({})
+    db.background_jobs.delete_many({})
+    if conditions is not None:
+        db.rules.insert_one(EXPIRE | {"rule_id": condition, "conditions": conditions})
+    create_advised(db, advise(db, AS_OF))
+    run_scan(db, ScanRequest(as_of=AS_OF))
+    cost, report = cost_of(bench, lambda watched: run_scan(watched, ScanRequest(as_of=AS_OF + STEP)))
+    assert (report.planned, report.errors) == ((), ())
+    return cost
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_with_nothing_due_a_scan_reads_no_more_the_more_is_pending(costs: Costs, condition: str) -> None:
+    small, large = costs(condition)
+    assert large.documents == small.documents <= 10
+    # `total_checked` is counted from an index, a key an alert.
+    assert large.keys - LARGE == small.keys - SMALL <= 20
+    assert large.bytes <= 1.05 * small.bytes
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_with_nothing_due_a_scan_asks_as_often_the_more_is_pending(costs: Costs, condition: str) -> None:
+    small, large = costs(condition)
+    assert large.commands == small.commands <= 30
+
+
+def test_with_nothing_due_the_process_is_as_large_the_more_is_pending(benches: dict[int, Bench]) -> None:
+    peaks = []
+    for bench in benches.values():
+        bench.db.rules.delete_many({})
+        bench.db.rules.insert_many(
+            EXPIRE | {"rule_id": name, "conditions": conditions}
+            for name, conditions in CONDITIONS.items()
+            if conditions is not None
+        )
+        done = scan_in_child(bench, AS_OF)
+        assert done.scans[0].failed is None
+        peaks.append(done.peak_rss_mb)
+    assert peaks[1] <= 1.1 * peaks[0]
+
+
+@pytest.fixture
+def bench(db: AlertDatabase, mongo_uri: str) -> Bench:
+    return Bench(db, mongo_uri)
+
+
+def closing(bench: Bench, due: int) -> Cost:
+    """What the first scan of a rule costs that closes `due` alerts."""
+    db = bench.db
+    fill(db, pending=SMALL, due=due, as_of=AS_OF)
+    for collection in (db.rules, db.rule_versions, db.background_jobs):
+        collection.delete_many({})
+    db.rules.insert_one(dict(EXPIRE))
+    cost, report = cost_of(bench, lambda watched: run_scan(watched, ScanRequest(as_of=AS_OF)))
+    assert report.closed == due
+    return cost
+
+
+def test_a_close_reads_its_alert_to_plan_it_to_write_it_and_to_count_it(bench: Bench) -> None:
+    assert closing(bench, 1_000).documents <= 3 * 1_000 + 30
+
+
+def test_a_batch_of_writes_is_one_round_trip(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apply, "BATCH", 500)
+    in_one = closing(bench, 500)
+    monkeypatch.setattr(apply, "BATCH", 50)
+    assert closing(bench, 500).commands - in_one.commands == 9
+
+
+def test_closing_more_alerts_takes_no_more_round_trips_within_a_batch(bench: Bench) -> None:
+    assert closing(bench, 10).commands == closing(bench, 4_000).commands
+
+
+def test_a_scan_loads_neither_dagster_nor_what_only_reports_need(bench: Bench) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PLAIN_SCAN], cwd=CHECKOUT, env=bench.env, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "pymongo" in loaded
+    assert not loaded & {"dagster", "pandas", "numpy", "matplotlib", "apprise", "prometheus_client"}

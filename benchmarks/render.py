@@ -1,0 +1,282 @@
+"""Makes docs/performance.md and its plot from benchmarks/results; no figure of that page is written by hand.
+
+python -m benchmarks.render
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import growth
+from benchmarks.workbench import CHECKOUT, RESULTS
+
+PAGE = CHECKOUT / "docs" / "performance.md"
+PLOT = CHECKOUT / "docs" / "images" / "growth.svg"
+
+_INTRO = """\
+# Performance
+
+How fast it is, what a scan costs with nothing to do, and what others notice of it. Every figure here was measured by a
+command of `benchmarks/`, on a mongod of its own with majority writes, and stands in `benchmarks/results`;
+`python -m benchmarks.render` makes this page of them. Measure on a machine that does nothing else: the load average at
+the end of each run is given. What all of it means for more than one machine is in [scaling](scaling.md).
+"""
+
+_PLOTTED = {
+    "seconds": "a scan, s",
+    "database_ms": "database time, ms",
+    "documents": "documents examined",
+    "keys": "index keys examined",
+    "bytes": "bytes sent",
+    "peak_rss_mb": "peak RSS, MB",
+}
+
+
+def page() -> str:
+    """The page that the results make."""
+    return "\n".join([_INTRO, *(section() for section in _SECTIONS)])
+
+
+def _section(
+    name: str,
+    title: str,
+    says: str,
+    body: Callable[[dict[str, Any]], Iterable[str]],
+    command: str | None = None,
+) -> Callable[[], str]:
+    def section() -> str:
+        path = RESULTS / f"{name}.json"
+        head = [f"## {title}", "", says, ""]
+        if not path.exists():
+            return "\n".join([*head, f"Not measured yet: `python -m benchmarks.{command or name} --json`.", ""])
+        result = json.loads(path.read_text())
+        return "\n".join([*head, _measured_with(result["about"]), "", *body(result), ""])
+
+    return section
+
+
+def _measured_with(about: dict[str, Any]) -> str:
+    load = ", ".join(map(str, about["load_average_1_5_15_min"]))
+    return (
+        f"    {about['command']}\n\n"
+        f"{about['date']}: {about['processor']}, {about['cores']} cores, {about['memory_gb']} GB, {about['system']}; "
+        f"Python {about['python']}, MongoDB {about['mongod']}, PyMongo {about['pymongo']}, Dagster {about['dagster']}; "
+        f"load average {load}."
+    )
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """A Markdown table; all but the first column to the right."""
+    lines = [columns, ["---", *("---:" for _ in columns[1:])], *rows]
+    return [f"| {' | '.join(map(str, line))} |" for line in lines]
+
+
+def _closing(result: dict[str, Any]) -> list[str]:
+    rows = [
+        (row["contender"], row["alerts"], f"{row['seconds']:.2f}", f"{row['per_s']:,.0f}") for row in result["rows"]
+    ]
+    ratios = [(one["what"], f"{one['ratio']:.2f}", one["target"]) for one in result["ratios"]]
+    return [
+        f"{result['due']:,} of {result['pending']:,} pending alerts are due.",
+        "",
+        *_table(("", "alerts", "s", "alerts/s"), rows),
+        "",
+        *_table(("ratio", "measured", "target"), ratios),
+    ]
+
+
+def _growth(result: dict[str, Any]) -> list[str]:
+    columns = (
+        "condition",
+        "pending",
+        "first scan, s",
+        "a scan, s",
+        "database, ms",
+        "counts, ms",
+        "commands",
+        "documents",
+        "keys",
+        "bytes",
+        "peak, MB",
+    )
+    rows = [
+        (
+            row["condition"],
+            f"{row['pending']:,}",
+            f"{row['first_seconds']:.2f}",
+            *(
+                ("not planned in time", *[""] * 7)
+                if row["failed"]
+                else (
+                    f"{row['seconds']:.3f}",
+                    f"{row['without_counts_ms']:.1f}",
+                    f"{row['counts_ms']:.1f}",
+                    row["commands"],
+                    f"{row['documents']:,}",
+                    f"{row['keys']:,}",
+                    f"{row['bytes']:,}",
+                    f"{row['peak_rss_mb']:.0f}",
+                )
+            ),
+        )
+        for row in result["rows"]
+    ]
+    fitted = [
+        (condition, *("none" if found[name] is None else f"{found[name]:.2f}" for name in growth.MEASURES))
+        for condition, found in result["exponents"].items()
+    ]
+    return [
+        *_table(columns, rows),
+        "",
+        f"![Growth by condition](images/{PLOT.name})",
+        "",
+        "Exponents: the b of a·pending^b that fits best; 0 is no growth, 1 growth as the pending alerts grow.",
+        "",
+        *_table(("condition", *growth.MEASURES), fitted),
+        "",
+        *_growth_ratios(result["rows"]),
+    ]
+
+
+def _growth_ratios(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Target 3: database time without the counts, at the largest size up to a million against the smallest."""
+    lines = []
+    for condition in dict.fromkeys(row["condition"] for row in rows):
+        of_it = [row for row in rows if row["condition"] == condition and not row["failed"]]
+        within = [row for row in of_it if row["pending"] <= 1_000_000]
+        if len(within) < 2:
+            lines.append((condition, "", "", "not measured"))
+            continue
+        least, most = within[0], within[-1]
+        ratio = most["without_counts_ms"] / least["without_counts_ms"]
+        lines.append((condition, f"{least['pending']:,}", f"{most['pending']:,}", f"{ratio:.2f}"))
+    head = "Database time without the counts, the target being at most 1.5:"
+    return [head, "", *_table(("condition", "from", "to", "ratio"), lines)]
+
+
+def _memory(result: dict[str, Any]) -> list[str]:
+    rows = [
+        (row["worker"], f"{row['pending']:,}", f"{row['due']:,}", f"{row['peak_rss_mb']:.1f}") for row in result["rows"]
+    ]
+    ratios = [(what, f"{ratio:.3f}", f"at most {result['target']}") for what, ratio in result["ratios"].items()]
+    return [
+        *_table(("worker", "pending", "due", "peak RSS, MB"), rows),
+        "",
+        *_table(("largest size / smallest", "measured", "target"), ratios),
+    ]
+
+
+def _tick(result: dict[str, Any]) -> list[str]:
+    stages = list(next(iter(result["rows"].values())))
+    rows = [(job, *(f"{medians[stage]:.2f}" for stage in stages)) for job, medians in result["rows"].items()]
+    ratios = result["ratios"]
+    return [
+        "Medians, in seconds since the run was created but for `worker`, and the entries of the event log.",
+        "",
+        *_table(("job", *stages), rows),
+        "",
+        *_table(
+            ("scan / trivial", "measured", "target"),
+            [
+                ("whole", f"{ratios['whole']:.3f}", f"at most {result['target']}"),
+                ("worker, without the queue", f"{ratios['worker']:.3f}", ""),
+            ],
+        ),
+    ]
+
+
+def _interference(result: dict[str, Any]) -> list[str]:
+    limit = result["max_writes_per_s"]
+    rows = [
+        (
+            f"{row['kind']}, {'beside a scan' if row['phase'] == 'scan' else 'quiet'}",
+            row["calls"],
+            *(f"{row[name]:.2f}" for name in ("p50_ms", "p99_ms", "slowest_ms")),
+        )
+        for row in result["rows"]
+    ]
+    ratios = [
+        (f"p99 of a {kind}", f"{ratio:.2f}", f"at most {result['target']}") for kind, ratio in result["ratios"].items()
+    ]
+    seconds = ", ".join(f"{one:.1f}" for one in result["scan_seconds"])
+    return [
+        f"The scans wrote {'at full speed' if limit is None else f'at most {limit:,} alerts/s'}; took {seconds} s.",
+        "",
+        *_table(("call", "calls", "p50, ms", "p99, ms", "slowest, ms"), rows),
+        "",
+        *_table(("beside a scan / quiet", "measured", "target"), ratios),
+    ]
+
+
+_SECTIONS = (
+    _section(
+        "peers",
+        "Closing",
+        "A scan, whole, beside one bare `update_many` of the same alerts, and beside the loops people run today.",
+        _closing,
+    ),
+    _section(
+        "growth",
+        "Nothing to do",
+        "A scan of which no alert is due, five minutes after one of the same rules, by condition. `database` is what "
+        "the driver waited for the scan's commands, all in all, without the counts behind `total_checked`, which are "
+        "`counts`. Documents, keys and bytes are those of all commands, as the profiler has them; of the keys, one a "
+        "pending alert is the counts'.",
+        _growth,
+    ),
+    _section("memory", "Memory", "The peak of the process that scans.", _memory),
+    _section(
+        "tick",
+        "The tick",
+        "From asking Dagster for a run to its end: a scan with nothing due, beside a job of one op that does nothing.",
+        _tick,
+    ),
+    _section(
+        "interference",
+        "What others notice",
+        "Another client's single-alert reads and writes, at a steady pace, with a scan at work and without.",
+        _interference,
+    ),
+    _section(
+        "interference_limited",
+        "What others notice of a scan whose writes are bounded",
+        "The same with `AUTO_CLOSE_MAX_WRITES_PER_S`.",
+        _interference,
+        "interference --max-writes-per-s 2000",
+    ),
+)
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw what grows with the pending alerts, a line a condition."""
+    import matplotlib as mpl  # noqa: PLC0415 - the page alone, and its test, need no plot
+
+    mpl.use("svg")
+    import matplotlib.pyplot as plt  # noqa: PLC0415
+
+    # The same figures make the same file.
+    mpl.rcParams["svg.hashsalt"] = "growth"
+    figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout="constrained")
+    for axis, (name, title) in zip(axes.flat, _PLOTTED.items(), strict=True):
+        for condition in dict.fromkeys(row["condition"] for row in rows):
+            points = [(row["pending"], row[name]) for row in rows if row["condition"] == condition and name in row]
+            axis.plot(*zip(*points, strict=True), marker="o", markersize=3, linewidth=1, label=condition)
+        axis.set(title=title, xscale="log", yscale="log", xlabel="pending")
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def main() -> None:
+    """Write the page and the plot."""
+    PAGE.write_text(page())
+    measured = RESULTS / "growth.json"
+    if measured.exists():
+        draw(json.loads(measured.read_text())["rows"], PLOT)
+    print(f"made {PAGE.relative_to(CHECKOUT)}")
+
+
+if __name__ == "__main__":
+    main()
