@@ -29,7 +29,7 @@ PAGES = {page.relative_to(CHECKOUT).as_posix(): page for page in [*CHECKOUT.glob
 ELSEWHERE = {
     "docs/cli.md": "cli/test_docs.py",
     "docs/tour.md": "test_tour.py",
-    "docs/operating.md": "the recipes are executed against a real webserver and daemon",
+    "docs/operating.md": "test_operating_recipes.py executes them against a real webserver and daemon",
 }
 
 # A block that holds one of these is read by bash and not run.

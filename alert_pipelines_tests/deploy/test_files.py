@@ -56,6 +56,15 @@ def test_each_yaml_file_can_be_read(file: Path) -> None:
     assert isinstance(yaml.safe_load(file.read_text()), dict)
 
 
+def test_bash_reads_the_start_of_the_mongodb_container() -> None:
+    service = compose()["services"]["mongodb"]
+    ((*bash, option), [script]) = service["entrypoint"], service["command"]
+    # To the container `$$` is one dollar: two are what compose makes one of.
+    commands = script.replace("$$", "$")
+    done = subprocess.run([*bash, "-n", option, commands], capture_output=True, text=True, timeout=10, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_all_ways_start_the_same_processes() -> None:
     found = commands()
     for process in PROCESSES:
