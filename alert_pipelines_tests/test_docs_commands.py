@@ -21,7 +21,8 @@ from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 
-pytestmark = pytest.mark.dagster_process
+# Each command is a process of its own, and a page has many.
+pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(900)]
 
 PAGES = {page.relative_to(CHECKOUT).as_posix(): page for page in [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")]}
 
@@ -129,7 +130,7 @@ def bash(commands: str, checkout: Path, env: dict[str, str], *options: str) -> s
         env=env,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=800,
         check=False,
     )
 
