@@ -14,6 +14,8 @@ from alert_pipelines.defs.freshness import stale_after, with_freshness
 from alert_pipelines.defs.health_checks import check_health_job, check_health_schedule, scanner_health
 from alert_pipelines.defs.index_checks import check_indexes_job, check_indexes_schedule, index_advice
 from alert_pipelines.defs.jobs import auto_close_job, load_alerts_job, publish_rules_job
+from alert_pipelines.defs.maintenance import delete_old_runs_job, delete_old_runs_schedule
+from alert_pipelines.defs.notifying import notification_sensor
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.rule_jobs import export_rules_job, validate_rules_job
 from alert_pipelines.defs.schedules import build_schedule, cron_setting
@@ -45,6 +47,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Defini
             daily_report_job,
             check_health_job,
             check_indexes_job,
+            delete_old_runs_job,
             validate_rules_job,
             publish_rules_job,
             export_rules_job,
@@ -55,8 +58,9 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Defini
             daily_report_schedule,
             check_health_schedule,
             check_indexes_schedule,
+            delete_old_runs_schedule,
         ],
-        sensors=[dead_scan_sensor],
+        sensors=[dead_scan_sensor, notification_sensor],
         resources={"mongo": MongoResource(), "rule_engine": RuleEngine(), **(resource_overrides or {})},
         # A run has one step: a process of its own for it costs seconds and brings nothing.
         executor=in_process_executor,

@@ -36,7 +36,7 @@ def as_of_utc(as_of: datetime) -> datetime:
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
-def parse_instant(text: str) -> datetime:
+def read_instant(text: str) -> datetime:
     """An ISO 8601 text as an instant in UTC; one that names no zone is UTC. Raises InvalidInstantError."""
     try:
         instant = datetime.fromisoformat(text.strip())

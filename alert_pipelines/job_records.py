@@ -45,6 +45,7 @@ INDEXES = (
     IndexModel([("job_id", ASCENDING)], name="job_id_unique", unique=True),
     IndexModel([("started_at", DESCENDING)], name="recent"),
     IndexModel([("run_id", ASCENDING)], name="by_run", sparse=True),
+    IndexModel([("job_type", ASCENDING), ("status", ASCENDING), ("completed_at", DESCENDING)], name="by_end"),
     IndexModel([("status", ASCENDING)], name="running", partialFilterExpression={"status": RUNNING}),
     # Bound to the scanner's own type: the service may run two jobs of another type at once.
     IndexModel(
@@ -115,13 +116,14 @@ def new_job_id(now: datetime) -> str:
 
 
 def create_job_record(
-    job_type: str, db: AlertDatabase, *, run_id: str | None = None, as_of: datetime | None = None
+    job_type: str, db: AlertDatabase, *, run_id: str | None = None, attempt: int = 1, as_of: datetime | None = None
 ) -> str:
     """Insert a `running` record with a fresh lease and return its job id.
 
     For the scanner's type this is the claim. Dead records are swept first. `run_id` is the Dagster run that this
-    execution belongs to, `as_of` the instant that a scan is for. Raises ScanAlreadyRunningError where another scan
-    holds the claim, InvalidJobTypeError, MongoAuthenticationError where the user may only read.
+    execution belongs to, `attempt` which of its attempts it is, `as_of` the instant that a scan is for. Raises
+    ScanAlreadyRunningError where another scan holds the claim, InvalidJobTypeError, MongoAuthenticationError where
+    the user may only read.
     """
     if not isinstance(job_type, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", job_type):
         raise InvalidJobTypeError(f"job type {job_type!r}: expected a name such as {SCANNER!r}")
@@ -135,7 +137,7 @@ def create_job_record(
         **dict.fromkeys(COUNTS, 0),
         "errors": [],
         "execution_time_ms": None,
-        **({"run_id": run_id} if run_id else {}),
+        **({"run_id": run_id, "attempt": attempt} if run_id else {}),
         **({"as_of": as_of} if as_of else {}),
     }
     fields: dict[str, Any] = {name: {"$literal": value} for name, value in record.items()}

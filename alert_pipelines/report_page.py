@@ -37,18 +37,19 @@ def plain_rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
 
 
 def plots(report: DailyReport) -> dict[str, str]:
-    """The report's plots as SVG by their headings; none where matplotlib is not installed."""
+    """The report's plots as SVG by their headings; none of what was not done, nor where matplotlib is not installed."""
     if not can_plot():
         return {}
     days = report.per_day()
     labels = days["day"].tolist()
     done = {what: days[what].tolist() for what in ("opened", "closed", "escalated", "resolved")}
     times = {"median": days["median_min"].tolist(), "90th percentile": days["p90_min"].tolist()}
-    return {
-        "Opened, closed, escalated and resolved": lines("alerts a day", labels, done),
-        "Closed by rule": stacked_bars("alerts a day, closed by rules", labels, _closed_by_rule(report, labels)),
-        "Time to close": lines("minutes from opened to closed or resolved", labels, times),
-    }
+    drawn = {"Opened, closed, escalated and resolved": lines("alerts a day", labels, done)}
+    if by_rule := _closed_by_rule(report, labels):
+        drawn["Closed by rule"] = stacked_bars("alerts a day, closed by rules", labels, by_rule)
+    if len(report.ages):
+        drawn["Time to close"] = lines("minutes from opened to closed or resolved", labels, times)
+    return drawn
 
 
 def render(report: DailyReport) -> str:

@@ -74,8 +74,8 @@ class DailyReport:
         """What was done, on the day, in all days, and in a day of these on the average."""
         today = self._of_day(self.counts)
         rows = [(name, _count(today, what, by), _count(self.counts, what, by)) for name, what, by in _SUMMARY]
-        frame = pd.DataFrame(rows, columns=["what", "day", "days"])
-        return frame.assign(a_day=(frame["days"] / self.days).round(1))
+        frame = pd.DataFrame(rows, columns=["what", "on_the_day", "in_all_days"])
+        return frame.assign(a_day_on_average=(frame["in_all_days"] / self.days).round(1))
 
     def by_rule(self) -> pd.DataFrame:
         """What each rule closed and escalated, the most first."""
@@ -102,7 +102,7 @@ class DailyReport:
         rows = []
         for by in ("rules", "people", "all"):
             ages = self.ages if by == "all" else self.ages[self.ages["by"] == by]
-            for name, part in (("day", self._of_day(ages)), ("days", ages)):
+            for name, part in (("the day", self._of_day(ages)), ("all days", ages)):
                 rows.append((by, name, int(part["alerts"].sum()), *_quantiles(part)))
         return pd.DataFrame(rows, columns=["by", "of", "alerts", "median_min", "p90_min"])
 
@@ -138,8 +138,10 @@ class DailyReport:
         wanted = list(whats)
         of_days = _spread(counts, column, "what", wanted)
         of_day = _spread(self._of_day(counts), column, "what", wanted).reindex(of_days.index, fill_value=0)
-        both = of_day.join(of_days.add_suffix("_days"))
-        return both.sort_values([f"{what}_days" for what in wanted], ascending=False, kind="stable").reset_index()
+        both = of_day.join(of_days.add_suffix("_in_all_days"))
+        return both.sort_values(
+            [f"{what}_in_all_days" for what in wanted], ascending=False, kind="stable"
+        ).reset_index()
 
     def _of_day(self, frame: pd.DataFrame) -> pd.DataFrame:
         return frame[frame["day"] == self.day.isoformat()]

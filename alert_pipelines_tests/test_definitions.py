@@ -33,6 +33,7 @@ def test_the_lineage_leads_from_alerts_and_rules_to_the_job_records() -> None:
 
     assert parents("closed_alerts") == parents("escalated_alerts") == {"alerts", "alert_rules"}
     assert parents("background_jobs") == {"closed_alerts", "escalated_alerts"}
+    assert parents("backtest") == {"alerts", "alert_rules"}
     assert not graph.get(AssetKey("alerts")).is_materializable
     for key in (*COLLECTIONS, "dry_runs", "shadow_rules"):
         node = graph.get(AssetKey(key))

@@ -190,3 +190,29 @@ def test_thresholds_are_settings_and_a_bad_one_is_named(name: str) -> None:
     for bad in ("0", "-1", "many", "1.5", "99999"):
         with pytest.raises(InvalidSettingError, match=name):
             Thresholds.from_env({name: bad})
+
+
+def test_what_is_asked_follows_what_is_recent_and_not_the_years(db: AlertDatabase) -> None:
+    years = 4 * 365 * 24
+    record(db, *(scan_record(years - hours, decided={"old": 1}, job_id=f"JOB-{hours}") for hours in range(2_000)))
+    record(db, scan_record(8 * 24), *(scan_record(hours + 0.5, decided={"r": 1}) for hours in range(1, 30)))
+    settled = {"status": "AUTO_CLOSED", "source_type": "SAFETY"}
+    history = [{"to_status": "AUTO_CLOSED", "triggered_by": "system", "job_id": "JOB-7", "rule_triggered": "old"}]
+    fill(db, [alert(minutes=years * 60, state_history=history, **settled) for _ in range(2_000)])
+    fill(db, [alert(), alert()], rule("r", {"expire_after_mins": 60}))
+    db.command("profile", 2)
+    passed = [
+        health.scans_are_fresh(db, NOW, FIFTEEN),
+        health.silent_rules(db, NOW, 7),
+        health.spikes(db, NOW),
+        health.reopened(db, NOW, 5),
+        health.oldest_pending(db, NOW, 30),
+    ]
+    assert health.orphaned_records(db, NOW) == []
+    db.command("profile", 0)
+    assert [one.passed for one in passed] == [False, True, True, True, True]
+    asked = list(db["system.profile"].find({"ns": {"$in": [f"{db.name}.alerts", f"{db.name}.background_jobs"]}}))
+    assert len(asked) >= 10
+    # The records of the week: one an hour, of 31.
+    assert max(one.get("docsExamined", 0) for one in asked) <= 31
+    assert max(one.get("keysExamined", 0) for one in asked) <= 100

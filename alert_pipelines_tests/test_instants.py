@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.instants import EARLIEST_AS_OF, LATEST_AS_OF, InvalidInstantError, as_of_utc, as_utc, parse_instant
+from alert_pipelines.instants import EARLIEST_AS_OF, LATEST_AS_OF, InvalidInstantError, as_of_utc, as_utc, read_instant
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -25,20 +25,20 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
     ],
 )
 def test_a_text_is_read_in_utc(text: str) -> None:
-    instant = parse_instant(text)
+    instant = read_instant(text)
     assert (instant, instant.tzinfo) == (NOON, UTC)
 
 
 @pytest.mark.parametrize("text", ["", "now", "1.3.2026", "2026-03-01T12:00 Europe/Vienna", "2026-02-30", "1772366400"])
 def test_a_text_that_is_no_instant_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidInstantError, match="is no instant: write ISO 8601"):
-        parse_instant(text)
+        read_instant(text)
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00+14:00", "9999-12-31T23:59:59-12:00"])
 def test_an_instant_outside_the_calendar_is_refused(text: str) -> None:
     with pytest.raises(InvalidInstantError, match="in UTC no instant of the years 1 to 9999"):
-        parse_instant(text)
+        read_instant(text)
 
 
 @pytest.mark.parametrize("value", ["2026-03-01", date(2026, 3, 1), 1772366400, None])

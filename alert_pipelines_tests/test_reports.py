@@ -42,7 +42,7 @@ def with_history(alert_id: str, *entries: dict[str, Any], born: float = -48, **f
 def summary(report: DailyReport) -> dict[str, tuple[int, int]]:
     """What was done on the day and in the days, without what was not."""
     rows = report.summary().itertuples(index=False)
-    return {row.what: (row.day, row.days) for row in rows if row.days}
+    return {row.what: (row.on_the_day, row.in_all_days) for row in rows if row.in_all_days}
 
 
 def test_each_change_counts_as_what_it_is(db: AlertDatabase) -> None:
@@ -81,7 +81,7 @@ def test_what_scans_and_undos_leave_is_what_is_counted(db: AlertDatabase) -> Non
     done = summary(report)
     assert (done["closed by rules"][1], done["undone"][1]) == (7, 7)
     assert report.by_rule()["rule"].tolist() == ["eager"]
-    (row,) = report.time_to_close().query("by == 'rules' and of == 'days'").itertuples()
+    (row,) = report.time_to_close().query("by == 'rules' and of == 'all days'").itertuples()
     assert row.median_min == pytest.approx(300, abs=5)
 
 
@@ -149,7 +149,7 @@ def test_days_without_anything_are_rows_of_zeros_and_an_empty_report_has_all_tab
 def test_median_and_90th_percentile_are_those_of_all_the_times(db: AlertDatabase, number: int) -> None:
     hours = [random.Random(number + n).choice((0.5, 1, 2, 7.25, 20)) for n in range(number)]
     fill(db, [with_history(f"A{n}", entry("RESOLVED", took, by="user"), born=0) for n, took in enumerate(hours)])
-    (row,) = daily_report(db, DAY).time_to_close().query("by == 'people' and of == 'day'").itertuples()
+    (row,) = daily_report(db, DAY).time_to_close().query("by == 'people' and of == 'the day'").itertuples()
     minutes = sorted(60 * took for took in hours)
     place = 0.9 * (number - 1)
     below, above = minutes[math.floor(place)], minutes[math.ceil(place)]

@@ -88,7 +88,7 @@ def check_report(db: AlertDatabase, last: date, number: int, incidents: list[lis
                     ages[now.time.date()].append((now.time - born).total_seconds() / 60)
 
     report = daily_report(db, last, days=number)
-    found = {row.what: (row.day, row.days) for row in report.summary().itertuples(index=False)}
+    found = {row.what: (row.on_the_day, row.in_all_days) for row in report.summary().itertuples(index=False)}
     for what in ("opened", "closed by rules", "closed by people", "reopened"):
         assert found.pop(what) == (done[last, what], sum(done[day, what] for day in days)), what
     assert set(found.values()) == {(0, 0)}, "nobody escalates there, nor resolves"
@@ -101,7 +101,7 @@ def check_report(db: AlertDatabase, last: date, number: int, incidents: list[lis
         if ages[day]:
             assert row["median_min"] == pytest.approx(statistics.median(ages[day]), abs=0.06)
     table = report.time_to_close().set_index(["by", "of"])
-    for of, values in (("day", ages[last]), ("days", [age for day in days for age in ages[day]])):
+    for of, values in (("the day", ages[last]), ("all days", [age for day in days for age in ages[day]])):
         assert table.loc[("all", of), "alerts"] == len(values) > 10
         assert table.loc[("all", of), "median_min"] == pytest.approx(statistics.median(values), abs=0.06)
         assert table.loc[("all", of), "p90_min"] == pytest.approx(percentile_90(values), abs=0.06)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from alert_pipelines.instants import InvalidInstantError, parse_instant
+from alert_pipelines.instants import InvalidInstantError, read_instant
 
 
 def instant(text: str) -> datetime:
     """Read an ISO 8601 instant; one that names no zone is UTC. Raises BadParameter."""
     try:
-        return parse_instant(text)
+        return read_instant(text)
     except InvalidInstantError as error:
         raise click.BadParameter(str(error)) from error
 

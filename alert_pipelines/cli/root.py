@@ -19,6 +19,7 @@ _COMMANDS = {
     "load": "loading",
     "metrics": "metrics",
     "mongo": "mongo",
+    "notify": "notifying",
     "report": "reporting",
     "rules": "rules",
     "sample-week": "loading",

@@ -25,8 +25,10 @@ from dagster import (
 from pydantic import TypeAdapter
 
 from alert_pipelines.backtest_report import render_report, rule_plots
+from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS
 from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
@@ -69,6 +71,7 @@ _RULE_COLUMNS = {
     owners=["team:alert-operations"],
     kinds={"mongodb"},
     partitions_def=DAYS,
+    deps=[ALERTS, ALERT_RULES],
     description="What a rule set would have decided on a past day, beside today's rules and what really happened.",
 )
 def backtest(context: AssetExecutionContext, config: BacktestConfig, mongo: MongoResource) -> MaterializeResult[None]:
@@ -96,7 +99,7 @@ backtest_job = define_asset_job(
 
 def _rules(db: AlertDatabase, config: BacktestConfig) -> list[Rule]:
     if config.rules_file:
-        return read_rules(Path(config.rules_file))
+        return read_rules(host_file(config.rules_file))
     rule_set = load_rules(db).rule_set
     return [*rule_set.active, *rule_set.shadow]
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from dagster import Config
 from pydantic import Field
 
-from alert_pipelines.instants import InvalidInstantError, parse_instant
+from alert_pipelines.instants import InvalidInstantError, read_instant
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
 
 
@@ -29,14 +29,15 @@ class ScanConfig(Config):
         description=f"Rules whose max_close limits are lifted this once; {ALLOW_SCAN!r} lifts the scan's own.",
     )
 
-    def request(self, run_id: str) -> ScanRequest:
+    def request(self, run_id: str, attempt: int) -> ScanRequest:
         """What is asked of the scan. Raises InvalidInstantError."""
         return ScanRequest(
-            as_of=instant_setting("as_of", self.as_of),
+            as_of=parse_instant("as_of", self.as_of),
             rule_ids=tuple(self.rules) or None,
             dry_run=self.dry_run,
             allow_over_limit=tuple(self.allow_over_limit),
             run_id=run_id,
+            attempt=attempt,
         )
 
 
@@ -121,11 +122,11 @@ class DailyReportConfig(Config):
     )
 
 
-def instant_setting(name: str, text: str | None) -> datetime | None:
+def parse_instant(name: str, text: str | None) -> datetime | None:
     """The instant that the setting `name` holds; None where it is None or blank. Raises InvalidInstantError."""
     if text is None or not text.strip():
         return None
     try:
-        return parse_instant(text)
+        return read_instant(text)
     except InvalidInstantError as error:
         raise InvalidInstantError(f"{name}: {error}") from error

@@ -10,7 +10,7 @@ from typing import Any
 from dagster import AssetObservation, MetadataValue, OpExecutionContext, TableMetadataValue, job, op
 
 from alert_pipelines.defs.asset_specs import ALERTS
-from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConfig, instant_setting
+from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConfig, parse_instant
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import tag_run
@@ -55,7 +55,7 @@ MAX_DECISIONS = 1_000
 def explain(context: OpExecutionContext, config: ExplainConfig, mongo: MongoResource) -> None:
     """Say of one alert what each rule says of it, what a scan would do and why, and what was decided before."""
     with clear_failures(), mongo.open() as db:
-        explanation = explain_alert(db, config.alert_id, as_of=instant_setting("as_of", config.as_of))
+        explanation = explain_alert(db, config.alert_id, as_of=parse_instant("as_of", config.as_of))
         past = decisions_of_alert(db, config.alert_id)
     context.log.info("%s: %s", explanation.alert_id, explanation.why)
     context.add_output_metadata(_explained(explanation, past))

@@ -25,7 +25,7 @@ class ScanRequest:
     `as_of`: None is the server's clock; naive is read as UTC. `rule_ids`: None is every rule; `expires_at` names the
     alerts' own expiry. `max_close_fraction`: the scan's own limit, a fraction of the pending alerts;
     None is what AUTO_CLOSE_MAX_FRACTION says, or a half. `allow_over_limit`: rule ids, or ALLOW_SCAN, whose limit is
-    lifted this once. `run_id`: the Dagster run.
+    lifted this once. `run_id`: the Dagster run, and `attempt` which of its attempts this is, from 1.
     """
 
     as_of: datetime | None = None
@@ -34,6 +34,7 @@ class ScanRequest:
     max_close_fraction: float | None = None
     allow_over_limit: tuple[str, ...] = ()
     run_id: str | None = None
+    attempt: int = 1
 
 
 class DecisionCount(NamedTuple):

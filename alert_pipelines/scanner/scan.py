@@ -67,7 +67,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     as_of = _instant(db, request)
     before = None if request.dry_run or request.rule_ids is not None else vantage(db)
     job_type = DRY_RUN if request.dry_run else SCANNER
-    job_id = create_job_record(job_type, db, run_id=request.run_id, as_of=as_of)
+    job_id = create_job_record(job_type, db, run_id=request.run_id, attempt=request.attempt, as_of=as_of)
     _log.info("Job %s started", job_id)
     try:
         with Lease(db, job_id) as lease:

@@ -1,5 +1,6 @@
 """The scan's op, in this process, on a real MongoDB and a real Dagster instance."""
 
+import itertools
 import json
 import re
 from typing import Any
@@ -12,10 +13,12 @@ from dagster import (
     DagsterEventType,
     DagsterInstance,
     Definitions,
+    ExecuteInProcessResult,
     materialize,
     serialize_value,
     validate_run_config,
 )
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs import assets
@@ -23,7 +26,8 @@ from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.job_records import SCANNER, create_job_record
-from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.mongo import AlertDatabase, retry
+from alert_pipelines.scanner import apply
 from alert_pipelines_tests.defs.conftest import Execute, check_verdicts, failure_text, observed, scan_metadata
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
@@ -260,6 +264,52 @@ def test_a_database_that_is_away_is_tried_again_and_its_password_is_never_shown(
     logs = "".join(serialize_value(entry) for entry in instance.all_logs(result.run_id))
     assert "127.0.0.1:9" in logs
     assert unreachable not in logs
+
+
+def retries(result: ExecuteInProcessResult) -> int:
+    return sum(event.event_type is DagsterEventType.STEP_UP_FOR_RETRY for event in result.all_events)
+
+
+def test_a_scan_that_loses_its_database_is_tried_again_and_each_attempt_leaves_a_record_that_says_which_it_was(
+    execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_with_work(db)
+    monkeypatch.setattr(assets, "RETRY_AFTER_S", 0)
+    monkeypatch.setattr(retry, "PAUSES", ())
+    update, calls = apply.decision_update, itertools.count(1)
+
+    def lost_twice(*args: Any) -> Any:
+        if next(calls) in {1, 2}:
+            raise AutoReconnect("the primary has stepped down")
+        return update(*args)
+
+    monkeypatch.setattr(apply, "decision_update", lost_twice)
+    result = execute(as_of=AS_OF.isoformat())
+    assert result.success
+    chain = list(db.background_jobs.find({"run_id": result.run_id}).sort("started_at", 1))
+    assert [record["attempt"] for record in chain] == list(range(1, len(chain) + 1))
+    assert [record["status"] for record in chain] == ["failed"] * retries(result) + ["completed"]
+    assert retries(result) > 0
+    assert all("the primary has stepped down" in record["errors"][0] for record in chain[:-1])
+    assert sum(record["alerts_closed"] for record in chain) == 1
+    assert sum(record["alerts_escalated"] for record in chain) == 1
+
+
+@pytest.mark.parametrize("fault", [OperationFailure("not authorized", 13), KeyError("a defect")])
+def test_a_fault_that_would_come_again_is_not_tried_again(
+    execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    fill_with_work(db)
+
+    def refuse(*_: Any) -> Any:
+        raise fault
+
+    monkeypatch.setattr(apply, "decision_update", refuse)
+    result = execute(as_of=AS_OF.isoformat())
+    assert not result.success
+    assert retries(result) == 0
+    (record,) = db.background_jobs.find()
+    assert (record["status"], record["attempt"]) == ("failed", 1)
 
 
 def test_definitions_take_other_resources(instance: DagsterInstance, mongodb_env: None, db: AlertDatabase) -> None:

@@ -80,7 +80,13 @@ def test_a_days_numbers_are_shown_and_plotted_and_alerts_are_only_read(
         "minutes to close, p90": 348.0,
     }
     assert {name: seen[name] for name in numbers} == numbers
-    assert rows(seen, "By rule")[0] == {"rule": "r", "closed": 1, "escalated": 1, "closed_days": 2, "escalated_days": 1}
+    assert rows(seen, "By rule")[0] == {
+        "rule": "r",
+        "closed": 1,
+        "escalated": 1,
+        "closed_in_all_days": 2,
+        "escalated_in_all_days": 1,
+    }
     assert [row["source"] for row in rows(seen, "Pending now")] == ["SAFETY"]
     assert len(rows(seen, "Day by day")) == 30
     for plot in ("Opened, closed, escalated and resolved", "Closed by rule", "Time to close"):

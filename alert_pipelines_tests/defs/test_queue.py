@@ -110,11 +110,11 @@ def test_ticks_missed_while_the_daemon_was_away_become_one(dagster: DagsterProce
         return sorted(datetime.fromtimestamp(tick.timestamp, UTC) for tick in ticks if tick.run_ids)
 
     before = wait_until(scheduled, "a first scan by the schedule", 120)[-1]
-    dagster.stop_daemon()
+    dagster.stop("daemon")
     missed = [before + timedelta(minutes=n) for n in (1, 2, 3)]
     time.sleep((missed[-1] - datetime.now(UTC)).total_seconds() + 5)
-    with dagster.another_daemon():
-        wait_until(lambda: scheduled()[-1] > before, "a scan after the daemon is back", 120)
-        wait_until(lambda: scheduled()[-1] > missed[-1], "the next scan in time", 120)
+    dagster.start("daemon")
+    wait_until(lambda: scheduled()[-1] > before, "a scan after the daemon is back", 120)
+    wait_until(lambda: scheduled()[-1] > missed[-1], "the next scan in time", 120)
     made_up_for = [at for at in scheduled() if before < at <= missed[-1]]
     assert made_up_for == missed[-1:]

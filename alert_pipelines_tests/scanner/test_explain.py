@@ -60,6 +60,16 @@ def test_maintenance_windows_shadow_rules_and_the_past_are_shown(db: AlertDataba
     assert [(clause.rule_id, clause.mode.value) for clause in explanation.clauses][-1] == ("ghost", "shadow")
 
 
+def test_a_shadow_rule_is_explained_and_decides_nothing(db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=60)], rule("ghost", {"expire_after_mins": 60}, mode="shadow", is_active=False))
+    explanation = explain(db, "A")
+    assert explanation.decided_by is None
+    assert [(clause.rule_id, clause.mode.value, clause.due) for clause in explanation.clauses] == [
+        ("expires_at", "active", False),
+        ("ghost", "shadow", True),
+    ]
+
+
 def test_of_a_key_with_thousands_of_alerts_only_the_window_is_read(db: AlertDatabase) -> None:
     fill(db, [alert(f"A{n}", minutes=n) for n in range(5_000)], rule("pile-up", {"escalate_if_count": 3}))
     db.command("profile", 2)
@@ -94,7 +104,9 @@ def test_an_unreadable_history_is_said(db: AlertDatabase) -> None:
 
 
 def random_alert(rng: random.Random, number: int) -> dict[str, Any]:
-    metadata = {"driver_id": rng.choice(["D1", "D2", "D3", None, ["D1"], 4, 4.0]), "ok": rng.choice([True, 1, None])}
+    # Keys of many alerts, and keys of few, of which some have been quiet for long.
+    drivers = ["D1", "D2", None, ["D1"], 4, 4.0, f"F{number // 3}", f"F{number // 3}"]
+    metadata = {"driver_id": rng.choice(drivers), "ok": rng.choice([True, 1, None])}
     return alert(
         f"R{number}",
         minutes=rng.choice([-5, 0, 1, 30, 59, 60, 61, 1440]) + rng.random() * rng.choice([0, 20]),
@@ -115,6 +127,7 @@ def test_explaining_agrees_with_the_scan_on_every_alert(db: AlertDatabase, count
         rule("quiet", {"close_if_no_repeat_mins": 59}, source_type="COMPLIANCE"),
         rule("latest", {"keep_latest": True, "statuses": ["ESCALATED"]}, source_type="COMPLIANCE"),
         rule("valid", {"auto_close_if": "ok"}, source_type="COMPLIANCE", priority=3),
+        rule("ghost", {"expire_after_mins": 1}, mode="shadow", is_active=False, priority=9),
     ]
     fill(db, alerts, *rules)
     foretold = {doc["alert_id"]: explain(db, doc["alert_id"]).decided_by for doc in alerts}
@@ -123,4 +136,4 @@ def test_explaining_agrees_with_the_scan_on_every_alert(db: AlertDatabase, count
     decided = {doc["alert_id"]: doc["state_history"][-1]["rule_triggered"] for doc in changed}
     assert decided == {alert_id: clause.rule_id for alert_id, clause in foretold.items() if clause}
     assert len(decided) == report.closed + report.escalated
-    assert {row.rule_id for row in report.decisions} >= {"pile-up", "expire", "latest", "valid", "expires_at"}
+    assert {row.rule_id for row in report.decisions} == {"pile-up", "expire", "quiet", "latest", "valid", "expires_at"}
