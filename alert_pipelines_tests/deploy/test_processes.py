@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from alert_pipelines_tests.dagster_processes import (
     DagsterProcesses,
     Starter,
     answers,
+    beats,
     dagster_home,
     listens,
     wait_until,
@@ -29,6 +31,7 @@ from alert_pipelines_tests.dagster_processes import (
 from alert_pipelines_tests.deploy.files import DEPLOY, INSTALLED, PROCESSES, commands, compose
 from alert_pipelines_tests.factories import alert, fill, rule
 from alert_pipelines_tests.mongo.servers import free_port
+from alert_pipelines_tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.dagster_process
 
@@ -65,7 +68,11 @@ def translated(command: list[str], here: Mapping[str, str]) -> list[str]:
 @pytest.fixture(scope="module")
 def deployed(mongo_uri: str) -> Iterator[Deployed]:
     with ExitStack() as stack:
-        home = stack.enter_context(dagster_home())
+        home = stack.enter_context(dagster_home(DEPLOY / "dagster-postgres.yaml"))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        # This process reads Dagster's storage, too.
+        for name, value in stack.enter_context(postgres_server()).items():
+            patch.setenv(name, value)
         database = stack.enter_context(open_database(MongoSettings(mongo_uri, f"test_{uuid.uuid4().hex}", Path())))
         stack.callback(database.client.drop_database, database.name)
         prepare_collections(database)
@@ -82,14 +89,13 @@ def deployed(mongo_uri: str) -> Iterator[Deployed]:
         found = {process: translated(commands()["systemd", process], here) for process in PROCESSES}
         code_server = Starter(stack, home, knowing)("code_server", *found["code-server"])
         wait_until(lambda: listens(code_port, code_server), "the code server", START_LIMIT_S)
-        start = Starter(stack, home, common)
+        start, since = Starter(stack, home, common), time.time()
         daemon, webserver = start("daemon", *found["daemon"]), start("webserver", *found["webserver"])
         url = f"http://127.0.0.1:{web_port}"
         wait_until(lambda: answers(f"{url}/server_info", webserver), "the webserver", START_LIMIT_S)
         instance = stack.enter_context(DagsterInstance.from_config(str(home)))
-        wait_until(instance.get_daemon_heartbeats, "the daemon", START_LIMIT_S)
-        processes = DagsterProcesses(home, common, instance, url, code_server, daemon, webserver)
-        yield Deployed(processes, database, here)
+        wait_until(partial(beats, instance, daemon, since), "the daemon", START_LIMIT_S)
+        yield Deployed(DagsterProcesses(home, common, instance, url, {}), database, here)
 
 
 def test_a_scan_that_is_launched_in_the_webserver_is_queued_run_and_recorded(deployed: Deployed) -> None:
