@@ -172,6 +172,7 @@ def test_an_undo_that_was_cancelled_says_so_and_the_next_one_finishes(
     record = get_recent_jobs(1, db)[0]
     assert (record["job_type"], record["status"]) == ("auto_close_undo", "failed")
     assert "cancelled" in record["errors"][0]
+    assert (record["stats"]["undone_job_id"], record["stats"]["restored"]) == (job_id, 1)
     assert db.alerts.count_documents({"state_history.job_id": record["job_id"]}) == 1
     assert undo_job(db, job_id, dry_run=False).restored == 2
     assert db.alerts.count_documents({"state_history.undoes.job_id": job_id}) == 3
