@@ -13,7 +13,7 @@ from alert_pipelines.defs.asset_specs import ALERTS
 from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConfig, parse_instant
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.run_records import tag_run
+from alert_pipelines.defs.run_records import run_of_job, tag_run
 from alert_pipelines.defs.scan_events import MAX_LISTED, table
 from alert_pipelines.rules.model import MaintenanceWindow
 from alert_pipelines.scanner.explain import ClauseResult, Explanation, explain_alert
@@ -94,9 +94,10 @@ def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource) 
     """Take back what a job decided, or only show what that would be."""
     with clear_failures(), mongo.open() as db:
         report = undo_job(db, config.job_id, rule_id=config.rule or None, dry_run=config.dry_run, run_id=context.run_id)
+        undone_run = run_of_job(db, config.job_id)
     if report.undo_job_id is not None:
         tag_run(context.instance, context.run_id, report.undo_job_id)
-    context.log_event(_undone(report))
+    context.log_event(_undone(report, undone_run))
 
 
 # `undo_job` is the function that does it; the job of the UI has its name.
@@ -177,11 +178,12 @@ def _past_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return at, before, after, _text(by), reason, job_id, run_id
 
 
-def _undone(report: UndoReport) -> AssetObservation:
+def _undone(report: UndoReport, undone_run: str | None) -> AssetObservation:
     did, left = ("would be restored", "would be skipped") if report.dry_run else ("restored", "skipped")
     of = f"of the first {len(report.alerts)}, " if report.restored > len(report.alerts) else ""
     metadata = {
         "undone job": report.job_id,
+        "run of the undone job": MetadataValue.dagster_run(undone_run) if undone_run else None,
         "undo's own job": report.undo_job_id,
         did: report.restored,
         left: report.skipped_total,

@@ -140,6 +140,8 @@ def test_an_undo_is_a_dry_run_unless_told_otherwise(execute: Execute, db: AlertD
     seen = observed(execute("undo_job", "undo", job_id=job_id))
     assert list(db.alerts.find()) == before
     assert (seen["asset"], seen["would be restored"], seen["would be skipped"]) == ("alerts", 2, 0)
+    scan = db.background_jobs.find_one({"job_id": job_id}) or {}
+    assert seen["run of the undone job"] == scan["run_id"]
     assert sorted(map(tuple, (row.values() for row in rows(seen["would be restored: alerts"])))) == [
         ("old", "old", "AUTO_CLOSED", "OPEN"),
         ("second", "often", "ESCALATED", "OPEN"),
