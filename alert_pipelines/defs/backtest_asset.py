@@ -27,6 +27,7 @@ from pydantic import TypeAdapter
 from alert_pipelines.backtest_report import render_report, rule_plots
 from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
@@ -94,7 +95,7 @@ backtest_job = define_asset_job(
 
 def _rules(db: AlertDatabase, config: BacktestConfig) -> list[Rule]:
     if config.rules_file:
-        return read_rules(Path(config.rules_file))
+        return read_rules(host_file(config.rules_file))
     rule_set = load_rules(db).rule_set
     return [*rule_set.active, *rule_set.shadow]
 

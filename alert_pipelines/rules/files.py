@@ -124,9 +124,10 @@ def _documents(content: Any, origin: str) -> list[Any]:
         return content
     if isinstance(content, Mapping) and all(isinstance(value, Mapping) for value in content.values()):
         return [_expanded(str(name), conditions, origin) for name, conditions in content.items()]
+    # Not its content: whoever launches a run may name a file that is not theirs to read.
     raise RuleFileError(
         f"{origin}: expected 'rules:' with a list of rules, or the short form, a name with its conditions; "
-        f"got {content!r:.100}"
+        f"got a {type(content).__name__}"
     )
 
 
