@@ -31,6 +31,7 @@ _TEXTS = st.sampled_from(
         *(f"{MARK}');sleep(9999);('", f"this.{MARK}", f'{{"$gt": "{MARK}"}}', f"{MARK}.0", f"{MARK}..x"),
     ]
 )
+_PATHS = st.one_of(st.sampled_from([MARK, f"metadata.{MARK}", f"metadata.{MARK}.{MARK}"]), _TEXTS)
 _OPERATORS = st.sampled_from(["$where", "$expr", "$function", "$ne", "$gt", "$regex", "$in", "$set", "$out", "$merge"])
 _SMUGGLED = st.one_of(
     st.dictionaries(_OPERATORS, st.one_of(_TEXTS, st.just({}), st.lists(_TEXTS, max_size=2)), min_size=1, max_size=2),
@@ -39,11 +40,11 @@ _SMUGGLED = st.one_of(
 
 
 def _or_smuggled(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.sampled_from([usual] * 11 + [_SMUGGLED]).flatmap(lambda chosen: chosen)
+    return st.sampled_from([usual] * 30 + [_SMUGGLED]).flatmap(lambda chosen: chosen)
 
 
 def _leaf() -> st.SearchStrategy[Any]:
-    ops = ["eq", "ne", "lt", "gte", "in", "not_in", "exists", "missing", "older_than_mins", "$where", "$expr"]
+    ops = ["eq", "ne", "lt", "gte", "in", "not_in", "exists", "missing", "older_than_mins"]
 
     def of(op: str) -> st.SearchStrategy[Any]:
         values: st.SearchStrategy[Any] = _TEXTS
@@ -51,7 +52,7 @@ def _leaf() -> st.SearchStrategy[Any]:
             values = st.lists(_or_smuggled(_TEXTS), min_size=1, max_size=3)
         elif op == "older_than_mins":
             values = st.just(5)
-        parts = {"field": _or_smuggled(_TEXTS), "op": st.just(op)}
+        parts = {"field": _or_smuggled(_PATHS), "op": st.sampled_from([op] * 30 + ["$where", "$expr"])}
         return st.fixed_dictionaries(parts if op in ("exists", "missing") else {**parts, "value": _or_smuggled(values)})
 
     return st.sampled_from(ops).flatmap(of)
@@ -63,31 +64,30 @@ def _tree() -> st.SearchStrategy[Any]:
         st.fixed_dictionaries({"all": st.lists(leaf, min_size=1, max_size=3)}),
         st.fixed_dictionaries({"any": st.lists(leaf, min_size=1, max_size=3)}),
         st.fixed_dictionaries({"not": leaf}),
-        st.dictionaries(_OPERATORS, st.lists(leaf, min_size=1, max_size=2), min_size=1, max_size=1),
     )
-    return st.one_of(leaf, node)
+    return _or_smuggled(st.one_of(leaf, node))
 
 
 @st.composite
 def _rules(draw: st.DrawFn) -> dict[str, Any]:
     deciding = {
-        "auto_close_if": _or_smuggled(_TEXTS),
+        "auto_close_if": _or_smuggled(st.one_of(st.just(MARK), _TEXTS)),
         "close_if": _tree(),
         "keep_latest": _or_smuggled(st.just(True)),
         "close_if_no_repeat_mins": _or_smuggled(st.just(5)),
         "escalate_if_count": _or_smuggled(st.just(1)),
     }
     limiting = {
-        "group_by": _or_smuggled(st.one_of(_TEXTS, st.lists(_TEXTS, min_size=1, max_size=2))),
+        "group_by": _or_smuggled(st.one_of(_PATHS, st.lists(_PATHS, min_size=1, max_size=2))),
         "severities": _or_smuggled(st.just(["INFO"])),
         "hold_mins": _or_smuggled(st.just(5)),
     }
     names = draw(st.lists(st.sampled_from(sorted(deciding)), min_size=1, max_size=2, unique=True))
     conditions = {name: draw(deciding[name]) for name in names}
     conditions |= {name: draw(limiting[name]) for name in draw(st.sets(st.sampled_from(sorted(limiting)), max_size=2))}
-    conditions |= draw(st.sampled_from([{}] * 5 + [{"$where": MARK}, {f"${MARK}": 1}]))
+    conditions |= draw(st.sampled_from([{}] * 20 + [{"$where": MARK}, {f"${MARK}": 1}]))
     return {
-        "rule_id": draw(_or_smuggled(st.sampled_from(["r1", f"r.{MARK}", f"r:${MARK}"]))),
+        "rule_id": draw(_or_smuggled(st.sampled_from(["r1", "r1", f"r.{MARK}", f"r:${MARK}"]))),
         "source_type": draw(_or_smuggled(st.one_of(st.just("OVERSPEEDING"), _TEXTS))),
         "name": draw(_or_smuggled(_TEXTS)),
         "description": draw(_or_smuggled(_TEXTS)),
