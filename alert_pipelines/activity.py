@@ -22,6 +22,9 @@ from alert_pipelines.scanner.history import HISTORY
 BATCH = 20_000
 """So many changes are in memory at once."""
 
+MAX_DAYS = 366
+"""So many days a report holds at most."""
+
 NO_RULE = "(no rule named)"
 
 _PENDING = [str(status) for status in PENDING]

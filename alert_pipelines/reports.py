@@ -13,12 +13,11 @@ from math import ceil, floor
 
 import pandas as pd
 
-from alert_pipelines.activity import Change, changes
+from alert_pipelines.activity import MAX_DAYS, Change, changes
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.health import PendingOfSource, pending_by_source
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 
-MAX_DAYS = 366
 TOP = 10
 WHATS = ("opened", "closed", "escalated", "resolved", "reopened", "undone")
 
