@@ -96,7 +96,8 @@ def tell(
     after = Told(
         since=since,
         jobs={job_id: ended_at for job_id, ended_at in known.items() if ended_at >= since - _OVERLAP},
-        last=told.last | {kind: now for scan in due for kind in scan.kinds},
+        last={kind: at for kind, at in told.last.items() if not _is_due(told, kind, now)}
+        | {kind: now for scan in due for kind in scan.kinds},
         stale=stale is not None,
     )
     parts = [*_of_staleness(told, stale), *_of_stops(due), *_of_failures([scan for scan in due if not scan.stops])]
@@ -155,6 +156,7 @@ def _scans(number: int) -> str:
 
 
 def _failed(record: dict[str, Any]) -> FailedScan:
+    # The records are shared with the older service, and a field that is odd must not keep all others from being told.
     errors, stats = record.get("errors"), record.get("stats")
     stops = stats.get("stopped") if isinstance(stats, dict) else None
     return FailedScan(
@@ -164,5 +166,9 @@ def _failed(record: dict[str, Any]) -> FailedScan:
         closed=record.get("alerts_closed") or 0,
         escalated=record.get("alerts_escalated") or 0,
         error=str(errors[0])[:_LONGEST_ERROR] if isinstance(errors, list) and errors else "its record says no more.",
-        stops={stop["stopped"]: stop["message"] for stop in stops or ()},
+        stops={
+            str(stop.get("stopped")): str(stop.get("message"))
+            for stop in (stops if isinstance(stops, list) else ())
+            if isinstance(stop, dict)
+        },
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import growth
+from benchmarks import arithmetic, growth
 from benchmarks.workbench import CHECKOUT, RESULTS
 
 PAGE = CHECKOUT / "docs" / "performance.md"
@@ -23,6 +23,10 @@ command of `benchmarks/`, on a mongod of its own with majority writes, and stand
 the end of each run is given. What all of it means for more than one machine is in [scaling](scaling.md).
 """
 
+_NOT_MEASURED = """\
+What the figures above make when they are multiplied, on so many shards as the machine of each section; not measured.
+What it leaves out is in [scaling](scaling.md)."""
+
 _PLOTTED = {
     "seconds": "a scan, s",
     "database_ms": "database time, ms",
@@ -35,7 +39,7 @@ _PLOTTED = {
 
 def page() -> str:
     """The page that the results make."""
-    return "\n".join([_INTRO, *(section() for section in _SECTIONS)])
+    return "\n".join([_INTRO, *(section() for section in _SECTIONS), *_arithmetic()])
 
 
 def _section(
@@ -246,6 +250,24 @@ _SECTIONS = (
         "interference --max-writes-per-s 2000",
     ),
 )
+
+
+def _arithmetic() -> list[str]:
+    rows = [(line.what, line.measured, *line.at_shards) for line in arithmetic.lines()]
+    if not rows:
+        return []
+    return [
+        f"## To {arithmetic.PENDING:,} pending and {arithmetic.CLOSES_PER_S:,} closes/s",
+        "",
+        _NOT_MEASURED,
+        "",
+        *_table(("", "measured", *(_shards(shards) for shards in arithmetic.SHARDS)), rows),
+        "",
+    ]
+
+
+def _shards(shards: int) -> str:
+    return "1 shard" if shards == 1 else f"{shards} shards"
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:

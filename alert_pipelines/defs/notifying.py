@@ -31,6 +31,8 @@ from alert_pipelines.notifications import (
     receivers_setting,
 )
 
+_LONGEST_FAULT = 500
+
 _log = logging.getLogger(__name__)
 
 
@@ -120,7 +122,7 @@ def _stale(
     what = f"No scan has completed since {since.isoformat(timespec='seconds')}, and the schedule ({cron}) is on."
     busy = busy_scan(instance)
     causes = [
-        f" The job records cannot be read: {fault}" if fault else "",
+        f" The job records cannot be read: {str(fault)[:_LONGEST_FAULT]}" if fault else "",
         f" Dagster run {busy.run_id} is {busy.status.value}." if busy else "",
     ]
     return "".join([what, *causes])

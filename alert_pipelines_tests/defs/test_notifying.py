@@ -172,6 +172,26 @@ def test_a_backlog_of_500_failed_scans_is_one_message(tick: Ticks, hook: Inbox, 
     assert len(tick.cursor) < 500
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"errors": "text"},
+        {"errors": None, "stats": 5},
+        {"stats": {"stopped": "rule"}},
+        {"stats": {"stopped": [7, {"message": 1}]}},
+        {"run_id": 5, "alerts_closed": "many"},
+    ],
+)
+def test_a_failed_record_with_odd_fields_is_told_as_far_as_it_can_be_read(
+    tick: Ticks, hook: Inbox, db: AlertDatabase, odd: dict[str, Any]
+) -> None:
+    tick()
+    job_id = fail(db)
+    db.background_jobs.update_one({"job_id": job_id}, {"$set": odd})
+    tick()
+    assert job_id in hook.got[0][1]
+
+
 def test_a_receiver_that_is_down_is_named_and_gets_a_digest_when_it_is_back_and_the_other_nothing_twice(
     tick: Ticks, hook: Inbox, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ SETTINGS = CHECKOUT / "deploy" / "dagster-postgres.yaml"
 def test_the_two_settings_files_differ_in_nothing_but_storage() -> None:
     sqlite, postgres = (yaml.safe_load(path.read_text()) for path in (CHECKOUT / "dagster.yaml", SETTINGS))
     assert set(postgres.pop("storage")["postgres"]["postgres_db"]) == {
+        "scheme",
         "hostname",
         "port",
         "db_name",

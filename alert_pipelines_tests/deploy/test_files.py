@@ -45,6 +45,12 @@ def test_the_compose_file_is_one() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_postgres_is_spoken_to_by_the_driver_that_dagster_postgres_brings() -> None:
+    read = yaml.safe_load(POSTGRES.read_text())["storage"]["postgres"]["postgres_db"]
+    assert read["scheme"] == helm()["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
+    assert {"psycopg2-binary"} == {name for name in locked("deploy/requirements.lock") if name.startswith("psycopg")}
+
+
 @pytest.mark.parametrize("file", sorted(DEPLOY.glob("*.yaml")), ids=lambda file: file.name)
 def test_each_yaml_file_can_be_read(file: Path) -> None:
     assert isinstance(yaml.safe_load(file.read_text()), dict)
