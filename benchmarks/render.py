@@ -4,6 +4,7 @@ python -m benchmarks.render
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -284,7 +285,10 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         for condition in dict.fromkeys(row["condition"] for row in rows):
             points = [(row["pending"], row[name]) for row in rows if row["condition"] == condition and name in row]
             axis.plot(*zip(*points, strict=True), marker="o", markersize=3, linewidth=1, label=condition)
-        axis.set(title=title, xscale="log", yscale="log", xlabel="pending")
+        values = [row[name] for row in rows if name in row]
+        # Whole powers of ten: else a figure that stays as it is fills the axis with its noise.
+        between = (10 ** math.floor(math.log10(min(values))), 10 ** (math.floor(math.log10(max(values))) + 1))
+        axis.set(title=title, xscale="log", yscale="log", xlabel="pending", ylim=between)
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, metadata={"Date": None})

@@ -87,7 +87,7 @@ def mongod_version(db: AlertDatabase) -> str:
 
 def _about(mongod: str) -> dict[str, Any]:
     return {
-        "command": _command(),
+        "command": command(),
         "date": datetime.now(UTC).date().isoformat(),
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -102,8 +102,8 @@ def _about(mongod: str) -> dict[str, Any]:
     }
 
 
-def _command() -> str:
-    """What was called, wherever the results went."""
+def command() -> str:
+    """What was called, as if the results had gone where the page is made of them."""
     arguments = sys.argv[1:]
     at = arguments.index("--json")
     where = 2 if arguments[at + 1 : at + 2] and not arguments[at + 1].startswith("-") else 1
