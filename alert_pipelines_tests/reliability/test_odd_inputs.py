@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from alert_pipelines import job_records
 from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.job_records import LEASE
 from alert_pipelines.mongo import AlertDatabase, server_now
@@ -44,6 +45,17 @@ def test_a_record_of_before_the_servers_clock_was_put_back(db: AlertDatabase) ->
 
 def test_a_record_without_lease_by_a_clock_that_is_hours_ahead(db: AlertDatabase) -> None:
     check_next_scan_claims(db, {**DEAD, "started_at": server_now(db) + timedelta(hours=5.5)})
+
+
+@pytest.mark.parametrize("late", [timedelta(minutes=2), timedelta(hours=1)])
+def test_a_sweep_that_was_held_up_leaves_what_has_started_or_was_renewed_meanwhile(
+    db: AlertDatabase, late: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = server_now(db)
+    db.background_jobs.insert_one({**DEAD, "started_at": now, "lease_expires_at": now + LEASE})
+    db.background_jobs.insert_one({**DEAD, "job_id": "JOB-OLD", "job_type": "other", "started_at": now})
+    monkeypatch.setattr(job_records, "server_now", lambda _: now - late)
+    assert job_records.sweep_dead_jobs(db) == []
 
 
 @pytest.mark.parametrize(
