@@ -15,7 +15,7 @@ from alert_pipelines.rules.clause import Clause, Filter, Test
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import MaintenanceWindow, Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
-from alert_pipelines.scanner.report import Decision, decision_of
+from alert_pipelines.scanner.report import Decision, decision_of, utc_instant
 
 MAX_EVIDENCE = 20
 _TESTS_A_QUERY = 200
@@ -76,11 +76,14 @@ class Explanation:
 
 
 def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = None) -> Explanation:
-    """Explain `alert_id` as it stands, at `as_of` (None: the server's clock). Raises AlertNotFoundError."""
+    """Explain `alert_id` as it stands, at `as_of` (None: the server's clock).
+
+    Raises AlertNotFoundError, InvalidAsOfError.
+    """
     alert = db[COLLECTION].find_one({"alert_id": alert_id})
     if alert is None:
         raise AlertNotFoundError(f"no alert {alert_id!r} in {db.name}.{COLLECTION}: check the id")
-    at = as_of or server_now(db)
+    at = utc_instant(as_of) if as_of else server_now(db)
     loaded, loaded_windows = load_rules(db), load_windows(db, at)
     windows = loaded_windows.windows
 

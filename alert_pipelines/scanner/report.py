@@ -3,10 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from alert_pipelines.alerts import Status
+from alert_pipelines.errors import AlertPipelinesError
+
+# Rules look back a century at most, and dates have to be able to follow.
+EARLIEST_YEAR, LATEST_YEAR = 1900, 9000
 
 Decision = Literal["close", "escalate"]
 
@@ -16,6 +20,10 @@ OTHER_SOURCES = "(other sources)"
 
 ALLOW_SCAN = "scan"
 """What `ScanRequest.allow_over_limit` names to lift the scan's own limit once; a rule is named by its id."""
+
+
+class InvalidAsOfError(AlertPipelinesError):
+    """An as_of at which no rule can be evaluated."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +152,13 @@ class ScanReport:
             "stopped": [stop._asdict() for stop in self.stops],
             "seconds": dict(self.seconds),
         }
+
+
+def utc_instant(as_of: datetime) -> datetime:
+    """`as_of` in UTC; naive is read as UTC. Raises InvalidAsOfError for one beyond reason."""
+    if not EARLIEST_YEAR <= as_of.year <= LATEST_YEAR:
+        raise InvalidAsOfError(f"as_of {as_of.isoformat()}: give a year from {EARLIEST_YEAR} to {LATEST_YEAR}")
+    return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
 
 
 def brief(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:

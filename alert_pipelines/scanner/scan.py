@@ -6,7 +6,7 @@ claim → load rules → plan → guard → apply → reconcile → record
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pymongo
 from pymongo.errors import PyMongoError
@@ -31,13 +31,19 @@ from alert_pipelines.scanner.apply import Applied, Stamp, apply_plan, count_dele
 from alert_pipelines.scanner.collections import emptiness, prepare_collections
 from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
 from alert_pipelines.scanner.plan import make_plan, take_samples
-from alert_pipelines.scanner.report import ALLOW_SCAN, DecisionCount, ScanReport, ScanRequest, count, decision_of
+from alert_pipelines.scanner.report import (
+    ALLOW_SCAN,
+    DecisionCount,
+    ScanReport,
+    ScanRequest,
+    count,
+    decision_of,
+    utc_instant,
+)
 
 Progress = Callable[[int, int], None]
 """Called with the alerts written so far and those planned."""
 
-# Rules look back a century at most, and dates have to be able to follow.
-EARLIEST_YEAR, LATEST_YEAR = 1900, 9000
 CLOCK_TOLERANCE = timedelta(minutes=1)
 # How long the end of a scan may wait for its database; the driver tries again for as long, through an election too.
 RECORD_SECONDS = 30
@@ -61,7 +67,7 @@ def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> d
 
 def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | None = None) -> ScanReport:
     """Do what `request` asks under a claim of its own, and record it. Raises as `auto_close_scanner` does, and
-    InvalidScanError."""
+    InvalidScanError, InvalidAsOfError."""
     _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
     prepare_collections(db)
     as_of = _instant(db, request)
@@ -145,9 +151,7 @@ def _instant(db: AlertDatabase, request: ScanRequest) -> datetime:
     now = server_now(db)
     if request.as_of is None:
         return now
-    if not EARLIEST_YEAR <= request.as_of.year <= LATEST_YEAR:
-        raise InvalidScanError(f"as_of {request.as_of.isoformat()}: give a year from {EARLIEST_YEAR} to {LATEST_YEAR}")
-    as_of = request.as_of.replace(tzinfo=UTC) if request.as_of.tzinfo is None else request.as_of.astimezone(UTC)
+    as_of = utc_instant(request.as_of)
     if as_of > now + CLOCK_TOLERANCE and not request.dry_run:
         raise InvalidScanError(
             f"as_of {as_of.isoformat()} lies in the future (the server's clock says {now.isoformat()}): only a dry run "
