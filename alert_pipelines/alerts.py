@@ -180,6 +180,8 @@ def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
                 "$and": [
                     {"$eq": ["$$entry.job_id", job_id]},
                     {"$eq": ["$$entry.triggered_by", "system"]},
+                    # An entry that was edited since must not keep the next claim from being made.
+                    {"$in": ["$$entry.to_status", [str(Status.AUTO_CLOSED), str(Status.ESCALATED)]]},
                 ]
             },
         }
@@ -193,7 +195,9 @@ def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
         {"$sort": {"_id.rule": 1, "_id.source": 1, "_id.to": 1}},
     ]
     return [
-        DecisionTally(str(row["_id"]["rule"]), str(row["_id"].get("source")), Status(row["_id"]["to"]), row["alerts"])
+        DecisionTally(
+            str(row["_id"].get("rule")), str(row["_id"].get("source")), Status(row["_id"]["to"]), row["alerts"]
+        )
         for row in db[COLLECTION].aggregate(pipeline)
     ]
 

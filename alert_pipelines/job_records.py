@@ -35,6 +35,7 @@ LEASE = timedelta(seconds=30)
 RENEW_EVERY = timedelta(seconds=5)
 DEAD_WITHOUT_LEASE = timedelta(minutes=10)
 MAX_ERRORS = 100
+MAX_ERROR_CHARS = 5_000
 MAX_RECENT = 1000
 _UNAUTHORIZED = 13
 
@@ -44,6 +45,7 @@ INDEXES = (
     IndexModel([("job_id", ASCENDING)], name="job_id_unique", unique=True),
     IndexModel([("started_at", DESCENDING)], name="recent"),
     IndexModel([("run_id", ASCENDING)], name="by_run", sparse=True),
+    IndexModel([("job_type", ASCENDING), ("status", ASCENDING), ("completed_at", DESCENDING)], name="by_end"),
     IndexModel([("status", ASCENDING)], name="running", partialFilterExpression={"status": RUNNING}),
     # Bound to the scanner's own type: the service may run two jobs of another type at once.
     IndexModel(
@@ -113,12 +115,15 @@ def new_job_id(now: datetime) -> str:
     return f"JOB-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
-def create_job_record(job_type: str, db: AlertDatabase, *, run_id: str | None = None) -> str:
+def create_job_record(
+    job_type: str, db: AlertDatabase, *, run_id: str | None = None, attempt: int = 1, as_of: datetime | None = None
+) -> str:
     """Insert a `running` record with a fresh lease and return its job id.
 
-    For the scanner's type this is the claim. Dead records are swept first. `run_id` is the Dagster
-    run that this execution belongs to. Raises ScanAlreadyRunningError where another scan holds the claim,
-    InvalidJobTypeError, MongoAuthenticationError where the user may only read.
+    For the scanner's type this is the claim. Dead records are swept first. `run_id` is the Dagster run that this
+    execution belongs to, `attempt` which of its attempts it is, `as_of` the instant that a scan is for. Raises
+    ScanAlreadyRunningError where another scan holds the claim, InvalidJobTypeError, MongoAuthenticationError where
+    the user may only read.
     """
     if not isinstance(job_type, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", job_type):
         raise InvalidJobTypeError(f"job type {job_type!r}: expected a name such as {SCANNER!r}")
@@ -132,7 +137,8 @@ def create_job_record(job_type: str, db: AlertDatabase, *, run_id: str | None = 
         **dict.fromkeys(COUNTS, 0),
         "errors": [],
         "execution_time_ms": None,
-        **({"run_id": run_id} if run_id else {}),
+        **({"run_id": run_id, "attempt": attempt} if run_id else {}),
+        **({"as_of": as_of} if as_of else {}),
     }
     fields: dict[str, Any] = {name: {"$literal": value} for name, value in record.items()}
     fields |= {"started_at": "$$NOW", "lease_expires_at": _lease_from_now()}
@@ -203,16 +209,25 @@ def get_recent_jobs(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
 def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
     """End, as `failed` and with their true counts, the running records whose owner is dead.
 
-    Dead is: the lease ran out; or, of a scan, no lease and started over ten minutes ago (or at no readable time).
-    Records of other types without a lease are not ours to judge.
+    Dead is: the lease ran out, or is one that no owner alive can hold; or, of a scan, no lease and not started within
+    the last ten minutes. Records of other types without a lease are not ours to judge.
     """
     now = server_now(db)
-    long_ago = {"$not": {"$gte": now - DEAD_WITHOUT_LEASE}}
     dead = {
         "status": RUNNING,
         "$or": [
             {"lease_expires_at": {"$lt": now}},
-            {"job_type": SCANNER, "lease_expires_at": None, "started_at": long_ago},
+            {"lease_expires_at": {"$ne": None, "$not": {"$type": "date"}}},
+            {"lease_expires_at": {"$type": "array"}},
+            _is_ahead("lease_expires_at", 2 * LEASE),
+            {
+                "job_type": SCANNER,
+                "lease_expires_at": None,
+                "$or": [
+                    {"started_at": {"$not": {"$gte": now - DEAD_WITHOUT_LEASE}}},
+                    _is_ahead("started_at", DEAD_WITHOUT_LEASE),
+                ],
+            },
         ],
     }
     swept = []
@@ -237,6 +252,14 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
             _log.warning("Swept %s: its process died; closed %d, escalated %d", job_id, *counts)
             swept.append(SweptRecord(str(job_id), record.get("run_id"), *counts))
     return swept
+
+
+def _is_ahead(field: str, span: timedelta) -> dict[str, Any]:
+    """The filter of records whose `field` lies further ahead than a clock that was not put back since can have set it.
+
+    By the server's clock at that moment: to a sweep that was held up, a lease renewed meanwhile would look like one.
+    """
+    return {"$expr": {"$gt": [f"${field}", {"$add": ["$$NOW", int(span.total_seconds() * 1000)]}]}}
 
 
 def write_limit_s() -> float:
@@ -305,6 +328,6 @@ def _ended_now() -> dict[str, Any]:
 
 
 def _capped(errors: Sequence[str]) -> list[str]:
-    if len(errors) <= MAX_ERRORS:
-        return list(errors)
-    return [*errors[:MAX_ERRORS], f"… and {len(errors) - MAX_ERRORS} more"]
+    # A record has to fit into a document, whatever the alerts and rules hold that are quoted.
+    kept = [error if len(error) <= MAX_ERROR_CHARS else f"{error[:MAX_ERROR_CHARS]}…" for error in errors[:MAX_ERRORS]]
+    return kept if len(errors) <= MAX_ERRORS else [*kept, f"… and {len(errors) - MAX_ERRORS} more"]

@@ -18,14 +18,13 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.controller import get_daemon_statuses
 from dagster_shared.utils.warnings import disable_dagster_warnings
 
+from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE, CRON_VARIABLE, OFF, cron_setting
 from alert_pipelines.errors import AlertPipelinesError
 
 JOB_ID = "auto_close_scanner"
 JOB_NAME = "Auto-close alert scanner"
 
-# The name that the daemon's workspace gives the code location: a schedule's state is kept under it.
-CODE_LOCATION = "alert_pipelines"
 _MODULE = "alert_pipelines.definitions"
 
 # The one makes the ticks, the other starts what they queue.

@@ -32,7 +32,8 @@ shutil.rmtree(sys.argv[1])
 
 
 @contextmanager
-def _guarded_local_dir() -> Iterator[Path]:
+def guarded_local_dir() -> Iterator[Path]:
+    """A directory for a local mongod, which is stopped at the end, also when the test process is killed."""
     memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
     directory = Path(tempfile.mkdtemp(prefix="alert_pipelines_", dir=memory))
     command = [sys.executable, "-c", _GUARD, str(directory)]
@@ -47,14 +48,14 @@ def _guarded_local_dir() -> Iterator[Path]:
 @pytest.fixture
 def local_dir() -> Iterator[Path]:
     """A directory for a local mongod of the test's own; whatever it starts there is stopped."""
-    with _guarded_local_dir() as directory:
+    with guarded_local_dir() as directory:
         yield directory
 
 
 @pytest.fixture(scope="session")
 def mongo_uri() -> Iterator[str]:
     """The URI of the session's mongod."""
-    with _guarded_local_dir() as directory:
+    with guarded_local_dir() as directory:
         yield ensure_local_mongod(directory)
 
 

@@ -1,7 +1,7 @@
 """A real Dagster, as people run it: code server, daemon and webserver, each a process of its own, on free ports.
 
-Its home is made from the project's dagster.yaml. All processes are this one's children, each the leader of a group of
-its own, and are ended with the context.
+Its home is made from the project's dagster.yaml, or from a test's own. All processes are this one's children, each the
+leader of a group of its own, and are ended with the context; a test may end them before and start them again.
 """
 
 import json
@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ CHECKOUT = Path(__file__).parents[1]
 START_LIMIT_S = 60.0
 RUN_LIMIT_S = 120.0
 _POLL_S = 0.1
+_WORKSPACE = "workspace.yaml"
 _STOP_LIMIT_S = 15.0
 
 FINISHED = frozenset({DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED})
@@ -49,13 +50,13 @@ Found = TypeVar("Found")
 
 
 @contextmanager
-def dagster_home(*, on_disk: bool = False) -> Iterator[Path]:
-    """A Dagster home with the project's dagster.yaml, in memory where that can be: SQLite waits for the disk often."""
+def dagster_home(config: Path = CHECKOUT / "dagster.yaml", *, on_disk: bool = False) -> Iterator[Path]:
+    """A Dagster home whose dagster.yaml is `config`, in memory where that can be: SQLite waits for the disk often."""
     memory = Path("/dev/shm")
     in_memory = os.access(memory, os.W_OK) and not on_disk
     with tempfile.TemporaryDirectory(dir=memory if in_memory else None) as directory:
         home = Path(directory)
-        (home / "dagster.yaml").symlink_to(CHECKOUT / "dagster.yaml")
+        (home / "dagster.yaml").symlink_to(config)
         yield home
 
 
@@ -78,9 +79,25 @@ class DagsterProcesses:
     env: Mapping[str, str]
     instance: DagsterInstance
     url: str
-    code_server: subprocess.Popen[bytes]
-    daemon: subprocess.Popen[bytes]
-    webserver: subprocess.Popen[bytes]
+    _services: Mapping[str, "_Service"]
+
+    def start(self, *names: str) -> None:
+        """Start what was ended, of code_server, daemon and webserver, and wait until it works; none: all."""
+        for name in names or self._services:
+            self._services[name].start()
+
+    def stop(self, *names: str) -> None:
+        """End them as a shutdown of their host does, and wait for it; none: all."""
+        for name in names or self._services:
+            _end_group(self._services[name].process)
+
+    def kill(self, *names: str) -> None:
+        """Kill, by SIGKILL and at once, code_server with its run workers, daemon, webserver; none: all."""
+        processes = [self._services[name].process for name in names or self._services]
+        for process in processes:
+            os.killpg(process.pid, signal.SIGKILL)
+        for process in processes:
+            process.wait(_STOP_LIMIT_S)
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data that the webserver answers; an error of GraphQL's own fails the test."""
@@ -106,13 +123,17 @@ class DagsterProcesses:
         job: str = "auto_close_job",
         run_config: Mapping[str, Any] | None = None,
         location: str = CODE_LOCATION,
+        *,
+        assets: Sequence[str] = (),
     ) -> str:
-        """Launch a run as the Launchpad does and return its id."""
-        selector = {
+        """Launch a run as the Launchpad does, or, of `assets`, as "Materialize" does, and return its id."""
+        selector: dict[str, Any] = {
             "repositoryLocationName": location,
             "repositoryName": "__repository__",
-            "jobName": job,
+            "jobName": "__ASSET_JOB" if assets else job,
         }
+        if assets:
+            selector |= {"assetSelection": [{"path": [asset]} for asset in assets], "assetCheckSelection": None}
         params = {"selector": selector, "runConfigData": run_config or {}}
         answer = self.graphql(_LAUNCH, params=params)["launchRun"]
         assert answer["__typename"] == "LaunchRunSuccess", answer
@@ -143,7 +164,7 @@ class DagsterProcesses:
 
     def run_workers(self) -> list[psutil.Process]:
         """The processes in which runs are executed now."""
-        children = psutil.Process(self.code_server.pid).children(recursive=True)
+        children = psutil.Process(self._services["code_server"].process.pid).children(recursive=True)
         return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
     def log(self, name: str) -> str:
@@ -153,37 +174,78 @@ class DagsterProcesses:
 
 @contextmanager
 def dagster_processes(
-    settings: Mapping[str, str], others: Mapping[str, str] | None = None, *, on_disk: bool = False
+    settings: Mapping[str, str],
+    others: Mapping[str, str] | None = None,
+    *,
+    config: Path = CHECKOUT / "dagster.yaml",
+    on_disk: bool = False,
 ) -> Iterator[DagsterProcesses]:
     """Start code server, daemon and webserver with the environment `settings` on top of this one's.
 
     `others` are the modules of further code locations, by the location's name; each gets a code server of its own.
+    `config` is the dagster.yaml.
     """
     with ExitStack() as stack:
-        yield _start_all(stack, stack.enter_context(dagster_home(on_disk=on_disk)), settings, others or {})
+        home = stack.enter_context(dagster_home(config, on_disk=on_disk))
+        yield _start_all(stack, home, settings, others or {})
 
 
 def _start_all(
     stack: ExitStack, home: Path, settings: Mapping[str, str], others: Mapping[str, str]
 ) -> DagsterProcesses:
     web_port = _free_port()
-    workspace = home / "workspace.yaml"
+    workspace = home / _WORKSPACE
     env = {**os.environ, **settings, "DAGSTER_HOME": str(home)}
     url = f"http://127.0.0.1:{web_port}"
     at = ("-w", str(workspace))
-    start = _Starter(stack, home, env)
-    code_server, server = _start_code_server(start, "code_server", CODE_LOCATION, "alert_pipelines.definitions")
-    more = [_start_code_server(start, f"code_server_{name}", name, module)[1] for name, module in others.items()]
-    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": one} for one in (server, *more)]}))
-    daemon = start("daemon", "dagster-daemon", "run", *at)
-    webserver = start("webserver", "dagster-webserver", "-h", "127.0.0.1", "-p", str(web_port), *at)
-    wait_until(lambda: _answers(f"{url}/server_info", webserver), "the webserver", START_LIMIT_S)
+    start = Starter(stack, home, env)
+    servers = {"code_server": _code_server(start, "code_server", CODE_LOCATION, "alert_pipelines.definitions")}
+    for name, module in others.items():
+        servers[f"code_server_{name}"] = _code_server(start, f"code_server_{name}", name, module)
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server} for _, server in servers.values()]}))
     instance = stack.enter_context(DagsterInstance.from_config(str(home)))
-    wait_until(instance.get_daemon_heartbeats, "the daemon", START_LIMIT_S)
-    return DagsterProcesses(home, env, instance, url, code_server, daemon, webserver)
+    services = {
+        **{name: service for name, (service, _) in servers.items()},
+        "daemon": _Service(
+            lambda: start("daemon", "dagster-daemon", "run", *at),
+            lambda process, since: beats(instance, process, since),
+        ),
+        "webserver": _Service(
+            lambda: start("webserver", "dagster-webserver", "-h", "127.0.0.1", "-p", str(web_port), *at),
+            lambda process, _: answers(f"{url}/server_info", process),
+        ),
+    }
+    processes = DagsterProcesses(home, env, instance, url, services)
+    processes.start()
+    return processes
 
 
-class _Starter:
+class _Service:
+    """One of the processes: how it is started, and by what it is seen to work, given it and when it was started."""
+
+    def __init__(
+        self,
+        start: Callable[[], subprocess.Popen[bytes]],
+        works: Callable[[subprocess.Popen[bytes], float], bool],
+    ) -> None:
+        self._start = start
+        self._works = works
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The one that was started last."""
+        assert self._process is not None
+        return self._process
+
+    def start(self) -> None:
+        """Start it and wait until it works."""
+        since = time.time()
+        self._process = self._start()
+        wait_until(lambda: self._works(self.process, since), f"the start of {self.process.args!r}", START_LIMIT_S)
+
+
+class Starter:
     """Starts processes and ends their whole groups with the stack, the youngest first."""
 
     def __init__(self, stack: ExitStack, home: Path, env: Mapping[str, str]) -> None:
@@ -192,9 +254,9 @@ class _Starter:
         self._env = env
 
     def __call__(self, name: str, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        log = self._stack.enter_context((self._home / f"{name}.log").open("wb"))
+        log = self._stack.enter_context((self._home / f"{name}.log").open("ab"))
         process = subprocess.Popen(
-            [str(Path(sys.executable).with_name(program)), *arguments],
+            [str(Path(sys.executable).parent / program), *arguments],
             cwd=CHECKOUT,
             env=dict(self._env),
             stdin=subprocess.DEVNULL,
@@ -206,15 +268,15 @@ class _Starter:
         return process
 
 
-def _start_code_server(
-    start: _Starter, name: str, location: str, module: str
-) -> tuple[subprocess.Popen[bytes], dict[str, str | int]]:
-    """The process `name`, once it listens, and its entry in a workspace."""
+def _code_server(start: "Starter", name: str, location: str, module: str) -> tuple["_Service", dict[str, Any]]:
+    """A code server on a free port, and its entry in the workspace."""
     port = _free_port()
     target = ("-m", module, "--location-name", location)
-    process = start(name, "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(port), *target)
-    wait_until(lambda: _listens(port, process), f"the code server of {location}", START_LIMIT_S)
-    return process, {"host": "127.0.0.1", "port": port, "location_name": location}
+    service = _Service(
+        lambda: start(name, "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(port), *target),
+        lambda process, _: listens(port, process),
+    )
+    return service, {"host": "127.0.0.1", "port": port, "location_name": location}
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
@@ -233,13 +295,21 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+def listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Whether something listens on `port`; fails the test where `process`, which should, has ended."""
     assert process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+def beats(instance: DagsterInstance, process: subprocess.Popen[bytes], since: float) -> bool:
+    """Whether the daemon has given a sign of life since then; fails the test where `process`, which should, ended."""
+    assert process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
+    return any(beat.timestamp > since for beat in instance.get_daemon_heartbeats().values())
+
+
+def answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """Whether `url` answers; fails the test where `process`, which should, has ended."""
     assert process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
     try:
         with urllib.request.urlopen(url, timeout=5) as response:

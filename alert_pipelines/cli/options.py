@@ -1,18 +1,19 @@
 """Arguments that several commands share."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import click
+
+from alert_pipelines.instants import InvalidInstantError, read_instant
 
 
 def instant(text: str) -> datetime:
     """Read an ISO 8601 instant; one that names no zone is UTC. Raises BadParameter."""
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no instant: write it as 2026-03-01T12:00 (UTC)") from error
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        return read_instant(text)
+    except InvalidInstantError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -24,6 +24,10 @@ def undo(job_id: str, rule_id: str | None, yes: bool, as_json: bool) -> None:
         click.echo(f"{report.restored} alerts would be set back. To do it, add --yes.")
     else:
         click.echo(f"{report.undo_job_id}: {report.restored} alerts set back.")
+    if report.alerts:
+        of = f", of the first {len(report.alerts)}" if report.restored > len(report.alerts) else ""
+        click.echo(f"\nBy rule{of}:")
+        print_table(["rule", "from", "to", "alerts"], report.by_rule())
     if report.skipped_total:
         click.echo(f"\n{report.skipped_total} alerts were touched since and stay as they are:")
         print_table(["alert", "why"], report.skipped)

@@ -76,12 +76,13 @@ def _scan(
     context: AssetExecutionContext, config: ScanConfig, rule_engine: RuleEngine, db: AlertDatabase
 ) -> _Outcome | None:
     """The scan and its job record; None where another scan is running."""
-    if context.op_execution_context.retry_number:
+    attempt = context.op_execution_context.retry_number + 1
+    if attempt > 1:
         # The attempt before may not have reached the database to end its own record, which would now be in the way.
         close_records_of_run(db, context.run.run_id, "the database was away; the run tries again")
     stop = None
     try:
-        report = rule_engine.scan(db, config.request(context.run.run_id), _Progress(context.log))
+        report = rule_engine.scan(db, config.request(context.run.run_id, attempt), _Progress(context.log))
     except ScanAlreadyRunningError as error:
         context.log.warning("Skipped, nothing was done: %s", error)
         context.instance.add_run_tags(context.run.run_id, {SKIPPED_TAG: "another scan was running"})

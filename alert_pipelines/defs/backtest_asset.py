@@ -3,7 +3,7 @@
 What is counted, and what it means, is `scanner.backtest`'s; here it is only run, kept and shown.
 """
 
-import base64
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -24,13 +24,17 @@ from dagster import (
 )
 from pydantic import TypeAdapter
 
-from alert_pipelines.backtest_report import render_report, rule_plots
+from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS
 from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.reports.backtest import render_report, rule_plots
+from alert_pipelines.reports.files import write_whole
+from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, data_uri
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.store import load_rules
@@ -67,6 +71,7 @@ _RULE_COLUMNS = {
     owners=["team:alert-operations"],
     kinds={"mongodb"},
     partitions_def=DAYS,
+    deps=[ALERTS, ALERT_RULES],
     description="What a rule set would have decided on a past day, beside today's rules and what really happened.",
 )
 def backtest(context: AssetExecutionContext, config: BacktestConfig, mongo: MongoResource) -> MaterializeResult[None]:
@@ -79,7 +84,7 @@ def backtest(context: AssetExecutionContext, config: BacktestConfig, mongo: Mong
     _keep(directory, outcome)
     outcomes = list(_kept(directory))
     report = directory / "report.html"
-    _write(report, render_report(outcomes))
+    write_whole(report, render_report(outcomes))
     return MaterializeResult(metadata=_shown(outcome, outcomes) | {"report": MetadataValue.path(str(report))})
 
 
@@ -94,7 +99,7 @@ backtest_job = define_asset_job(
 
 def _rules(db: AlertDatabase, config: BacktestConfig) -> list[Rule]:
     if config.rules_file:
-        return read_rules(Path(config.rules_file))
+        return read_rules(host_file(config.rules_file))
     rule_set = load_rules(db).rule_set
     return [*rule_set.active, *rule_set.shadow]
 
@@ -114,20 +119,12 @@ def _deadline(day: date) -> Callable[[], None]:
 
 def _keep(directory: Path, outcome: DayOutcome) -> None:
     """Keep one day for the report of all; a day that is back-tested again replaces itself."""
-    directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / f"{outcome.day}.json", _OUTCOME.dump_json(outcome).decode())
+    write_whole(directory / f"{outcome.day}.json", _OUTCOME.dump_json(outcome))
 
 
 def _kept(directory: Path) -> Iterator[DayOutcome]:
     for path in sorted(directory.glob("*.json")):
         yield _OUTCOME.validate_json(path.read_bytes())
-
-
-def _write(path: Path, text: str) -> None:
-    # Whole or not at all: a run may be ended at any time, and the next one reads this.
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
 
 
 def _shown(outcome: DayOutcome, outcomes: Sequence[DayOutcome]) -> dict[str, Any]:
@@ -163,12 +160,18 @@ def _numbers(rules: Iterable[RuleOutcome]) -> dict[str, int | float]:
 
 def _plots(day: date, outcomes: Iterable[DayOutcome]) -> dict[str, MetadataValue[Any]]:
     first = day - timedelta(days=PLOTTED_DAYS - 1)
+    if not can_plot():
+        return {"plots": MetadataValue.text(HOW_TO_GET_PLOTS)}
     plots = rule_plots([outcome for outcome in outcomes if first <= outcome.day <= day])
-    return {f"plot: {rule_id}": MetadataValue.md(_picture(rule_id, svg)) for rule_id, svg in plots.items()}
+    return {
+        f"plot: {rule_id}": MetadataValue.md(f"![{_alternative(rule_id)}]({data_uri(svg)})")
+        for rule_id, svg in plots.items()
+    }
 
 
-def _picture(rule_id: str, svg: str) -> str:
-    return f"![{rule_id}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
+def _alternative(rule_id: str) -> str:
+    # A bracket in the rule's id would end the text that stands for the picture.
+    return re.sub(r"[\[\]]", " ", rule_id)
 
 
 def _rule_table(rules: Iterable[RuleOutcome]) -> TableMetadataValue:

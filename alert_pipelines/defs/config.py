@@ -1,16 +1,13 @@
 """What a person can set in the Launchpad, or in the config of a launch."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from dagster import Config
 from pydantic import Field
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.instants import InvalidInstantError, read_instant
+from alert_pipelines.reports.activity import MAX_DAYS
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
-
-
-class InvalidInstantError(AlertPipelinesError):
-    """A text in the config that should be an instant and is not."""
 
 
 class ScanConfig(Config):
@@ -33,7 +30,7 @@ class ScanConfig(Config):
         description=f"Rules whose max_close limits are lifted this once; {ALLOW_SCAN!r} lifts the scan's own.",
     )
 
-    def request(self, run_id: str) -> ScanRequest:
+    def request(self, run_id: str, attempt: int) -> ScanRequest:
         """What is asked of the scan. Raises InvalidInstantError."""
         return ScanRequest(
             as_of=parse_instant("as_of", self.as_of),
@@ -41,6 +38,7 @@ class ScanConfig(Config):
             dry_run=self.dry_run,
             allow_over_limit=tuple(self.allow_over_limit),
             run_id=run_id,
+            attempt=attempt,
         )
 
 
@@ -52,6 +50,23 @@ class PublishRulesConfig(Config):
     )
     overwrite: bool = Field(default=False, description="Also overwrite rules that a person changed.")
     dry_run: bool = Field(default=False, description="Only show what would change.")
+
+
+class ValidateRulesConfig(Config):
+    """Which rules to check."""
+
+    file: str | None = Field(
+        default=None, description="A rule file, YAML or JSON, on the host of the run. Empty: the package's own rules."
+    )
+
+
+class ExportRulesConfig(Config):
+    """Where the rules go."""
+
+    file: str | None = Field(
+        default=None,
+        description="The file to write, YAML or, by its name, JSON, on the host of the run. Empty: only shown.",
+    )
 
 
 class LoadAlertsConfig(Config):
@@ -71,6 +86,12 @@ class ExplainConfig(Config):
     as_of: str | None = Field(
         default=None, description="Judge it at this instant, in ISO 8601, UTC where it names no zone. Empty: now."
     )
+
+
+class DecisionsConfig(Config):
+    """Whose decisions to list."""
+
+    job_id: str = Field(description="The job record's job_id; a run's tag alert_pipelines/job_id names it.")
 
 
 class UndoConfig(Config):
@@ -93,14 +114,20 @@ class BacktestConfig(Config):
     )
 
 
+class DailyReportConfig(Config):
+    """How many days the report covers, and where it goes."""
+
+    days: int = Field(default=30, ge=1, le=MAX_DAYS, description="So many days, the partition's own included.")
+    report_dir: str | None = Field(
+        default=None, description="Where the reports go, on the host of the run. Empty: reports in DAGSTER_HOME."
+    )
+
+
 def parse_instant(name: str, text: str | None) -> datetime | None:
-    """`text` as an instant, UTC where it names no zone; None where it is None or blank. Raises InvalidInstantError."""
+    """The instant that the setting `name` holds; None where it is None or blank. Raises InvalidInstantError."""
     if text is None or not text.strip():
         return None
     try:
-        instant = datetime.fromisoformat(text.strip())
-    except ValueError as error:
-        raise InvalidInstantError(
-            f"{name}: {text!r} is no instant: write ISO 8601, such as 2026-03-01T12:00:00Z"
-        ) from error
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+        return read_instant(text)
+    except InvalidInstantError as error:
+        raise InvalidInstantError(f"{name}: {error}") from error

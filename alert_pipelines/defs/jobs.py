@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from dagster import (
@@ -19,6 +18,7 @@ from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS, SCAN_CHECKS
 from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.config import LoadAlertsConfig, PublishRulesConfig, parse_instant
 from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.rules.publish import RuleChange
@@ -58,7 +58,7 @@ def publish(
     """Publish rules to the collection `rules`, showing what changes; what a person changed stays unless told to."""
     with clear_failures(), mongo.open() as db:
         changes = rule_engine.publish(
-            db, Path(config.file) if config.file else None, overwrite=config.overwrite, dry_run=config.dry_run
+            db, host_file(config.file) if config.file else None, overwrite=config.overwrite, dry_run=config.dry_run
         )
     context.log_event(
         AssetObservation(
@@ -85,8 +85,8 @@ def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoReso
     with clear_failures(), mongo.open() as db:
         report = load_alerts(
             db,
-            Path(config.file),
-            load_mapping(Path(config.mapping)),
+            host_file(config.file),
+            load_mapping(host_file(config.mapping)),
             until=parse_instant("until", config.until),
             on_progress=on_progress,
         )

@@ -5,7 +5,7 @@ Only translation: numbers come from the report and the job record, and nothing i
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dagster import (
@@ -13,6 +13,7 @@ from dagster import (
     AssetCheckSeverity,
     AssetObservation,
     DataVersion,
+    MarkdownMetadataValue,
     MaterializeResult,
     MetadataValue,
     TableColumn,
@@ -33,10 +34,14 @@ from alert_pipelines.defs.asset_specs import (
     SHADOW,
     WITHIN_LIMITS,
 )
-from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, ScanReport, count
+from alert_pipelines.defs.links import decided_alerts
+from alert_pipelines.job_records import MAX_ERROR_CHARS
+from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, ScanReport, brief, count, cut_short
 
 MAX_LISTED = 50
 """So many errors a check lists; the job record has more."""
+
+_FIRST = 3
 
 _DONE: dict[Decision, str] = {"close": "closed", "escalate": "escalated"}
 _COUNT_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "alerts": "int"}
@@ -56,7 +61,8 @@ def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> It
         metadata={
             "closed": count(closed),
             "by rule and source": _count_table(closed),
-            "samples": _sample_table(sample for sample in report.samples if sample.decision == "close"),
+            "samples": _sample_table(_samples(report, "close")),
+            "these alerts": _leads(report, "close"),
             **_shadow(report),
         },
     )
@@ -65,7 +71,8 @@ def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> It
         metadata={
             "escalated": count(escalated),
             "by rule and source": _count_table(escalated),
-            "samples": _sample_table(sample for sample in report.samples if sample.decision == "escalate"),
+            "samples": _sample_table(_samples(report, "escalate")),
+            "these alerts": _leads(report, "escalate"),
         },
     )
     yield MaterializeResult(
@@ -74,6 +81,7 @@ def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> It
             "job_id": report.job_id,
             "as_of": MetadataValue.timestamp(report.as_of),
             "pending": report.total_checked,
+            **{f"pending {status.lower()}": alerts for status, alerts in report.pending.items()},
             "closed": report.closed,
             "escalated": report.escalated,
             "raced": report.raced,
@@ -92,7 +100,9 @@ def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
         asset_key=ALERT_RULES,
         check_name=RULES_VALID,
         passed=not report.bad_rules,
-        description="All rules are valid." if not report.bad_rules else "Mend these rules; they decide nothing.",
+        description="All rules are valid."
+        if not report.bad_rules
+        else f"Mend these rules; they decide nothing:{_first(report.bad_rules)}",
         metadata={"invalid": len(report.bad_rules), **_listed("list", report.bad_rules)},
     )
     stops = [stop.message for stop in report.stops]
@@ -110,7 +120,9 @@ def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
         # The rest of the scan went through, so nobody is to be woken.
         severity=AssetCheckSeverity.WARN,
         passed=not of_alerts,
-        description="No alert was left out." if not of_alerts else "These could not be handled; all others were.",
+        description="No alert was left out."
+        if not of_alerts
+        else f"These could not be handled; all others were:{_first(of_alerts)}",
         metadata={"errors": len(of_alerts), **_listed("list", of_alerts)},
     )
     yield AssetCheckResult(
@@ -184,11 +196,19 @@ def _of(counts: Iterable[DecisionCount], decision: Decision) -> tuple[DecisionCo
 
 
 def _count_table(counts: Iterable[DecisionCount]) -> TableMetadataValue:
-    return table(_COUNT_COLUMNS, counts)
+    return table(_COUNT_COLUMNS, brief(counts))
 
 
 def _sample_table(samples: Iterable[Sample]) -> TableMetadataValue:
-    return table(_SAMPLE_COLUMNS, samples)
+    return table(_SAMPLE_COLUMNS, (tuple(map(cut_short, sample)) for sample in samples))
+
+
+def _samples(report: ScanReport, decision: Decision) -> list[Sample]:
+    return [sample for sample in report.samples if sample.decision == decision]
+
+
+def _leads(report: ScanReport, decision: Decision) -> MarkdownMetadataValue:
+    return decided_alerts(report.job_id, (sample.alert_id for sample in _samples(report, decision)))
 
 
 def _shadow(report: ScanReport) -> dict[str, TableMetadataValue]:
@@ -196,11 +216,17 @@ def _shadow(report: ScanReport) -> dict[str, TableMetadataValue]:
 
 
 def _listed(name: str, errors: Iterable[str]) -> dict[str, MetadataValue[Any]]:
-    lines = list(errors)
+    lines = [cut_short(error, MAX_ERROR_CHARS) for error in errors]
     if not lines:
         return {}
     more = [f"… and {len(lines) - MAX_LISTED} more: see the job record"] if len(lines) > MAX_LISTED else []
     return {name: MetadataValue.json([*lines[:MAX_LISTED], *more])}
+
+
+def _first(errors: Sequence[str]) -> str:
+    """The first errors as a list that is read without a click; the check's metadata has more."""
+    more = [f"… and {len(errors) - _FIRST} more, listed below"] if len(errors) > _FIRST else []
+    return "\n\n" + "\n".join(f"- {line}" for line in [*errors[:_FIRST], *more])
 
 
 def _oldest_pending_min(report: ScanReport) -> float:

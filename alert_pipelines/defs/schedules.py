@@ -72,10 +72,11 @@ def busy_scan(instance: DagsterInstance) -> DagsterRun | None:
     One launched by "Materialize" has neither the job's name nor its tags, so its assets are looked at.
     """
     runs = instance.get_runs(RunsFilter(statuses=BUSY))
-    return next((run for run in runs if _is_scan(run)), None)
+    return next((run for run in runs if is_scan(run)), None)
 
 
-def _is_scan(run: DagsterRun) -> bool:
+def is_scan(run: DagsterRun) -> bool:
+    """Whether a run is a scan, however it was launched."""
     return (
         run.job_name == AUTO_CLOSE_JOB
         or not _SCAN_KEYS.isdisjoint(run.asset_selection or ())

@@ -37,6 +37,7 @@ _JOBS = {
     "job_type": ("string", "auto_close_scanner, or auto_close_dry_run."),
     "status": ("string", "running, completed or failed."),
     "run_id": ("string", "The Dagster run it belongs to."),
+    "attempt": ("int", "Which attempt of that run it is, from 1: a run whose database was away tries again."),
     "started_at": ("date", "When it began, by the server's clock."),
     "completed_at": ("date", "When it ended."),
     "alerts_processed": ("int", "Pending alerts it looked at."),

@@ -1,23 +1,37 @@
 """The sensor: no job record and no run stays `running` after its process died.
 
 It looks at what is, not at Dagster's events: a worker that dies together with its code server causes none, and events
-come five a tick. What it has to look at is one record at most, however many runs have failed.
+come five a tick. What it has to look at is open records, hardly ever more than one, however many runs have failed.
 """
+
+import time
+from datetime import timedelta
 
 from dagster import (
     DagsterEventType,
     DagsterInstance,
     DagsterRun,
+    DagsterRunStatus,
     DefaultSensorStatus,
+    RunsFilter,
     SensorEvaluationContext,
     SkipReason,
     sensor,
 )
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
+from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.run_records import close_records_of_run, runs_with_open_records, tag_run
-from alert_pipelines.job_records import SweptRecord, sweep_dead_jobs
-from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.defs.run_records import close_records_of_run, record_of_run, runs_with_open_records, tag_run
+from alert_pipelines.defs.schedules import is_scan
+from alert_pipelines.job_records import RUNNING, SweptRecord, sweep_dead_jobs
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+
+MAX_SECONDS = 20.0
+"""A tick ends what it can in so long and leaves the rest to the next: Dagster gives up a tick after 60 s."""
+
+ENDED_FOR_GOOD = timedelta(minutes=1)
+"""A run may outlive its record for a moment, while it tells Dagster what it did; after so long its process is gone."""
 
 
 @sensor(
@@ -30,40 +44,71 @@ def dead_scan_sensor(context: SensorEvaluationContext, mongo: MongoResource) -> 
     with mongo.open() as db:
         ended = _close_records_of_finished_runs(context.instance, db)
         swept = sweep_dead_jobs(db)
-    for record in swept:
-        _fail_run(context.instance, record)
-    job_ids = [*ended, *(record.job_id for record in swept)]
+        for record in swept:
+            _fail_run(context.instance, record)
+        left_over = _fail_runs_of_ended_records(context.instance, db)
+    job_ids = [*ended, *(record.job_id for record in swept), *left_over]
     return SkipReason(f"Ended as failed: {', '.join(job_ids)}." if job_ids else "No scan has died.")
 
 
 def _close_records_of_finished_runs(instance: DagsterInstance, db: AlertDatabase) -> list[str]:
-    ended = []
-    for run_id in runs_with_open_records(db):
-        run = instance.get_run_by_id(run_id)
-        if run is not None and run.is_finished:
-            reason = f"its Dagster run ended as {run.status.value} without ending this record"
-            ended += close_records_of_run(db, run_id, reason)
+    ended: list[str] = []
+    ends = time.monotonic() + MAX_SECONDS
+    open_records = runs_with_open_records(db)
+    if not open_records:
+        return ended
+    for run in instance.get_runs(RunsFilter(run_ids=open_records, statuses=FINISHED_STATUSES)):
+        reason = f"its Dagster run ended as {run.status.value} without ending this record"
+        ended += close_records_of_run(db, run.run_id, reason)
+        if time.monotonic() > ends:
+            break
     return ended
 
 
 def _fail_run(instance: DagsterInstance, record: SweptRecord) -> None:
     run = instance.get_run_by_id(record.run_id) if record.run_id else None
-    if run is None or run.is_finished or _waits_for_retry(instance, run):
+    # An attempt that the run has given up and will soon repeat leaves a dead record, too.
+    if run is None or run.is_finished or _last_of_scan(instance, run) is DagsterEventType.STEP_UP_FOR_RETRY:
         return
-    tag_run(instance, run.run_id, record.job_id)
+    _report_dead(instance, run, record.job_id, record.alerts_closed, record.alerts_escalated)
+
+
+def _fail_runs_of_ended_records(instance: DagsterInstance, db: AlertDatabase) -> list[str]:
+    """Fail the runs that still scan for Dagster although their record has ended: no run may block the queue.
+
+    So it is when another scan's claim swept the record while no daemon was there, or a tick ended between the two.
+    """
+    job_ids = []
+    long_ago = server_now(db) - ENDED_FOR_GOOD
+    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED])):
+        record = record_of_run(db, run.run_id) if is_scan(run) else None
+        if record is None or record["status"] == RUNNING or not record["completed_at"] < long_ago:
+            continue
+        if _last_of_scan(instance, run) in (DagsterEventType.STEP_START, DagsterEventType.STEP_RESTARTED):
+            _report_dead(instance, run, record["job_id"], record["alerts_closed"], record["alerts_escalated"])
+            job_ids.append(record["job_id"])
+    return job_ids
+
+
+def _report_dead(instance: DagsterInstance, run: DagsterRun, job_id: str, closed: int, escalated: int) -> None:
+    tag_run(instance, run.run_id, job_id)
     instance.report_run_failed(
         run,
-        f"The process of this run died: job record {record.job_id} gave no sign of life. It closed "
-        f"{record.alerts_closed} and escalated {record.alerts_escalated} alerts; the next scan does the rest.",
+        f"The process of this run died: job record {job_id} gave no sign of life. It closed {closed} and escalated "
+        f"{escalated} alerts; the next scan does the rest.",
     )
 
 
-def _waits_for_retry(instance: DagsterInstance, run: DagsterRun) -> bool:
-    """Whether the dead record is of an attempt that the run has given up and will soon repeat."""
-    last = [
-        entry.dagster_event_type
-        for entry in instance.all_logs(
-            run.run_id, of_type={DagsterEventType.STEP_UP_FOR_RETRY, DagsterEventType.STEP_RESTARTED}
-        )
+def _last_of_scan(instance: DagsterInstance, run: DagsterRun) -> DagsterEventType | None:
+    """How far the run is with its scan: the last event of that step, None before its first."""
+    of_type = {
+        DagsterEventType.STEP_START,
+        DagsterEventType.STEP_UP_FOR_RETRY,
+        DagsterEventType.STEP_RESTARTED,
+        DagsterEventType.STEP_SUCCESS,
+        DagsterEventType.STEP_FAILURE,
+    }
+    entries = [
+        entry for entry in instance.all_logs(run.run_id, of_type=of_type) if entry.step_key == auto_close.op.name
     ]
-    return bool(last) and last[-1] is DagsterEventType.STEP_UP_FOR_RETRY
+    return entries[-1].dagster_event_type if entries else None

@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import bson
 from bson import json_util
 
 from alert_pipelines.alerts import ensure_indexes
+from alert_pipelines.instants import as_utc
 from alert_pipelines.loading.documents import RowError, RowReader
 from alert_pipelines.loading.history import Standing
 from alert_pipelines.loading.insert import BATCH_SIZE, insert_missing
@@ -64,12 +65,12 @@ def load_alerts(
     left out. Rows that cannot be used go to `reject_path`, by default NAME.rejects.jsonl in the working
     directory. `on_progress` is called for every `batch_size` rows or alerts.
 
-    Raises LoadError when the file or the reject file cannot be used, IndexConflictError when the collection
-    cannot be indexed, and pymongo.errors.PyMongoError when the database fails; a repeated load then goes on.
+    Raises InvalidInstantError for `until`, LoadError when the file or the reject file cannot be used,
+    IndexConflictError when the collection cannot be indexed, and pymongo.errors.PyMongoError when the database fails; a
+    repeated load then goes on.
     """
+    until = None if until is None else as_utc(until)
     ensure_indexes(db)
-    if until is not None and until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
     with RejectFile(reject_path or default_reject_path(path), path) as rejects, open_spool() as spool:
         load = _Load(db, rejects, until, batch_size, on_progress)
         rows = load.count(read_rows(path, mapping))

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeAlias
 from urllib.parse import parse_qsl
 
 from bson.codec_options import CodecOptions
-from pymongo import MongoClient
+from pymongo import MongoClient, ReadPreference
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 
@@ -29,7 +29,8 @@ _DEFAULT_OPTIONS: dict[str, Any] = {
     "w": "majority",
     "serverSelectionTimeoutMS": 10_000,
     "connectTimeoutMS": 5_000,
-    "socketTimeoutMS": 300_000,
+    # Longer than the server itself gives any query of a scan, so that it is the server that ends a slow one.
+    "socketTimeoutMS": 270_000,
 }
 # Unauthorized, AuthenticationFailed, and AtlasError, which Atlas answers to a wrong password.
 _REFUSAL_CODES = frozenset({13, 18, 8000})
@@ -55,7 +56,7 @@ def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
     defaults = {name: value for name, value in _DEFAULT_OPTIONS.items() if name.lower() not in in_uri}
     try:
         # A date beyond Python's years, or a text that is no UTF-8, in one document must not hide all others.
-        return MongoClient(
+        client = MongoClient[AlertDocument](
             uri,
             tz_aware=True,
             datetime_conversion="DATETIME_AUTO",
@@ -66,6 +67,13 @@ def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
         # Without the cause: the driver quotes the piece of the URI that it tripped over, and where an
         # unescaped character cut the URI in the wrong place, that piece is a piece of the password.
         raise MongoSettingsError(f"{URI_VARIABLE} cannot be used: {_uri_fault(error)}") from None
+    if not client.write_concern.acknowledged:
+        client.close()
+        raise MongoSettingsError(
+            f"{URI_VARIABLE} cannot be used: with w=0 the server does not answer writes, so two scans could hold the "
+            "claim and decisions be lost. Take w out of it; majority is the default."
+        )
+    return client
 
 
 @contextmanager
@@ -78,7 +86,8 @@ def open_database(settings: MongoSettings | None = None) -> Iterator[AlertDataba
     """
     settings = settings or MongoSettings.from_env()
     with connect(settings) as client:
-        database = client[settings.database]
+        # A secondary that lags behind would count decisions that it has not heard of yet as lost.
+        database = client.get_database(settings.database, read_preference=ReadPreference.PRIMARY)
         try:
             # Unlike a ping, a server with access control refuses this to a client without a user.
             database.command("listCollections", nameOnly=True, authorizedCollections=True)

@@ -6,12 +6,14 @@ The modules that own a collection declare its indexes; this module holds only th
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pymongo
 from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase
 
+MAX_BUILD_SECONDS = 1_800
 _MEANINGFUL = ("key", "unique", "sparse", "partialFilterExpression")
 
 
@@ -44,7 +46,9 @@ def create_missing_indexes(db: AlertDatabase, collection: str, indexes: Sequence
 
 def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> None:
     try:
-        db[collection].create_indexes(missing)
+        # Over a large collection this takes longer than anything else may.
+        with pymongo.timeout(MAX_BUILD_SECONDS):
+            db[collection].create_indexes(missing)
     except DuplicateKeyError as error:
         raise IndexConflictError(
             f"collection {collection!r} holds documents that break a unique index: {error.details}. "

@@ -3,9 +3,9 @@
 How a condition becomes one is the business of `compiler` and `evidence`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from alert_pipelines.alerts import PENDING, Status
@@ -28,6 +28,8 @@ NOT_NULL_TYPES = [
         "maxKey",
     ),
 ]
+MAX_ID_BYTES = 1_024
+_ID_BYTES = {"$bsonSize": {"_id": "$_id"}}
 _HISTORY_TYPES = ["array", "missing", "null", "undefined"]
 
 PLANNED: Stage = {
@@ -35,14 +37,20 @@ PLANNED: Stage = {
         "source_type": 1,
         "bad_history": {
             "$cond": [
-                {"$in": [{"$type": "$state_history"}, _HISTORY_TYPES]},
+                {
+                    "$and": [
+                        {"$in": [{"$type": "$state_history"}, _HISTORY_TYPES]},
+                        {"$lte": [_ID_BYTES, MAX_ID_BYTES]},
+                    ]
+                },
                 "$$REMOVE",
-                {"alert_id": "$alert_id", "type": {"$type": "$state_history"}},
+                {"alert_id": "$alert_id", "type": {"$type": "$state_history"}, "id_bytes": _ID_BYTES},
             ]
         },
     }
 }
-"""What a plan reads of a due alert: `_id`, `source_type`, and `bad_history` where no entry can be appended."""
+"""What a plan reads of a due alert: `_id`, `source_type`, and `bad_history` where no entry can be appended, or where
+the `_id` is too long for a batch of them to fit into a command."""
 
 BAD_TIMESTAMP: Filter = {
     "status": {"$in": [str(status) for status in PENDING]},
@@ -66,6 +74,14 @@ class Test:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """The alerts of one source whose date at `path` lies in a certain span, as a filter."""
+
+    path: str
+    filter: Filter
+
+
+@dataclass(frozen=True)
 class Clause:
     """One deciding condition of one rule at one as_of.
 
@@ -73,6 +89,11 @@ class Clause:
     starts from, `stages` lead from there to the alerts that are due. Where other alerts matter, `key` are the paths
     that alerts are grouped by, and `evidence` gives, for an alert's timestamp, the filter of those of its key that
     speak for the decision, or, for `close_if_no_repeat_mins`, against it.
+
+    What could become due after an earlier instant shares its key with an alert that was touched since, or with one that
+    `matured` gives for that instant, since the clock alone has brought it into play. `reach`, where it is not the whole
+    key, is how far apart in time an alert and what it makes due can be. `missed`: an alert that leaves the key, or
+    is deleted, may also make others due.
     """
 
     rule_id: str
@@ -84,6 +105,9 @@ class Clause:
     stages: tuple[Stage, ...] = ()
     key: tuple[str, ...] = ()
     evidence: Callable[[datetime], Filter] | None = None
+    matured: Callable[[datetime], Sequence[Slice]] = lambda _: ()
+    reach: timedelta | None = None
+    missed: bool = False
 
     @property
     def own(self) -> Filter:
@@ -98,6 +122,11 @@ class Clause:
                 field for test in self.tests if test.name in (self.condition, "group_by") for field in test.fields
             )
         )
+
+    @property
+    def groups(self) -> Filter:
+        """The filter of the alerts that have a key, of the rule's source."""
+        return all_of(test for test in self.tests if test.name in ("source_type", "group_by"))
 
     def pipeline(self, scope: Filter | None = None) -> list[Stage]:
         """The aggregation over `alerts` that yields the due alerts as PLANNED; `scope` narrows the pool."""

@@ -14,6 +14,8 @@ from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Rule
 from alert_pipelines.rules.tree import leaves
 from alert_pipelines.rules.tree_compiler import compile_tree, describe
 
+MAX_REASON = 1_000
+
 
 def compile_rules(
     rules: Iterable[Rule],
@@ -55,7 +57,10 @@ def compile_rule(
     if conditions.close_if:
         tree = conditions.close_if
         fields = dict.fromkeys(leaf.field for leaf in leaves(tree))
-        clauses.append(closes_on_itself("close_if", describe(tree), compile_tree(tree, as_of), fields))
+        # It is written into every alert that it closes; the rule's whole text is kept once, in rule_versions.
+        text = describe(tree)
+        says = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}…"
+        clauses.append(closes_on_itself("close_if", says, compile_tree(tree, as_of), fields))
     if conditions.expire_after_mins:
         minutes = conditions.expire_after_mins
         test = {"timestamp": {"$lte": as_of - timedelta(minutes=minutes)}}
@@ -140,7 +145,7 @@ def _in_no_window(windows: Iterable[MaintenanceWindow], source_type: str | None,
     fields = ["source_type"]
     for window in windows:
         concerned = source_type is None or window.source_types is None or source_type in window.source_types
-        if not (concerned and window.from_ <= as_of < window.to):
+        if not (concerned and window.holds_at(as_of)):
             continue
         taken_out: Filter = {}
         if source_type is None and window.source_types:

@@ -1,11 +1,11 @@
 """Compiles the conditions that look at other alerts of the same source and key: counts, repeats, the latest."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from alert_pipelines.alerts import PENDING, Status
-from alert_pipelines.rules.clause import Clause, Filter, Stage, Test, all_of, dated, status_among
+from alert_pipelines.rules.clause import Clause, Filter, Slice, Stage, Test, all_of, dated, status_among
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
 
 _NO_KEY_TYPES = ["missing", "null", "undefined", "array"]
@@ -46,6 +46,28 @@ def _any_status_evidence(rule: Rule, timestamp: Filter, as_of: datetime) -> Filt
     }
 
 
+def _between(since: datetime, as_of: datetime, minutes: int = 0) -> Filter:
+    """The test of a date that came to be `minutes` old after `since` and by `as_of`."""
+    return {"$gt": since - timedelta(minutes=minutes), "$lte": as_of - timedelta(minutes=minutes)}
+
+
+def _dated_since(rule: Rule, since: datetime, as_of: datetime, minutes: int = 0) -> Slice:
+    between = _between(since, as_of, minutes)
+    return Slice("timestamp", {"source_type": rule.source_type, "timestamp": between})
+
+
+def _held_until(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
+    """The pending alerts that `hold_mins` held at `since` and no longer at `as_of`."""
+    if rule.conditions.hold_mins is None:
+        return []
+    settled = _between(since, as_of, rule.conditions.hold_mins)
+    pending = {"source_type": rule.source_type, **status_among(PENDING).filter}
+    return [
+        Slice("updated_at", {**pending, "updated_at": settled}),
+        Slice("updated_at", {**pending, "updated_at": None, "created_at": settled}),
+    ]
+
+
 def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int) -> Clause:
     """Closes when the newest alert of the key, of any status, is at least `minutes` old."""
     key, cutoff = rule.conditions.key, as_of - timedelta(minutes=minutes)
@@ -67,7 +89,22 @@ def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int
     def repeats(_: datetime) -> Filter:
         return _any_status_evidence(rule, {"$gt": cutoff}, as_of)
 
-    return Clause(rule.rule_id, condition, Status.AUTO_CLOSED, says, tests, pool, stages, key, repeats)
+    def matured(since: datetime) -> list[Slice]:
+        return [_dated_since(rule, since, as_of, minutes), *_held_until(rule, since, as_of)]
+
+    return Clause(
+        rule.rule_id,
+        condition,
+        Status.AUTO_CLOSED,
+        says,
+        tests,
+        pool,
+        stages,
+        key,
+        evidence=repeats,
+        matured=matured,
+        missed=True,
+    )
 
 
 def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection: str) -> Clause:
@@ -125,7 +162,21 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
     def newer(timestamp: datetime) -> Filter:
         return _any_status_evidence(rule, {"$gt": timestamp}, as_of)
 
-    return Clause(rule.rule_id, "keep_latest", Status.AUTO_CLOSED, says, tests, pool, stages, key, newer)
+    def matured(since: datetime) -> list[Slice]:
+        return [_dated_since(rule, since, as_of), *_held_until(rule, since, as_of)]
+
+    return Clause(
+        rule.rule_id,
+        "keep_latest",
+        Status.AUTO_CLOSED,
+        says,
+        tests,
+        pool,
+        stages,
+        key,
+        evidence=newer,
+        matured=matured,
+    )
 
 
 def escalate(rule: Rule, judged: Sequence[Test], as_of: datetime, count: int) -> Clause:
@@ -154,6 +205,21 @@ def escalate(rule: Rule, judged: Sequence[Test], as_of: datetime, count: int) ->
     pool = _pending_evidence(rule, as_of)
 
     def in_window(timestamp: datetime) -> Filter:
-        return {"$and": [pool, {"timestamp": {"$gte": timestamp - timedelta(minutes=minutes), "$lte": timestamp}}]}
+        # Before the first date that there is lies nothing that could count.
+        window, first = timedelta(minutes=minutes), datetime.min.replace(tzinfo=UTC)
+        since = max(timestamp, first + window) - window
+        return {"$and": [pool, {"timestamp": {"$gte": since, "$lte": timestamp}}]}
 
-    return Clause(rule.rule_id, "escalate_if_count", Status.ESCALATED, says, tests, pool, stages, key, in_window)
+    return Clause(
+        rule.rule_id,
+        "escalate_if_count",
+        Status.ESCALATED,
+        says,
+        tests,
+        pool,
+        stages,
+        key,
+        evidence=in_window,
+        matured=lambda since: [_dated_since(rule, since, as_of)],
+        reach=timedelta(minutes=minutes),
+    )

@@ -97,6 +97,14 @@ def dump_rules(rules: Iterable[Rule], file_format: Literal["yaml", "json"] = "ya
     return dumped
 
 
+def write_rules(path: Path, rules: Iterable[Rule]) -> None:
+    """Write `rules` as `dump_rules` does, JSON where `path` is named so, else YAML. Raises RuleFileError."""
+    try:
+        path.write_text(dump_rules(rules, "json" if path.suffix == ".json" else "yaml"), encoding="utf-8")
+    except OSError as error:
+        raise RuleFileError(f"the rule file {path} cannot be written: {error.strerror or error}") from error
+
+
 def language_schema() -> dict[str, Any]:
     """JSON Schema of the long form, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **RuleFile.model_json_schema()}
@@ -124,9 +132,10 @@ def _documents(content: Any, origin: str) -> list[Any]:
         return content
     if isinstance(content, Mapping) and all(isinstance(value, Mapping) for value in content.values()):
         return [_expanded(str(name), conditions, origin) for name, conditions in content.items()]
+    # Not its content: whoever launches a run may name a file that is not theirs to read.
     raise RuleFileError(
         f"{origin}: expected 'rules:' with a list of rules, or the short form, a name with its conditions; "
-        f"got {content!r:.100}"
+        f"got a {type(content).__name__}"
     )
 
 

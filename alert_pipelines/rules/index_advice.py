@@ -12,18 +12,28 @@ from typing import Any, NamedTuple
 from pymongo.errors import ExecutionTimeout
 
 from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.indexes import create_missing_indexes
 from alert_pipelines.rules.clause import Clause, Stage
 from alert_pipelines.rules.compiler import compile_rule
-from alert_pipelines.rules.index_choice import MAX_MEASURE_SECONDS, AdvisedIndex, Choice, by_key, by_tests, far_more
+from alert_pipelines.rules.index_choice import (
+    MAX_MEASURE_SECONDS,
+    MIN_EXAMINED,
+    AdvisedIndex,
+    Choice,
+    by_key,
+    by_tests,
+    far_more,
+    unindexed,
+)
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.store import load_rules
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One condition whose plan examines far more documents than it returns.
+    """One condition whose plan examines far more documents than it returns, or the same ones with every scan.
 
     What counts as returned: the alerts that are due and, where other alerts matter, those that are evidence for their
     key. Both numbers are None where the plan was not done in time. `indexes` is empty where no index can help; `says`
@@ -41,10 +51,12 @@ class Advice:
 def advise(db: AlertDatabase, as_of: datetime) -> list[Advice]:
     """Run each condition of each active and shadow rule at `as_of` under `explain` and name the wasteful ones.
 
-    Wasteful is far_more: 5,000 documents or more examined, and more than ten for each one returned. It costs
+    Wasteful is far_more: 5,000 documents or more examined, and more than ten for each one returned; or 5,000 by a
+    condition on other alerts that lacks the index by which a scan looks only at touched keys. It costs
     about what planning a scan costs and changes nothing; maintenance windows, which pass, are left aside. Raises
-    PyMongoError.
+    InvalidInstantError, PyMongoError.
     """
+    as_of = as_of_utc(as_of)
     rule_set = load_rules(db).rule_set
     present = list(db[COLLECTION].list_indexes())
     judged = (
@@ -90,6 +102,9 @@ def _advice(
         examined = sum(access.examined for access in accesses)
         returned = sum(access.returned for access in accesses)
         found = f"it examines {examined} documents for {returned}"
+    if examined is None or examined >= MIN_EXAMINED:
+        # Evidence is not read in vain, but all of it again and again: an index spares that.
+        wasteful |= unindexed(clause, present)
     if not wasteful:
         return None
     choice = by_key(clause, wasteful) if clause.key else _measured(db, rule, clause, as_of, returned or 0)

@@ -7,7 +7,7 @@ found out by `index_advice`.
 import json
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pymongo import ASCENDING, IndexModel
@@ -23,6 +23,9 @@ MIN_EXAMINED = 5_000
 """Fewer documents than these are read in some hundredths of a second, whatever the index."""
 MAX_RATIO = 10
 MAX_MEASURE_SECONDS = 30
+
+_HELD_BY = "updated_at"
+_ANY_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 
 _POINT_OPS = frozenset({Op.EQ, Op.IN})
 _RANGE_OPS = frozenset({Op.LT, Op.LTE, Op.GT, Op.GTE, Op.OLDER_THAN_MINS, Op.NEWER_THAN_MINS})
@@ -78,17 +81,27 @@ def far_more(examined: int, returned: int) -> bool:
     return examined >= MIN_EXAMINED and examined > MAX_RATIO * returned
 
 
+def unindexed(clause: Clause, present: Iterable[Mapping[str, Any]]) -> set[str]:
+    """What of a clause that looks at other alerts no index finds: the alerts of a `touched` key, or `held` ones."""
+    found = {tuple(spec["key"])[:2] for spec in present}
+    held = any(part.path == _HELD_BY for part in clause.matured(_ANY_INSTANT))
+    missing = {"touched"} if clause.key and ("source_type", clause.key[0]) not in found else set()
+    return missing | ({"held"} if held and ("source_type", _HELD_BY) not in found else set())
+
+
 def by_key(clause: Clause, wasteful: Set[str]) -> Choice:
-    """For a clause that looks at other alerts; `wasteful` names its reads: the `pool`, or a lookup."""
+    """For a clause that looks at other alerts; `wasteful` names its reads: the `pool`, a lookup, or as `unindexed`."""
     paths = ("source_type", *clause.key, "timestamp")
     indexes = []
-    if "newest" in wasteful:
+    if wasteful & {"newest", "touched"}:
         indexes.append(AdvisedIndex(paths, pending_only=False))
     if "due" in wasteful:
         # An index of all alerts would read all the settled ones of a key to find its few pending ones.
         indexes.append(AdvisedIndex(paths, pending_only=True))
+    if "held" in wasteful:
+        indexes.append(AdvisedIndex(("source_type", _HELD_BY), pending_only=True))
     if indexes:
-        return Choice(tuple(indexes), "these would find the alerts of one key at once")
+        return Choice(tuple(indexes), "with these a scan finds the alerts of one key at once, and looks at no others")
     return Choice((), f"no index can help: most of what it reads has no {' and '.join(clause.key)}")
 
 

@@ -5,7 +5,7 @@ What a rule means is the compiler's; where rules are kept is the store's.
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -22,10 +22,13 @@ from pydantic import (
 )
 
 from alert_pipelines.alerts import PENDING, Severity, Status
+from alert_pipelines.instants import as_utc
 from alert_pipelines.rules.paths import FieldPath, MetadataName
 from alert_pipelines.rules.tree import MAX_DEPTH, Minutes, Tree, depth
 
 EXPIRES_AT = "expires_at"
+RESERVED_IDS = {EXPIRES_AT: "the alert's own expiry", "scan": "the scan's own limit"}
+"""What no rule may be called, since commands and configs say it where they could say a rule."""
 DEFAULT_KEY = "metadata.driver_id"
 DEFAULT_WINDOW_MINS = 60
 WRITTEN_FIELDS = frozenset(
@@ -58,6 +61,18 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _checked_id(rule_id: str) -> str:
+    # The service calls its rules what it likes; a line break in an id would break tables and logs.
+    if not rule_id.isprintable() or rule_id != rule_id.strip():
+        raise ValueError(f"{rule_id!r} has control characters, or spaces around it; choose another")
+    if rule_id in RESERVED_IDS:
+        raise ValueError(f"{rule_id!r} stands for {RESERVED_IDS[rule_id]}; choose another")
+    return rule_id
+
+
+_Paths = Annotated[list[FieldPath], Field(min_length=1, max_length=5)]
+
+
 class Conditions(BaseModel):
     """The conditions of one rule; a null counts as absent, since the service writes absent ones as null."""
 
@@ -84,7 +99,7 @@ class Conditions(BaseModel):
     window_mins: Minutes | None = Field(
         None, description=f"the window of escalate_if_count in minutes, default {DEFAULT_WINDOW_MINS}"
     )
-    group_by: Annotated[list[FieldPath], BeforeValidator(_as_list), Field(min_length=1, max_length=5)] | None = Field(
+    group_by: Annotated[_Paths, BeforeValidator(_as_list, json_schema_input_type=FieldPath | _Paths)] | None = Field(
         None, description=f"the key: a field path or a list of them, default {DEFAULT_KEY}"
     )
     hold_mins: Minutes | None = Field(
@@ -136,20 +151,18 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    rule_id: Annotated[StrictStr, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")]
-    source_type: Annotated[StrictStr, Field(min_length=1, max_length=100)]
-    name: StrictStr | None = None
-    description: StrictStr | None = None
+    rule_id: Annotated[StrictStr, AfterValidator(_checked_id)] = Field(
+        min_length=1, max_length=100, description="unique; what history, records and limits call the rule"
+    )
+    source_type: StrictStr = Field(
+        min_length=1, max_length=100, description="the source whose alerts it decides; a misspelt one matches nothing"
+    )
+    name: StrictStr | None = Field(None, description="what people call it")
+    description: StrictStr | None = Field(None, description="what it is for")
     conditions: Conditions
-    is_active: StrictBool = True
-    priority: Annotated[StrictInt, Field(ge=-(2**31), lt=2**31)] = 0
-    mode: Mode | None = None
-
-    @model_validator(mode="after")
-    def _id_is_free(self) -> Self:
-        if self.rule_id == EXPIRES_AT:
-            raise ValueError(f"rule_id: {EXPIRES_AT!r} stands for the alert's own expiry; choose another")
-        return self
+    is_active: StrictBool = Field(True, description="what the older service reads; in a file, leave it to `mode`")
+    priority: StrictInt = Field(0, ge=-(2**31), lt=2**31, description="the higher goes first")
+    mode: Mode | None = Field(None, description="active (writes; the default), shadow (is only counted) or off")
 
     @property
     def effective_mode(self) -> Mode:
@@ -208,11 +221,7 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def _as_utc(instant: datetime) -> datetime:
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-
-
-UtcDatetime = Annotated[datetime, Field(strict=True), AfterValidator(_as_utc)]
+UtcDatetime = Annotated[datetime, Field(strict=True), AfterValidator(as_utc)]
 
 
 class MaintenanceWindow(BaseModel):
@@ -235,3 +244,7 @@ class MaintenanceWindow(BaseModel):
         if (self.field is None) != (self.values is None):
             raise ValueError("field and values go together: give both or neither")
         return self
+
+    def holds_at(self, as_of: datetime) -> bool:
+        """Whether the window is open at `as_of`."""
+        return self.from_ <= as_of < self.to

@@ -59,9 +59,11 @@ class _Node(BaseModel):
 class Leaf(_Node):
     """One test of one field."""
 
-    field: FieldPath
+    field: FieldPath = Field(description="a dotted path, such as metadata.feedback_rating")
     op: Op
-    value: Scalar | list[Scalar] | None = None
+    value: Scalar | list[Scalar] | None = Field(
+        None, description="one value; a list for in and not_in; minutes for older_than_mins; none for exists, missing"
+    )
 
     @model_validator(mode="after")
     def _value_fits_op(self) -> Self:

@@ -12,6 +12,8 @@ from alert_pipelines.rules.model import Conditions, MaintenanceWindow, Rule, Str
 from alert_pipelines.rules.tree import Leaf
 from alert_pipelines.spelling import suggestion
 
+MAX_CHARS = 100_000
+MAX_PROBLEMS = 20
 _NODE_KEYS = ("all", "any", "not", *Leaf.model_fields)
 _VALUE_KINDS = "expected a text, a number, a boolean, or for 'in' and 'not_in' a list of them"
 
@@ -20,7 +22,10 @@ class RuleError(AlertPipelinesError):
     """One rule is not usable; `problems` are all that is wrong with it, each with its path."""
 
     def __init__(self, rule_id: Any, problems: Sequence[str]) -> None:
-        super().__init__(f"rule {rule_id!r}: {'; '.join(problems)}")
+        # What is quoted may be of any length, and is shown in the job record and the UI.
+        more = [f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
+        said = "; ".join([f"{problem:.500}" for problem in problems[:MAX_PROBLEMS]] + more)
+        super().__init__(f"rule {rule_id!r:.200}: {said}")
         self.rule_id = rule_id
         self.problems = tuple(problems)
 
@@ -29,6 +34,8 @@ def parse_rule(document: Any, *, strict: bool = False) -> Rule:
     """Validate a rule; `strict` refuses fields this language does not know. Raises RuleError."""
     if not isinstance(document, Mapping):
         raise RuleError(None, [f"expected a rule with rule_id, source_type and conditions; got {document!r:.100}"])
+    if _is_too_large(Rule, document):
+        raise RuleError(document.get("rule_id"), [f"has more than {MAX_CHARS} characters: split it into several"])
     try:
         return (StrictRule if strict else Rule).model_validate(document)
     except ValidationError as error:
@@ -37,11 +44,29 @@ def parse_rule(document: Any, *, strict: bool = False) -> Rule:
 
 def parse_window(document: Mapping[str, Any]) -> MaintenanceWindow:
     """Validate a maintenance window. Raises AlertPipelinesError."""
+    which = f"maintenance window {document.get('_id')!s:.200}"
+    if _is_too_large(MaintenanceWindow, document):
+        raise AlertPipelinesError(f"{which}: has more than {MAX_CHARS} characters: split it into several")
     try:
         return MaintenanceWindow.model_validate(document)
     except ValidationError as error:
-        problems = "; ".join(_problems(error, document))
-        raise AlertPipelinesError(f"maintenance window {document.get('_id')}: {problems}") from error
+        problems = "; ".join(_problems(error, document)[:MAX_PROBLEMS])
+        raise AlertPipelinesError(f"{which}: {problems}") from error
+
+
+def _is_too_large(model: type[BaseModel], document: Mapping[str, Any]) -> bool:
+    """Whether the fields of `model` have more than MAX_CHARS in `document`, however deep it is nested."""
+    names = (field.alias or name for name, field in model.model_fields.items())
+    left, size = [document[name] for name in names if name in document], 0
+    while left and size <= MAX_CHARS:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            left += value
+        else:
+            size += len(str(value))
+    return size > MAX_CHARS
 
 
 def _problems(error: ValidationError, document: Any) -> list[str]:

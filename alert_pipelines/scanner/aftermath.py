@@ -20,6 +20,7 @@ from alert_pipelines.scanner.history import HISTORY, effective_time, entries_by,
 _BATCH = 10_000
 _OPAQUE = CodecOptions[AlertDocument](tz_aware=True)
 _PENDING = [str(status) for status in PENDING]
+_SETTLED = [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]
 # Somebody wrote down what was done; a mere click on "resolve" leaves no notes.
 _WITH_NOTES = {
     "$and": [
@@ -117,7 +118,7 @@ def really_done(db: AlertDatabase, start: datetime, end: datetime) -> ReallyDone
 
 def _fate_stages(as_of: datetime, scans_until: datetime) -> list[Stage]:
     to_status = "$$entry.to_status"
-    ends = {"$in": [to_status, [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]]}
+    ends = {"$in": [to_status, _SETTLED]}
     resolved_by_person = {
         "$and": [
             {"$eq": [to_status, str(Status.RESOLVED)]},
@@ -128,7 +129,8 @@ def _fate_stages(as_of: datetime, scans_until: datetime) -> list[Stage]:
     escalates = {
         "$and": [{"$eq": [to_status, str(Status.ESCALATED)]}, {"$ne": ["$$entry.triggered_by", "undo"]}],
     }
-    reopens = {"$and": [{"$in": [to_status, _PENDING]}, {"$not": [{"$in": ["$$entry.from_status", _PENDING]}]}]}
+    # Not whatever comes from no pending status: some services note an alert's creation as its first entry.
+    reopens = {"$and": [{"$in": [to_status, _PENDING]}, {"$in": ["$$entry.from_status", _SETTLED]}]}
 
     def any_later(condition: dict[str, Any]) -> dict[str, Any]:
         return {"$anyElementTrue": [{"$map": {"input": "$later", "as": "entry", "in": condition}}]}
@@ -163,6 +165,6 @@ def _kind_of_change(
         return f"closed_by_{who}"
     if to == Status.RESOLVED:
         return "resolved"
-    if to in _PENDING and others.get("from") not in _PENDING:
+    if to in _PENDING and others.get("from") in _SETTLED:
         return "reopened"
     return f"escalated_by_{who}" if to == Status.ESCALATED else None

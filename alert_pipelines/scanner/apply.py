@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 import pymongo
-from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import COLLECTION, Severity, Status
 from alert_pipelines.job_records import write_limit_s
@@ -19,6 +18,7 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner.batches import write_in_halves
+from alert_pipelines.scanner.pace import Pace, rate_setting
 from alert_pipelines.scanner.plan import Plan
 
 BATCH = 5_000
@@ -37,11 +37,12 @@ class Stamp:
 
 @dataclass
 class Applied:
-    """What became of the planned writes, as the server answered."""
+    """What became of the planned writes, as the server answered; `refused` are the `_id`s that `errors` name."""
 
     written: int = 0
     raced: int = 0
     errors: list[str] = field(default_factory=list)
+    refused: list[Any] = field(default_factory=list)
 
     @property
     def failed(self) -> int:
@@ -56,15 +57,17 @@ def apply_plan(
     check: Callable[[], None],
     on_batch: Callable[[int], None],
 ) -> Applied:
-    """Write all decisions of `plan`, batch by batch, from two threads.
+    """Write all decisions of `plan`, batch by batch, from two threads, as fast as AUTO_CLOSE_MAX_WRITES_PER_S lets.
 
     `check` is called before every write and may raise to stop the scan; `on_batch` gets the size of each finished
-    batch, from one writer's thread at a time. Raises what stopped it, after the writers have ended.
+    batch, from one writer's thread at a time. Raises what stopped it, after the writers have ended, and
+    InvalidRateError.
     """
-    writer = _Writer(db, stamp, check, on_batch)
+    pace = Pace(rate_setting())
+    writer = _Writer(db, stamp, check, on_batch, pace)
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="apply") as pool:
         try:
-            writes = [pool.submit(writer.write, clause, ids) for clause, ids in _batches(plan)]
+            writes = [pool.submit(writer.write, clause, ids) for clause, ids in _batches(plan, pace.batch(BATCH))]
             wait(writes, return_when=FIRST_EXCEPTION)
             for write in writes:
                 if write.done():
@@ -78,19 +81,20 @@ def apply_plan(
 
 def count_deleted(db: AlertDatabase, plan: Plan) -> int:
     """The alerts of `plan` that are there no longer."""
-    return sum(len(ids) - db[COLLECTION].count_documents({"_id": {"$in": ids}}) for _, ids in _batches(plan))
+    return sum(len(ids) - db[COLLECTION].count_documents({"_id": {"$in": ids}}) for _, ids in _batches(plan, BATCH))
 
 
-def _batches(plan: Plan) -> Iterator[tuple[Clause, list[Any]]]:
+def _batches(plan: Plan, size: int) -> Iterator[tuple[Clause, list[Any]]]:
     for planned in plan.clauses:
-        for start in range(0, len(planned.ids), BATCH):
-            yield planned.clause, planned.ids[start : start + BATCH]
+        for start in range(0, len(planned.ids), size):
+            yield planned.clause, planned.ids[start : start + size]
 
 
 class _Writer:
     def __init__(
-        self, db: AlertDatabase, stamp: Stamp, check: Callable[[], None], on_batch: Callable[[int], None]
+        self, db: AlertDatabase, stamp: Stamp, check: Callable[[], None], on_batch: Callable[[int], None], pace: Pace
     ) -> None:
+        self._pace = pace
         self.applied = Applied()
         self._alerts = db[COLLECTION]
         self._stamp = stamp
@@ -113,6 +117,7 @@ class _Writer:
     def write(self, clause: Clause, ids: list[Any]) -> None:
         update = decision_update(clause, self._stamp)
         errors: list[str] = []
+        not_written: list[Any] = []
         tries = 0
 
         def write(part: Sequence[Any]) -> int:
@@ -125,9 +130,11 @@ class _Writer:
 
             return retry_transient(once, before_retry=self._may_go_on)
 
-        def refused(_id: Any, failure: OperationFailure) -> None:
+        def refused(_id: Any, failure: Exception) -> None:
             errors.append(self._refused(clause, _id, failure))
+            not_written.append(_id)
 
+        self._pace.wait(len(ids), self._may_go_on)
         matched = write_in_halves(ids, write, refused)
         # After a fault the replies no longer tell what was written; the histories do.
         done = matched if tries == 1 else self._count_done(ids)
@@ -135,6 +142,7 @@ class _Writer:
             self.applied.written += done
             self.applied.raced += len(ids) - done - len(errors)
             self.applied.errors += errors
+            self.applied.refused += not_written
             self._on_batch(len(ids))
 
     def _may_go_on(self) -> None:
@@ -146,7 +154,7 @@ class _Writer:
         query = {"_id": {"$in": ids}, "state_history.job_id": self._stamp.job_id}
         return retry_transient(lambda: self._alerts.count_documents(query), before_retry=self._may_go_on)
 
-    def _refused(self, clause: Clause, _id: Any, failure: OperationFailure) -> str:
+    def _refused(self, clause: Clause, _id: Any, failure: Exception) -> str:
         found = self._alerts.find_one({"_id": _id}, {"alert_id": 1}) or {}
         return (
             f"alert {found.get('alert_id', _id)!r:.200}: rule {clause.rule_id!r} decided it ({clause.condition}), but "

@@ -17,6 +17,7 @@ import bson
 from pymongo.errors import OperationFailure
 
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rules
@@ -104,10 +105,11 @@ def backtest_day(
 
     Counted is what is due at one of the instants 00:00 + step, + 2 steps, … 24:00 and was not due at 00:00, each alert
     at most once a decision. `check` is called before every query and may raise to stop. Raises BacktestError for a
-    day that is not over, a step that does not divide the day, and a rule that the server cannot evaluate.
+    day that is not over, a step that does not divide the day, and a rule that the server cannot evaluate, and
+    InvalidInstantError for a day before the year 1000.
     """
     started = time.perf_counter()
-    start = datetime.combine(day, time_of_day(), UTC)
+    start = as_of_utc(datetime.combine(day, time_of_day(), UTC))
     instants = _instants(db, start, step)
     loaded = load_rules(db)
     proposed, today = _Side(RuleSet.of(list(rules))), _Side(loaded.rule_set._replace(shadow=()))
@@ -140,7 +142,7 @@ def _instants(db: AlertDatabase, start: datetime, step: timedelta) -> list[datet
     if step <= timedelta() or DAY % step:
         raise BacktestError(f"step {step}: the day has to be a multiple of it, such as 2 hours or 30 minutes")
     now = server_now(db)
-    if start + DAY > now:
+    if start > now - DAY:
         raise BacktestError(
             f"{start:%Y-%m-%d} is not over (the server's clock says {now:%Y-%m-%d %H:%M} UTC): back-test days that are"
         )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pymongo.errors import OperationFailure, WTimeoutError
+from pymongo.errors import DocumentTooLarge, OperationFailure, WriteConcernError
 
 # Unauthorized, AuthenticationFailed and OutOfDiskSpace: no smaller batch will fare better.
 _FATAL_CODES = frozenset({13, 18, 14031})
@@ -12,19 +12,20 @@ _FATAL_CODES = frozenset({13, 18, 14031})
 def write_in_halves(
     ids: Sequence[Any],
     write: Callable[[Sequence[Any]], int],
-    refused: Callable[[Any, OperationFailure], None],
+    refused: Callable[[Any, Exception], None],
 ) -> int:
     """Call `write` for all `ids`, or, where the server refuses, for halves until the one it refuses is alone.
 
-    Returns the sum of what `write` returns; `refused` is told of each `_id` that the server refuses. A fault that is
-    not for a document's sake is raised.
+    Returns the sum of what `write` returns; `refused` is told of each `_id` that the server refuses, or that fills a
+    command by itself. A fault that is not for a document's sake is raised.
     """
     try:
         return write(ids)
-    except WTimeoutError:
+    except WriteConcernError:
+        # All is written; too few members say so.
         raise
-    except OperationFailure as failure:
-        if failure.code in _FATAL_CODES:
+    except (OperationFailure, DocumentTooLarge) as failure:
+        if isinstance(failure, OperationFailure) and failure.code in _FATAL_CODES:
             raise
         if len(ids) == 1:
             refused(ids[0], failure)

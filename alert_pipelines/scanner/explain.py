@@ -10,6 +10,7 @@ from typing import Any
 
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.rules.clause import Clause, Filter, Test
 from alert_pipelines.rules.compiler import compile_rules
@@ -76,11 +77,14 @@ class Explanation:
 
 
 def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = None) -> Explanation:
-    """Explain `alert_id` as it stands, at `as_of` (None: the server's clock). Raises AlertNotFoundError."""
+    """Explain `alert_id` as it stands, at `as_of` (None: the server's clock; naive is read as UTC).
+
+    Raises AlertNotFoundError, InvalidInstantError.
+    """
     alert = db[COLLECTION].find_one({"alert_id": alert_id})
     if alert is None:
         raise AlertNotFoundError(f"no alert {alert_id!r} in {db.name}.{COLLECTION}: check the id")
-    at = as_of or server_now(db)
+    at = server_now(db) if as_of is None else as_of_utc(as_of)
     loaded, loaded_windows = load_rules(db), load_windows(db, at)
     windows = loaded_windows.windows
 
@@ -151,9 +155,15 @@ class _Explainer:
             yield from (bool(answer[f"t{n}"]) for n in range(len(part)))
 
     def _is_due(self, clause: Clause) -> bool:
-        # Grouping happens within one key, so the other keys may be left out of what is read.
-        scope = self._same_key(clause) if clause.key else self._one
-        return any(True for _ in self._alerts.aggregate([*clause.pipeline(scope), {"$match": self._one}]))
+        return any(True for _ in self._alerts.aggregate([*clause.pipeline(self._scope(clause)), {"$match": self._one}]))
+
+    def _scope(self, clause: Clause) -> Filter:
+        """What the clause has to read to find whether the alert is due: itself and what counts as its evidence."""
+        timestamp = self._alert.get("timestamp")
+        if clause.evidence is None or not isinstance(timestamp, datetime):
+            return self._one
+        # A key may have a hundred thousand alerts, of which a window holds a few.
+        return {"$and": [self._same_key(clause), {"$or": [self._one, clause.evidence(timestamp)]}]}
 
     def _evidence(self, clause: Clause) -> tuple[tuple[str, ...], int]:
         timestamp = self._alert.get("timestamp")

@@ -66,7 +66,7 @@ def entries_by(as_of: datetime, scans_until: datetime | None = None) -> dict[str
     }
 
 
-def entries_from(position: str) -> dict[str, Any]:
+def entries_from(position: str | dict[str, Any]) -> dict[str, Any]:
     """The history from the 0-based `position`, an expression, to its end."""
     left = {"$max": [1, {"$subtract": [{"$size": HISTORY}, position]}]}
     return {"$slice": [HISTORY, position, left]}

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from fractions import Fraction
+from shlex import quote
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
 from alert_pipelines.errors import AlertPipelinesError
@@ -98,6 +99,7 @@ def _fraction_of(pending: int, fraction: float) -> int:
 def _stop(stopped: str, who: str, planned: int, limit: int) -> LimitStop:
     message = (
         f"{who} would close {planned} alerts, its limit is {limit}: none of them was closed. To allow it once, run "
-        f"with allow_over_limit: [{stopped!r}] (Launchpad) or `alert-pipelines scan --allow-over-limit {stopped}`."
+        f"with allow_over_limit: [{stopped!r}] (Launchpad) or `alert-pipelines scan --allow-over-limit "
+        f"{quote(stopped)}`."
     )
     return LimitStop(stopped, planned, limit, message)

@@ -17,13 +17,15 @@ from pymongo.errors import OperationFailure
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
-from alert_pipelines.rules.clause import BAD_TIMESTAMP, Clause
+from alert_pipelines.rules.clause import BAD_TIMESTAMP, MAX_ID_BYTES, Clause, Filter
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Rule, RuleSet
+from alert_pipelines.scanner.changes import Changes
 from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, decision_of
+from alert_pipelines.scanner.scopes import Scopes
 
-MAX_PLAN_SECONDS = 120
-MAX_NAMED_TIMESTAMPS = 1000
+MAX_PLAN_SECONDS = 240
+MAX_NAMED = 1000
 SAMPLES_PER_CLAUSE = 5
 _CURSOR_BATCH = 10_000
 # Unauthorized and AuthenticationFailed concern the whole scan, never one rule.
@@ -37,27 +39,31 @@ Answer = TypeVar("Answer")
 class PlannedClause:
     """The alerts that one clause decides, after precedence.
 
-    `ids` are the `_id`s that can be written, `unappendable` the due alerts whose history takes no entry (as PLANNED);
-    `by_source` counts both.
+    `ids` are the `_id`s that can be written, `unappendable` the due alerts whose history takes no entry (as PLANNED),
+    and `unnamed` the `_id`s of those past the first MAX_NAMED; `by_source` counts all.
     """
 
     clause: Clause
     ids: list[Any] = field(default_factory=list)
     unappendable: list[dict[str, Any]] = field(default_factory=list)
+    unnamed: list[Any] = field(default_factory=list)
     by_source: Counter[str] = field(default_factory=Counter)
 
     def add(self, due: dict[str, Any]) -> None:
         """Take in one due alert, as PLANNED."""
         # The server sends the same few texts over and over.
         self.by_source[sys.intern(str(due.get("source_type")))] += 1
-        if "bad_history" in due:
+        if "bad_history" in due and len(self.unappendable) < MAX_NAMED:
             self.unappendable.append(due)
+        elif "bad_history" in due:
+            self.unnamed.append(due["_id"])
         else:
             self.ids.append(due["_id"])
 
     def keys(self) -> Iterator[Hashable]:
         """What identifies each due alert."""
         yield from map(_hashable, self.ids)
+        yield from map(_hashable, self.unnamed)
         yield from (_hashable(due["_id"]) for due in self.unappendable)
 
     def counts(self) -> Iterator[DecisionCount]:
@@ -83,7 +89,13 @@ class Plan:
     @property
     def unappendable(self) -> int:
         """Due alerts whose history takes no entry: planned, and failed before any write."""
-        return sum(len(planned.unappendable) for planned in self.clauses)
+        return sum(len(planned.unappendable) + len(planned.unnamed) for planned in self.clauses)
+
+    def unappendable_ids(self) -> list[Any]:
+        """The `_id`s of those."""
+        return [
+            _id for planned in self.clauses for _id in (*(due["_id"] for due in planned.unappendable), *planned.unnamed)
+        ]
 
     def closes(self, rule_id: str | None = None) -> int:
         """Alerts planned to be closed, by one rule or by all."""
@@ -105,10 +117,13 @@ def make_plan(
     as_of: datetime,
     *,
     rule_ids: Sequence[str] | None,
+    changes: Changes | None = None,
     check: Callable[[], None],
 ) -> Plan:
     """Plan the decisions of `rule_set` at `as_of`; `rule_ids` limits which rules are looked at.
 
+    With `changes`, active rules look only at the keys touched since an earlier scan, wherever that is enough. Shadow
+    rules always look at all: what they would do stays undone, and is counted anew with each scan.
     `check` is called between queries and may raise to stop. A rule whose query the server cannot finish is named
     in `errors` and decides nothing; the others go on. Raises PyMongoError where the database is away or refuses.
     """
@@ -122,11 +137,11 @@ def make_plan(
 
     with_expires_at = rule_ids is None or EXPIRES_AT in rule_ids
     active = compile_rules(wanted(rule_set.active), as_of, windows, with_expires_at=with_expires_at)
-    plan.clauses = planner.run(active)
+    plan.clauses = planner.run(active, Scopes(db, changes, as_of) if changes else None)
     for rule in wanted(rule_set.shadow):
         alone = planner.run(compile_rules([rule], as_of, windows, with_expires_at=False))
         plan.shadow += merge_counts(count for planned in alone for count in planned.counts())
-    refused = (_bad_history(planned.clause, due) for planned in plan.clauses for due in planned.unappendable)
+    refused = (error for planned in plan.clauses for error in _bad_histories(planned))
     plan.failed_rules = planner.failures
     plan.errors = [*planner.bad_timestamps(), *refused]
     return plan
@@ -160,41 +175,44 @@ class _Planner:
         fields = {"alert_id": 1, "timestamp": 1}
 
         def read() -> list[dict[str, Any]]:
-            return list(self._alerts.find(BAD_TIMESTAMP, fields).limit(MAX_NAMED_TIMESTAMPS + 1))
+            return list(self._alerts.find(BAD_TIMESTAMP, fields).limit(MAX_NAMED + 1))
 
         found = self._ask(read)
         named = [
             f"alert {doc.get('alert_id', doc['_id'])!r:.200}: timestamp is {doc.get('timestamp')!r:.100}, no date: no "
             "rule can judge it until it is mended"
-            for doc in found[:MAX_NAMED_TIMESTAMPS]
+            for doc in found[:MAX_NAMED]
         ]
-        if len(found) > MAX_NAMED_TIMESTAMPS:
-            named.append(f"more than {MAX_NAMED_TIMESTAMPS} pending alerts have a timestamp that is no date")
+        if len(found) > MAX_NAMED:
+            named.append(f"more than {MAX_NAMED} pending alerts have a timestamp that is no date")
         return named
 
-    def run(self, clauses: Iterable[Clause]) -> list[PlannedClause]:
+    def run(self, clauses: Iterable[Clause], scopes: Scopes | None = None) -> list[PlannedClause]:
         """The due alerts of each clause that no clause before it decides."""
         decided: set[Hashable] = set()
         plan = []
         for clause in clauses:
-            planned = self._due(clause, decided)
+            planned = self._due(clause, decided, scopes)
             decided.update(planned.keys())
             plan.append(planned)
         return plan
 
-    def _due(self, clause: Clause, decided: Set[Hashable]) -> PlannedClause:
+    def _due(self, clause: Clause, decided: Set[Hashable], scopes: Scopes | None) -> PlannedClause:
         if clause.rule_id in self._failed_rules:
             return PlannedClause(clause)
 
         def read() -> PlannedClause:
-            planned = PlannedClause(clause)
-            pipeline, limit_ms = clause.pipeline(), MAX_PLAN_SECONDS * 1000
-            with self._alerts.aggregate(
-                pipeline, allowDiskUse=True, batchSize=_CURSOR_BATCH, maxTimeMS=limit_ms
-            ) as cursor:
-                for due in cursor:
-                    if _hashable(due["_id"]) not in decided:
-                        planned.add(due)
+            planned, seen = PlannedClause(clause), set[Hashable]()
+            of_touched_keys = scopes.of(clause) if scopes else None
+            # Scopes may overlap; one that is for all does not.
+            for scope in [None] if of_touched_keys is None else of_touched_keys:
+                for due in self._run(clause, scope):
+                    name = _hashable(due["_id"])
+                    if name in decided or name in seen:
+                        continue
+                    planned.add(due)
+                    if scope is not None:
+                        seen.add(name)
             return planned
 
         try:
@@ -208,6 +226,13 @@ class _Planner:
                 "decided nothing more in this scan. `alert-pipelines indexes advise` names an index that may help"
             )
             return PlannedClause(clause)
+
+    def _run(self, clause: Clause, scope: Filter | None) -> Iterator[dict[str, Any]]:
+        self._check()
+        with self._alerts.aggregate(
+            clause.pipeline(scope), allowDiskUse=True, batchSize=_CURSOR_BATCH, maxTimeMS=MAX_PLAN_SECONDS * 1000
+        ) as cursor:
+            yield from cursor
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         self._check()
@@ -241,8 +266,21 @@ def take_samples(db: AlertDatabase, plan: Plan) -> tuple[Sample, ...]:
     )
 
 
+def _bad_histories(planned: PlannedClause) -> Iterator[str]:
+    yield from (_bad_history(planned.clause, due) for due in planned.unappendable)
+    if planned.unnamed:
+        more = len(planned.unnamed)
+        yield f"rule {planned.clause.rule_id!r}: {more} more alerts are in the way of their own decision"
+
+
 def _bad_history(clause: Clause, due: dict[str, Any]) -> str:
     bad = due["bad_history"]
+    if bad["id_bytes"] > MAX_ID_BYTES:
+        return (
+            f"alert {bad.get('alert_id', due['_id'])!r:.200}: its _id has {bad['id_bytes']} bytes, more than "
+            f"{MAX_ID_BYTES}: rule {clause.rule_id!r} would {decision_of(clause.to_status)} it, but cannot name it to "
+            "the server; give it a shorter one"
+        )
     return (
         f"alert {bad.get('alert_id', due['_id'])!r:.200}: state_history is of type {bad['type']}, no array: rule "
         f"{clause.rule_id!r} would {decision_of(clause.to_status)} it, but the decision cannot be recorded; mend it"

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.alerts import COLLECTION, DecisionTally, tally_decisions
+from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
+from alert_pipelines.job_records import JobNotFoundError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.store import rule_text
 
@@ -27,6 +29,13 @@ def decisions_of_alert(db: AlertDatabase, alert_id: str) -> list[PastDecision]:
         for entry in entries
         if isinstance(entry, dict) and "job_id" in entry
     ]
+
+
+def tally_of_job(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
+    """How many alerts `job_id` decided, by rule and source. Raises JobNotFoundError."""
+    if db[JOB_RECORDS].find_one({"job_id": job_id}, {"_id": 1}) is None:
+        raise JobNotFoundError(f"no job record {job_id!r} in {db.name}.{JOB_RECORDS}: `jobs list` names them")
+    return tally_decisions(db, job_id)
 
 
 def decisions_of_job(db: AlertDatabase, job_id: str) -> Iterator[PastDecision]:

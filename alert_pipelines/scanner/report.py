@@ -1,6 +1,7 @@
 """What is asked of a scan and what it answers: plain values, shared by the scan, the CLI and the Dagster layer."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -8,6 +9,10 @@ from typing import Any, Literal, NamedTuple
 from alert_pipelines.alerts import Status
 
 Decision = Literal["close", "escalate"]
+
+MAX_COUNTS = 200
+MAX_SOURCE_CHARS = 200
+OTHER_SOURCES = "(other sources)"
 
 ALLOW_SCAN = "scan"
 """What `ScanRequest.allow_over_limit` names to lift the scan's own limit once; a rule is named by its id."""
@@ -20,7 +25,7 @@ class ScanRequest:
     `as_of`: None is the server's clock; naive is read as UTC. `rule_ids`: None is every rule; `expires_at` names the
     alerts' own expiry. `max_close_fraction`: the scan's own limit, a fraction of the pending alerts;
     None is what AUTO_CLOSE_MAX_FRACTION says, or a half. `allow_over_limit`: rule ids, or ALLOW_SCAN, whose limit is
-    lifted this once. `run_id`: the Dagster run.
+    lifted this once. `run_id`: the Dagster run, and `attempt` which of its attempts this is, from 1.
     """
 
     as_of: datetime | None = None
@@ -29,6 +34,7 @@ class ScanRequest:
     max_close_fraction: float | None = None
     allow_over_limit: tuple[str, ...] = ()
     run_id: str | None = None
+    attempt: int = 1
 
 
 class DecisionCount(NamedTuple):
@@ -66,7 +72,9 @@ class ScanReport:
     `decisions` are those written, counted from the alerts' histories; of a dry run, and in `planned` always, those
     planned. `shadow` counts what shadow rules would have done; `shadow_rules` names all that were asked, also those
     that would have done nothing. planned = closed + escalated + raced + failed + stopped. `errors` has an entry for
-    each alert and rule that could not be handled; `bad_rules` are those of them that are about rules.
+    each alert and rule that could not be handled; `bad_rules` are those of them that are about rules. `since` is the
+    scan since which touched keys were looked at; None where all were, `whole_because` then says why. `checkpoint` is
+    what a later scan can build on.
     """
 
     job_id: str
@@ -85,6 +93,9 @@ class ScanReport:
     bad_rules: tuple[str, ...] = ()
     shadow_rules: tuple[str, ...] = ()
     oldest_pending: datetime | None = None
+    since: str | None = None
+    whole_because: str | None = None
+    checkpoint: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -129,16 +140,43 @@ class ScanReport:
             "alerts_processed": self.total_checked,
             "alerts_closed": self.closed,
             "alerts_escalated": self.escalated,
-            "as_of": self.as_of,
+            "oldest_pending": self.oldest_pending,
             "rule_set_version": self.rule_set_version,
-            "planned": [entry._asdict() for entry in self.planned],
-            "decisions": [entry._asdict() for entry in self.decisions],
-            "shadow": [entry._asdict() for entry in self.shadow],
+            "planned": [entry._asdict() for entry in brief(self.planned)],
+            "decisions": [entry._asdict() for entry in brief(self.decisions)],
+            "shadow": [entry._asdict() for entry in brief(self.shadow)],
             "raced": self.raced,
             "failed": self.failed,
             "stopped": [stop._asdict() for stop in self.stops],
+            "since": self.since,
+            "whole_because": self.whole_because,
+            "checkpoint": self.checkpoint,
             "seconds": dict(self.seconds),
         }
+
+
+def brief(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
+    """`counts` as a record or a table can hold them, whatever the alerts say their sources are.
+
+    Long sources are cut; past the 200 largest counts, those of one rule and decision are summed as of OTHER_SOURCES.
+    """
+    cut = [entry._replace(source_type=cut_short(entry.source_type)) for entry in counts]
+    if len(cut) <= MAX_COUNTS:
+        return tuple(cut)
+    smallest = sorted(entry.alerts for entry in cut)[-MAX_COUNTS]
+    large = [entry for entry in cut if entry.alerts >= smallest][:MAX_COUNTS]
+    rest: Counter[tuple[str, Decision]] = Counter()
+    for entry in cut:
+        rest[entry.rule_id, entry.decision] += entry.alerts
+    for entry in large:
+        rest[entry.rule_id, entry.decision] -= entry.alerts
+    others = [DecisionCount(rule, OTHER_SOURCES, decision, n) for (rule, decision), n in rest.items() if n]
+    return (*large, *others)
+
+
+def cut_short(text: str, longest: int = MAX_SOURCE_CHARS) -> str:
+    """`text`, or so many of its characters."""
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def decision_of(to_status: Status) -> Decision:

@@ -6,13 +6,14 @@ claim → load rules → plan → guard → apply → reconcile → record
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pymongo
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts import decision_counts, tally_decisions
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.instants import as_of_utc
 from alert_pipelines.job_records import (
     COMPLETED,
     DRY_RUN,
@@ -28,7 +29,8 @@ from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.model import EXPIRES_AT, RuleSet
 from alert_pipelines.rules.store import keep_version, load_rules, load_windows
 from alert_pipelines.scanner.apply import Applied, Stamp, apply_plan, count_deleted
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.changes import Vantage, find_changes, fingerprint, next_checkpoint, vantage
+from alert_pipelines.scanner.collections import emptiness, prepare_collections
 from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
 from alert_pipelines.scanner.plan import make_plan, take_samples
 from alert_pipelines.scanner.report import ALLOW_SCAN, DecisionCount, ScanReport, ScanRequest, count, decision_of
@@ -59,16 +61,18 @@ def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> d
 
 def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | None = None) -> ScanReport:
     """Do what `request` asks under a claim of its own, and record it. Raises as `auto_close_scanner` does, and
-    InvalidScanError."""
+    InvalidScanError, InvalidInstantError."""
     _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
     prepare_collections(db)
     as_of = _instant(db, request)
-    job_id = create_job_record(DRY_RUN if request.dry_run else SCANNER, db, run_id=request.run_id)
+    before = None if request.dry_run or request.rule_ids is not None else vantage(db)
+    job_type = DRY_RUN if request.dry_run else SCANNER
+    job_id = create_job_record(job_type, db, run_id=request.run_id, attempt=request.attempt, as_of=as_of)
     _log.info("Job %s started", job_id)
     try:
         with Lease(db, job_id) as lease:
             report = evaluate_all_pending_alerts(
-                db, request, job_id=job_id, as_of=as_of, check=lease.check, on_progress=on_progress
+                db, request, job_id=job_id, as_of=as_of, before=before, check=lease.check, on_progress=on_progress
             )
             _log.info("Auto-close job %s: checked %d, closed %d", job_id, report.total_checked, report.closed)
             _record_end(db, report)
@@ -86,12 +90,14 @@ def evaluate_all_pending_alerts(
     *,
     job_id: str,
     as_of: datetime,
+    before: Vantage | None = None,
     check: Callable[[], None] = lambda: None,
     on_progress: Progress | None = None,
 ) -> ScanReport:
     """Load the rules, plan at `as_of`, guard, apply and reconcile, as `job_id`; claims and records nothing.
 
-    `check` is called before every query and write and may raise to stop. Raises InvalidScanError, PyMongoError.
+    Where `job_id` was claimed after `before`, the plan builds on the scan before it if it can. `check` is called before
+    every query and write and may raise to stop. Raises InvalidScanError, PyMongoError.
     """
     started = time.perf_counter()
     loaded, windows = load_rules(db), load_windows(db, as_of)
@@ -99,7 +105,11 @@ def evaluate_all_pending_alerts(
     _refuse_unknown_rules(rule_set, request)
     if not request.dry_run:
         keep_version(db, rule_set)
-    plan = make_plan(db, rule_set, windows.windows, as_of, rule_ids=request.rule_ids, check=check)
+    meaning = fingerprint(rule_set.active, windows.windows, as_of)
+    changes = before and find_changes(
+        db, before, job_id=job_id, as_of=as_of, rules=rule_set.active, meaning=meaning, check=check
+    )
+    plan = make_plan(db, rule_set, windows.windows, as_of, rule_ids=request.rule_ids, changes=changes, check=check)
     planned, planned_at = plan.counts(), time.perf_counter()
     samples = take_samples(db, plan)
     stops = find_stops(db, plan, rule_set, request)
@@ -114,6 +124,9 @@ def evaluate_all_pending_alerts(
         if gone > 0:
             # Deleted after it was decided, an alert took its history along: raced, as one deleted before.
             applied.raced += min(gone, retry_transient(lambda: count_deleted(db, plan), before_retry=check))
+    checkpoint = None
+    if changes and before and not stops and not plan.failed_rules:
+        checkpoint = next_checkpoint(changes, before, meaning, [*plan.unappendable_ids(), *applied.refused])
     bad_rules = (*map(str, loaded.errors), *plan.failed_rules)
     return ScanReport(
         job_id=job_id,
@@ -128,28 +141,31 @@ def evaluate_all_pending_alerts(
         raced=applied.raced,
         failed=applied.failed + plan.unappendable,
         stops=stops,
-        errors=(*bad_rules, *windows.errors, *plan.errors, *applied.errors),
+        errors=(*bad_rules, *windows.errors, *emptiness(db), *plan.errors, *applied.errors),
         bad_rules=bad_rules,
         shadow_rules=tuple(
             rule.rule_id for rule in rule_set.shadow if request.rule_ids is None or rule.rule_id in request.rule_ids
         ),
         oldest_pending=plan.oldest_pending,
+        since=changes.since if changes else None,
+        whole_because=changes.whole_because if changes else None,
+        checkpoint=checkpoint,
         seconds={"plan": planned_at - started, "apply": time.perf_counter() - planned_at},
     )
 
 
 def _instant(db: AlertDatabase, request: ScanRequest) -> datetime:
-    """as_of in UTC with the millisecond precision of BSON dates."""
+    """The as_of that `request` asks for."""
     now = server_now(db)
     if request.as_of is None:
         return now
-    as_of = request.as_of.replace(tzinfo=UTC) if request.as_of.tzinfo is None else request.as_of.astimezone(UTC)
+    as_of = as_of_utc(request.as_of)
     if as_of > now + CLOCK_TOLERANCE and not request.dry_run:
         raise InvalidScanError(
             f"as_of {as_of.isoformat()} lies in the future (the server's clock says {now.isoformat()}): only a dry run "
             "can look ahead"
         )
-    return as_of.replace(microsecond=as_of.microsecond // 1000 * 1000)
+    return as_of
 
 
 def _refuse_unknown_rules(rule_set: RuleSet, request: ScanRequest) -> None:

@@ -1,13 +1,14 @@
 """Taking back what a job decided: each alert to what it was, its history appended and never rewritten."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 
-from alert_pipelines.alerts import COLLECTION, Status
+from alert_pipelines.alerts import COLLECTION, Status, tally_decisions
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import (
@@ -21,8 +22,10 @@ from alert_pipelines.job_records import (
 )
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
+from alert_pipelines.scanner.aftermath import alert_key
 from alert_pipelines.scanner.batches import write_in_halves
 from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.spelling import suggestion
 
 JOB_TYPE = "auto_close_undo"
 BATCH = 1_000
@@ -69,6 +72,11 @@ class UndoReport:
     skipped: tuple[Skipped, ...]
     skipped_total: int
 
+    def by_rule(self) -> list[tuple[str, str, str, int]]:
+        """How many of `alerts` go back, by rule, from which status and to which."""
+        counted = Counter((one.rule_id, one.from_status, one.to_status) for one in self.alerts)
+        return [(*which, alerts) for which, alerts in sorted(counted.items())]
+
 
 def undo_job(
     db: AlertDatabase, job_id: str, *, rule_id: str | None = None, dry_run: bool = True, run_id: str | None = None
@@ -77,7 +85,7 @@ def undo_job(
 
     An alert is restored where the decision is still the last thing that happened to it; others are skipped and
     listed. An undone decision is not taken again by its rule, and undoing twice does nothing. Raises UndoError for a
-    job that is unknown or still running.
+    job that is unknown or still running, and for a rule that decided nothing in it.
     """
     prepare_collections(db)
     # A scan whose process died is no longer running, only nobody has said so yet.
@@ -87,27 +95,39 @@ def undo_job(
         raise UndoError(f"no job record {job_id!r} in {db.name}.{JOB_RECORDS}: `alert-pipelines jobs list` names them")
     if record.get("status") == "running":
         raise UndoError(f"{job_id} is still running: wait for its end, or cancel its run, and undo it then")
+    if rule_id is not None:
+        _refuse_unknown_rule(db, job_id, rule_id)
     decided = _decided(job_id, rule_id)
     if dry_run:
         return _report(db, job_id, None, decided, ())
     undo_job_id = create_job_record(JOB_TYPE, db, run_id=run_id)
+    stats = {"undone_job_id": job_id, "rule_id": rule_id}
     try:
         with Lease(db, undo_job_id) as lease:
             refused = _restore_all(db, job_id, undo_job_id, decided, lease.check)
             report = _report(db, job_id, undo_job_id, decided, refused)
-            stats = {"undone_job_id": job_id, "rule_id": rule_id, "restored": report.restored}
-            stats["skipped"] = report.skipped_total
+            done = {"restored": report.restored, "skipped": report.skipped_total}
             errors = [f"alert {one.alert_id!r}: {one.why}" for one in report.skipped]
-            update_job_record(undo_job_id, stats, COMPLETED, errors, db)
+            update_job_record(undo_job_id, stats | done, COMPLETED, errors, db)
     except BaseException as error:
-        _record_failure(db, undo_job_id, error)
+        _record_failure(db, undo_job_id, stats, error)
         raise
     return report
 
 
-def _record_failure(db: AlertDatabase, undo_job_id: str, error: BaseException) -> None:
+def _refuse_unknown_rule(db: AlertDatabase, job_id: str, rule_id: str) -> None:
+    known = list(dict.fromkeys(row.rule_id for row in tally_decisions(db, job_id)))
+    if rule_id not in known:
+        said = suggestion(rule_id, known) if known else "it decided nothing"
+        raise UndoError(f"no decision of {job_id} is by a rule {rule_id!r}; {said}")
+
+
+def _record_failure(db: AlertDatabase, undo_job_id: str, stats: dict[str, Any], error: BaseException) -> None:
+    """Finish the record as failed with what was restored, where it can still be written; else the sweep will."""
     try:
-        update_job_record(undo_job_id, {}, FAILED, [f"{type(error).__name__}: {error}"], db)
+        restored = db[COLLECTION].count_documents({"state_history.job_id": undo_job_id})
+        stats = {**stats, "restored": restored}
+        update_job_record(undo_job_id, stats, FAILED, [f"{type(error).__name__}: {error}"], db)
     except (PyMongoError, JobRecordError):
         _log.exception("Job record %s could not be finished; the next sweep will", undo_job_id)
 
@@ -160,18 +180,19 @@ def _restore_all(
     """Restore every untouched alert; return those whose write the server refuses."""
     untouched = {**decided, "$expr": _is_untouched(job_id)}
     update = _restoring_update(job_id, undo_job_id)
-    refused: dict[Any, Skipped] = {}
+    refused: dict[bytes, tuple[Any, Skipped]] = {}
 
     def write(ids: Sequence[Any]) -> int:
         check()
         return db[COLLECTION].update_many({**untouched, "_id": {"$in": ids}}, update).matched_count
 
-    def skip(_id: Any, failure: OperationFailure) -> None:
+    def skip(_id: Any, failure: Exception) -> None:
         found = db[COLLECTION].find_one({"_id": _id}, {"alert_id": 1}) or {}
-        refused[_id] = Skipped(str(found.get("alert_id")), f"the server refuses the write: {failure!s:.300}")
+        why = f"the server refuses the write: {failure!s:.300}"
+        refused[alert_key(_id)] = _id, Skipped(str(found.get("alert_id")), why)
 
     def next_batch() -> int:
-        left = {**untouched, "_id": {"$nin": list(refused)}}
+        left = {**untouched, "_id": {"$nin": [_id for _id, _ in refused.values()]}}
         ids = [doc["_id"] for doc in db[COLLECTION].find(left, {"_id": 1}).limit(BATCH)]
         if ids:
             write_in_halves(ids, write, skip)
@@ -179,7 +200,7 @@ def _restore_all(
 
     while done := retry_transient(next_batch, before_retry=check):
         _log.info("Undo of %s: %d more alerts looked at", job_id, done)
-    return list(refused.values())
+    return [skipped for _, skipped in refused.values()]
 
 
 def _restoring_update(job_id: str, undo_job_id: str) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The command line as tests run it: on a database of the test's own, in a directory of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,8 +8,19 @@ from click.testing import CliRunner, Result
 
 from alert_pipelines.cli.root import cli
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.monitoring.notifications import NOTIFY_VARIABLE
+from alert_pipelines_tests.receivers import Inbox, webhook
 
 Run = Callable[..., Result]
+
+MAPPING = """
+format: csv
+alert_id: {column: id}
+source_type: {constant: OVERSPEEDING}
+severity: {constant: WARNING}
+timestamp: {column: at}
+"""
+"""The least that `load` needs to know of a file."""
 
 
 @pytest.fixture
@@ -20,6 +31,14 @@ def environment(db: AlertDatabase, mongo_uri: str, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("ALERT_PIPELINES_LOCAL_DIR", str(tmp_path / "local"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+    """The only receiver of notifications."""
+    with webhook() as inbox:
+        monkeypatch.setenv(NOTIFY_VARIABLE, f"json://127.0.0.1:{inbox.port}")
+        yield inbox
 
 
 @pytest.fixture

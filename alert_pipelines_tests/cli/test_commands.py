@@ -6,21 +6,13 @@ from pathlib import Path
 import pytest
 
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines_tests.cli.conftest import Run
+from alert_pipelines_tests.cli.conftest import MAPPING, Run
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
-
-_MAPPING = """
-format: csv
-alert_id: {column: id}
-source_type: {constant: OVERSPEEDING}
-severity: {constant: WARNING}
-timestamp: {column: at}
-"""
 
 
 @pytest.fixture
 def files(environment: Path) -> tuple[str, ...]:
-    (environment / "mapping.yaml").write_text(_MAPPING)
+    (environment / "mapping.yaml").write_text(MAPPING)
     (environment / "alerts.csv").write_text("id,at\nX1,2026-02-01\nX2,2026-04-01\nX3,never\n")
     return ("load", "alerts.csv", "--mapping", "mapping.yaml")
 

@@ -6,30 +6,24 @@ import pytest
 
 from alert_pipelines.cli.root import _COMMANDS
 from alert_pipelines.mongo import AlertDatabase, local_mongod_status
-from alert_pipelines_tests.cli.conftest import Run
+from alert_pipelines_tests.cli.conftest import MAPPING, Run
 from alert_pipelines_tests.factories import alert, fill, rule
 
 _DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 _DOCUMENTED = re.findall(r"^alert-pipelines (.+)$", _DOCS, re.MULTILINE)
-_MAPPING = """
-format: csv
-alert_id: {column: id}
-source_type: {constant: OVERSPEEDING}
-severity: {constant: WARNING}
-timestamp: {column: at}
-"""
 
 
 def test_the_page_names_every_command() -> None:
     assert {shlex.split(line)[0] for line in _DOCUMENTED} == set(_COMMANDS)
 
 
+@pytest.mark.usefixtures("hook")
 def test_each_command_of_the_page_runs(
     run: Run, db: AlertDatabase, environment: Path, local_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALERT_PIPELINES_LOCAL_DIR", str(local_dir))
     (environment / "my_rules.yaml").write_text("overspeed: {escalate_if_count: 3}\n")
-    (environment / "my_mapping.yaml").write_text(_MAPPING)
+    (environment / "my_mapping.yaml").write_text(MAPPING)
     (environment / "my_alerts.csv").write_text("id,at\nX1,2026-02-01\nX2,2026-04-01\nX3,never\n")
     fill(db, [alert("ALERT_ID", minutes=100)], rule("expire", {"expire_after_mins": 60}))
     outputs = {}

@@ -65,7 +65,12 @@ def test_no_record_at_all(run: Run) -> None:
 
 
 def test_undo_is_a_dry_run_unless_told(run: Run, db: AlertDatabase, job_id: str) -> None:
-    assert "2 alerts would be set back" in run("undo", job_id).stdout
+    foretold = run("undo", job_id).stdout
+    assert "2 alerts would be set back" in foretold
+    assert {tuple(row) for row in _rows(foretold)} >= {
+        ("speed", "AUTO_CLOSED", "OPEN", "1"),
+        ("safety", "AUTO_CLOSED", "OPEN", "1"),
+    }
     assert stored(db, "A")["status"] == "AUTO_CLOSED"
     assert "1 alerts set back" in run("undo", job_id, "--rule", "speed", "--yes").stdout
     assert (stored(db, "A")["status"], stored(db, "B")["status"]) == ("OPEN", "AUTO_CLOSED")

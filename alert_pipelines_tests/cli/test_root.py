@@ -4,12 +4,10 @@ import os
 import re
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from alert_pipelines.cli.options import instant
 from alert_pipelines.cli.root import _COMMANDS
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.cli.conftest import Run
@@ -84,9 +82,25 @@ def test_wrong_usage_exits_with_2(run: Run) -> None:
     run("load", "missing.csv", "--mapping", "missing.yaml", code=2)
 
 
-def test_a_naive_instant_is_utc() -> None:
-    assert instant("2026-03-01T12:00") == instant("2026-03-01T12:00Z") == instant("2026-03-01T13:00+01:00") == AS_OF
-    assert instant("2026-03-01T12:00").utcoffset() == timedelta(0)
+@pytest.mark.parametrize("text", ["2026-03-01T12:00", "2026-03-01T12:00Z", "2026-03-01T17:45+05:45"])
+def test_an_as_of_is_read_in_utc(run: Run, text: str) -> None:
+    assert "dry run as of 2026-03-01T12:00:00+00:00" in run("scan", "--dry-run", "--as-of", text).stdout
+
+
+@pytest.mark.parametrize("text", ["1.3.2026", "0001-01-01T00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_an_as_of_that_is_no_instant_is_wrong_usage(run: Run, text: str) -> None:
+    error = run("scan", "--as-of", text, code=2).stderr.splitlines()[-1]
+    assert error.startswith("Error: Invalid value for '--as-of': ")
+    assert "no instant" in error
+
+
+@pytest.mark.parametrize("command", [("scan", "--as-of"), ("backtest",), ("indexes", "advise", "--as-of")])
+def test_a_date_too_early_to_look_back_from_is_one_line(run: Run, command: tuple[str, ...]) -> None:
+    assert run(*command, "0001-01-01", code=1).stderr.endswith("give one of the years 1000 to 8999\n")
+
+
+def test_the_last_day_of_the_calendar_is_not_over(run: Run) -> None:
+    assert "9999-12-31 is not over" in run("backtest", "9999-12-31", code=1).stderr
 
 
 def test_quiet_logs_warnings_only_and_no_handler_stays(run: Run) -> None:

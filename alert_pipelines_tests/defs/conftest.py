@@ -63,6 +63,12 @@ def observed(result: ExecuteInProcessResult) -> dict[str, Any]:
     return {"asset": observation.asset_key.to_user_string()} | {k: v.value for k, v in observation.metadata.items()}
 
 
+def output_metadata(result: ExecuteInProcessResult) -> dict[str, Any]:
+    """The metadata that the run's page shows with the output of its one op."""
+    (event,) = [event for event in result.all_events if event.is_successful_output]
+    return {name: value.value for name, value in event.step_output_data.metadata.items()}
+
+
 def failure_text(result: ExecuteInProcessResult, op: str = "auto_close") -> str:
     """What the step that failed says of it."""
     data = result.failure_data_for_node(op)

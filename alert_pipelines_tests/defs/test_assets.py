@@ -1,7 +1,10 @@
 """The scan's op, in this process, on a real MongoDB and a real Dagster instance."""
 
+import itertools
 import json
+import re
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from dagster import (
@@ -10,9 +13,12 @@ from dagster import (
     DagsterEventType,
     DagsterInstance,
     Definitions,
+    ExecuteInProcessResult,
     materialize,
     serialize_value,
+    validate_run_config,
 )
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs import assets
@@ -20,7 +26,8 @@ from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.job_records import SCANNER, create_job_record
-from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.mongo import AlertDatabase, retry
+from alert_pipelines.scanner import apply
 from alert_pipelines_tests.defs.conftest import Execute, check_verdicts, failure_text, observed, scan_metadata
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
@@ -45,7 +52,16 @@ def test_a_scan_materializes_its_outcome_with_numbers_that_plot(execute: Execute
     assert metadata["closed_alerts"]["closed"] == 1
     assert metadata["escalated_alerts"]["escalated"] == 1
     record = metadata["background_jobs"]
-    numbers = {"pending": 4, "closed": 1, "escalated": 1, "errors": 0, "stopped": 0, "oldest_pending_min": 120.0}
+    numbers = {
+        "pending": 4,
+        "pending open": 4,
+        "pending escalated": 0,
+        "closed": 1,
+        "escalated": 1,
+        "errors": 0,
+        "stopped": 0,
+        "oldest_pending_min": 120.0,
+    }
     assert {name: record[name] for name in numbers} == numbers
     assert record["duration_s"] > 0
     rows = [row.data for row in metadata["closed_alerts"]["by rule and source"].records]
@@ -53,6 +69,26 @@ def test_a_scan_materializes_its_outcome_with_numbers_that_plot(execute: Execute
     samples = [row.data for row in metadata["escalated_alerts"]["samples"].records]
     assert [(row["alert"], row["rule"]) for row in samples] == [("second", "often")]
     assert check_verdicts(result) == ALL_PASSED
+
+
+def test_the_page_leads_to_the_alerts_their_explanation_and_the_way_back(execute: Execute, db: AlertDatabase) -> None:
+    fill(db, [alert("old](x)`", minutes=120)], EXPIRE)
+    metadata = scan_metadata(execute(as_of=AS_OF.isoformat()))
+    job_id = metadata["background_jobs"]["job_id"]
+    leads = metadata["closed_alerts"]["these alerts"]
+    assert f"`alert-pipelines jobs show {job_id} --alerts`" in leads
+    assert f"`alert-pipelines undo {job_id}`" in leads
+    explain, undo = (
+        json.loads(unquote(config))
+        for config in re.findall(r"\(/locations/alert_pipelines/jobs/\w+/playground/setup\?config=(\S+?)\)", leads)
+    )
+    assert explain == {"ops": {"explain": {"config": {"alert_id": "old](x)`"}}}}
+    assert undo == {"ops": {"undo": {"config": {"job_id": job_id}}}}
+    assert "old&#93;&#40;x&#41;&#96;" in leads
+    made = build_defs()
+    for job, config in (("explain_alert_job", explain), ("undo_job", undo)):
+        assert validate_run_config(made.resolve_job_def(job), config)
+    assert "none was decided" in metadata["escalated_alerts"]["these alerts"]
 
 
 def test_the_run_and_its_job_record_name_each_other(
@@ -181,6 +217,8 @@ def test_a_poison_alert_is_a_warning_and_names_itself(execute: Execute, db: Aler
     (verdict,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
     assert verdict.severity.value == "WARN"
     assert "'poison'" in json.dumps(verdict.metadata["list"].value)
+    assert verdict.description is not None
+    assert "- alert 'poison'" in verdict.description
 
 
 def test_a_bad_rule_is_named_by_its_check_and_the_others_work(execute: Execute, db: AlertDatabase) -> None:
@@ -191,6 +229,8 @@ def test_a_bad_rule_is_named_by_its_check_and_the_others_work(execute: Execute, 
     assert check_verdicts(result) == ALL_PASSED | {"rules_valid": False}
     (verdict,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
     assert "typo" in json.dumps(verdict.metadata["list"].value)
+    assert verdict.description is not None
+    assert "- rule 'typo'" in verdict.description
 
 
 def test_part_of_the_outcome_selected_in_the_ui_is_scanned_whole_and_shown_in_part(
@@ -228,6 +268,52 @@ def test_a_database_that_is_away_is_tried_again_and_its_password_is_never_shown(
     logs = "".join(serialize_value(entry) for entry in instance.all_logs(result.run_id))
     assert "127.0.0.1:9" in logs
     assert unreachable not in logs
+
+
+def retries(result: ExecuteInProcessResult) -> int:
+    return sum(event.event_type is DagsterEventType.STEP_UP_FOR_RETRY for event in result.all_events)
+
+
+def test_a_scan_that_loses_its_database_is_tried_again_and_each_attempt_leaves_a_record_that_says_which_it_was(
+    execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_with_work(db)
+    monkeypatch.setattr(assets, "RETRY_AFTER_S", 0)
+    monkeypatch.setattr(retry, "PAUSES", ())
+    update, calls = apply.decision_update, itertools.count(1)
+
+    def lost_twice(*args: Any) -> Any:
+        if next(calls) in {1, 2}:
+            raise AutoReconnect("the primary has stepped down")
+        return update(*args)
+
+    monkeypatch.setattr(apply, "decision_update", lost_twice)
+    result = execute(as_of=AS_OF.isoformat())
+    assert result.success
+    chain = list(db.background_jobs.find({"run_id": result.run_id}).sort("started_at", 1))
+    assert [record["attempt"] for record in chain] == list(range(1, len(chain) + 1))
+    assert [record["status"] for record in chain] == ["failed"] * retries(result) + ["completed"]
+    assert retries(result) > 0
+    assert all("the primary has stepped down" in record["errors"][0] for record in chain[:-1])
+    assert sum(record["alerts_closed"] for record in chain) == 1
+    assert sum(record["alerts_escalated"] for record in chain) == 1
+
+
+@pytest.mark.parametrize("fault", [OperationFailure("not authorized", 13), KeyError("a defect")])
+def test_a_fault_that_would_come_again_is_not_tried_again(
+    execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    fill_with_work(db)
+
+    def refuse(*_: Any) -> Any:
+        raise fault
+
+    monkeypatch.setattr(apply, "decision_update", refuse)
+    result = execute(as_of=AS_OF.isoformat())
+    assert not result.success
+    assert retries(result) == 0
+    (record,) = db.background_jobs.find()
+    assert (record["status"], record["attempt"]) == ("failed", 1)
 
 
 def test_definitions_take_other_resources(instance: DagsterInstance, mongodb_env: None, db: AlertDatabase) -> None:

@@ -1,5 +1,6 @@
 """The back-test as a partitioned asset: its page, its report, and its place in the queue."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,16 @@ def test_the_report_grows_with_the_days_and_stays_in_the_home_unless_told_otherw
     elsewhere = shown(run_day(instance, rules_file=proposed, report_dir=str(tmp_path / "reports")))
     assert Path(elsewhere["report"]).is_relative_to(tmp_path / "reports")
     assert elsewhere["days in the report"] == 1
+
+
+def test_a_rule_with_brackets_in_its_id_has_its_picture(
+    instance: DagsterInstance, mongodb_env: None, db: AlertDatabase
+) -> None:
+    fill_past(db)
+    fill(db, [], rule("speed](#", {"expire_after_mins": 60}))
+    assert re.fullmatch(
+        r"!\[speed \(#\]\(data:image/svg\+xml;base64,[\w+/=]+\)", shown(run_day(instance))["plot: speed](#"]
+    )
 
 
 def test_without_a_file_the_rules_of_today_are_on_trial(

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import default_rules
-from alert_pipelines_tests.defs.conftest import Execute, failure_text, observed
+from alert_pipelines_tests.defs.conftest import Execute, failure_text, observed, output_metadata
 
 MAPPING = """
 format: csv
@@ -56,6 +58,44 @@ def test_a_rule_file_that_is_not_there_is_named(execute: Execute, tmp_path: Path
     result = execute("publish_rules_job", "publish", file=str(tmp_path / "none.yaml"))
     assert not result.success
     assert "none.yaml" in failure_text(result, "publish")
+
+
+def test_a_valid_rule_file_is_shown_and_nothing_published(execute: Execute, db: AlertDatabase, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("overspeed: {expire_after_mins: 60}")
+    seen = output_metadata(execute("validate_rules_job", "validate", file=str(file)))
+    assert seen["valid rules"] == 1
+    (row,) = seen["rules"].records
+    assert row.data == {"rule": "overspeed", "source": "OVERSPEEDING", "mode": "active", "priority": 0}
+    own = output_metadata(execute("validate_rules_job", "validate"))
+    assert own["valid rules"] == len(default_rules())
+    assert db.rules.count_documents({}) == 0
+
+
+def test_a_wrong_rule_file_fails_and_all_that_is_wrong_is_named(execute: Execute, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("overspeed: {expire_after_min: 60}\nsafety: {expire_after_mins: -5}")
+    text = failure_text(execute("validate_rules_job", "validate", file=str(file)), "validate")
+    assert "rule 'overspeed': conditions.expire_after_min: unknown; did you mean 'expire_after_mins'?" in text
+    assert "rule 'safety': conditions.expire_after_mins: expected greater than or equal to 1; got -5" in text
+
+
+@pytest.mark.parametrize("name", ["exported.yaml", "exported.json"])
+def test_exported_rules_are_shown_and_their_file_publishes_as_the_same(
+    execute: Execute, db: AlertDatabase, tmp_path: Path, name: str
+) -> None:
+    execute("publish_rules_job", "publish")
+    file = tmp_path / name
+    seen = output_metadata(execute("export_rules_job", "export", file=str(file)))
+    assert seen["rules"] == len(default_rules())
+    assert "rule_id: overspeed" in seen["rule file"]
+    again = observed(execute("publish_rules_job", "publish", file=str(file)))
+    assert {row.data["change"] for row in again["changes"].records} == {"same"}
+
+
+def test_an_export_that_cannot_be_written_fails_and_names_its_file(execute: Execute, tmp_path: Path) -> None:
+    result = execute("export_rules_job", "export", file=str(tmp_path / "none" / "rules.yaml"))
+    assert "none/rules.yaml cannot be written" in failure_text(result, "export")
 
 
 def test_a_file_is_loaded_by_its_mapping_and_again_without_duplicates(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from dagster import (
@@ -14,12 +15,13 @@ from dagster import (
     SkipReason,
     build_sensor_context,
 )
+from dagster._core.execution.plan.objects import StepSuccessData
 from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import JOB_ID_TAG, close_records_of_run
 from alert_pipelines.defs.sensors import dead_scan_sensor
-from alert_pipelines.job_records import COMPLETED, SCANNER, create_job_record, update_job_record
+from alert_pipelines.job_records import COMPLETED, DRY_RUN, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.factories import alert, fill
 
@@ -50,6 +52,14 @@ def sweep(instance: DagsterInstance) -> str:
     return str(answer.skip_message)
 
 
+def ended_record(db: AlertDatabase, job_id: str) -> dict[str, Any]:
+    """The record, which has to be ended as failed with its true count, the one alert closed."""
+    record = db.background_jobs.find_one({"job_id": job_id})
+    assert record is not None
+    assert (record["status"], record["alerts_closed"]) == ("failed", 1)
+    return record
+
+
 def test_a_scan_that_died_is_ended_with_its_true_counts_and_its_run_failed(
     instance: DagsterInstance, db: AlertDatabase
 ) -> None:
@@ -58,9 +68,7 @@ def test_a_scan_that_died_is_ended_with_its_true_counts_and_its_run_failed(
     fill(db, [decided_by(job_id)])
     die(db, job_id)
     assert job_id in sweep(instance)
-    record = db.background_jobs.find_one({"job_id": job_id})
-    assert record is not None
-    assert (record["status"], record["alerts_closed"]) == ("failed", 1)
+    ended_record(db, job_id)
     failed = instance.get_run_by_id(run.run_id)
     assert failed is not None
     assert failed.status is DagsterRunStatus.FAILURE
@@ -76,16 +84,59 @@ def test_a_living_scan_is_left_alone(instance: DagsterInstance, db: AlertDatabas
     assert left.status is DagsterRunStatus.STARTED
 
 
-@pytest.mark.parametrize(("events", "expected"), [((), "FAILURE"), (("UP_FOR_RETRY",), "STARTED")])
+def report(instance: DagsterInstance, run: DagsterRun, *steps: str, key: str = "auto_close") -> None:
+    """Let a step of the run have come so far."""
+    for step in steps:
+        data = StepSuccessData(duration_ms=1.0) if step == "SUCCESS" else None
+        kind = DagsterEventType[f"STEP_{step}"].value
+        event = DagsterEvent(kind, "auto_close_job", step_key=key, event_specific_data=data)
+        instance.report_dagster_event(event, run.run_id)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ((), "FAILURE"),
+        (("START",), "FAILURE"),
+        (("START", "UP_FOR_RETRY"), "STARTED"),
+        (("START", "UP_FOR_RETRY", "RESTARTED"), "FAILURE"),
+    ],
+)
 def test_a_run_that_waits_to_try_again_is_not_failed(
-    instance: DagsterInstance, db: AlertDatabase, events: tuple[str, ...], expected: str
+    instance: DagsterInstance, db: AlertDatabase, steps: tuple[str, ...], expected: str
 ) -> None:
     run = started_run(instance)
-    for name in events:
-        event = DagsterEvent(DagsterEventType[f"STEP_{name}"].value, "auto_close_job", step_key="auto_close")
-        instance.report_dagster_event(event, run.run_id)
+    report(instance, run, *steps)
     die(db, create_job_record(SCANNER, db, run_id=run.run_id))
     sweep(instance)
+    left = instance.get_run_by_id(run.run_id)
+    assert left is not None
+    assert left.status.value == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "ended_s_ago", "expected"),
+    [
+        (("START",), 61, "FAILURE"),
+        (("START", "UP_FOR_RETRY", "RESTARTED"), 61, "FAILURE"),
+        (("START",), 50, "STARTED"),
+        (("START", "UP_FOR_RETRY"), 61, "STARTED"),
+        # What follows the scan in the same run may take its time.
+        (("START", "SUCCESS"), 61, "STARTED"),
+    ],
+)
+def test_a_run_whose_record_another_scan_swept_while_no_daemon_was_there_is_failed(
+    instance: DagsterInstance, db: AlertDatabase, steps: tuple[str, ...], ended_s_ago: int, expected: str
+) -> None:
+    run = started_run(instance)
+    report(instance, run, *steps)
+    report(instance, run, "START", key="a_report_of_someones")
+    dead = create_job_record(SCANNER, db, run_id=run.run_id)
+    die(db, dead)
+    create_job_record(SCANNER, db)
+    ended_at = {"$subtract": ["$$NOW", ended_s_ago * 1000]}
+    db.background_jobs.update_one({"job_id": dead}, [{"$set": {"completed_at": ended_at}}])
+    assert (dead in sweep(instance)) == (expected == "FAILURE")
     left = instance.get_run_by_id(run.run_id)
     assert left is not None
     assert left.status.value == expected
@@ -106,10 +157,7 @@ def test_the_record_of_an_ended_run_is_closed_before_its_lease_runs_out(
     fill(db, [decided_by(job_id)])
     end(instance, run)
     assert job_id in sweep(instance)
-    record = db.background_jobs.find_one({"job_id": job_id})
-    assert record is not None
-    assert (record["status"], record["alerts_closed"]) == ("failed", 1)
-    assert "its Dagster run ended as" in record["errors"][0]
+    assert "its Dagster run ended as" in ended_record(db, job_id)["errors"][0]
 
 
 def test_a_backlog_of_failed_runs_does_not_delay_it(instance: DagsterInstance, db: AlertDatabase) -> None:
@@ -119,6 +167,27 @@ def test_a_backlog_of_failed_runs_does_not_delay_it(instance: DagsterInstance, d
     job_id = create_job_record(SCANNER, db, run_id=run.run_id)
     instance.report_run_failed(run)
     assert job_id in sweep(instance)
+
+
+def test_500_failed_runs_whose_records_are_open_are_worked_off_within_ten_minutes_of_ticks(
+    instance: DagsterInstance, db: AlertDatabase
+) -> None:
+    # Of the scanner's own type there can be one at a time; dry runs may be many.
+    create_job_record(DRY_RUN, db)
+    record = db.background_jobs.find_one_and_delete({})
+    assert record is not None
+    runs = [DagsterRun(job_name="auto_close_job", status=DagsterRunStatus.FAILURE) for _ in range(500)]
+    for run in runs:
+        instance.add_run(run)
+    db.background_jobs.insert_many(
+        {**record, "_id": run.run_id, "job_id": f"JOB-{run.run_id}", "run_id": run.run_id} for run in runs
+    )
+    ticks = 0
+    while db.background_jobs.count_documents({"status": "running"}):
+        sweep(instance)
+        ticks += 1
+        assert ticks * dead_scan_sensor.minimum_interval_seconds <= 600
+    assert db.background_jobs.count_documents({"status": "failed"}) == 500
 
 
 def test_only_running_records_of_the_run_itself_are_closed(db: AlertDatabase) -> None:

@@ -2,22 +2,18 @@
 
 from typing import Any
 
-from dagster import DagsterInstance, ExecuteInProcessResult
+import pytest
+from dagster import DagsterInstance
 
+from alert_pipelines.defs import trust_jobs
 from alert_pipelines.defs.run_records import JOB_ID_TAG
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines_tests.defs.conftest import Execute, failure_text, observed
+from alert_pipelines_tests.defs.conftest import Execute, failure_text, observed, output_metadata
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
 
 EXPIRE = rule("old", {"expire_after_mins": 60})
 ESCALATE = rule("often", {"escalate_if_count": 2, "window_mins": 60})
 SCAN_AT = {"as_of": AS_OF.isoformat()}
-
-
-def explained(result: ExecuteInProcessResult) -> dict[str, Any]:
-    """The metadata that the explanation's page shows."""
-    (event,) = [event for event in result.all_events if event.is_successful_output]
-    return {name: value.value for name, value in event.step_output_data.metadata.items()}
 
 
 def rows(table: Any) -> list[dict[str, Any]]:
@@ -30,15 +26,14 @@ def test_the_page_of_an_explanation_holds_the_decision_each_test_and_the_evidenc
     fill(db, [alert("first", minutes=20), alert("second", minutes=10)], EXPIRE, ESCALATE)
     result = execute("explain_alert_job", "explain", alert_id="second", **SCAN_AT)
     assert result.success
-    seen = explained(result)
-    assert "**second**" in seen["explanation"]
-    assert "**would be escalated**" in seen["explanation"]
+    seen = output_metadata(result)
+    assert seen["explanation"].startswith("second (OVERSPEEDING, OPEN, ")
+    assert ") would be escalated by a scan " in seen["explanation"]
     assert "rule 'often' would escalate it" in seen["explanation"]
     tests = rows(seen["clauses and tests"])
-    assert {(row["rule"], row["condition"], row["due"]) for row in tests} >= {
-        ("often", "escalate_if_count", True),
-        ("old", "expire_after_mins", False),
-    }
+    verdicts = {(row["rule"], row["would"]): row["holds"] for row in tests}
+    assert verdicts["often", "escalate: escalate_if_count"]
+    assert not verdicts["old", "close: expire_after_mins"]
     (age,) = [row for row in tests if row["rule"] == "old" and "timestamp = " in row["value"] and not row["holds"]]
     assert ago(10).isoformat() in age["value"]
     assert rows(seen["evidence"]) == [
@@ -54,9 +49,10 @@ def test_an_explanation_links_past_decisions_to_their_runs_with_the_rules_text_o
     fill(db, [alert("A", minutes=120)], EXPIRE)
     scan = execute(**SCAN_AT)
     db.rules.update_one({}, {"$set": {"conditions.expire_after_mins": 600}})
-    seen = explained(execute("explain_alert_job", "explain", alert_id="A", **SCAN_AT))
+    seen = output_metadata(execute("explain_alert_job", "explain", alert_id="A", **SCAN_AT))
     (past,) = rows(seen["decided before"])
     assert (past["from"], past["to"], past["by"], past["run"]) == ("OPEN", "AUTO_CLOSED", "old", scan.run_id)
+    assert f", in {past['job']}: AUTO_CLOSED, {past['reason']}." in seen["explanation"]
     assert seen[f"run of {past['job']}"] == scan.run_id
     (text,) = [value for name, value in seen.items() if name.startswith("rule old in ")]
     assert text["conditions"]["expire_after_mins"] == 60
@@ -78,10 +74,10 @@ def test_an_explanation_shows_the_maintenance_windows_that_hold_its_alert(execut
             {"source_types": ["OVERSPEEDING"], "reason": "over", "from": ago(60), "to": ago(1)},
         ]
     )
-    seen = explained(execute("explain_alert_job", "explain", alert_id="A", **SCAN_AT))
+    seen = output_metadata(execute("explain_alert_job", "explain", alert_id="A", **SCAN_AT))
     (window,) = rows(seen["maintenance windows of its source"])
     assert (window["of"], window["reason"]) == ("metadata.driver_id: D1", "yard")
-    assert "**stays as it is**" in seen["explanation"]
+    assert ") stays as it is by" in seen["explanation"]
     assert "it is in no maintenance window" in seen["explanation"]
 
 
@@ -105,12 +101,47 @@ def scanned_job(db: AlertDatabase, execute: Execute) -> str:
     return str(record["job_id"])
 
 
+def test_the_decisions_of_a_job_are_counted_and_listed(execute: Execute, db: AlertDatabase) -> None:
+    fill(db, [alert("old", minutes=120, driver="D2"), alert("a", minutes=20), alert("b", minutes=10)], EXPIRE, ESCALATE)
+    execute(**SCAN_AT)
+    (record,) = db.background_jobs.find()
+    seen = output_metadata(execute("list_decisions_job", "list_decisions", job_id=record["job_id"]))
+    assert seen["decisions"] == 2
+    assert {(row["rule"], row["to"], row["alerts"]) for row in rows(seen["by rule and source"])} == {
+        ("old", "AUTO_CLOSED", 1),
+        ("often", "ESCALATED", 1),
+    }
+    assert [(row["alert"], row["from"], row["to"], row["rule"]) for row in rows(seen["alerts"])] == [
+        ("b", "OPEN", "ESCALATED", "often"),
+        ("old", "OPEN", "AUTO_CLOSED", "old"),
+    ]
+    assert "all of them" not in seen
+
+
+def test_of_many_decisions_the_page_lists_some_and_says_how_to_see_all(
+    execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust_jobs, "MAX_DECISIONS", 2)
+    fill(db, [alert(minutes=120) for _ in range(3)], EXPIRE)
+    execute(**SCAN_AT)
+    (record,) = db.background_jobs.find()
+    seen = output_metadata(execute("list_decisions_job", "list_decisions", job_id=record["job_id"]))
+    assert (seen["decisions"], len(rows(seen["alerts"]))) == (3, 2)
+    assert seen["all of them"] == f"alert-pipelines jobs show {record['job_id']} --alerts"
+
+
+def test_the_decisions_of_a_job_that_is_not_there_fail_and_name_it(execute: Execute) -> None:
+    assert "'JOB-X'" in failure_text(execute("list_decisions_job", "list_decisions", job_id="JOB-X"), "list_decisions")
+
+
 def test_an_undo_is_a_dry_run_unless_told_otherwise(execute: Execute, db: AlertDatabase) -> None:
     job_id = scanned_job(db, execute)
     before = list(db.alerts.find())
     seen = observed(execute("undo_job", "undo", job_id=job_id))
     assert list(db.alerts.find()) == before
     assert (seen["asset"], seen["would be restored"], seen["would be skipped"]) == ("alerts", 2, 0)
+    scan = db.background_jobs.find_one({"job_id": job_id}) or {}
+    assert seen["run of the undone job"] == scan["run_id"]
     assert sorted(map(tuple, (row.values() for row in rows(seen["would be restored: alerts"])))) == [
         ("old", "old", "AUTO_CLOSED", "OPEN"),
         ("second", "often", "ESCALATED", "OPEN"),

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pymongo import MongoClient
 
@@ -22,15 +23,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def foreign_mongod(data: Path, port: int, *options: str) -> Iterator[MongoClient]:
-    """A mongod that somebody else started, and a client straight to it."""
+def foreign_mongod(data: Path, port: int, *options: str, **client_options: Any) -> Iterator[MongoClient]:
+    """A mongod that somebody else started, with `options`, and a client straight to it, with `client_options`."""
     data.mkdir(parents=True, exist_ok=True)
     command = [str(_mongod_binary()), "--dbpath", str(data), "--bind_ip", "127.0.0.1", "--port", str(port)]
     command += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             limit_ms = int(LIMIT_S * 1000)
-            with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=limit_ms) as client:
+            with MongoClient(
+                "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=limit_ms, **client_options
+            ) as client:
                 client.admin.command("ping")
                 yield client
         finally:

@@ -36,7 +36,7 @@ def test_the_client_is_bounded_in_time_and_writes_with_majority(mongo_uri: str, 
         assert client.write_concern.document == {"w": "majority"}
         assert options.server_selection_timeout == 10
         assert options.pool_options.connect_timeout == 5
-        assert options.pool_options.socket_timeout == 300
+        assert options.pool_options.socket_timeout == 150
         assert options.pool_options.appname == "alert_pipelines"
         assert client.codec_options.tz_aware
         assert options.retry_writes
@@ -195,3 +195,15 @@ def test_a_refusal_is_an_error_at_once_and_without_the_password(
         pass
 
     assert "geheim" not in _everything_shown(raised.value)
+
+
+def test_writes_that_nobody_would_acknowledge_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MongoSettingsError, match="Take w out of it"):
+        connect(MongoSettings("mongodb://127.0.0.1:1/?w=0", "fleet", tmp_path))
+
+
+def test_reads_go_to_the_primary_whatever_the_uri_prefers(mongo_uri: str, tmp_path: Path) -> None:
+    """The one member there is leads the set, so a read that insisted on a secondary would find no server."""
+    settings = MongoSettings(f"{mongo_uri}&readPreference=secondary&serverSelectionTimeoutMS=1000", "fleet", tmp_path)
+    with open_database(settings) as db:
+        assert db.alerts.find_one() is None

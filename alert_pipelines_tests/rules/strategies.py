@@ -145,7 +145,7 @@ def _histories() -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def _alerts(draw: st.DrawFn) -> dict[str, Any]:
+def one_alert(draw: st.DrawFn) -> dict[str, Any]:
     """An alert without its id."""
     awkward_fields = ("severity", "timestamp", "metadata", "state_history", "expires_at", "updated_at", "created_at")
     fields = {
@@ -272,7 +272,7 @@ def windows(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def alerts(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Up to ten alerts with ids of their own."""
-    return [{"alert_id": f"a{number}", **draw(_alerts())} for number in range(draw(st.integers(1, 10)))]
+    return [{"alert_id": f"a{number}", **draw(one_alert())} for number in range(draw(st.integers(1, 10)))]
 
 
 @st.composite

@@ -11,6 +11,7 @@ from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.mongo.indexes import IndexConflictError
 from alert_pipelines.rules import index_advice
 from alert_pipelines.rules.index_advice import Advice, advise, create_advised
+from alert_pipelines.rules.index_choice import AdvisedIndex
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines_tests.factories import AS_OF, ago, alert, rule
 
@@ -177,8 +178,8 @@ def test_an_index_that_is_there_under_another_name_is_not_advised_again(
 SERVED = {
     "expire_after_mins": {"expire_after_mins": ALERTS - 5},
     "keep_latest": {"keep_latest": True},
-    "close_if_no_repeat_mins": {"close_if_no_repeat_mins": 3000, "group_by": "metadata.depot_id"},
-    "escalate_if_count": {"escalate_if_count": 100_000, "group_by": "metadata.depot_id"},
+    "close_if_no_repeat_mins": {"close_if_no_repeat_mins": 3000},
+    "escalate_if_count": {"escalate_if_count": 100_000},
     "most are due": {"close_if": _leaf("half", "eq", 1)},
 }
 
@@ -186,6 +187,23 @@ SERVED = {
 @pytest.mark.parametrize("conditions", SERVED.values(), ids=SERVED.keys())
 def test_a_condition_that_reads_what_it_needs_is_not_named(db: AlertDatabase, conditions: dict[str, Any]) -> None:
     assert _advise(db, conditions) == []
+
+
+@pytest.mark.parametrize("conditions", [{"close_if_no_repeat_mins": 3000}, {"escalate_if_count": 100_000}])
+def test_evidence_by_another_key_wants_the_index_that_spares_looking_at_all_of_it_again(
+    db: AlertDatabase, conditions: dict[str, Any]
+) -> None:
+    [advice] = _advise(db, conditions | {"group_by": "metadata.depot_id"})
+    assert advice.indexes == (AdvisedIndex(("source_type", "metadata.depot_id", "timestamp"), pending_only=False),)
+    create_advised(db, [advice])
+    assert advise(db, AS_OF) == []
+
+
+def test_held_evidence_wants_the_index_that_finds_what_is_held_no_longer(db: AlertDatabase) -> None:
+    [advice] = _advise(db, {"close_if_no_repeat_mins": 3000, "hold_mins": 5})
+    assert advice.indexes == (AdvisedIndex(("source_type", "updated_at"), pending_only=True),)
+    create_advised(db, [advice])
+    assert advise(db, AS_OF) == []
 
 
 HOPELESS = {

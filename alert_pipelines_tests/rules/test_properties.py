@@ -1,17 +1,12 @@
-"""Random alerts and rules on a real mongod, against the oracle.
+"""Random alerts and rules on a real mongod, against the oracle."""
 
-ALERT_PIPELINES_EXAMPLES sets how many examples each test tries; then they are drawn at random, otherwise they
-are the same few every time.
-"""
-
-import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from bson import ObjectId
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
@@ -22,25 +17,12 @@ from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.rules import oracle
+from alert_pipelines_tests.rules.examples import examples
 from alert_pipelines_tests.rules.oracle import AUTO_CLOSED, ESCALATED, Decision
 from alert_pipelines_tests.rules.strategies import AS_OF, Case, cases
 
-_EXAMPLES = os.environ.get("ALERT_PIPELINES_EXAMPLES")
 
-
-def _examples(usual: int) -> Callable[[Any], Any]:
-    return settings(
-        max_examples=int(_EXAMPLES or usual),
-        derandomize=_EXAMPLES is None,
-        deadline=None,
-        database=None,
-        # Every example empties the one database that the test has.
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-        print_blob=True,
-    )
-
-
-@_examples(150)
+@examples(150)
 @given(case=cases())
 def test_each_condition_is_due_for_the_alerts_that_the_page_says(db: AlertDatabase, case: Case) -> None:
     _fill(db, case)
@@ -56,7 +38,7 @@ def test_each_condition_is_due_for_the_alerts_that_the_page_says(db: AlertDataba
     assert by_expiry == sorted(oracle.due_by_expires_at(case.alerts, case.windows, AS_OF))
 
 
-@_examples(150)
+@examples(150)
 @given(case=cases())
 def test_a_scan_decides_what_the_page_says_and_names_what_it_cannot(db: AlertDatabase, case: Case) -> None:
     _fill(db, case)
@@ -80,7 +62,7 @@ def test_a_scan_decides_what_the_page_says_and_names_what_it_cannot(db: AlertDat
     assert report.reconciles
 
 
-@_examples(40)
+@examples(40)
 @given(case=cases())
 def test_a_scan_leaves_no_alert_but_those_it_decided_changed(db: AlertDatabase, case: Case) -> None:
     before = _fill(db, case)
@@ -99,7 +81,7 @@ def test_a_scan_leaves_no_alert_but_those_it_decided_changed(db: AlertDatabase, 
         assert history[-1]["as_of"] == AS_OF
 
 
-@_examples(40)
+@examples(40)
 @given(case=cases())
 def test_a_second_scan_at_the_same_instant_writes_nothing(db: AlertDatabase, case: Case) -> None:
     _fill(db, case)
@@ -112,7 +94,7 @@ def test_a_second_scan_at_the_same_instant_writes_nothing(db: AlertDatabase, cas
     assert _snapshot(db) == first
 
 
-@_examples(40)
+@examples(40)
 @given(case=cases(), order=st.randoms(use_true_random=False))
 def test_the_order_of_insertion_changes_nothing(db: AlertDatabase, case: Case, order: random.Random) -> None:
     _fill(db, case)
@@ -124,7 +106,7 @@ def test_the_order_of_insertion_changes_nothing(db: AlertDatabase, case: Case, o
     assert _decisions(db, _scan(db)) == first
 
 
-@_examples(40)
+@examples(40)
 @given(case=cases())
 def test_a_shadow_rule_counts_what_it_would_do_alone(db: AlertDatabase, case: Case) -> None:
     _fill(db, case)

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from alert_pipelines.rules.model import RESERVED_IDS
 from alert_pipelines.rules.validation import RuleError, parse_rule
+from alert_pipelines.scanner.report import ALLOW_SCAN
 from alert_pipelines_tests.factories import rule
 
 
@@ -108,6 +110,30 @@ def test_what_is_no_rule_is_named(document: Any) -> None:
         parse_rule(document)
 
 
-def test_expires_at_is_no_rule_id() -> None:
-    with pytest.raises(RuleError, match="stands for the alert's own expiry"):
-        parse_rule(rule("expires_at", {"keep_latest": True}))
+@pytest.mark.parametrize(
+    ("rule_id", "expected"),
+    [
+        ("expires_at", "rule_id: 'expires_at' stands for the alert's own expiry; choose another"),
+        ("scan", "rule_id: 'scan' stands for the scan's own limit; choose another"),
+        ("two\nlines", "has control characters"),
+        ("\0", "has control characters"),
+        ("zero\u200bwidth", "has control characters"),
+        (" padded", "or spaces around it"),
+        ("", "at least 1 character"),
+        ("x" * 101, "at most 100 characters"),
+        (7, "expected a valid string"),
+    ],
+)
+def test_a_rule_id_that_cannot_be_told_is_refused(rule_id: Any, expected: str) -> None:
+    with pytest.raises(RuleError) as refused:
+        parse_rule(rule(rule_id, {"keep_latest": True}))
+    assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize("rule_id", ["Zu schnell: Überholverbot #1", "$status", "$$NOW", "a.b", "'; drop", "](#"])
+def test_a_rule_id_of_the_service_may_be_any_other_text(rule_id: str) -> None:
+    assert parse_rule(rule(rule_id, {"keep_latest": True}), strict=True).rule_id == rule_id
+
+
+def test_the_name_of_the_scans_own_limit_is_reserved() -> None:
+    assert ALLOW_SCAN in RESERVED_IDS

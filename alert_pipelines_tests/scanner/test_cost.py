@@ -27,13 +27,6 @@ CHECKOUT = Path(__file__).parents[2]
 # An index is advised to whom it spares 5,000 alerts or more.
 SMALL, LARGE = 6_000, 50_000
 
-LOOK_AT_OTHERS = ("close_if_no_repeat_mins", "keep_latest", "escalate_if_count")
-ALL = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="looks at every pending alert"))
-    if name in LOOK_AT_OTHERS
-    else name
-    for name in CONDITIONS
-]
 EXPIRE = {
     "rule_id": "expire",
     "source_type": "OVERSPEEDING",
@@ -110,7 +103,7 @@ def nothing_to_do(bench: Bench, condition: str) -> Cost:
     return cost
 
 
-@pytest.mark.parametrize("condition", ALL)
+@pytest.mark.parametrize("condition", CONDITIONS)
 def test_with_nothing_due_a_scan_reads_no_more_the_more_is_pending(costs: Costs, condition: str) -> None:
     small, large = costs(condition)
     assert large.documents == small.documents <= 10

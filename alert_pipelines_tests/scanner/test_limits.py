@@ -1,5 +1,7 @@
 """The blast-radius limits."""
 
+import re
+import shlex
 from typing import Any
 
 import pytest
@@ -42,6 +44,14 @@ def test_a_rule_past_its_limit_closes_nothing_and_all_else_goes_on(db: AlertData
 def test_a_rule_at_its_limit_closes(db: AlertDatabase) -> None:
     fill(db, [alert(minutes=60), alert(minutes=60)], rule("exact", {"expire_after_mins": 60, "max_close": 2}))
     assert scan(db).closed == 2
+
+
+def test_the_way_to_allow_it_once_can_be_typed_as_it_stands(db: AlertDatabase) -> None:
+    fill(db, [alert(minutes=60)], rule("it's old #1", {"expire_after_mins": 60, "max_close": 0}))
+    with pytest.raises(BlastRadiusError) as stopped:
+        scan(db)
+    (command,) = re.findall(r"`alert-pipelines (.*)`", str(stopped.value))
+    assert shlex.split(command) == ["scan", "--allow-over-limit", "it's old #1"]
 
 
 def test_a_limit_of_zero_closes_nothing(db: AlertDatabase) -> None:

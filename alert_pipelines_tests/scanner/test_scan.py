@@ -8,6 +8,7 @@ import pytest
 from bson import DatetimeMS
 from pymongo.errors import PyMongoError
 
+from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.job_records import ScanAlreadyRunningError, create_job_record, get_recent_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.rules.clause import Clause
@@ -195,6 +196,13 @@ def test_an_as_of_in_the_future_is_refused_but_for_a_dry_run(db: AlertDatabase) 
     assert len(scan(db, as_of=later, dry_run=True).planned) == 1
 
 
+@pytest.mark.parametrize("as_of", [AS_OF.replace(year=1), "2026-03-01", AS_OF.date()])
+def test_an_as_of_that_no_scan_can_have_is_refused_before_anything_is_recorded(db: AlertDatabase, as_of: Any) -> None:
+    with pytest.raises(InvalidInstantError):
+        auto_close_scanner(db, as_of=as_of)
+    assert db.background_jobs.count_documents({}) == 0
+
+
 def test_a_scan_that_fails_in_the_midst_is_recorded_with_its_true_counts(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +275,53 @@ def test_a_rule_never_closes_again_what_a_person_reopened_but_another_rule_may(d
     assert scan(db, as_of=AS_OF + timedelta(minutes=5)).closed == 0
     fill(db, [], rule("other", {"expire_after_mins": 60}))
     assert scan(db, as_of=AS_OF + timedelta(minutes=10)).closed == 1
+
+
+# As the older service writes them: the contract's fields and none of ours.
+CLOSED_BY_THE_SERVICE = {
+    "from_status": "OPEN",
+    "to_status": "AUTO_CLOSED",
+    "timestamp": ago(10),
+    "reason": "Auto-closed",
+    "triggered_by": "system",
+    "rule_triggered": "old",
+}
+REOPENED_BY_THE_SERVICE = {
+    "from_status": "AUTO_CLOSED",
+    "to_status": "OPEN",
+    "timestamp": ago(5),
+    "reason": "Reopened by dispatcher",
+    "triggered_by": "user",
+    "rule_triggered": None,
+}
+
+
+@pytest.mark.parametrize("reopened", [[REOPENED_BY_THE_SERVICE], []], ids=["with an entry", "without one"])
+@pytest.mark.parametrize("closed_by", ["this scanner", "the service"])
+def test_what_a_person_reopened_in_the_older_service_stays_open(
+    db: AlertDatabase, closed_by: str, reopened: list[dict[str, Any]]
+) -> None:
+    fill(db, [alert("old", minutes=60), alert("twin", minutes=60)], rule("old", {"expire_after_mins": 60}))
+    if closed_by == "this scanner":
+        assert scan(db).closed == 2
+    else:
+        db.alerts.update_one({"alert_id": "old"}, {"$push": {"state_history": CLOSED_BY_THE_SERVICE}})
+    reopening = {"$set": {"status": "OPEN"}, "$unset": {"closed_at": 1, "auto_close_reason": 1}}
+    db.alerts.update_one({"alert_id": "old"}, reopening | {"$push": {"state_history": {"$each": reopened}}})
+    scan(db, as_of=AS_OF + timedelta(minutes=5))
+    assert statuses(db) == {"old": "OPEN", "twin": "AUTO_CLOSED"}
+
+
+@pytest.mark.parametrize("rule_id", ["$status", "$$NOW", "it's old #1", "a.b"])
+def test_a_rule_id_of_any_text_is_kept_as_it_stands(db: AlertDatabase, rule_id: str) -> None:
+    conditions = {"close_if": {"field": "metadata.note", "op": "eq", "value": "$status"}}
+    fill(db, [alert("A", metadata={"note": "$status"})], rule(rule_id, conditions))
+    report = scan(db)
+    assert report.decisions == (DecisionCount(rule_id, "OVERSPEEDING", "close", 1),)
+    closed = stored(db, "A")
+    assert closed["auto_close_reason"] == f"{rule_id}: metadata.note eq '$status'"
+    assert closed["state_history"][-1]["rule_triggered"] == rule_id
+    assert scan(db, as_of=AS_OF + timedelta(minutes=5), rule_ids=(rule_id,)).closed == 0
 
 
 def test_a_shadow_rule_is_counted_and_never_written(db: AlertDatabase) -> None:

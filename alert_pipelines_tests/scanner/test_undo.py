@@ -1,5 +1,6 @@
 """Taking decisions back."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from alert_pipelines.job_records import Lease, create_job_record, get_recent_jobs
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import scan as scan_module
+from alert_pipelines.scanner import undo as undo_module
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.scanner.undo import Skipped, UndoError, undo_job
@@ -80,6 +82,14 @@ def test_one_rules_decisions_may_be_undone_alone(decided: tuple[AlertDatabase, s
     assert statuses(db) == {"absent": "AUTO_CLOSED", "null": "AUTO_CLOSED", "pile": "OPEN", "first": "OPEN"}
 
 
+def test_a_rule_that_decided_nothing_is_named_and_nothing_is_undone(decided: tuple[AlertDatabase, str]) -> None:
+    db, job_id = decided
+    before, jobs = list(db.alerts.find()), db.background_jobs.count_documents({})
+    with pytest.raises(UndoError, match=r"by a rule 'pileup'; did you mean 'pile-up'\?"):
+        undo_job(db, job_id, rule_id="pileup", dry_run=False)
+    assert (list(db.alerts.find()), db.background_jobs.count_documents({})) == (before, jobs)
+
+
 def test_alerts_touched_since_are_skipped_and_listed(decided: tuple[AlertDatabase, str]) -> None:
     db, job_id = decided
     reopened = {"to_status": "OPEN", "triggered_by": "user", "timestamp": AS_OF}
@@ -143,6 +153,40 @@ def test_an_undo_racing_a_person_leaves_the_persons_word(
     assert report.restored == 2
     assert [skipped.alert_id for skipped in report.skipped] == ["null"]
     assert stored(db, "null")["status"] == "RESOLVED"
+
+
+def test_an_undo_that_was_cancelled_says_so_and_the_next_one_finishes(
+    decided: tuple[AlertDatabase, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, job_id = decided
+    monkeypatch.setattr(undo_module, "BATCH", 1)
+    checks = iter([None, KeyboardInterrupt("cancelled")])
+
+    def cancelled_at_the_second_write(_: Lease) -> None:
+        if cancel := next(checks, None):
+            raise cancel
+
+    monkeypatch.setattr(Lease, "check", cancelled_at_the_second_write)
+    with pytest.raises(KeyboardInterrupt):
+        undo_job(db, job_id, dry_run=False)
+    record = get_recent_jobs(1, db)[0]
+    assert (record["job_type"], record["status"]) == ("auto_close_undo", "failed")
+    assert "cancelled" in record["errors"][0]
+    assert (record["stats"]["undone_job_id"], record["stats"]["restored"]) == (job_id, 1)
+    assert db.alerts.count_documents({"state_history.job_id": record["job_id"]}) == 1
+    assert undo_job(db, job_id, dry_run=False).restored == 2
+    assert db.alerts.count_documents({"state_history.undoes.job_id": job_id}) == 3
+
+
+def test_two_undos_at_once_restore_each_alert_once(db: AlertDatabase) -> None:
+    fill(db, [alert(minutes=60) for _ in range(2_500)], rule("old", {"expire_after_mins": 60}))
+    job_id = run_scan(db, ScanRequest(as_of=AS_OF)).job_id
+    with ThreadPoolExecutor(2) as pool:
+        undos = [pool.submit(undo_job, db, job_id, dry_run=False) for _ in range(2)]
+        reports = [undo.result() for undo in undos]
+    assert sum(report.restored for report in reports) == 2_500
+    assert [report.skipped_total for report in reports] == [0, 0]
+    assert db.alerts.count_documents({"status": "OPEN", "state_history": {"$size": 2}}) == 2_500
 
 
 def test_an_unknown_or_running_job_cannot_be_undone(db: AlertDatabase) -> None:

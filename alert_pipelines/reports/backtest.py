@@ -8,17 +8,18 @@ from dataclasses import fields
 from html import escape
 
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.reports.files import html_page, html_picture, html_table
+from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, stacked_bars
 from alert_pipelines.scanner.aftermath import ReallyDone
 from alert_pipelines.scanner.backtest import DayOutcome, RuleOutcome
 
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 760, 200, 48, 12, 34
-_TOO_MANY_LABELS = 16
+_ESCALATIONS = "escalations"
 # Told apart also without colours: false closes stand at the foot of the bar, escalations beside it.
-_SERIES: tuple[tuple[str, str, Callable[[RuleOutcome], int]], ...] = (
-    ("false closes", "#c0392b", lambda one: one.false_closes),
-    ("other closes", "#4f81bd", lambda one: one.would_close - one.false_closes),
-    ("escalations", "#e0a030", lambda one: one.would_escalate),
-)
+_SERIES: dict[str, Callable[[RuleOutcome], int]] = {
+    "false closes": lambda one: one.false_closes,
+    "other closes": lambda one: one.would_close - one.false_closes,
+    _ESCALATIONS: lambda one: one.would_escalate,
+}
 _COLUMNS = (
     ("would close", "would_close"),
     ("false closes", "false_closes"),
@@ -33,12 +34,6 @@ _COLUMNS = (
     ("closes shared", "closes_shared"),
     ("escalations shared", "escalates_shared"),
 )
-_STYLE = """
-body { font: 14px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse; margin: 1em 0 } caption { text-align: left; font-weight: bold }
-th, td { border: 1px solid #ccc; padding: .2em .5em; text-align: right } th:first-child { text-align: left }
-div { overflow-x: auto } svg { max-width: 100%; height: auto }
-"""
 
 
 class ReportError(AlertPipelinesError):
@@ -57,69 +52,37 @@ def render_report(outcomes: Sequence[DayOutcome]) -> str:
     title = f"Back-test {first.day} to {last.day}"
     bad = sorted({error for outcome in days for error in outcome.bad_rules})
     versions = f"Proposed: rule set {last.proposed_version[:12]}; today's: {last.today_version[:12]}."
-    return "\n".join(
+    plots = [f"<h3>{escape(name)}</h3>{html_picture(name, svg)}" for name, svg in rule_plots(days).items()]
+    return html_page(
+        title,
         [
-            f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
-            f"<style>{_STYLE}</style></head><body><h1>{title}</h1>",
             f"<p>{len(days)} days (UTC), judged every {_hours(last)} h as the alerts really stood. {versions}</p>",
             *(f"<p>Left out of today's rules: {escape(error)}</p>" for error in bad),
             _rule_table("Proposed rules", [outcome.proposed for outcome in days]),
             _rule_table("Today's rules", [outcome.today for outcome in days]),
             "<h2>Proposed rules, day by day</h2>",
-            *(f"<h3>{escape(rule_id)}</h3><div>{plot}</div>" for rule_id, plot in rule_plots(days).items()),
+            *(plots if can_plot() else [f"<p>{HOW_TO_GET_PLOTS}</p>"]),
             _really_table(days),
-            "</body></html>",
-        ]
+        ],
     )
 
 
 def rule_plots(outcomes: Sequence[DayOutcome]) -> dict[str, str]:
-    """An SVG for each proposed rule that decided anything: its closes, false closes and escalations a day."""
+    """An SVG for each proposed rule that decided anything: its closes, false closes and escalations a day.
+
+    None where matplotlib is not installed.
+    """
+    if not can_plot():
+        return {}
     days = sorted(outcomes, key=lambda outcome: outcome.day)
-    rule_ids = dict.fromkeys(one.rule_id for outcome in days for one in outcome.proposed)
-    series = {
-        rule_id: [next((one for one in outcome.proposed if one.rule_id == rule_id), None) for outcome in days]
-        for rule_id in rule_ids
-    }
     labels = [outcome.day.isoformat() for outcome in days]
-    return {
-        rule_id: _plot(rule_id, labels, [[count(one) if one else 0 for _, _, count in _SERIES] for one in row])
-        for rule_id, row in series.items()
-        if any(one and (one.would_close or one.would_escalate) for one in row)
-    }
-
-
-def _plot(rule_id: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    highest = max(max(false + other, escalated) for false, other, escalated in counts)
-    floor = _HEIGHT - _BOTTOM
-    slot = (_WIDTH - _LEFT) / len(labels)
-    scale = (floor - _TOP) / highest
-    every = -(-len(labels) // _TOO_MANY_LABELS)
-    size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}"'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" font-family="sans-serif" font-size="10">',
-        f"<title>{escape(rule_id)}</title>",
-        f'<path d="M{_LEFT} {_TOP}V{floor}H{_WIDTH}" fill="none" stroke="#888"/>',
-        f'<text x="{_LEFT - 4}" y="{_TOP + 8}" text-anchor="end">{highest}</text>',
-        f'<text x="{_LEFT - 4}" y="{floor}" text-anchor="end">0</text>',
-    ]
-    for position, (label, (false, other, escalated)) in enumerate(zip(labels, counts, strict=True)):
-        x = _LEFT + position * slot
-        bars = ((x, 0, false), (x, false, other), (x + slot * 0.42, 0, escalated))
-        for (name, colour, _), (left, below, height) in zip(_SERIES, bars, strict=True):
-            if height:
-                parts.append(
-                    f'<rect x="{left + slot * 0.08:.1f}" y="{floor - (below + height) * scale:.1f}" '
-                    f'width="{slot * 0.4:.1f}" height="{height * scale:.1f}" fill="{colour}">'
-                    f"<title>{label}: {height} {name}</title></rect>"
-                )
-        if position % every == 0:
-            parts.append(f'<text x="{x + slot / 2:.1f}" y="{floor + 12}" text-anchor="middle">{label[5:]}</text>')
-    for position, (name, colour, _) in enumerate(_SERIES):
-        x = _LEFT + position * 110
-        parts.append(f'<rect x="{x}" y="{_HEIGHT - 12}" width="9" height="9" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 13}" y="{_HEIGHT - 4}">{name}</text>')
-    return "".join([*parts, "</svg>"])
+    plots = {}
+    for rule_id in dict.fromkeys(one.rule_id for outcome in days for one in outcome.proposed):
+        ones = [next((one for one in outcome.proposed if one.rule_id == rule_id), None) for outcome in days]
+        series = {name: [count(one) if one else 0 for one in ones] for name, count in _SERIES.items()}
+        if any(any(counts) for counts in series.values()):
+            plots[rule_id] = stacked_bars(rule_id, labels, series, beside=[_ESCALATIONS])
+    return plots
 
 
 def _rule_table(caption: str, days: Sequence[Iterable[RuleOutcome]]) -> str:
@@ -135,7 +98,7 @@ def _rule_table(caption: str, days: Sequence[Iterable[RuleOutcome]]) -> str:
         mean = f"{hours / closed:.1f}" if closed else ""
         rows.append([rule_id, mode, *sums, f"{hours:.1f}", mean])
     headings = ["rule", "mode", *(heading for heading, _ in _COLUMNS), "hours earlier, total", "mean"]
-    return _table(caption, headings, rows)
+    return html_table(caption, headings, rows)
 
 
 def _really_table(days: Sequence[DayOutcome]) -> str:
@@ -149,7 +112,7 @@ def _really_table(days: Sequence[DayOutcome]) -> str:
         for outcome in days
     ]
     decided = [f"{whose} {what}" for whose in ("today's", "proposed") for what in ("closes", "escalations")]
-    return _table(
+    return html_table(
         "What really happened, day by day, and what the active rules would have done",
         ["day", *(name.replace("_", " ") for name in names), *decided],
         rows,
@@ -161,12 +124,6 @@ _DECIDED = ("would_close", "would_escalate")
 
 def _total(rules: Iterable[RuleOutcome], name: str) -> int:
     return sum(getattr(one, name) for one in rules if one.mode.value == "active")
-
-
-def _table(caption: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<div><table><caption>{escape(caption)}</caption><tr>{head}</tr>{body}</table></div>"
 
 
 def _hours(outcome: DayOutcome) -> str:

@@ -1,0 +1,45 @@
+"""`metrics`: the scanner's numbers for Prometheus."""
+
+import importlib
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+from types import ModuleType
+
+import click
+
+from alert_pipelines.mongo import open_database
+
+
+@click.group()
+def metrics() -> None:
+    """Export the scanner's numbers for Prometheus."""
+
+
+@metrics.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 answers to other machines, too.")
+@click.option("--port", type=click.IntRange(1, 65535), default=9464, show_default=True)
+def serve(host: str, port: int) -> None:
+    """Answer at /metrics until interrupted, reading the numbers anew each time."""
+    exporter = _exporter()
+    with open_database() as db, suppress(KeyboardInterrupt):
+        exporter.serve_metrics(db, host, port, Event())
+
+
+@metrics.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def write(file: Path) -> None:
+    """Write them once into FILE, for node_exporter's textfile collector (which wants a name that ends in .prom)."""
+    exporter = _exporter()
+    with open_database() as db:
+        exporter.write_metrics(db, file)
+    click.echo(f"Written: {file}")
+
+
+def _exporter() -> ModuleType:
+    try:
+        return importlib.import_module("alert_pipelines.monitoring.metrics")
+    except ModuleNotFoundError as error:
+        if error.name != "prometheus_client":
+            raise
+        raise click.ClickException("prometheus_client is missing: install alert-pipelines[metrics]") from error

@@ -1,0 +1,32 @@
+"""`notify`: whether people would be reached."""
+
+import click
+
+from alert_pipelines.monitoring.notifications import (
+    NOTIFY_VARIABLE,
+    Message,
+    NotificationError,
+    deliver,
+    receivers_setting,
+    refuse_faults,
+)
+
+_TEST = Message(
+    "Alert scanner: a test",
+    "You are told here when a scan fails, when a limit stops closes, and when no scan completes any more.",
+)
+
+
+@click.group()
+def notify() -> None:
+    """Tell people."""
+
+
+@notify.command()
+def test() -> None:
+    """Send each receiver a test message."""
+    receivers = receivers_setting()
+    if not receivers:
+        raise NotificationError(f"{NOTIFY_VARIABLE} is not set: give it apprise URLs with blanks between, see the docs")
+    refuse_faults(deliver(dict.fromkeys(receivers, _TEST)), receivers)
+    click.echo(f"{len(receivers)} told.")

@@ -1,0 +1,130 @@
+"""The daily report in the UI: a partition a day, so that a backfill makes any days; its tables, plots and files.
+
+What is counted is `reports`' matter, which is loaded only when a report is made: it needs pandas.
+"""
+
+from datetime import UTC, date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetSelection,
+    DefaultScheduleStatus,
+    MaterializeResult,
+    MetadataValue,
+    RunRequest,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    TableMetadataValue,
+    asset,
+    define_asset_job,
+    in_process_executor,
+)
+
+from alert_pipelines.defs.asset_specs import ALERTS, CLOSED, ESCALATED, JOBS
+from alert_pipelines.defs.backtest_asset import DAYS
+from alert_pipelines.defs.config import DailyReportConfig
+from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.jobs import BACKGROUND_TAGS
+from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.scan_events import table
+from alert_pipelines.reports.activity import ActivityTimeoutError
+from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, data_uri
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from alert_pipelines.reports.daily import DailyReport
+
+GROUP = "reports"
+MAX_SECONDS = 40.0
+"""No run may last over a minute: a scheduled scan may be waiting behind it."""
+
+
+@asset(
+    group_name=GROUP,
+    owners=["team:alert-operations"],
+    kinds={"mongodb", "pandas"},
+    partitions_def=DAYS,
+    deps=[ALERTS, CLOSED, ESCALATED, JOBS],
+    description="What was opened, closed, escalated and resolved on a day and in the 30 days that end with it.",
+)
+def daily_report(
+    context: AssetExecutionContext, config: DailyReportConfig, mongo: MongoResource
+) -> MaterializeResult[None]:
+    """Make the report of the partition's day; `alerts` is only read."""
+    from alert_pipelines.reports.daily import daily_report as make  # noqa: PLC0415
+    from alert_pipelines.reports.daily_page import export  # noqa: PLC0415 - it loads pandas
+
+    day = date.fromisoformat(context.partition_key)
+    root = Path(config.report_dir) if config.report_dir else Path(context.instance.root_directory) / "reports"
+    with clear_failures(), mongo.open() as db:
+        try:
+            report = make(db, day, days=config.days, max_seconds=MAX_SECONDS)
+        except ActivityTimeoutError as error:
+            raise ActivityTimeoutError(
+                f"{error}, and scans may be waiting behind this run: run `alert-pipelines report {day}` on the command "
+                "line, take fewer days, or make the two indexes of docs/daily-report.md"
+            ) from error
+    return MaterializeResult(metadata=_shown(report, export(report, root)))
+
+
+daily_report_job = define_asset_job(
+    "daily_report_job",
+    selection=AssetSelection.assets(daily_report),
+    description="Report on a day. A backfill of any length waits behind scans.",
+    tags=BACKGROUND_TAGS,
+    executor_def=in_process_executor,
+)
+
+
+def _yesterday(context: ScheduleEvaluationContext) -> RunRequest:
+    day = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
+    return RunRequest(partition_key=day.isoformat())
+
+
+daily_report_schedule = ScheduleDefinition(
+    name="daily_report_schedule",
+    job=daily_report_job,
+    # When yesterday's last scan has ended; not at a multiple of five minutes, where scans begin.
+    cron_schedule="18 0 * * *",
+    execution_timezone="UTC",
+    execution_fn=_yesterday,
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Reports on yesterday.",
+)
+
+
+def _shown(report: "DailyReport", files: list[Path]) -> dict[str, Any]:
+    from alert_pipelines.reports.daily_page import plots, tables  # noqa: PLC0415
+
+    drawn = {name: MetadataValue.md(f"![{name}]({data_uri(svg)})") for name, svg in plots(report).items()}
+    page, *data = files
+    times = report.per_day().iloc[-1].dropna()
+    return {
+        # What the UI plots over the days.
+        "opened": report.count("opened"),
+        "closed by rules": report.count("closed", "rules"),
+        "escalated": report.count("escalated"),
+        "resolved by people": report.count("resolved", "people"),
+        "reopened": report.count("reopened"),
+        **{
+            f"minutes to close, {name}": float(times[column])
+            for name, column in (("median", "median_min"), ("p90", "p90_min"))
+            if column in times
+        },
+        **{name: _as_table(frame) for name, frame in tables(report).items()},
+        **(drawn or {"plots": MetadataValue.text(HOW_TO_GET_PLOTS)}),
+        "page": MetadataValue.path(str(page)),
+        "data": MetadataValue.json([str(path) for path in data]),
+        "duration_s": round(report.seconds, 3),
+    }
+
+
+def _as_table(frame: "pd.DataFrame") -> TableMetadataValue:
+    from alert_pipelines.reports.daily_page import plain_rows  # noqa: PLC0415
+
+    kinds = {"i": "int", "f": "float"}
+    columns = {str(name): kinds.get(frame[name].dtype.kind, "string") for name in frame.columns}
+    return table(columns, plain_rows(frame))

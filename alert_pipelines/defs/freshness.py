@@ -1,0 +1,47 @@
+"""When the job records are too old to be trusted: a freshness policy, so that missed scans are red by themselves."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
+
+from dagster import AssetsDefinition, AssetSpec, FreshnessPolicy
+from dagster._utils.schedules import cron_string_iterator
+
+from alert_pipelines.defs.asset_specs import JOBS
+from alert_pipelines.monitoring.health import number_setting
+
+STALE_VARIABLE = "AUTO_CLOSE_STALE_MINS"
+MAX_STALE_MINS = 60 * 24 * 366
+
+# A Monday, so that the gaps of a week are all seen.
+_FROM = datetime(2026, 1, 5, tzinfo=UTC).timestamp()
+_TICKS = 400
+
+
+def stale_after(cron: str | None, environ: Mapping[str, str] = os.environ) -> timedelta | None:
+    """How long after the last scan the next is missed; None where none is scheduled.
+
+    What AUTO_CLOSE_STALE_MINS says; else the longest gap between ticks and two of the shortest, which makes 15 minutes
+    of a tick every five. Raises InvalidSettingError.
+    """
+    if cron is None:
+        return None
+    minutes = number_setting(STALE_VARIABLE, MAX_STALE_MINS, environ)
+    if minutes is not None:
+        return timedelta(minutes=minutes)
+    ticks = islice(cron_string_iterator(_FROM, cron, "UTC"), _TICKS)
+    gaps = [later - earlier for earlier, later in pairwise(ticks)]
+    return max(gaps) + 2 * min(gaps)
+
+
+def with_freshness(assets: AssetsDefinition, window: timedelta | None) -> AssetsDefinition:
+    """The scan's assets, where the job records go stale after `window`; None: never."""
+    if window is None:
+        return assets
+    policy = FreshnessPolicy.time_window(fail_window=window)
+
+    def fresh(spec: AssetSpec) -> AssetSpec:
+        return spec.replace_attributes(freshness_policy=policy) if spec.key.to_user_string() == JOBS else spec
+
+    return assets.map_asset_specs(fresh)

@@ -1,0 +1,162 @@
+"""The checks of the scanner's health, with their job and their hourly schedule; off the scan's path.
+
+What is asked and answered is `health`'s; here it is only given to the UI, with how grave it is.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetSelection,
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultScheduleStatus,
+    RunsFilter,
+    ScheduleDefinition,
+    define_asset_job,
+    in_process_executor,
+    multi_asset_check,
+)
+
+from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS, CLOSED, JOBS
+from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.freshness import stale_after
+from alert_pipelines.defs.jobs import BACKGROUND_TAGS
+from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.run_records import SKIPPED_TAG, record_of_run
+from alert_pipelines.defs.scan_events import table
+from alert_pipelines.defs.schedules import cron_setting, is_scan
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.monitoring import health
+from alert_pipelines.monitoring.health import Thresholds, Verdict
+
+MAX_RUNS = 1000
+"""So many runs of the last day are looked at."""
+
+
+class _Check(NamedTuple):
+    spec: AssetCheckSpec
+    severity: AssetCheckSeverity
+    ask: Callable[[AlertDatabase, datetime, DagsterInstance], Verdict]
+
+
+def _orphans(db: AlertDatabase, now: datetime, instance: DagsterInstance) -> Verdict:
+    records = health.orphaned_records(db, now)
+    runs = _scans_without_record(db, now, instance)
+    problems = [
+        f"{job_id} is running without a sign of life: dead_scan_sensor should have ended it, so see whether that is on "
+        "and the daemon runs; the next scan ends it as well."
+        for job_id in records
+    ]
+    problems += [
+        f"Run {run_id} succeeded and has no job record: see whether records are deleted, or another database is meant."
+        for run_id in runs
+    ]
+    return Verdict(
+        not problems,
+        "\n".join(problems) or "Every running record has a living owner, every scan of the last day its record.",
+        {"records without an owner": len(records), "runs without a record": len(runs)},
+    )
+
+
+def _scans_without_record(db: AlertDatabase, now: datetime, instance: DagsterInstance) -> list[str]:
+    recent = RunsFilter(statuses=[DagsterRunStatus.SUCCESS], created_after=now - timedelta(days=1))
+    return [
+        run.run_id
+        for run in instance.get_runs(recent, limit=MAX_RUNS)
+        if is_scan(run)
+        # One that found another scan running, or only checked something, made none.
+        and SKIPPED_TAG not in run.tags
+        and record_of_run(db, run.run_id) is None
+    ]
+
+
+_CHECKS = (
+    _Check(
+        AssetCheckSpec("scan_fresh", asset=JOBS, description="A scan completed lately enough: none was missed."),
+        AssetCheckSeverity.ERROR,
+        lambda db, now, _: health.scans_are_fresh(db, now, stale_after(cron_setting())),
+    ),
+    _Check(
+        AssetCheckSpec(
+            "no_orphans", asset=JOBS, description="No job record runs without an owner, no scan's run lacks a record."
+        ),
+        AssetCheckSeverity.ERROR,
+        _orphans,
+    ),
+    # What follows is for people to look at; the scanner does what the rules say all the same.
+    _Check(
+        AssetCheckSpec(
+            "no_spike", asset=JOBS, description="The last hour closed, escalated and found pending no more than usual."
+        ),
+        AssetCheckSeverity.WARN,
+        lambda db, now, _: health.spikes(db, now),
+    ),
+    _Check(
+        AssetCheckSpec("no_silent_rule", asset=ALERT_RULES, description="Every active rule decides something in days."),
+        AssetCheckSeverity.WARN,
+        lambda db, now, _: health.silent_rules(db, now, Thresholds.from_env().silent_days),
+    ),
+    _Check(
+        AssetCheckSpec("reopen_rate", asset=CLOSED, description="People reopen few of the alerts that rules close."),
+        AssetCheckSeverity.WARN,
+        lambda db, now, _: health.reopened(db, now, Thresholds.from_env().reopen_percent),
+    ),
+    _Check(
+        AssetCheckSpec("oldest_pending", asset=ALERTS, description="No alert is pending too long; what is, by source."),
+        AssetCheckSeverity.WARN,
+        lambda db, now, _: health.oldest_pending(db, now, Thresholds.from_env().pending_days),
+    ),
+)
+
+HEALTH_CHECKS = tuple(check.spec for check in _CHECKS)
+
+
+# can_subset lets a check end without a result: "Materialize" adds every check of an asset to its run, also to a scan.
+@multi_asset_check(specs=HEALTH_CHECKS, can_subset=True)
+def scanner_health(context: AssetCheckExecutionContext, mongo: MongoResource) -> Iterator[AssetCheckResult]:
+    """Ask whether the scanner does well: is it at work, and is what it does what people want?"""
+    if context.run.asset_selection:
+        context.log.info("Left out, as this run is a scan: %s looks at the scanner's health", check_health_job.name)
+        return
+    asked = context.op_execution_context.selected_asset_check_keys
+    with clear_failures(), mongo.open() as db:
+        now = server_now(db)
+        for check in _CHECKS:
+            if check.spec.key in asked:
+                yield _result(check, check.ask(db, now, context.instance))
+
+
+def _result(check: _Check, verdict: Verdict) -> AssetCheckResult:
+    return AssetCheckResult(
+        check_name=check.spec.name,
+        asset_key=check.spec.asset_key,
+        passed=verdict.passed,
+        severity=check.severity,
+        description=verdict.says,
+        metadata={**verdict.numbers, **({"table": table(verdict.columns, verdict.rows)} if verdict.rows else {})},
+    )
+
+
+check_health_job = define_asset_job(
+    "check_health_job",
+    selection=AssetSelection.checks(*(spec.key for spec in HEALTH_CHECKS)),
+    description="See whether the scanner does well: fresh, heard, without spikes, orphans and much that people reopen.",
+    tags=BACKGROUND_TAGS,
+    executor_def=in_process_executor,
+)
+
+check_health_schedule = ScheduleDefinition(
+    name="check_health_schedule",
+    job=check_health_job,
+    # Not at a multiple of five minutes, where scans begin.
+    cron_schedule="23 * * * *",
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Looks once an hour whether the scanner does well.",
+)

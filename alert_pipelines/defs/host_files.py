@@ -1,0 +1,20 @@
+"""Files that a run's config names, on the host of the run: whoever reaches the UI may name any."""
+
+from pathlib import Path
+
+from alert_pipelines.errors import AlertPipelinesError
+
+# Among them the run's own environment, with its passwords: an error that quotes a file would show it to everyone.
+_SYSTEM_TREES = (Path("/proc"), Path("/sys"), Path("/dev"))
+
+
+class ForbiddenFileError(AlertPipelinesError):
+    """A file in the config that is no file of anybody's."""
+
+
+def host_file(text: str) -> Path:
+    """The file that `text` names. Raises ForbiddenFileError for one in /proc, /sys or /dev, also by a link."""
+    path = Path(text)
+    if any(path.resolve().is_relative_to(tree) for tree in _SYSTEM_TREES):
+        raise ForbiddenFileError(f"the file {text!r:.200} is the system's own: name one that holds rules or alerts")
+    return path

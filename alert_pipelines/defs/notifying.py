@@ -1,0 +1,151 @@
+"""The sensor that tells people. What is told is `notices`'s matter, how it is sent `notifications`'s.
+
+A sensor of its own, in a thread of its own (dagster.yaml), so that a receiver that hangs keeps no dead scan from being
+swept. Its cursor holds what each receiver was told: one that is down gets a digest when it is back, no other is told
+twice.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from dagster import DagsterInstance, DefaultSensorStatus, SensorEvaluationContext, SensorResult, sensor
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import InstigatorState, ScheduleInstigatorData
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pymongo.errors import PyMongoError
+
+from alert_pipelines.defs.freshness import stale_after
+from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE, busy_scan, cron_setting
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.client import server_now
+from alert_pipelines.monitoring.notices import FailedScan, Told, failed_scans, last_completed, tell
+from alert_pipelines.monitoring.notifications import (
+    NOTIFY_VARIABLE,
+    Message,
+    NotificationError,
+    Receiver,
+    deliver,
+    receivers_setting,
+)
+
+_LONGEST_FAULT = 500
+
+_log = logging.getLogger(__name__)
+
+
+class Cursor(BaseModel):
+    """What the sensor remembers from tick to tick; `receivers` in the order of the setting."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    began: datetime
+    completed: datetime | None = None
+    receivers: tuple[Told, ...] = ()
+
+
+@sensor(
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description=f"Tells the receivers in {NOTIFY_VARIABLE} of failed scans, of limits that stopped closes, and when no "
+    "scan completes any more.",
+)
+def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource) -> SensorResult:
+    """Tell each receiver what it was not told yet; one that cannot be reached is tried again at the next tick."""
+    receivers = receivers_setting()
+    if not receivers:
+        return SensorResult(skip_reason=f"{NOTIFY_VARIABLE} is not set: nobody is told of failures.", cursor="")
+    cursor = _cursor(context.cursor, datetime.now(UTC), len(receivers))
+    seen = _look(cursor, context.instance, mongo)
+    answers = [
+        tell(told, failed, seen.stale, seen.now) for told, failed in zip(cursor.receivers, seen.failed, strict=True)
+    ]
+    messages = {
+        receiver: message for receiver, (message, _) in zip(receivers, answers, strict=True) if message is not None
+    }
+    faults = deliver(messages)
+    for fault in faults.values():
+        _log.warning("%s", fault)
+    after = Cursor(
+        began=cursor.began,
+        completed=seen.completed,
+        receivers=tuple(
+            before if receiver in faults else told
+            for receiver, before, (_, told) in zip(receivers, cursor.receivers, answers, strict=True)
+        ),
+    )
+    return SensorResult(skip_reason=_in_words(messages, faults), cursor=after.model_dump_json())
+
+
+class _Seen(NamedTuple):
+    """What there is to tell at one tick; `failed` by receiver, each None where the records cannot be read."""
+
+    now: datetime
+    completed: datetime | None
+    failed: Sequence[list[FailedScan] | None]
+    stale: str | None
+
+
+def _look(cursor: Cursor, instance: DagsterInstance, mongo: MongoResource) -> _Seen:
+    fault: Exception | None = None
+    now, completed = datetime.now(UTC), cursor.completed
+    failed: Sequence[list[FailedScan] | None] = [None] * len(cursor.receivers)
+    try:
+        with mongo.open() as db:
+            now, completed = server_now(db), last_completed(db)
+            failed = [failed_scans(db, told, now) for told in cursor.receivers]
+    except (AlertPipelinesError, PyMongoError) as error:
+        # That, too, has to be told, and Dagster knows whether scans are due.
+        fault = error
+    return _Seen(now, completed, failed, _stale(instance, cursor.began, completed, now, fault))
+
+
+def _stale(
+    instance: DagsterInstance, began: datetime, completed: datetime | None, now: datetime, fault: Exception | None
+) -> str | None:
+    """That no scan completes although the schedule is on, and what is known of the cause; None while all is well."""
+    cron = cron_setting()
+    window = stale_after(cron)
+    states = [
+        state
+        for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+        if state.name == AUTO_CLOSE_SCHEDULE
+    ]
+    if window is None or (states and not any(state.is_running for state in states)):
+        return None
+    started = [datetime.fromtimestamp(at, UTC) for at in map(_switched_on_at, states) if at is not None]
+    since = max(began, *started, completed or began)
+    if now < since + window:
+        return None
+    what = f"No scan has completed since {since.isoformat(timespec='seconds')}, and the schedule ({cron}) is on."
+    busy = busy_scan(instance)
+    causes = [
+        f" The job records cannot be read: {str(fault)[:_LONGEST_FAULT]}" if fault else "",
+        f" Dagster run {busy.run_id} is {busy.status.value}." if busy else "",
+    ]
+    return "".join([what, *causes])
+
+
+def _switched_on_at(state: InstigatorState) -> float | None:
+    data = state.instigator_data
+    return data.start_timestamp if isinstance(data, ScheduleInstigatorData) else None
+
+
+def _cursor(text: str | None, now: datetime, receivers: int) -> Cursor:
+    """The cursor with a place for each receiver; whoever is new is told of what happens from now on."""
+    try:
+        cursor = Cursor.model_validate_json(text) if text else Cursor(began=now)
+    except ValidationError as error:
+        _log.warning("The cursor cannot be read and begins anew: %s", error)
+        cursor = Cursor(began=now)
+    known = cursor.receivers[:receivers]
+    added = (Told(since=now),) * (receivers - len(known))
+    return cursor.model_copy(update={"receivers": (*known, *added)})
+
+
+def _in_words(messages: Mapping[Receiver, Message], faults: Mapping[Receiver, NotificationError]) -> str:
+    told = [f"Told {receiver}: {message.title}." for receiver, message in messages.items() if receiver not in faults]
+    untold = [f"Not told, tried again at the next tick: {fault}." for fault in faults.values()]
+    return " ".join([*told, *untold]) or "Nothing to tell."

@@ -1,0 +1,277 @@
+"""Whether the scanner does well: verdicts on its records and on the alerts, each with what to do.
+
+Every question reads what is recent, or what an index counts. What scans did is `scan_history`'s to say; when these are
+asked, and what the UI makes of them, the Dagster layer's.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
+from alert_pipelines.job_records import DEAD_WITHOUT_LEASE, RUNNING, SCANNER
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.monitoring.scan_history import (
+    HOUR,
+    closing_jobs,
+    completed_before,
+    decisions_by_rule,
+    hours_of_scans,
+    last_completed_scan,
+)
+from alert_pipelines.rules.store import COLLECTION as RULES
+from alert_pipelines.rules.store import load_rules
+from alert_pipelines.scanner.history import HISTORY, entries_from
+
+SPIKE_DAYS = 7
+SPIKE_FACTOR = 3
+SPIKE_AT_LEAST = 100
+"""So few alerts an hour are no spike, however quiet it was before."""
+
+REOPEN_DAYS = 7
+REOPEN_AT_LEAST = 20
+"""Of so few closes by a rule a share says nothing."""
+
+SWEEPING_TAKES = timedelta(minutes=2)
+"""The sensor ends dead records every 15 s; one that is dead for so long is seen by nobody."""
+
+
+class InvalidSettingError(AlertPipelinesError):
+    """A setting that should be a whole number and is not."""
+
+
+class Verdict(NamedTuple):
+    """Whether all is well, in words that say what to do where it is not, and the figures behind it.
+
+    `rows` is a table by `columns`, each with its type (string, int, float).
+    """
+
+    passed: bool
+    says: str
+    numbers: Mapping[str, int | float] = {}
+    columns: Mapping[str, str] = {}
+    rows: Sequence[tuple[Any, ...]] = ()
+
+
+class PendingOfSource(NamedTuple):
+    """The pending alerts of one source and status; `oldest` is the first of their timestamps that are dates."""
+
+    source_type: str
+    status: Status
+    alerts: int
+    oldest: datetime | None
+    oldest_alert: str | None
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From when on something is worth telling: days without a decision, days pending, percent reopened."""
+
+    silent_days: int = 7
+    pending_days: int = 30
+    reopen_percent: int = 5
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Thresholds":
+        """What AUTO_CLOSE_SILENT_DAYS, AUTO_CLOSE_PENDING_DAYS and AUTO_CLOSE_REOPEN_PERCENT say.
+
+        Raises InvalidSettingError.
+        """
+        return cls(
+            silent_days=number_setting("AUTO_CLOSE_SILENT_DAYS", 30, environ) or cls.silent_days,
+            pending_days=number_setting("AUTO_CLOSE_PENDING_DAYS", 3650, environ) or cls.pending_days,
+            reopen_percent=number_setting("AUTO_CLOSE_REOPEN_PERCENT", 100, environ) or cls.reopen_percent,
+        )
+
+
+def number_setting(name: str, highest: int, environ: Mapping[str, str] = os.environ) -> int | None:
+    """The whole number from 1 to `highest` that `name` is set to, None where it is unset.
+
+    Raises InvalidSettingError.
+    """
+    setting = environ.get(name, "").strip()
+    if not setting:
+        return None
+    if not (setting.isascii() and setting.isdecimal() and 1 <= int(setting) <= highest):
+        raise InvalidSettingError(f"{name}={setting!r}: write a whole number from 1 to {highest}, or unset it")
+    return int(setting)
+
+
+def scans_are_fresh(db: AlertDatabase, now: datetime, stale_after: timedelta | None) -> Verdict:
+    """Whether a scan completed within `stale_after` before `now`; None where none is scheduled."""
+    last = last_completed_scan(db, now)
+    ended = last.get("completed_at") if last else None
+    minutes = (now - ended).total_seconds() / 60 if isinstance(ended, datetime) else None
+    numbers = {} if minutes is None else {"minutes since the last scan": round(minutes, 1)}
+    if stale_after is None:
+        return Verdict(True, "Scans are switched off by AUTO_CLOSE_CRON.", numbers)
+    limit = stale_after.total_seconds() / 60
+    if minutes is not None and minutes <= limit:
+        return Verdict(True, f"The last scan completed {minutes:.0f} min ago.", numbers)
+    since = f"for {minutes:.0f} min" if minutes is not None else "in 30 days"
+    return Verdict(
+        False,
+        f"No scan has completed {since} (limit: {limit:.0f} min). See whether auto_close_schedule is on and the daemon "
+        "runs (Deployment → Daemons), and why the last runs of auto_close_job failed. `alert-pipelines scan` makes one "
+        "at once.",
+        numbers,
+    )
+
+
+def silent_rules(db: AlertDatabase, now: datetime, days: int) -> Verdict:
+    """Whether each active rule decided something in the last `days`, but for those changed since."""
+    since = now - timedelta(days=days)
+    if not completed_before(db, since):
+        return Verdict(True, f"Scans have not been made for {days} days yet: no rule can be called silent.")
+    heard = {total.rule_id for total in decisions_by_rule(db, since)}
+    changed = {"$or": [{"created_at": {"$gte": since}}, {"updated_at": {"$gte": since}}]}
+    heard |= {str(document.get("rule_id")) for document in db[RULES].find(changed, {"rule_id": 1})}
+    silent = [rule for rule in load_rules(db).rule_set.active if rule.rule_id not in heard]
+    rows = []
+    for rule in silent:
+        came = db[COLLECTION].find_one({"source_type": rule.source_type, "timestamp": {"$gte": since}}, {"_id": 1})
+        advice = (
+            "alerts came: see what it says of one (`alert-pipelines explain ALERT_ID`), and switch it off if it is no "
+            "longer needed"
+            if came
+            else "no alert came either: see whether its source still sends"
+        )
+        rows.append((rule.rule_id, rule.source_type, advice))
+    says = "\n".join(f"{rule_id} has decided nothing for {days} days; of {of} {what}." for rule_id, of, what in rows)
+    columns = {"rule": "string", "source": "string", "what to do": "string"}
+    return Verdict(
+        not rows, says or f"Every rule decided something in {days} days.", {"silent": len(rows)}, columns, rows
+    )
+
+
+def spikes(db: AlertDatabase, now: datetime) -> Verdict:
+    """Whether the last hour's closes, escalations and pending alerts are within what the week before knew."""
+    hours = hours_of_scans(db, now, SPIKE_DAYS * 24 + 1)
+    last = [hour for hour in hours if hour.age == 0]
+    before = [hour for hour in hours if hour.age > 0]
+    if not last or len(before) < 24:
+        return Verdict(True, "Fewer than 24 hours with scans are on record: nothing can be called a spike yet.")
+    numbers: dict[str, int | float] = {}
+    found = []
+    for what in ("closed", "escalated", "pending"):
+        now_, peak = getattr(last[0], what), max(getattr(hour, what) for hour in before)
+        numbers |= {f"{what}, last hour": now_, f"{what}, busiest hour before": peak}
+        if now_ > max(SPIKE_AT_LEAST, SPIKE_FACTOR * peak):
+            found.append(
+                f"{now_} alerts {what} in the last hour; in an hour of the {SPIKE_DAYS} days before {peak} at most."
+            )
+    if not found:
+        return Verdict(True, f"Within {SPIKE_FACTOR} times the busiest hour of {SPIKE_DAYS} days.", numbers)
+    totals = decisions_by_rule(db, now - HOUR)
+    found.append(
+        "See which rule and source it is: the table, or `alert-pipelines jobs show`. Where they were closed wrongly: "
+        "`alert-pipelines undo JOB_ID`, and a max_close for the rule. Where too many are pending: see what sends them."
+    )
+    columns = {"rule": "string", "source": "string", "decision": "string", "alerts": "int"}
+    return Verdict(False, "\n".join(found), numbers, columns, totals)
+
+
+def reopened(db: AlertDatabase, now: datetime, percent: int) -> Verdict:
+    """Whether people reopen no more than `percent` of what a rule closed in the last seven days; undos do not count."""
+    jobs = closing_jobs(db, now - timedelta(days=REOPEN_DAYS))
+    rows = []
+    for row in db[COLLECTION].aggregate(_reopened_by_rule(jobs)) if jobs else ():
+        share = 100 * row["reopened"] / row["closed"]
+        rows.append((str(row["_id"]), row["closed"], row["reopened"], round(share, 1)))
+    bad = [row for row in rows if row[1] >= REOPEN_AT_LEAST and row[3] > percent]
+    says = "\n".join(
+        f"{rule_id}: people reopened {again} of the {closed} alerts that it closed in {REOPEN_DAYS} days ({share} %, "
+        f"limit {percent} %). Back-test a stricter form (docs/backtest.md), give it hold_mins, or set it to shadow."
+        for rule_id, closed, again, share in bad
+    )
+    closed, again = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    return Verdict(
+        not bad,
+        says or f"People reopened {again} of {closed} alerts that rules closed in {REOPEN_DAYS} days.",
+        {"closed": closed, "reopened": again, "percent": round(100 * again / closed, 2) if closed else 0.0},
+        {"rule": "string", "closed": "int", "reopened": "int", "percent": "float"},
+        rows,
+    )
+
+
+def oldest_pending(db: AlertDatabase, now: datetime, days: int) -> Verdict:
+    """Whether no pending alert is older than `days`; its table says what is pending, by source."""
+    found = pending_by_source(db)
+    rows = [(one.source_type, str(one.status), one.alerts, _age_days(one, now), one.oldest_alert) for one in found]
+    old = [one for one in found if (_age_days(one, now) or 0) > days]
+    says = "\n".join(
+        f"{one.source_type}: {one.oldest_alert} is {_age_days(one, now)} days old (limit {days}) and {one.status}. See "
+        f"why no rule closes it: `alert-pipelines explain {one.oldest_alert}`; one with expire_after_mins would."
+        for one in old
+    )
+    ages = [age for one in found if (age := _age_days(one, now)) is not None]
+    return Verdict(
+        not old,
+        says or f"No pending alert is older than {days} days.",
+        {"pending": sum(one.alerts for one in found), "oldest, days": max(ages, default=0.0)},
+        {"source": "string", "status": "string", "pending": "int", "oldest, days": "float", "oldest alert": "string"},
+        rows,
+    )
+
+
+def pending_by_source(db: AlertDatabase) -> list[PendingOfSource]:
+    """The pending alerts by source and status, counted from the index; those without a source are left out."""
+    counted = []
+    # A distinct over the index jumps from source to source; grouping would read every pending alert.
+    for source in db[COLLECTION].distinct("source_type"):
+        for status in PENDING:
+            which = {"source_type": source, "status": str(status)}
+            alerts = db[COLLECTION].count_documents(which)
+            if alerts:
+                dated = {**which, "timestamp": {"$type": "date"}}
+                oldest = db[COLLECTION].find_one(dated, {"alert_id": 1, "timestamp": 1}, sort=[("timestamp", 1)]) or {}
+                at = oldest.get("timestamp")
+                # A date beyond Python's years is no datetime.
+                known = at if isinstance(at, datetime) else None
+                counted.append(PendingOfSource(str(source), status, alerts, known, oldest.get("alert_id")))
+    return counted
+
+
+def orphaned_records(db: AlertDatabase, now: datetime) -> list[str]:
+    """The job ids of running records whose owner is long dead, and that nobody swept."""
+    long_dead = now - SWEEPING_TAKES
+    orphaned = {
+        "status": RUNNING,
+        "$or": [
+            {"lease_expires_at": {"$lt": long_dead}},
+            {
+                "job_type": SCANNER,
+                "lease_expires_at": None,
+                "started_at": {"$not": {"$gte": long_dead - DEAD_WITHOUT_LEASE}},
+            },
+        ],
+    }
+    return [str(record.get("job_id")) for record in db[JOB_RECORDS].find(orphaned, {"job_id": 1})]
+
+
+def _reopened_by_rule(jobs: Sequence[str]) -> list[dict[str, Any]]:
+    closed = {"entry.job_id": {"$in": jobs}, "entry.to_status": str(Status.AUTO_CLOSED), "entry.triggered_by": "system"}
+    next_ = {"$first": entries_from({"$add": ["$position", 1]})}
+    again = {
+        "$and": [
+            {"$in": ["$next.to_status", [str(status) for status in PENDING]]},
+            {"$ne": ["$next.triggered_by", "undo"]},
+        ]
+    }
+    return [
+        {"$match": {"state_history.job_id": {"$in": jobs}}},
+        {"$set": {"entry": HISTORY}},
+        {"$unwind": {"path": "$entry", "includeArrayIndex": "position"}},
+        {"$match": closed},
+        {"$project": {"rule": "$entry.rule_triggered", "next": next_}},
+        {"$group": {"_id": "$rule", "closed": {"$sum": 1}, "reopened": {"$sum": {"$cond": [again, 1, 0]}}}},
+        {"$sort": {"_id": 1}},
+    ]
+
+
+def _age_days(one: PendingOfSource, now: datetime) -> float | None:
+    return None if one.oldest is None else round((now - one.oldest) / timedelta(days=1), 1)

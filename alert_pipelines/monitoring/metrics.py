@@ -1,0 +1,172 @@
+"""The scanner's numbers for Prometheus, read from the job records when they are asked for.
+
+Loads prometheus_client (extra `metrics`), so only the command that exports may import this module. What the numbers are
+read from is `scan_history`'s matter; nothing here grows with the years.
+"""
+
+import logging
+import math
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeGuard
+
+from prometheus_client import CollectorRegistry, start_http_server, write_to_textfile
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from pymongo.errors import PyMongoError
+
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.job_records import COMPLETED, RUNNING, SCANNER
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.monitoring.scan_history import (
+    decisions_by_rule,
+    last_completed_scan,
+    last_ended_scan,
+    records_by_status,
+    running_scan,
+)
+
+PREFIX = "alert_pipelines"
+WINDOW = timedelta(days=1)
+
+_log = logging.getLogger(__name__)
+
+
+class MetricsError(AlertPipelinesError):
+    """The numbers cannot be served or written as asked."""
+
+
+class ScannerCollector(Collector):
+    """Reads the numbers of one database anew each time it is asked."""
+
+    def __init__(self, db: AlertDatabase) -> None:
+        self._db = db
+
+    def collect(self) -> Iterable[Metric]:
+        """All numbers; where the database is away only `alert_pipelines_up`, as 0."""
+        try:
+            families = list(_families(self._db))
+        except PyMongoError as error:
+            _log.warning("No numbers, since the database is away: %s", str(error).split(", full error:")[0])
+            return [_gauge("up", "Whether the database answered.", 0)]
+        return [_gauge("up", "Whether the database answered.", 1), *families]
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: to register it must not need the database."""
+        return []
+
+
+def registry_of(db: AlertDatabase) -> CollectorRegistry:
+    """A registry that holds the scanner's numbers and no others."""
+    registry = CollectorRegistry()
+    registry.register(ScannerCollector(db))
+    return registry
+
+
+def write_metrics(db: AlertDatabase, path: Path) -> None:
+    """Write the numbers as a text file, whole or as it was before. Raises MetricsError."""
+    try:
+        write_to_textfile(str(path), registry_of(db))
+    except OSError as error:
+        raise MetricsError(f"cannot write {path}: {error.strerror}") from error
+
+
+def serve_metrics(db: AlertDatabase, host: str, port: int, until: Event) -> None:
+    """Answer at http://host:port/metrics until the event is set. Raises MetricsError."""
+    try:
+        server, thread = start_http_server(port, host, registry_of(db))
+    except OSError as error:
+        raise MetricsError(f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port") from error
+    _log.info("Numbers at http://%s:%d/metrics", host, server.server_port)
+    try:
+        until.wait()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _families(db: AlertDatabase) -> Iterator[Metric]:
+    now = server_now(db)
+    yield from _of_last_scan(last_ended_scan(db, now))
+    yield from _of_completion(last_completed_scan(db, now), now)
+    yield _gauge("scan_running", "Whether a scan is running.", running_scan(db))
+    decisions = GaugeMetricFamily(
+        f"{PREFIX}_decisions_last_day",
+        "Alerts that scans of the last 24 hours decided.",
+        labels=["rule", "source", "decision"],
+    )
+    for total in decisions_by_rule(db, now - WINDOW):
+        decisions.add_metric([total.rule_id, total.source_type, total.decision], total.alerts)
+    records = GaugeMetricFamily(
+        f"{PREFIX}_job_records_last_day", "Job records of the last 24 hours.", labels=["job_type", "status"]
+    )
+    # Always there, so that a rule on failures has something to look at before the first.
+    counts = {(SCANNER, status): 0 for status in (RUNNING, COMPLETED, "failed")}
+    counts |= {(total.job_type, total.status): total.records for total in records_by_status(db, now - WINDOW)}
+    for labels, number in counts.items():
+        records.add_metric(list(labels), number)
+    yield from (decisions, records)
+
+
+def _of_last_scan(record: dict[str, Any] | None) -> Iterator[Metric]:
+    """The numbers of the last scan that ended; what its record does not say is left out."""
+    if record is None:
+        return
+    oldest_s = _age_of_oldest(record)
+    errors = record.get("errors")
+    took_ms = record.get("execution_time_ms")
+    numbers = (
+        ("completed", "1 where the last scan completed, 0 where it failed.", record["status"] == COMPLETED),
+        ("pending", "Pending alerts that the last scan looked at.", record.get("alerts_processed")),
+        ("closed", "Alerts that the last scan closed.", record.get("alerts_closed")),
+        ("escalated", "Alerts that the last scan escalated.", record.get("alerts_escalated")),
+        (
+            "errors",
+            "What the last scan could not handle.",
+            record.get("errors_total", len(errors) if isinstance(errors, list) else None),
+        ),
+        ("duration_seconds", "How long the last scan took.", took_ms / 1000 if _is_number(took_ms) else None),
+        (
+            "oldest_pending_age_seconds",
+            "Age of the oldest pending alert at the last scan.",
+            oldest_s,
+        ),
+        ("start_timestamp_seconds", "When the last scan that ended began.", _seconds(record.get("started_at"))),
+    )
+    for name, says, value in numbers:
+        if _is_number(value):
+            yield _gauge(f"last_scan_{name}", says, value)
+
+
+def _of_completion(record: dict[str, Any] | None, now: datetime) -> Iterator[Metric]:
+    ended = _seconds(record.get("completed_at")) if record else None
+    says = "Seconds since a scan completed; infinite where none did in 30 days."
+    yield _gauge("seconds_since_completed_scan", says, math.inf if ended is None else now.timestamp() - ended)
+    if ended is not None:
+        yield _gauge("completed_scan_timestamp_seconds", "When the last completed scan ended.", ended)
+
+
+def _age_of_oldest(record: dict[str, Any]) -> float | None:
+    stats = record.get("stats")
+    if not isinstance(stats, dict) or "oldest_pending" not in stats:
+        return None
+    if stats["oldest_pending"] is None:
+        # Where nothing was pending nothing is old.
+        return 0.0
+    as_of, oldest = _seconds(record.get("as_of")), _seconds(stats["oldest_pending"])
+    return None if as_of is None or oldest is None else as_of - oldest
+
+
+def _seconds(value: Any) -> float | None:
+    return value.timestamp() if isinstance(value, datetime) else None
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float)
+
+
+def _gauge(name: str, says: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", says, value=float(value))

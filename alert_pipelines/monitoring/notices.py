@@ -1,0 +1,174 @@
+"""What people are told of: failed scans, closes that a limit stopped, and that no scan completes any more.
+
+Read from the job records, told once to each receiver. How a message reaches a receiver belongs to `notifications`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+from pymongo import DESCENDING
+
+from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.monitoring.notifications import Message
+from alert_pipelines.scanner.report import ALLOW_SCAN
+
+REPEAT_AFTER = timedelta(hours=1)
+"""A fault that comes again with every scan is told again after so long, with the number of scans that had it."""
+
+# A record may be seen a little after the end that it bears.
+_OVERLAP = timedelta(minutes=10)
+_MAX_READ = 1000
+_MAX_LISTED = 5
+_LONGEST_ERROR = 500
+_FAILURE = "failure"
+
+
+class FailedScan(NamedTuple):
+    """A scan that ended as failed; `stops` has the limits that stopped closes, by what they stopped."""
+
+    job_id: str
+    run_id: str | None
+    ended_at: datetime
+    closed: int
+    escalated: int
+    error: str
+    stops: dict[str, str]
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What it is told as: a repeated one of the same kind waits, another kind does not."""
+        return frozenset(f"stopped: {stopped}" for stopped in self.stops) or frozenset({_FAILURE})
+
+
+class Told(BaseModel):
+    """What one receiver has been told: of all failed scans that ended before `since`, and of `jobs`.
+
+    `jobs` has the end of each by its job id, `last` when each kind of failure was told of last.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    since: datetime
+    jobs: dict[str, datetime] = {}
+    last: dict[str, datetime] = {}
+    stale: bool = False
+
+
+def failed_scans(db: AlertDatabase, told: Told, now: datetime) -> list[FailedScan]:
+    """The failed scans that this receiver has not been told of, newest first, at most 1000."""
+    query = {
+        "job_type": SCANNER,
+        "status": FAILED,
+        "completed_at": {"$gte": told.since - _OVERLAP, "$lte": now},
+        "job_id": {"$nin": [*told.jobs]},
+    }
+    fields = {"errors": {"$slice": 1}, "stats": 1, "job_id": 1, "run_id": 1, "completed_at": 1} | dict.fromkeys(
+        ("alerts_closed", "alerts_escalated"), 1
+    )
+    found = db[COLLECTION].find(query, fields).sort("completed_at", DESCENDING).limit(_MAX_READ)
+    return [_failed(record) for record in found]
+
+
+def last_completed(db: AlertDatabase) -> datetime | None:
+    """When the newest completed scan ended; None where none has."""
+    query = {"job_type": SCANNER, "status": COMPLETED, "completed_at": {"$type": "date"}}
+    record = db[COLLECTION].find_one(query, {"completed_at": 1}, sort=[("completed_at", DESCENDING)])
+    return record["completed_at"] if record else None
+
+
+def tell(
+    told: Told, failed: Sequence[FailedScan] | None, stale: str | None, now: datetime
+) -> tuple[Message | None, Told]:
+    """The one message, if any, that a receiver who was `told` that much gets now, and what it has been told then.
+
+    `failed` are scans it has not been told of, None where they could not be read; `stale` says that, and since when,
+    no scan completes.
+    """
+    read_until = told.since if failed is None else now
+    failed = failed or ()
+    due = [scan for scan in failed if any(_is_due(told, kind, now) for kind in scan.kinds)]
+    due_ids = {scan.job_id for scan in due}
+    since = min((scan.ended_at for scan in failed if scan.job_id not in due_ids), default=read_until)
+    known = told.jobs | {scan.job_id: scan.ended_at for scan in due}
+    after = Told(
+        since=since,
+        jobs={job_id: ended_at for job_id, ended_at in known.items() if ended_at >= since - _OVERLAP},
+        last={kind: at for kind, at in told.last.items() if not _is_due(told, kind, now)}
+        | {kind: now for scan in due for kind in scan.kinds},
+        stale=stale is not None,
+    )
+    parts = [*_of_staleness(told, stale), *_of_stops(due), *_of_failures([scan for scan in due if not scan.stops])]
+    if not parts:
+        return None, after
+    title = f"Alert scanner: {'; '.join(title for title, _ in parts)}"
+    return Message(title, "\n\n".join(text for _, text in parts)), after
+
+
+def _is_due(told: Told, kind: str, now: datetime) -> bool:
+    return kind not in told.last or now - told.last[kind] >= REPEAT_AFTER
+
+
+def _of_staleness(told: Told, stale: str | None) -> Iterator[tuple[str, str]]:
+    if stale and not told.stale:
+        yield "no scan completes", stale
+    elif told.stale and not stale:
+        yield "scans complete again", "Scans complete again."
+
+
+def _of_stops(scans: Iterable[FailedScan]) -> Iterator[tuple[str, str]]:
+    by_stop: dict[str, list[FailedScan]] = {}
+    for scan in scans:
+        for stopped in scan.stops:
+            by_stop.setdefault(stopped, []).append(scan)
+    for stopped, stopped_scans in by_stop.items():
+        newest = stopped_scans[0]
+        what = "a whole scan" if stopped == ALLOW_SCAN else f"rule {stopped!r}"
+        more = f" So did {_scans(len(stopped_scans) - 1)} before it." if len(stopped_scans) > 1 else ""
+        yield f"{what} was stopped by a limit", f"{_name(newest)}: {newest.stops[stopped]}{more}"
+
+
+def _of_failures(scans: Sequence[FailedScan]) -> Iterator[tuple[str, str]]:
+    if not scans:
+        return
+    lines = [
+        f"{_name(scan)} closed {scan.closed} and escalated {scan.escalated} alerts, then: {scan.error}"
+        for scan in scans[:_MAX_LISTED]
+    ]
+    if len(scans) > _MAX_LISTED:
+        lines.append(f"… and {len(scans) - _MAX_LISTED} more, since {_text(scans[-1].ended_at)}.")
+    yield f"{_scans(len(scans))} failed", "\n".join([*lines, "The next scan does what is left."])
+
+
+def _name(scan: FailedScan) -> str:
+    run = f", Dagster run {scan.run_id}" if scan.run_id else ""
+    return f"{scan.job_id} ({_text(scan.ended_at)}{run})"
+
+
+def _text(instant: datetime) -> str:
+    return instant.isoformat(timespec="seconds")
+
+
+def _scans(number: int) -> str:
+    return "1 scan" if number == 1 else f"{number} scans"
+
+
+def _failed(record: dict[str, Any]) -> FailedScan:
+    # The records are shared with the older service, and a field that is odd must not keep all others from being told.
+    errors, stats = record.get("errors"), record.get("stats")
+    stops = stats.get("stopped") if isinstance(stats, dict) else None
+    return FailedScan(
+        job_id=str(record.get("job_id")),
+        run_id=record.get("run_id"),
+        ended_at=record["completed_at"],
+        closed=record.get("alerts_closed") or 0,
+        escalated=record.get("alerts_escalated") or 0,
+        error=str(errors[0])[:_LONGEST_ERROR] if isinstance(errors, list) and errors else "its record says no more.",
+        stops={
+            str(stop.get("stopped")): str(stop.get("message"))
+            for stop in (stops if isinstance(stops, list) else ())
+            if isinstance(stop, dict)
+        },
+    )

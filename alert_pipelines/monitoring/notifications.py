@@ -1,0 +1,100 @@
+"""Messages to people, by webhook, e-mail or chat: which receivers there are, and how one message reaches one of them.
+
+What is told, and when, belongs to `notices`. A receiver's address holds tokens and passwords: none is logged, nor
+quoted in an error, so a receiver is named by its place in the setting and by its kind.
+"""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from alert_pipelines.errors import AlertPipelinesError
+
+NOTIFY_VARIABLE = "ALERT_PIPELINES_NOTIFY_URLS"
+TRY = "alert-pipelines notify test"
+
+
+class NotificationError(AlertPipelinesError):
+    """A message did not reach its receiver, or cannot reach any."""
+
+
+class Message(NamedTuple):
+    """What one receiver is told; plain text."""
+
+    title: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """One address of the setting; `place` counts from 1."""
+
+    place: int
+    total: int
+    # Not in the repr: it holds tokens and passwords.
+    url: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"receiver {self.place} of {self.total} in {NOTIFY_VARIABLE}"
+
+
+def receivers_setting(environ: Mapping[str, str] = os.environ) -> tuple[Receiver, ...]:
+    """The receivers that ALERT_PIPELINES_NOTIFY_URLS names, apprise URLs with blanks between; unset: none."""
+    urls = environ.get(NOTIFY_VARIABLE, "").split()
+    return tuple(Receiver(place, len(urls), url) for place, url in enumerate(urls, 1))
+
+
+def deliver(messages: Mapping[Receiver, Message]) -> dict[Receiver, NotificationError]:
+    """Send each receiver its message, to all at once; return those that it did not reach, and why.
+
+    Raises NotificationError where apprise is not installed.
+    """
+    if not messages:
+        return {}
+    _prepare_apprise()
+    with ThreadPoolExecutor(max_workers=min(len(messages), 8)) as pool:
+        sent = {receiver: pool.submit(_send, receiver, message) for receiver, message in messages.items()}
+        faults = {receiver: future.result() for receiver, future in sent.items()}
+    return {receiver: fault for receiver, fault in faults.items() if fault is not None}
+
+
+def refuse_faults(faults: Mapping[Receiver, NotificationError], receivers: Sequence[Receiver]) -> None:
+    """Raise NotificationError where `faults` has any, naming each, and how many of `receivers` were reached."""
+    if faults:
+        reasons = "; ".join(map(str, faults.values()))
+        raise NotificationError(f"{len(receivers) - len(faults)} of {len(receivers)} receivers were told: {reasons}")
+
+
+def _prepare_apprise() -> None:
+    # Imported here and not above: neither a scan nor the code server needs it before there is something to tell.
+    try:
+        import apprise  # noqa: F401, PLC0415
+    except ModuleNotFoundError as error:
+        raise NotificationError(
+            f"{NOTIFY_VARIABLE} is set, and apprise is not installed: `pip install 'alert-pipelines[notifications]'`, "
+            "or unset it"
+        ) from error
+    # What it logs quotes addresses.
+    logging.getLogger("apprise").disabled = True
+
+
+def _send(receiver: Receiver, message: Message) -> NotificationError | None:
+    from apprise import Apprise, NotifyFormat  # noqa: PLC0415
+
+    plugin = Apprise.instantiate(receiver.url)
+    if plugin is None:
+        return NotificationError(
+            f"{receiver} is no URL that apprise can use: compare it with apprise's page of that service; in user and "
+            "password each of : / ? # @ % and blanks must be percent-encoded"
+        )
+    sender = Apprise()
+    sender.add(plugin)
+    if sender.notify(body=message.body, title=message.title, body_format=NotifyFormat.TEXT):
+        return None
+    return NotificationError(
+        f"{receiver} ({plugin.service_name}) did not take the message: see that it runs, that it can be reached from "
+        f"here, and that its address is right; `{TRY}` tries again"
+    )

@@ -1,0 +1,136 @@
+"""What past scans did, from the job records of a bounded time, through the index on `started_at`.
+
+Nothing here grows with the years: each question reads the records since an instant. What is to be thought of the
+answers is `health`'s matter.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from pymongo import DESCENDING
+
+from alert_pipelines.job_records import COLLECTION, COMPLETED, RUNNING, SCANNER
+from alert_pipelines.mongo.client import AlertDatabase
+
+LOOK_BACK = timedelta(days=30)
+"""No scan that is older is asked for."""
+
+HOUR = timedelta(hours=1)
+
+
+class RuleTotal(NamedTuple):
+    """How many alerts of one source got one decision (close, escalate) by one rule."""
+
+    rule_id: str
+    source_type: str
+    decision: str
+    alerts: int
+
+
+class RecordTotal(NamedTuple):
+    """How many job records of one type have one status."""
+
+    job_type: str
+    status: str
+    records: int
+
+
+class ScanHour(NamedTuple):
+    """The scans that began `age` to `age` + 1 hours ago: what they closed and escalated, and the most they found
+    pending."""
+
+    age: int
+    closed: int
+    escalated: int
+    pending: int
+
+
+def last_completed_scan(db: AlertDatabase, now: datetime) -> dict[str, Any] | None:
+    """The newest completed scan's record, without `_id`; None where there is none in the last 30 days."""
+    return _last(db, {"status": COMPLETED}, now - LOOK_BACK, now)
+
+
+def last_ended_scan(db: AlertDatabase, now: datetime) -> dict[str, Any] | None:
+    """The newest record of a scan that completed or failed, without `_id`; None where there is none in 30 days."""
+    return _last(db, {"status": {"$ne": RUNNING}}, now - LOOK_BACK, now)
+
+
+def completed_before(db: AlertDatabase, since: datetime) -> bool:
+    """Whether a scan completed in the 30 days before `since`."""
+    return _last(db, {"status": COMPLETED}, since - LOOK_BACK, since) is not None
+
+
+def decisions_by_rule(db: AlertDatabase, since: datetime) -> list[RuleTotal]:
+    """What scans that began at `since` or later decided, by rule, source and decision, the most first.
+
+    Records of the service's own scans, and of scans that crashed, do not say it.
+    """
+    path = "$stats.decisions"
+    group = {"rule": f"{path}.rule_id", "source": f"{path}.source_type", "decision": f"{path}.decision"}
+    rows = db[COLLECTION].aggregate(
+        [
+            {"$match": _scans_since(since)},
+            {"$unwind": path},
+            {"$group": {"_id": group, "alerts": {"$sum": f"{path}.alerts"}}},
+            {"$sort": {"alerts": -1, "_id.rule": 1, "_id.source": 1, "_id.decision": 1}},
+        ]
+    )
+    return [
+        RuleTotal(str(which.get("rule")), str(which.get("source")), str(which.get("decision")), row["alerts"])
+        for row in rows
+        for which in [row["_id"]]
+    ]
+
+
+def hours_of_scans(db: AlertDatabase, now: datetime, hours: int) -> list[ScanHour]:
+    """The last `hours` hours in which scans began, the latest first; hours without scans are left out."""
+    age = {"$floor": {"$divide": [{"$subtract": [now, "$started_at"]}, HOUR // timedelta(milliseconds=1)]}}
+    rows = db[COLLECTION].aggregate(
+        [
+            {"$match": {"job_type": SCANNER, "started_at": {"$gt": now - hours * HOUR, "$lte": now}}},
+            {
+                "$group": {
+                    "_id": age,
+                    "closed": {"$sum": "$alerts_closed"},
+                    "escalated": {"$sum": "$alerts_escalated"},
+                    "pending": {"$max": "$alerts_processed"},
+                }
+            },
+            {"$sort": {"_id": 1}},
+        ]
+    )
+    return [ScanHour(int(row["_id"]), row["closed"], row["escalated"], int(row["pending"] or 0)) for row in rows]
+
+
+def closing_jobs(db: AlertDatabase, since: datetime) -> Sequence[str]:
+    """The ids of the scans that began at `since` or later and closed anything."""
+    found = db[COLLECTION].find({**_scans_since(since), "alerts_closed": {"$gt": 0}}, {"job_id": 1})
+    return [str(record["job_id"]) for record in found]
+
+
+def records_by_status(db: AlertDatabase, since: datetime) -> list[RecordTotal]:
+    """How many job records began at `since` or later, by type and status."""
+    group = {"type": "$job_type", "status": "$status"}
+    rows = db[COLLECTION].aggregate(
+        [
+            {"$match": {"started_at": {"$gte": since}}},
+            {"$group": {"_id": group, "records": {"$sum": 1}}},
+            {"$sort": {"_id.type": 1, "_id.status": 1}},
+        ]
+    )
+    return [RecordTotal(str(row["_id"].get("type")), str(row["_id"].get("status")), row["records"]) for row in rows]
+
+
+def running_scan(db: AlertDatabase) -> bool:
+    """Whether a scan's record is running."""
+    return db[COLLECTION].find_one({"job_type": SCANNER, "status": RUNNING}, {"_id": 1}) is not None
+
+
+def _scans_since(since: datetime) -> dict[str, Any]:
+    return {"job_type": SCANNER, "started_at": {"$gte": since}}
+
+
+def _last(db: AlertDatabase, which: dict[str, Any], start: datetime, end: datetime) -> dict[str, Any] | None:
+    query = {"job_type": SCANNER, **which, "started_at": {"$gte": start, "$lt": end}}
+    return db[COLLECTION].find_one(query, {"_id": 0}, sort=[("started_at", DESCENDING)])

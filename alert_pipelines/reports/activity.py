@@ -1,0 +1,194 @@
+"""What was done to alerts within a time, change by change, from their own histories: scans, people, the old service.
+
+The server finds, cuts and classifies; a row a change comes here, in batches. What the rows add up to is `daily`'s
+matter. Which change counts as what is said in docs/daily-report.md.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, NamedTuple
+
+from pymongo.errors import ExecutionTimeout
+
+from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.rules.clause import NOT_NULL_TYPES, Filter, Stage
+from alert_pipelines.rules.model import DEFAULT_KEY
+from alert_pipelines.rules.store import load_rules
+from alert_pipelines.scanner.history import HISTORY
+
+BATCH = 20_000
+"""So many changes are in memory at once."""
+
+MAX_DAYS = 366
+"""So many days a report holds at most."""
+
+NO_RULE = "(no rule named)"
+
+_PENDING = [str(status) for status in PENDING]
+_SETTLED = [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]
+# An array has no range of its own in an index.
+_NO_DATE = [kind for kind in NOT_NULL_TYPES if kind not in ("date", "array")]
+_NO_KEY_TYPES = ["missing", "null", "undefined", "array"]
+
+
+class ActivityTimeoutError(AlertPipelinesError):
+    """The server needs longer than it was given."""
+
+
+class Change(NamedTuple):
+    """One change of one alert: its `day` (YYYY-MM-DD, UTC), what was done by whom, and for how long it had been there.
+
+    `what`: opened, closed, resolved, escalated, reopened, undone. `by`: rules, people, undo; "" where it was opened.
+    `rule` is "" but for what rules did. `key` groups alerts of one source as its rules do, None without one. `minutes`,
+    of closed and resolved: since the alert was opened, None where that is not known or lies later.
+    """
+
+    day: str
+    what: str
+    by: str
+    source: str
+    rule: str
+    key: str | None
+    minutes: float | None
+
+
+def changes(
+    db: AlertDatabase, start: datetime, end: datetime, *, max_seconds: float | None = None
+) -> Iterator[list[Change]]:
+    """Every change from `start` to before `end`, both aware, in batches and no order.
+
+    Raises ActivityTimeoutError where the server needs longer than `max_seconds`.
+    """
+    limit_ms = 0 if max_seconds is None else max(1, int(max_seconds * 1000))
+    try:
+        with db[COLLECTION].aggregate(_pipeline(db, start, end), batchSize=BATCH, maxTimeMS=limit_ms) as rows:
+            while batch := [_change(row) for row in islice(rows, BATCH)]:
+                yield batch
+    except ExecutionTimeout as error:
+        raise ActivityTimeoutError(
+            f"the server needs over {max_seconds:.0f} s to find what was done from {start:%Y-%m-%d} to {end:%Y-%m-%d}"
+        ) from error
+
+
+def _change(row: dict[str, Any]) -> Change:
+    key, by = row.get("key"), row["by"]
+    rule = row.get("rule")
+    return Change(
+        day=row["day"],
+        what=row["what"],
+        by=by,
+        source=str(row.get("source")),
+        rule=(str(rule) if rule else NO_RULE) if by == "rules" else "",
+        key=" / ".join(map(str, key)) if key else None,
+        minutes=row.get("minutes"),
+    )
+
+
+def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
+    within: Filter = {"$gte": start, "$lt": end}
+    touched: list[Filter] = [
+        {"state_history": {"$elemMatch": {"timestamp": within}}},
+        {"created_at": within},
+        # Opened at its timestamp: an alert whose created_at is no date. Types are ranges of an index, `$not` is none.
+        {"created_at": None, "timestamp": within},
+        {"created_at": {"$type": _NO_DATE}, "timestamp": within},
+    ]
+    born = {"$cond": [_is_date("$created_at"), "$created_at", "$timestamp"]}
+    opened = {"$cond": [_is_within("$born", start, end), [{"what": "opened", "by": "", "at": "$born"}], []]}
+    entries = {"$filter": {"input": HISTORY, "as": "entry", "cond": _is_within("$$entry.timestamp", start, end)}}
+    read = {
+        "what": _what("$$entry"),
+        "by": _by("$$entry"),
+        "at": "$$entry.timestamp",
+        "rule": "$$entry.rule_triggered",
+    }
+    done = {"$map": {"input": entries, "as": "entry", "in": read}}
+    age_ms = {"$subtract": ["$change.at", "$born"]}
+    has_age = {
+        "$and": [
+            {"$in": ["$change.what", ["closed", "resolved"]]},
+            _is_date("$born"),
+            {"$gte": ["$change.at", "$born"]},
+        ]
+    }
+    return [
+        {"$match": {"$or": touched}},
+        {"$set": {"born": born}},
+        {
+            "$project": {
+                "born": 1,
+                "source": "$source_type",
+                "key": _key(db),
+                "change": {"$concatArrays": [opened, done]},
+            }
+        },
+        {"$unwind": "$change"},
+        {"$match": {"change.what": {"$ne": None}}},
+        {
+            "$project": {
+                "_id": 0,
+                "day": {"$dateToString": {"date": "$change.at", "format": "%Y-%m-%d"}},
+                "what": "$change.what",
+                "by": "$change.by",
+                "rule": "$change.rule",
+                "source": 1,
+                "key": 1,
+                "minutes": {"$cond": [has_age, {"$divide": [age_ms, 60_000]}, None]},
+            }
+        },
+    ]
+
+
+def _what(entry: str) -> dict[str, Any]:
+    to, was = f"{entry}.to_status", f"{entry}.from_status"
+    reopens = {"$and": [{"$in": [to, _PENDING]}, {"$in": [was, _SETTLED]}]}
+    return {
+        "$switch": {
+            "branches": [
+                {"case": {"$eq": [f"{entry}.triggered_by", "undo"]}, "then": "undone"},
+                {"case": {"$eq": [to, str(Status.AUTO_CLOSED)]}, "then": "closed"},
+                {"case": {"$eq": [to, str(Status.RESOLVED)]}, "then": "resolved"},
+                {"case": reopens, "then": "reopened"},
+                {"case": {"$eq": [to, str(Status.ESCALATED)]}, "then": "escalated"},
+            ],
+            "default": None,
+        }
+    }
+
+
+def _by(entry: str) -> dict[str, Any]:
+    by = f"{entry}.triggered_by"
+    branches = [
+        {"case": {"$eq": [by, "system"]}, "then": "rules"},
+        {"case": {"$eq": [by, "undo"]}, "then": "undo"},
+    ]
+    return {"$switch": {"branches": branches, "default": "people"}}
+
+
+def _key(db: AlertDatabase) -> dict[str, Any]:
+    """The key of an alert as its source's rules group, those of the highest priority first; else by driver."""
+    grouping = [rule for rule in load_rules(db).rule_set.active if rule.conditions.group_by]
+    keys = {rule.source_type: rule.conditions.key for rule in sorted(grouping, key=lambda rule: rule.priority)}
+    branches = [
+        {"case": {"$eq": ["$source_type", {"$literal": source}]}, "then": _values(paths)}
+        for source, paths in keys.items()
+    ]
+    default = _values((DEFAULT_KEY,))
+    return {"$switch": {"branches": branches, "default": default}} if branches else default
+
+
+def _values(paths: Sequence[str]) -> dict[str, Any]:
+    values = [f"${path}" for path in paths]
+    lacking = {"$or": [{"$in": [{"$type": value}, _NO_KEY_TYPES]} for value in values]}
+    return {"$cond": [lacking, None, values]}
+
+
+def _is_date(expression: str) -> dict[str, Any]:
+    return {"$eq": [{"$type": expression}, "date"]}
+
+
+def _is_within(expression: str, start: datetime, end: datetime) -> dict[str, Any]:
+    return {"$and": [_is_date(expression), {"$gte": [expression, start]}, {"$lt": [expression, end]}]}

@@ -1,0 +1,42 @@
+"""What all reports share: an HTML page that needs nothing else, and files that are whole or not there at all."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from alert_pipelines.reports.plots import data_uri
+
+_STYLE = """
+body { font: 14px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }
+table { border-collapse: collapse; margin: 1em 0 } caption { text-align: left; font-weight: bold }
+th, td { border: 1px solid #ccc; padding: .2em .5em; text-align: right } th:first-child { text-align: left }
+td:first-child { text-align: left } div { overflow-x: auto } img { max-width: 100%; height: auto }
+"""
+
+
+def html_page(title: str, parts: Iterable[str]) -> str:
+    """A page of `parts`, which are HTML already."""
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    return "\n".join(
+        [f'<!DOCTYPE html><html lang="en"><head>{head}</head><body><h1>{escape(title)}</h1>', *parts, "</body></html>"]
+    )
+
+
+def html_table(caption: str, headings: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of plain texts."""
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<div><table><caption>{escape(caption)}</caption><tr>{head}</tr>{body}</table></div>"
+
+
+def html_picture(title: str, svg: str) -> str:
+    """A plot, drawn within the page and apart from it."""
+    return f'<div><img alt="{escape(title)}" src="{data_uri(svg)}"></div>'
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: a run may be ended at any time, and others read what is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+    unfinished.replace(path)

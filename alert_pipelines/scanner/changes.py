@@ -1,0 +1,294 @@
+"""Which alerts were touched since an earlier completed scan, so that not all pending ones have to be looked at again.
+
+That scan left nothing due undecided but what its checkpoint names. Its claim and this scan's are two entries of one
+oplog, and the change stream between them names every alert that anybody touched in between; timestamps would be no
+proof of change. Where any of this cannot be known, that is the answer, and all pending alerts are looked at.
+
+What has to be looked at because of the touched ones is the business of `scopes`.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, NamedTuple
+
+import bson
+import pymongo
+from bson import Timestamp, json_util
+from pymongo.errors import PyMongoError
+from pymongo.synchronous.change_stream import ChangeStream
+
+from alert_pipelines.alerts import COLLECTION, Status
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
+from alert_pipelines.job_records import COMPLETED, SCANNER
+from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
+from alert_pipelines.mongo.retry import TRANSIENT
+from alert_pipelines.rules.clause import MAX_ID_BYTES, Stage
+from alert_pipelines.rules.compiler import compile_rules
+from alert_pipelines.rules.model import MaintenanceWindow, Rule
+
+MAX_TOUCHED = 20_000
+"""Above so many touched alerts, looking at all pending ones costs less."""
+MAX_CHECKPOINT_CHARS = 20_000
+"""A longer one, of hundreds of alerts that cannot be written, is not worth keeping with every job record."""
+MAX_AGE = timedelta(days=1)
+DRAIN_SECONDS = 15
+_AWAIT_MS = 200
+_ANY_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
+_JSON = json_util.CANONICAL_JSON_OPTIONS
+# Changes to these change an alert's key, or its place in it.
+_ALWAYS_DECIDING = ("source_type", "timestamp")
+_SETTLED = [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]
+
+
+class _UnknownError(AlertPipelinesError):
+    """It cannot be known what was touched; the message says why."""
+
+
+class Vantage(NamedTuple):
+    """Where the server stood just before a scan's claim; None where it does not say."""
+
+    operation_time: Timestamp | None
+    election: str | None
+
+
+class Checkpoint(NamedTuple):
+    """What a completed scan leaves for the next: where its claim stands in the change stream, and what it left.
+
+    `election` is that of the primary which it read from: after another one, what it read may have been rolled back.
+    `fingerprint` is that of its rules and maintenance windows. `left` are the `_id`s of alerts that were due and could
+    not be written.
+    """
+
+    token: Mapping[str, Any]
+    election: str
+    fingerprint: str
+    left: tuple[Any, ...]
+
+    def dump(self) -> str:
+        """One text, since the readers of job records expect no values that JSON does not have."""
+        return json_util.dumps(self._asdict(), json_options=_JSON)
+
+    @classmethod
+    def load(cls, text: str) -> "Checkpoint":
+        """Read what `dump` wrote."""
+        fields = json_util.loads(text, json_options=_JSON)
+        return cls(fields["token"], fields["election"], fields["fingerprint"], tuple(fields["left"]))
+
+
+@dataclass
+class Changes:
+    """What was touched since the scan `since`; or, where `whole_because` says why, that this is not known.
+
+    `departed`: an alert was deleted, or may have left its key. `token` is where this scan's own claim stands in the
+    change stream, None where that is not known either.
+    """
+
+    since: str | None = None
+    since_as_of: datetime | None = None
+    touched: list[Any] = field(default_factory=list)
+    departed: bool = False
+    token: Mapping[str, Any] | None = None
+    whole_because: str | None = None
+
+
+def vantage(db: AlertDatabase) -> Vantage:
+    """Where the server stands now. To be taken before the claim."""
+    hello = db.command("hello")
+    election = hello.get("electionId")
+    return Vantage(hello.get("operationTime"), None if election is None else str(election))
+
+
+def fingerprint(rules: Iterable[Rule], windows: Iterable[MaintenanceWindow], as_of: datetime) -> str:
+    """One text for one meaning: what `rules` compile to, and the windows that hold at `as_of`."""
+    digest = hashlib.sha256()
+    for clause in compile_rules(rules, _ANY_INSTANT):
+        digest.update(bson.encode({"rule": clause.rule_id, "own": clause.own, "pipeline": clause.pipeline()}))
+    for window in sorted(bson.encode(window.model_dump()) for window in windows if window.holds_at(as_of)):
+        digest.update(window)
+    return digest.hexdigest()
+
+
+def find_changes(
+    db: AlertDatabase,
+    before: Vantage,
+    *,
+    job_id: str,
+    as_of: datetime,
+    rules: Iterable[Rule],
+    meaning: str,
+    check: Callable[[], None],
+) -> Changes:
+    """What was touched since the newest scan that a shorter plan of `rules` at `as_of` can build on.
+
+    `job_id` is this scan's record, claimed after `before`; `meaning` the fingerprint of the rules. `check` is called
+    now and then and may raise to stop. What cannot be known raises nothing: then all is to be looked at.
+    """
+    if before.operation_time is None or before.election is None:
+        return Changes(whole_because="the server is no member of a replica set that this client talks to directly")
+    if db.read_preference != pymongo.ReadPreference.PRIMARY:
+        return Changes(whole_because="MONGODB_URI has reads go to secondaries, which may lag behind")
+    stream = _Stream(db, job_id, {path for rule in rules for path in rule.conditions.key}, check)
+    try:
+        if later := _later_scan(db, as_of):
+            return Changes(whole_because=f"{later} scanned at a later as_of")
+        return _since_checkpoint(db, stream, before.election, as_of, meaning)
+    except TRANSIENT as fault:
+        return Changes(whole_because=f"MongoDB is away ({fault})")
+    except (_UnknownError, PyMongoError) as unknown:
+        return _whole(stream, before.operation_time, str(unknown))
+
+
+def next_checkpoint(changes: Changes, before: Vantage, meaning: str, left: Sequence[Any]) -> str | None:
+    """What a completed scan leaves for the next, dumped; None where the next has to look at all pending alerts."""
+    if changes.token is None or before.election is None:
+        return None
+    text = Checkpoint(changes.token, before.election, meaning, tuple(left)).dump()
+    return text if len(text) <= MAX_CHECKPOINT_CHARS else None
+
+
+def _later_scan(db: AlertDatabase, as_of: datetime) -> str | None:
+    """A scan at a later as_of: its decisions are left alone by this scan and not by the next, so that cannot build on
+    this one."""
+    # No scan looks far ahead of the clock by which it started.
+    recent = {"$gt": as_of - timedelta(minutes=10)}
+    record = db[JOB_RECORDS].find_one({"job_type": SCANNER, "started_at": recent, "as_of": {"$gt": as_of}})
+    return str(record.get("job_id")) if record else None
+
+
+def _since_checkpoint(db: AlertDatabase, stream: "_Stream", election: str, as_of: datetime, meaning: str) -> Changes:
+    # A day by the clock that started_at is by, since as_of may be any.
+    today = {"$gt": server_now(db) - MAX_AGE}
+    completed = {"job_type": SCANNER, "status": COMPLETED, "started_at": today, "stats.checkpoint": {"$type": "string"}}
+    record = db[JOB_RECORDS].find_one(completed, sort=[("started_at", -1)])
+    if record is None:
+        raise _UnknownError("no completed scan of the last day has left a checkpoint")
+    name, checkpoint = record["job_id"], Checkpoint.load(record["stats"]["checkpoint"])
+    if checkpoint.fingerprint != meaning:
+        raise _UnknownError(f"rules or maintenance windows have changed since {name}")
+    if checkpoint.election != election:
+        raise _UnknownError(f"another primary was elected since {name}")
+    if record["as_of"] > as_of:
+        raise _UnknownError(f"{name} scanned at a later as_of")
+    changes = Changes(since=name, since_as_of=record["as_of"], touched=list(checkpoint.left))
+    changes.token = stream.drain(changes, resume_after=checkpoint.token)
+    if len(changes.touched) > MAX_TOUCHED:
+        why = f"more than {MAX_TOUCHED} alerts were touched since {name}"
+        return Changes(token=changes.token, whole_because=why)
+    return changes
+
+
+def _whole(stream: "_Stream", operation_time: Timestamp, why: str) -> Changes:
+    changes = Changes(whole_because=why)
+    try:
+        changes.token = stream.drain(Changes(), start_at_operation_time=operation_time)
+    except (_UnknownError, PyMongoError) as unknown:
+        changes.whole_because = f"{why}; and the next scan cannot build on this one: {unknown}"
+    return changes
+
+
+class _Stream:
+    """The change stream up to this scan's own claim.
+
+    When that has come, all that was written before it has: the oplog has one order. And what is in the stream is
+    visible to all reads that follow.
+    """
+
+    def __init__(self, db: AlertDatabase, job_id: str, key_paths: Iterable[str], check: Callable[[], None]) -> None:
+        self._db = db
+        self._job_id = job_id
+        self._pipeline = _stream_pipeline(key_paths)
+        self._check = check
+
+    def drain(self, changes: Changes, **start: Any) -> Mapping[str, Any]:
+        """Add to `changes` what was touched, and return the token of the claim. Raises _UnknownError, PyMongoError."""
+        options: dict[str, Any] = {"max_await_time_ms": _AWAIT_MS, "batch_size": 1_000, **start}
+        with pymongo.timeout(DRAIN_SECONDS), self._db.watch(self._pipeline, **options) as stream:
+            events = self._until_deadline(stream)
+            while (event := next(events)).get("job_id") != self._job_id:
+                _take_in(event, changes)
+            token: Mapping[str, Any] = event["_id"]
+            return token
+
+    def _until_deadline(self, stream: ChangeStream[AlertDocument]) -> Iterator[AlertDocument]:
+        deadline = time.monotonic() + DRAIN_SECONDS
+        for number in count():
+            event = stream.try_next()
+            if event is None or number % 1_000 == 0:
+                self._check()
+            if time.monotonic() > deadline:
+                raise _UnknownError(f"the change stream was not read to its end within {DRAIN_SECONDS} s")
+            if event is not None:
+                yield event
+
+
+def _take_in(event: Mapping[str, Any], changes: Changes) -> None:
+    kind = event["operationType"]
+    if event["ns"].get("coll") == JOB_RECORDS:
+        return
+    if kind not in ("insert", "update", "replace", "delete"):
+        raise _UnknownError(f"the collection was changed as a whole ({kind})")
+    changes.departed |= bool(event.get("moved")) or kind in ("replace", "delete")
+    if kind != "delete" and len(changes.touched) <= MAX_TOUCHED:
+        if is_long(event["documentKey"]):
+            raise _UnknownError("an alert was touched whose _id is too long to ask for it")
+        changes.touched.append(event["documentKey"]["_id"])
+
+
+def is_long(values: Mapping[str, Any]) -> bool:
+    """Whether `values` are too long for thousands of the like to fit into one command."""
+    return len(bson.encode(values)) > MAX_ID_BYTES
+
+
+def _stream_pipeline(key_paths: Iterable[str]) -> list[Stage]:
+    """The stages of the change stream: which events matter, and of each only what is looked at."""
+    moved = _touches_any(sorted({*key_paths, *_ALWAYS_DECIDING}))
+    # An alert that is settled, and stays where it is, makes nothing due: fewer are pending, none is older.
+    unimportant = {"operationType": "update", "updateDescription.updatedFields.status": {"$in": _SETTLED}}
+    return [
+        {
+            "$match": {
+                "$or": [
+                    {"ns.coll": COLLECTION},
+                    {"to.coll": COLLECTION},
+                    # All of them: a token can be resumed after only where its own event is still in the stream.
+                    {"ns.coll": JOB_RECORDS, "operationType": "insert"},
+                    {"operationType": {"$in": ["dropDatabase", "invalidate"]}},
+                ]
+            }
+        },
+        {"$match": {"$or": [{"$nor": [unimportant]}, {"$expr": moved}]}},
+        {
+            "$project": {
+                "operationType": 1,
+                "ns": 1,
+                "documentKey": 1,
+                "job_id": "$fullDocument.job_id",
+                "moved": {"$and": [{"$eq": ["$operationType", "update"]}, moved]},
+            }
+        },
+    ]
+
+
+def _touches_any(paths: Sequence[str]) -> dict[str, Any]:
+    """Whether an update changed one of `paths`, something in it, or what it is in."""
+    above = [path.rsplit(".", depth)[0] for path in paths for depth in range(1, path.count(".") + 1)]
+    within = [{"$eq": [{"$indexOfCP": [{"$concat": ["$$path", "."]}, {"$literal": f"{path}."}]}, 0]} for path in paths]
+    changed = {
+        "$concatArrays": [
+            {
+                "$map": {
+                    "input": {"$objectToArray": {"$ifNull": ["$updateDescription.updatedFields", {}]}},
+                    "in": "$$this.k",
+                }
+            },
+            {"$ifNull": ["$updateDescription.removedFields", []]},
+            {"$map": {"input": {"$ifNull": ["$updateDescription.truncatedArrays", []]}, "in": "$$this.field"}},
+        ]
+    }
+    touches = {"$or": [{"$in": ["$$path", {"$literal": above}]}, *within]}
+    return {"$anyElementTrue": [{"$map": {"input": changed, "as": "path", "in": touches}}]}

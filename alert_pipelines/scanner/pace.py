@@ -1,0 +1,50 @@
+"""How fast a scan may write, for servers that have other work to do: so many alerts a second, or as fast as it goes."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from alert_pipelines.errors import AlertPipelinesError
+
+RATE_VARIABLE = "AUTO_CLOSE_MAX_WRITES_PER_S"
+_LONGEST_SLEEP_S = 0.5
+_BATCHES_A_SECOND = 4
+
+
+class InvalidRateError(AlertPipelinesError):
+    """AUTO_CLOSE_MAX_WRITES_PER_S is no whole number above 0."""
+
+
+def rate_setting(environ: Mapping[str, str] = os.environ) -> int | None:
+    """Alerts a second, as AUTO_CLOSE_MAX_WRITES_PER_S sets it; None where it is unset. Raises InvalidRateError."""
+    text = environ.get(RATE_VARIABLE, "").strip()
+    if not text:
+        return None
+    if not text.isascii() or not text.isdecimal() or int(text) == 0:
+        raise InvalidRateError(f"{RATE_VARIABLE}={text!r}: expected a whole number of alerts a second, such as 2000")
+    return int(text)
+
+
+class Pace:
+    """Lets writers of any thread go on no faster than `per_s` alerts a second; None is no bound."""
+
+    def __init__(self, per_s: int | None) -> None:
+        self._per_s = per_s
+        self._free_at = time.monotonic()
+        self._lock = threading.Lock()
+
+    def batch(self, largest: int) -> int:
+        """How many alerts to write at once, at most `largest`: many small steps disturb others less."""
+        return largest if self._per_s is None else max(1, min(largest, self._per_s // _BATCHES_A_SECOND))
+
+    def wait(self, alerts: int, check: Callable[[], None]) -> None:
+        """Return when so many `alerts` may be written; `check` is called meanwhile and may raise to give up."""
+        if self._per_s is None:
+            return
+        with self._lock:
+            starts_at = max(self._free_at, time.monotonic())
+            self._free_at = starts_at + alerts / self._per_s
+        while (left := starts_at - time.monotonic()) > 0:
+            check()
+            time.sleep(min(left, _LONGEST_SLEEP_S))

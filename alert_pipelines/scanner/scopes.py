@@ -1,0 +1,116 @@
+"""Which keys a condition about other alerts has to look at, given which alerts were touched.
+
+What is due among them, the clauses say; nothing here decides anything.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from bson.errors import InvalidBSON
+
+from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.rules.clause import Clause, Filter, dated
+from alert_pipelines.scanner.changes import MAX_TOUCHED, Changes, is_long
+
+_KEYS_A_QUERY = 500
+_IDS_A_QUERY = 5_000
+
+
+class _LongKeyError(AlertPipelinesError):
+    """A key is too long to ask for it together with others."""
+
+
+class Scopes:
+    """Turns what was touched into the keys that a clause has to look at."""
+
+    def __init__(self, db: AlertDatabase, changes: Changes, as_of: datetime) -> None:
+        self._alerts = db[COLLECTION].with_options(
+            # A key that is not exactly what is stored would not be found again.
+            codec_options=db.codec_options.with_options(unicode_decode_error_handler="strict")
+        )
+        self._changes = changes
+        self._as_of = as_of
+        self._indexes: list[tuple[list[str], bool]] | None = None
+
+    def of(self, clause: Clause) -> list[Filter] | None:
+        """Filters that together select every key of which something may have become due; None for all pending alerts.
+
+        They may select more. Raises PyMongoError.
+        """
+        since, changes = self._changes.since_as_of, self._changes
+        if not clause.key or since is None or (clause.missed and changes.departed):
+            return None
+        matured = clause.matured(since)
+        if not self._is_indexed(clause.key[0]) or not all(
+            self._is_indexed(part.path, pending_only="status" in part.filter) for part in matured
+        ):
+            return None
+        touched = changes.touched
+        asked: list[Filter] = [
+            {"_id": {"$in": touched[start : start + _IDS_A_QUERY]}} for start in range(0, len(touched), _IDS_A_QUERY)
+        ]
+        asked += [part.filter for part in matured]
+        try:
+            keys = self._keys(clause, asked)
+        except (InvalidBSON, _LongKeyError):
+            return None
+        return None if len(keys) > MAX_TOUCHED else list(_selecting(clause, keys))
+
+    def _is_indexed(self, path: str, *, pending_only: bool = False) -> bool:
+        """Whether an index finds the alerts of one source, or the pending ones of them, by `path`."""
+        if self._indexes is None:
+            self._indexes = [
+                (list(index["key"])[:2], "partialFilterExpression" in index) for index in self._alerts.list_indexes()
+            ]
+        return any(keys == ["source_type", path] and (pending_only or not part) for keys, part in self._indexes)
+
+    def _keys(self, clause: Clause, asked: Iterable[Filter]) -> list["_Key"]:
+        names = [f"k{n}" for n in range(len(clause.key))]
+        group = {
+            "_id": {name: f"${path}" for name, path in zip(names, clause.key, strict=True)},
+            "first": {"$min": "$timestamp"},
+            "last": {"$max": "$timestamp"},
+        }
+        found: list[_Key] = []
+        for part in asked:
+            match = {"$match": {"$and": [part, clause.groups, dated(self._as_of)]}}
+            for row in self._alerts.aggregate([match, {"$group": group}], allowDiskUse=True):
+                if is_long(row["_id"]):
+                    raise _LongKeyError
+                found.append(_Key(tuple(row["_id"][name] for name in names), row["first"], row["last"]))
+        return found
+
+
+class _Key(NamedTuple):
+    """One key, and between which timestamps the alerts lie that bring it into play."""
+
+    values: tuple[Any, ...]
+    first: Any
+    last: Any
+
+
+def _selecting(clause: Clause, keys: Sequence[_Key]) -> Iterator[Filter]:
+    ordered = sorted(keys, key=_at)
+    for start in range(0, len(ordered), _KEYS_A_QUERY):
+        part = ordered[start : start + _KEYS_A_QUERY]
+        # Of several paths this selects also what mixes the values of two keys: whole keys, so no harm is done.
+        scope: Filter = {path: {"$in": [key.values[n] for key in part]} for n, path in enumerate(clause.key)}
+        yield scope | _within_reach(clause.reach, part)
+
+
+def _at(key: _Key) -> float:
+    # Neighbours in time go together, so that the span of each query is narrow.
+    return key.first.timestamp() if isinstance(key.first, datetime) else 0.0
+
+
+def _within_reach(reach: timedelta | None, keys: Sequence[_Key]) -> Filter:
+    bounds = [bound for key in keys for bound in (key.first, key.last)]
+    if reach is None or not all(isinstance(bound, datetime) for bound in bounds):
+        return {}
+    try:
+        return {"timestamp": {"$gte": min(bounds) - reach, "$lte": max(bounds) + reach}}
+    except OverflowError:
+        return {}

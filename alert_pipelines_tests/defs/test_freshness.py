@@ -1,0 +1,71 @@
+"""Missed scans are red by themselves: the window, and what a real daemon makes of it."""
+
+from datetime import timedelta
+
+import pytest
+from dagster import AssetKey, FreshnessPolicy
+
+from alert_pipelines.definitions import build_defs
+from alert_pipelines.defs.freshness import stale_after
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.monitoring.health import InvalidSettingError
+from alert_pipelines_tests.dagster_processes import dagster_processes, wait_until
+
+JOBS = AssetKey("background_jobs")
+
+
+@pytest.mark.parametrize(
+    ("cron", "minutes"),
+    [
+        ("*/5 * * * *", 15),
+        ("* * * * *", 3),
+        ("0 * * * *", 180),
+        # From Friday 18:00 to Monday 8:00, and two hours more.
+        ("0 8-18 * * 1-5", 64 * 60),
+    ],
+)
+def test_the_window_follows_the_schedule(cron: str, minutes: int) -> None:
+    assert stale_after(cron, {}) == timedelta(minutes=minutes)
+
+
+def test_a_setting_outranks_it_and_off_misses_nothing() -> None:
+    assert stale_after("*/5 * * * *", {"AUTO_CLOSE_STALE_MINS": "40"}) == timedelta(minutes=40)
+    assert stale_after(None, {"AUTO_CLOSE_STALE_MINS": "40"}) is None
+    with pytest.raises(InvalidSettingError, match="AUTO_CLOSE_STALE_MINS='a while'"):
+        stale_after("*/5 * * * *", {"AUTO_CLOSE_STALE_MINS": "a while"})
+
+
+def test_the_job_records_carry_it_and_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = build_defs().resolve_asset_graph()
+    policies = {node.key: node.freshness_policy for node in graph.asset_nodes if node.freshness_policy}
+    assert policies == {JOBS: FreshnessPolicy.time_window(timedelta(minutes=15))}
+    monkeypatch.setenv("AUTO_CLOSE_CRON", "off")
+    assert not any(node.freshness_policy for node in build_defs().resolve_asset_graph().asset_nodes)
+
+
+@pytest.mark.dagster_process
+def test_scans_that_stop_are_red_by_themselves_and_the_next_one_is_green_again(
+    mongo_uri: str, db: AlertDatabase
+) -> None:
+    settings = {
+        "MONGODB_URI": mongo_uri,
+        "MONGODB_DATABASE": db.name,
+        # No tick comes while the test lasts.
+        "AUTO_CLOSE_CRON": "0 0 29 2 *",
+        "AUTO_CLOSE_STALE_MINS": "1",
+        "FRESHNESS_DAEMON_INTERVAL_SECONDS": "5",
+    }
+    with dagster_processes(settings) as dagster:
+
+        def wait_for(state: str) -> None:
+            def is_so() -> bool:
+                record = dagster.instance.get_freshness_state_records([JOBS]).get(JOBS)
+                return record is not None and record.freshness_state.value == state
+
+            wait_until(is_so, f"the state {state}", 120)
+
+        dagster.wait_for_success(dagster.launch())
+        wait_for("PASS")
+        wait_for("FAIL")
+        dagster.wait_for_success(dagster.launch())
+        wait_for("PASS")

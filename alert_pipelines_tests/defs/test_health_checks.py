@@ -1,0 +1,96 @@
+"""The checks of the scanner's health in the UI: their severity, their place, and never on a scan's path."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultScheduleStatus,
+    ExecuteInProcessResult,
+)
+
+from alert_pipelines.definitions import build_defs
+from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
+from alert_pipelines.defs.health_checks import HEALTH_CHECKS
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines_tests.defs.conftest import Execute, check_verdicts
+from alert_pipelines_tests.defs.test_schedules import make_run, tick
+from alert_pipelines_tests.factories import alert, fill, rule
+
+NAMES = {spec.name for spec in HEALTH_CHECKS}
+
+
+def checked(instance: DagsterInstance) -> dict[str, AssetCheckEvaluation]:
+    done: ExecuteInProcessResult = (
+        build_defs().resolve_job_def("check_health_job").execute_in_process(instance=instance)
+    )
+    return {one.check_name: one for one in done.get_asset_check_evaluations()}
+
+
+def test_a_scanner_at_work_passes_all(execute: Execute, instance: DagsterInstance, db: AlertDatabase) -> None:
+    fill(db, [alert(timestamp=datetime.now(UTC) - timedelta(hours=2))], rule("old", {"expire_after_mins": 60}))
+    assert execute().success
+    found = checked(instance)
+    assert set(found) == NAMES
+    assert {name: one.passed for name, one in found.items()} == dict.fromkeys(NAMES, True)
+
+
+def test_one_that_does_not_scan_is_an_error_and_old_alerts_are_a_warning_with_a_table(
+    instance: DagsterInstance, mongodb_env: None, db: AlertDatabase
+) -> None:
+    fill(db, [alert("A", timestamp=datetime.now(UTC) - timedelta(days=90))])
+    found = checked(instance)
+    failed = {name: one.severity for name, one in found.items() if not one.passed}
+    assert failed == {"scan_fresh": AssetCheckSeverity.ERROR, "oldest_pending": AssetCheckSeverity.WARN}
+    (row,) = found["oldest_pending"].metadata["table"].value.records  # type: ignore[union-attr]
+    assert (row.data["source"], row.data["pending"], row.data["oldest alert"]) == ("OVERSPEEDING", 1, "A")
+
+
+def test_scans_that_are_switched_off_are_not_missed(
+    instance: DagsterInstance, mongodb_env: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTO_CLOSE_CRON", "off")
+    assert checked(instance)["scan_fresh"].passed
+
+
+def test_a_scan_whose_record_is_gone_is_an_orphan(
+    execute: Execute, instance: DagsterInstance, db: AlertDatabase
+) -> None:
+    kept, lost = execute(), execute()
+    db.background_jobs.delete_one({"run_id": lost.run_id})
+    found = checked(instance)["no_orphans"]
+    assert not found.passed
+    assert found.description is not None
+    assert lost.run_id in found.description
+    assert kept.run_id not in found.description
+
+
+def test_a_bad_setting_fails_the_run_with_its_name(
+    instance: DagsterInstance, mongodb_env: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTO_CLOSE_SILENT_DAYS", "soon")
+    with pytest.raises(Exception, match="AUTO_CLOSE_SILENT_DAYS='soon'"):
+        checked(instance)
+
+
+def test_no_scan_asks_for_its_health(execute: Execute, instance: DagsterInstance, db: AlertDatabase) -> None:
+    assert not NAMES & set(check_verdicts(execute()))
+    materialized = (
+        build_defs()
+        .resolve_implicit_global_asset_job_def()
+        .execute_in_process(instance=instance, asset_selection=[spec.key for spec in SCAN_ASSETS])
+    )
+    assert set(check_verdicts(materialized)) == {check.name for check in SCAN_CHECKS}
+
+
+def test_it_runs_hourly_behind_all_else_and_keeps_no_scan_from_being_made(instance: DagsterInstance) -> None:
+    made = build_defs()
+    schedule = made.get_repository_def().get_schedule_def("check_health_schedule")
+    assert (schedule.job_name, schedule.default_status) == ("check_health_job", DefaultScheduleStatus.RUNNING)
+    assert int(made.resolve_job_def("check_health_job").tags["dagster/priority"]) < 0
+    checks = frozenset(spec.key for spec in HEALTH_CHECKS)
+    make_run(instance, "check_health_job", DagsterRunStatus.STARTED, asset_check_selection=checks)
+    assert tick(instance) is None

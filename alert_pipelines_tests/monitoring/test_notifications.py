@@ -1,0 +1,74 @@
+"""Messages on their way to real receivers on the loopback."""
+
+import logging
+import sys
+
+import pytest
+
+from alert_pipelines.monitoring.notifications import (
+    NOTIFY_VARIABLE,
+    Message,
+    NotificationError,
+    Receiver,
+    deliver,
+    receivers_setting,
+    refuse_faults,
+)
+from alert_pipelines_tests.receivers import mailbox, webhook
+
+MESSAGE = Message("A scan failed", "JOB-1 failed.\n\nThe next one does the rest.")
+SECRET = "hunter2secret"
+
+
+def receivers(*urls: str) -> tuple[Receiver, ...]:
+    return receivers_setting({NOTIFY_VARIABLE: "\n ".join(urls)})
+
+
+def test_every_receiver_gets_the_message_by_webhook_and_by_mail() -> None:
+    with webhook() as hook, mailbox() as mail:
+        to_mail = f"mailto://127.0.0.1:{mail.port}?from=scanner@fleet.test&to=people@fleet.test"
+        assert deliver(dict.fromkeys(receivers(f"json://127.0.0.1:{hook.port}", to_mail), MESSAGE)) == {}
+    assert hook.got == [MESSAGE]
+    [(title, body)] = mail.got
+    assert title == MESSAGE.title
+    assert body.split() == MESSAGE.body.split()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        (f"json://user:{SECRET}@127.0.0.1:9/{SECRET}", r"receiver 1 of 2 .*\(JSON\) did not take the message"),
+        (f"nosuch://{SECRET}", "receiver 1 of 2 .* is no URL that apprise can use"),
+        (SECRET, "receiver 1 of 2 .* is no URL that apprise can use"),
+        (f"slack://{SECRET}", "receiver 1 of 2 .* is no URL that apprise can use"),
+    ],
+)
+def test_a_receiver_that_is_down_or_misspelt_is_named_without_its_secret_and_keeps_no_other_from_being_told(
+    url: str, says: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with webhook() as hook:
+        both = receivers(url, f"json://127.0.0.1:{hook.port}")
+        faults = deliver(dict.fromkeys(both, MESSAGE))
+    assert hook.got == [MESSAGE]
+    assert list(faults) == [both[0]]
+    with pytest.raises(NotificationError, match=f"^1 of 2 receivers were told: {says}") as refused:
+        refuse_faults(faults, both)
+    for text in (str(refused.value), repr(both), caplog.text, *capfd.readouterr()):
+        assert SECRET not in text
+
+
+def test_a_receiver_that_answers_with_an_error_has_not_been_told() -> None:
+    with webhook() as hook:
+        hook.refuses = True
+        assert len(deliver(dict.fromkeys(receivers(f"json://127.0.0.1:{hook.port}"), MESSAGE))) == 1
+
+
+def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(NotificationError, match=r"pip install 'alert-pipelines\[notifications\]'"):
+        deliver(dict.fromkeys(receivers("json://127.0.0.1"), MESSAGE))
+
+
+def test_unset_means_nobody() -> None:
+    assert receivers_setting({}) == receivers_setting({NOTIFY_VARIABLE: "  "}) == ()

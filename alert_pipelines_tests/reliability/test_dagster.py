@@ -1,0 +1,205 @@
+"""The scan as Dagster runs it, broken from outside: its processes killed, cancelled, frozen, its database killed.
+
+One set of processes and one mongod of its own for all; each fault meets a scan in the midst of its writes.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+
+import psutil
+import pytest
+from dagster import DagsterRunStatus
+
+from alert_pipelines.job_records import COMPLETED, FAILED, LEASE, ScanAlreadyRunningError
+from alert_pipelines.mongo import ensure_local_mongod, local_mongod_status
+from alert_pipelines_tests.conftest import guarded_local_dir
+from alert_pipelines_tests.dagster_processes import wait_until
+from alert_pipelines_tests.mongo.servers import kill_hard
+from alert_pipelines_tests.reliability.conftest import Figures
+from alert_pipelines_tests.reliability.fleet import (
+    Document,
+    check_all_decided,
+    check_records,
+    check_whole_or_untouched,
+    fill_fleet,
+    scan,
+    wait_for_server,
+)
+from alert_pipelines_tests.reliability.site import MINUTE, SCAN, SCAN_ASSETS, SIZE, Site, open_site
+
+pytestmark = pytest.mark.dagster_process
+
+TERMINATE = """
+mutation Terminate($run: String!) {
+  terminateRun(runId: $run) { __typename ... on PythonError { message } }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with guarded_local_dir() as directory, open_site(directory) as made:
+        yield made
+
+
+def kill_code_server_and_worker(site: Site, run_id: str) -> None:
+    site.dagster.kill("code_server")
+    # As whatever keeps services up does.
+    site.dagster.start("code_server")
+
+
+def kill_worker(site: Site, run_id: str) -> None:
+    site.signal_workers(signal.SIGKILL)
+
+
+def terminate_worker(site: Site, run_id: str) -> None:
+    site.signal_workers(signal.SIGTERM)
+
+
+def cancel_in_the_ui(site: Site, run_id: str) -> None:
+    answer = site.dagster.graphql(TERMINATE, run=run_id)["terminateRun"]
+    assert answer["__typename"] == "TerminateRunSuccess", answer
+
+
+Break = Callable[[Site, str], None]
+ENDS: dict[Break, DagsterRunStatus] = {
+    kill_code_server_and_worker: DagsterRunStatus.FAILURE,
+    kill_worker: DagsterRunStatus.FAILURE,
+    terminate_worker: DagsterRunStatus.FAILURE,
+    cancel_in_the_ui: DagsterRunStatus.CANCELED,
+}
+
+
+def break_a_scan(site: Site, break_it: Break) -> dict[str, float]:
+    """Break a scan in the midst of its writes, check all that is promised, and return the figures."""
+    originals = fill_fleet(site.db, SIZE)
+    run_id = site.launch_and_wait_for_writes()
+    began = time.monotonic()
+    break_it(site, run_id)
+    record = site.wait_for_record(run_id)
+    record_s = time.monotonic() - began
+    run = site.dagster.wait_for_end(run_id, MINUTE)
+    run_s = time.monotonic() - began
+    assert max(record_s, run_s) < MINUTE
+    assert record["status"] == FAILED
+    assert run.status is ENDS[break_it]
+    wait_for_server(site.db)
+    decisions = check_whole_or_untouched(site.db, originals)
+    assert 0 < decisions.total() < SIZE * 2 // 3
+    check_records(site.db, decisions)
+    # The queue is free, and the next scan does the rest.
+    site.dagster.wait_for_success(site.dagster.launch(run_config=SCAN))
+    next_s = time.monotonic() - began
+    check_end(site, originals)
+    return {"record_failed_s": record_s, "run_ended_s": run_s, "next_scan_done_s": next_s, "decided": decisions.total()}
+
+
+def check_end(site: Site, originals: dict[str, Document]) -> Sequence[Document]:
+    check_all_decided(site.db, originals)
+    return check_records(site.db, check_whole_or_untouched(site.db, originals))
+
+
+@pytest.mark.parametrize("break_it", ENDS, ids=lambda break_it: break_it.__name__)
+def test_a_scan_broken_from_outside_is_failed_within_a_minute_and_the_next_finishes(
+    site: Site, break_it: Break, figures: Figures
+) -> None:
+    figures(**break_a_scan(site, break_it))
+    # Told once: those that follow within the hour are for a digest.
+    wait_until(lambda: site.inbox.got, "a message to people", MINUTE)
+    assert site.inbox.titles == ["Alert scanner: 1 scan failed"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("break_it", ENDS, ids=lambda break_it: break_it.__name__)
+def test_scan_after_scan_broken_from_outside(site: Site, break_it: Break, figures: Figures) -> None:
+    rounds = [break_a_scan(site, break_it) for _ in range(20)]
+    figures(
+        faults=len(rounds),
+        decisions_checked=len(rounds) * SIZE * 2 // 3,
+        **{f"slowest_{name}": max(one[name] for one in rounds) for name in rounds[0] if name.endswith("_s")},
+    )
+
+
+def test_the_daemon_alone_killed_does_not_disturb_the_scan_and_all_goes_on_when_it_is_back(
+    site: Site, figures: Figures
+) -> None:
+    originals = fill_fleet(site.db, SIZE)
+    run_id = site.launch_and_wait_for_writes()
+    site.dagster.kill("daemon")
+    site.dagster.wait_for_success(run_id)
+    [record] = check_end(site, originals)
+    assert record["status"] == COMPLETED
+    waiting = site.dagster.launch(run_config=SCAN)
+    began = time.monotonic()
+    site.dagster.start("daemon")
+    site.dagster.wait_for_success(waiting)
+    figures(next_scan_done_after_its_return_s=time.monotonic() - began)
+
+
+def test_all_killed_the_next_claim_sweeps_and_the_queue_is_free_when_they_are_back(
+    site: Site, figures: Figures
+) -> None:
+    originals = fill_fleet(site.db, SIZE)
+    run_id = site.launch_and_wait_for_writes()
+    began = time.monotonic()
+    site.dagster.kill()
+
+    def claimed() -> bool:
+        with suppress(ScanAlreadyRunningError):
+            scan(site.db)
+            return True
+        return False
+
+    wait_until(claimed, "a claim", 2 * LEASE.total_seconds())
+    claimed_s = time.monotonic() - began
+    dead, _ = check_end(site, originals)
+    assert (dead["run_id"], dead["status"]) == (run_id, FAILED)
+    site.dagster.start()
+    back = time.monotonic()
+    # Its record was swept by a scan that knows nothing of Dagster.
+    next_run = site.dagster.launch(run_config=SCAN)
+    assert site.dagster.wait_for_end(run_id, 2 * MINUTE).status is DagsterRunStatus.FAILURE
+    site.dagster.wait_for_success(next_run)
+    figures(claimed_by_another_s=claimed_s, next_run_done_after_their_return_s=time.monotonic() - back)
+
+
+def test_the_mongod_killed_and_restarted_beneath_a_scan_loses_and_doubles_nothing(site: Site, figures: Figures) -> None:
+    originals = fill_fleet(site.db, SIZE)
+    run_id = site.launch_and_wait_for_writes()
+    mongod = local_mongod_status(site.mongod_dir)
+    assert mongod is not None
+    kill_hard(mongod.pid)
+    ensure_local_mongod(site.mongod_dir)
+    began = time.monotonic()
+    run = site.dagster.wait_for_end(run_id)
+    ended_s = time.monotonic() - began
+    records = check_end(site, originals) if run.status is DagsterRunStatus.SUCCESS else []
+    if not records:
+        site.wait_for_record(run_id)
+        site.dagster.wait_for_success(site.dagster.launch(run_config=SCAN))
+        records = check_end(site, originals)
+    figures(run_succeeded=run.is_success, run_ended_s=ended_s, records=len(records))
+
+
+def test_a_frozen_scan_from_materialize_is_ended_and_blocks_nobody(site: Site, figures: Figures) -> None:
+    originals = fill_fleet(site.db, SIZE)
+    run_id = site.launch_and_wait_for_writes(assets=SCAN_ASSETS)
+    assert "dagster/max_runtime" not in site.dagster.run(run_id).tags
+    began = time.monotonic()
+    frozen = site.signal_workers(signal.SIGSTOP)
+    try:
+        record = site.wait_for_record(run_id)
+        record_s = time.monotonic() - began
+        assert record["status"] == FAILED
+        assert site.dagster.wait_for_end(run_id, MINUTE).status is DagsterRunStatus.FAILURE
+        site.dagster.wait_for_success(site.dagster.launch(run_config=SCAN))
+    finally:
+        for worker in frozen:
+            worker.send_signal(signal.SIGCONT)
+    # What it still sends when it wakes changes nothing that was decided.
+    psutil.wait_procs(frozen, timeout=MINUTE)
+    check_end(site, originals)
+    figures(record_failed_s=record_s)

@@ -1,0 +1,224 @@
+"""The daily report's numbers, change by change."""
+
+import math
+import random
+import statistics
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.reports import activity
+from alert_pipelines.reports.activity import ActivityTimeoutError
+from alert_pipelines.reports.daily import DailyReport, ReportError, daily_report
+from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.scanner.undo import undo_job
+from alert_pipelines_tests.factories import alert, fill, rule
+
+DAY = date(2026, 3, 1)
+MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def entry(to: str, hours: float, *, was: str = "OPEN", by: str = "system", **fields: Any) -> dict[str, Any]:
+    """A change so many hours after midnight of DAY."""
+    return {
+        "from_status": was,
+        "to_status": to,
+        "timestamp": MIDNIGHT + hours * HOUR,
+        "triggered_by": by,
+        "rule_triggered": "r" if by == "system" else None,
+    } | fields
+
+
+def with_history(alert_id: str, *entries: dict[str, Any], born: float = -48, **fields: Any) -> dict[str, Any]:
+    at = MIDNIGHT + born * HOUR
+    return alert(alert_id, timestamp=at, created_at=at, state_history=list(entries), **fields)
+
+
+def summary(report: DailyReport) -> dict[str, tuple[int, int]]:
+    """What was done on the day and in the days, without what was not."""
+    rows = report.summary().itertuples(index=False)
+    return {row.what: (row.on_the_day, row.in_all_days) for row in rows if row.in_all_days}
+
+
+def test_each_change_counts_as_what_it_is(db: AlertDatabase) -> None:
+    fill(
+        db,
+        [
+            with_history("closed", entry("AUTO_CLOSED", 1), born=0),
+            with_history("by hand", entry("AUTO_CLOSED", 1, by="user", rule_triggered="r")),
+            with_history("escalated", entry("ESCALATED", 1), entry("RESOLVED", 2, was="ESCALATED", by="user")),
+            with_history("service", entry("OPEN", 3, was=None), entry("ESCALATED", 4, by="anna"), born=3),
+            with_history("reopened", entry("AUTO_CLOSED", 1), entry("OPEN", 2, was="AUTO_CLOSED", by="user")),
+            with_history("undone", entry("ESCALATED", 1), entry("OPEN", 2, was="ESCALATED", by="undo")),
+            with_history("automation", entry("RESOLVED", 1, rule_triggered=None)),
+            with_history("week", entry("AUTO_CLOSED", -100), born=-200),
+        ],
+    )
+    assert summary(daily_report(db, DAY, days=7)) == {
+        "opened": (2, 7),
+        "closed by rules": (2, 3),
+        "closed by people": (1, 1),
+        "escalated by rules": (2, 2),
+        "escalated by people": (1, 1),
+        "resolved by people": (1, 1),
+        "resolved by automation": (1, 1),
+        "reopened": (1, 1),
+        "undone": (1, 1),
+    }
+
+
+def test_what_scans_and_undos_leave_is_what_is_counted(db: AlertDatabase) -> None:
+    old = datetime.now(UTC) - timedelta(hours=5)
+    fill(db, [alert(timestamp=old, created_at=old) for _ in range(7)], rule("eager", {"expire_after_mins": 60}))
+    undo_job(db, run_scan(db, ScanRequest()).job_id, dry_run=False)
+    (record,) = db.background_jobs.find({"job_type": "auto_close_scanner"})
+    report = daily_report(db, record["started_at"].date(), days=2)
+    done = summary(report)
+    assert (done["closed by rules"][1], done["undone"][1]) == (7, 7)
+    assert report.by_rule()["rule"].tolist() == ["eager"]
+    (row,) = report.time_to_close().query("by == 'rules' and of == 'all days'").itertuples()
+    assert row.median_min == pytest.approx(300, abs=5)
+
+
+def test_a_day_is_from_midnight_to_before_midnight_in_utc(db: AlertDatabase) -> None:
+    just_before = -1 / 3_600_000
+    fill(
+        db,
+        [
+            with_history("first", entry("AUTO_CLOSED", 0)),
+            with_history("last", entry("AUTO_CLOSED", 24 + just_before)),
+            with_history("day before", entry("AUTO_CLOSED", just_before)),
+            with_history("day after", entry("AUTO_CLOSED", 24)),
+            with_history("born at midnight", born=0),
+            with_history("born the next", born=24),
+        ],
+    )
+    assert summary(daily_report(db, DAY, days=1)) == {"closed by rules": (2, 2), "opened": (1, 1)}
+
+
+@pytest.mark.parametrize("created", [None, "2020-01-01", 7, "missing"])
+def test_an_alert_whose_creation_is_no_date_was_opened_at_its_timestamp(db: AlertDatabase, created: Any) -> None:
+    document = with_history("A", entry("AUTO_CLOSED", 6), born=1) | {"created_at": created}
+    if created == "missing":
+        del document["created_at"]
+    fill(db, [document])
+    report = daily_report(db, DAY, days=1)
+    assert summary(report) == {"opened": (1, 1), "closed by rules": (1, 1)}
+    assert report.time_to_close()["median_min"].tolist()[:2] == [300, 300]
+
+
+def test_what_bears_no_date_is_on_no_day_and_spoils_nothing(db: AlertDatabase) -> None:
+    fill(
+        db,
+        [
+            with_history("text", entry("AUTO_CLOSED", 1, timestamp="2026-03-01"), entry("OPEN", 2, was="AUTO_CLOSED")),
+            with_history("no entries", "later", None, entry("AUTO_CLOSED", 3)),  # type: ignore[arg-type]
+            alert("history is text", state_history="closed", timestamp="soon", created_at=None),
+            alert("no history", state_history=None, timestamp=MIDNIGHT - 50 * HOUR, created_at=None),
+            # Its creation lies after its end: no time to close can be told.
+            with_history("made later", entry("AUTO_CLOSED", 1), born=2),
+            {"alert_id": "bare", "created_at": MIDNIGHT, "status": "OPEN"},
+        ],
+    )
+    report = daily_report(db, DAY, days=1)
+    assert summary(report) == {"closed by rules": (2, 2), "reopened": (1, 1), "opened": (2, 2)}
+    assert report.time_to_close()["alerts"].tolist() == [1, 1, 0, 0, 1, 1]
+    assert set(report.by_source()["source"]) == {"OVERSPEEDING", "None"}
+
+
+def test_days_without_anything_are_rows_of_zeros_and_an_empty_report_has_all_tables(db: AlertDatabase) -> None:
+    fill(db, [with_history("A", entry("AUTO_CLOSED", -47), born=-48)])
+    per_day = daily_report(db, DAY, days=4).per_day()
+    assert per_day["day"].tolist() == ["2026-02-26", "2026-02-27", "2026-02-28", "2026-03-01"]
+    assert per_day["closed"].tolist() == [0, 1, 0, 0]
+    assert per_day["median_min"].fillna(-1).tolist() == [-1, 60, -1, -1]
+    empty = daily_report(db, date(2020, 1, 1), days=2)
+    assert summary(empty) == {}
+    assert empty.per_day()["opened"].tolist() == [0, 0]
+    for frame in (empty.by_rule(), empty.by_source(), empty.top_keys()):
+        assert frame.empty
+        assert len(frame.columns) > 2
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 10, 101])
+def test_median_and_90th_percentile_are_those_of_all_the_times(db: AlertDatabase, number: int) -> None:
+    hours = [random.Random(number + n).choice((0.5, 1, 2, 7.25, 20)) for n in range(number)]
+    fill(db, [with_history(f"A{n}", entry("RESOLVED", took, by="user"), born=0) for n, took in enumerate(hours)])
+    (row,) = daily_report(db, DAY).time_to_close().query("by == 'people' and of == 'the day'").itertuples()
+    minutes = sorted(60 * took for took in hours)
+    place = 0.9 * (number - 1)
+    below, above = minutes[math.floor(place)], minutes[math.ceil(place)]
+    assert row.alerts == number
+    assert row.median_min == pytest.approx(statistics.median(minutes))
+    assert row.p90_min == pytest.approx(below + (place - math.floor(place)) * (above - below))
+
+
+def test_keys_are_those_by_which_the_rules_group(db: AlertDatabase) -> None:
+    grouped = rule("g", {"escalate_if_count": 9, "group_by": ["metadata.short", "metadata.host"]}, source_type="IDS")
+
+    def seen(short: Any, host: Any, born: float = 1) -> dict[str, Any]:
+        return with_history("", born=born, source_type="IDS", metadata={"short": short, "host": host})
+
+    alerts = [seen("a", 1), seen("a", 1, -5), seen("b", 1), seen("b", None), seen(["a"], 1), with_history("", born=1)]
+    fill(db, [one | {"alert_id": str(n)} for n, one in enumerate(alerts)], grouped)
+    top = daily_report(db, DAY).top_keys()
+    assert list(top[["source", "key", "opened", "opened_on_the_day"]].itertuples(index=False, name=None)) == [
+        ("IDS", "a / 1", 2, 1),
+        ("IDS", "b / 1", 1, 1),
+        ("OVERSPEEDING", "D1", 1, 1),
+    ]
+
+
+def test_batches_add_up_to_the_same_report(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = random.Random(3)
+    fill(
+        db,
+        [
+            with_history(
+                f"A{n}", entry("AUTO_CLOSED", made.randrange(24)), born=-made.randrange(200), driver=made.randrange(9)
+            )
+            for n in range(150)
+        ],
+    )
+    whole = daily_report(db, DAY)
+    monkeypatch.setattr(activity, "BATCH", 7)
+    parts = daily_report(db, DAY)
+    for frame in ("counts", "ages", "keys"):
+        pd.testing.assert_frame_equal(getattr(whole, frame), getattr(parts, frame))
+    assert whole.count("closed") == 150
+
+
+def test_pending_is_as_of_now(db: AlertDatabase) -> None:
+    fill(db, [alert(timestamp=datetime.now(UTC) - timedelta(days=3))])
+    (row,) = daily_report(db, date(2020, 1, 1)).pending_now().itertuples()
+    assert (row.source, row.status, row.pending, row.oldest_days) == ("OVERSPEEDING", "OPEN", 1, 3.0)
+
+
+@pytest.mark.parametrize("days", [0, -1, 367])
+def test_a_number_of_days_that_makes_no_sense_is_refused(db: AlertDatabase, days: int) -> None:
+    with pytest.raises(ReportError, match=r"from 1 to 366"):
+        daily_report(db, DAY, days=days)
+
+
+def test_one_that_would_keep_scans_waiting_is_stopped(db: AlertDatabase) -> None:
+    fill(db, [with_history(str(n), *(entry("AUTO_CLOSED", 1) for _ in range(40))) for n in range(3_000)])
+    with pytest.raises(ActivityTimeoutError, match="needs over 0 s"):
+        daily_report(db, DAY, max_seconds=0.001)
+
+
+def test_with_the_two_indexes_of_the_docs_only_the_days_own_alerts_are_read(db: AlertDatabase) -> None:
+    fill(db, [with_history(str(n), entry("AUTO_CLOSED", -24 * n + 1), born=-24 * n) for n in range(1, 300)])
+    fill(db, [with_history("text", born=-24 * 99) | {"created_at": "text"}, with_history("today", born=5)])
+    db.alerts.create_index("created_at")
+    db.alerts.create_index("state_history.timestamp", sparse=True)
+    start = MIDNIGHT - 24 * HOUR
+    command = {"aggregate": "alerts", "pipeline": activity._pipeline(db, start, start + 48 * HOUR), "cursor": {}}
+    explained = db.command("explain", command, verbosity="executionStats")
+    stats = explained.get("executionStats") or explained["stages"][0]["$cursor"]["executionStats"]
+    # The one of each of the two days, twice where both indexes name it, and the one whose creation is text.
+    assert stats["totalDocsExamined"] <= 4

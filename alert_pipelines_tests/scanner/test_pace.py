@@ -1,0 +1,54 @@
+"""The bound on how fast a scan writes."""
+
+import time
+
+import pytest
+
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.scanner.pace import RATE_VARIABLE, InvalidRateError, Pace, rate_setting
+from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
+
+
+def test_a_bounded_scan_takes_as_long_as_the_bound_says_at_least(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RATE_VARIABLE, "100")
+    fill(db, [alert(minutes=90) for _ in range(150)], rule("expire", {"expire_after_mins": 60}))
+    report = run_scan(db, ScanRequest(as_of=AS_OF))
+    assert report.closed == 150
+    # The last of six batches of 25 may begin when 125 have had their time.
+    assert report.seconds["apply"] >= 1.25
+    times = sorted({one["closed_at"] for one in db.alerts.find({}, {"closed_at": 1})})
+    assert len(times) == 6
+
+
+def test_one_who_waits_gives_up_when_told() -> None:
+    pace = Pace(1)
+    pace.wait(3600, lambda: None)
+
+    def give_up() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        pace.wait(1, give_up)
+
+
+def test_without_a_bound_nobody_waits() -> None:
+    pace, started = Pace(None), time.monotonic()
+    for _ in range(1000):
+        pace.wait(1_000_000, lambda: None)
+    assert pace.batch(5_000) == 5_000
+    assert time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize(("environ", "expected"), [({}, None), ({RATE_VARIABLE: " "}, None), ({RATE_VARIABLE: "7"}, 7)])
+def test_the_setting(environ: dict[str, str], expected: int | None) -> None:
+    assert rate_setting(environ) == expected
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "fast", "1.5", "²"])
+def test_a_setting_that_is_no_rate_is_named(text: str) -> None:
+    with pytest.raises(InvalidRateError, match=RATE_VARIABLE):
+        rate_setting({RATE_VARIABLE: text})

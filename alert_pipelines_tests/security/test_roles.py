@@ -1,0 +1,143 @@
+"""The roles of deploy/mongodb-roles.json: what each is for works whole, and what it is not for the server refuses."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.errors import OperationFailure
+
+from alert_pipelines.job_records import sweep_dead_jobs
+from alert_pipelines.mongo import AlertDatabase, MongoAuthenticationError
+from alert_pipelines.rules.files import default_rules
+from alert_pipelines.rules.index_advice import advise
+from alert_pipelines.rules.publish import publish_rules
+from alert_pipelines.rules.store import load_rules
+from alert_pipelines.scanner.backtest import backtest_day
+from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.explain import explain_alert
+from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.scanner.undo import undo_job
+from alert_pipelines_tests.factories import AS_OF
+from alert_pipelines_tests.reliability.fleet import REQUEST, check_all_decided, fill_fleet
+from alert_pipelines_tests.security.conftest import ROLES, SecuredServer
+
+SIZE = 90
+UNAUTHORIZED = 13
+
+Act = Callable[[AlertDatabase], Any]
+
+INSERT_ALERT: Act = lambda db: db.alerts.insert_one({"alert_id": "forged"})  # noqa: E731
+CHANGE_ALERT: Act = lambda db: db.alerts.update_one({}, {"$set": {"status": "RESOLVED"}})  # noqa: E731
+DELETE_ALERT: Act = lambda db: db.alerts.delete_one({})  # noqa: E731
+DROP_ALERTS: Act = lambda db: db.drop_collection("alerts")  # noqa: E731
+DROP_INDEX: Act = lambda db: db.alerts.drop_indexes()  # noqa: E731
+CHANGE_RULE: Act = lambda db: db.rules.update_one({}, {"$set": {"priority": 9}})  # noqa: E731
+DELETE_RULE: Act = lambda db: db.rules.delete_one({})  # noqa: E731
+CHANGE_WINDOW: Act = lambda db: db.maintenance_windows.insert_one({"from": AS_OF})  # noqa: E731
+DELETE_RECORD: Act = lambda db: db.background_jobs.delete_one({})  # noqa: E731
+READ_ALERTS: Act = lambda db: db.alerts.find_one()  # noqa: E731
+OTHER_COLLECTION: Act = lambda db: db.users.insert_one({})  # noqa: E731
+OTHER_DATABASE: Act = lambda db: db.client["other"].alerts.find_one()  # noqa: E731
+MAKE_USER: Act = lambda db: db.command("createUser", "more", pwd="x", roles=[])  # noqa: E731
+
+FORBIDDEN_TO_ALL = (DELETE_RULE, DELETE_RECORD, OTHER_DATABASE, MAKE_USER)
+KEEPS_ALERTS = (INSERT_ALERT, DELETE_ALERT, DROP_ALERTS, DROP_INDEX, OTHER_COLLECTION)
+FORBIDDEN: dict[str, tuple[Act, ...]] = {
+    "scanner": (*FORBIDDEN_TO_ALL, *KEEPS_ALERTS, CHANGE_RULE, CHANGE_WINDOW),
+    "viewer": (*FORBIDDEN_TO_ALL, *KEEPS_ALERTS, CHANGE_ALERT, CHANGE_RULE, CHANGE_WINDOW),
+    "publisher": (*FORBIDDEN_TO_ALL, *KEEPS_ALERTS, READ_ALERTS, CHANGE_ALERT),
+    "undo": (*FORBIDDEN_TO_ALL, *KEEPS_ALERTS, CHANGE_RULE, CHANGE_WINDOW),
+    "backtest": (OTHER_DATABASE, MAKE_USER),
+}
+
+
+def test_the_scanner_scans(secured: SecuredServer, fleet_db: AlertDatabase) -> None:
+    originals = fill_fleet(fleet_db, SIZE)
+    with secured.open("scanner") as db:
+        report = run_scan(db, REQUEST)
+        assert run_scan(db, ScanRequest(as_of=AS_OF, dry_run=True)).planned == ()
+        with db.watch(max_await_time_ms=1) as changes:
+            assert changes.try_next() is None
+        assert advise(db, AS_OF) == []
+        assert sweep_dead_jobs(db) == []
+    assert (report.reconciles, report.errors) == (True, ())
+    check_all_decided(fleet_db, originals)
+
+
+def test_the_scanner_makes_the_collections_and_indexes_of_an_empty_database(
+    secured: SecuredServer, fleet_db: AlertDatabase
+) -> None:
+    for name in fleet_db.list_collection_names():
+        fleet_db.drop_collection(name)
+    with secured.open("scanner") as db:
+        assert len(prepare_collections(db)) > 10
+        run_scan(db, REQUEST)
+
+
+def test_the_viewer_makes_a_dry_run_and_explains(secured: SecuredServer, fleet_db: AlertDatabase) -> None:
+    fill_fleet(fleet_db, SIZE)
+    with secured.open("viewer") as db:
+        assert sum(row.alerts for row in run_scan(db, ScanRequest(as_of=AS_OF, dry_run=True)).planned) == SIZE * 2 // 3
+        assert explain_alert(db, "close-0", as_of=AS_OF).decided_by is not None
+        # The claim would be his; what a scan then does to alerts is not.
+        with pytest.raises(OperationFailure, match="not authorized"):
+            run_scan(db, REQUEST)
+    assert fleet_db.alerts.count_documents({"status": "OPEN"}) == SIZE
+
+
+def test_the_publisher_publishes(secured: SecuredServer, fleet_db: AlertDatabase) -> None:
+    rules = default_rules()
+    with secured.open("publisher") as db:
+        assert all(change.written for change in publish_rules(db, rules))
+        raised = [rule.model_copy(update={"priority": 77}) for rule in rules]
+        assert all(change.written for change in publish_rules(db, raised))
+    assert {rule.priority for rule in load_rules(fleet_db).rule_set.active} == {77}
+
+
+def test_the_undoer_undoes(secured: SecuredServer, fleet_db: AlertDatabase) -> None:
+    fill_fleet(fleet_db, SIZE)
+    job_id = run_scan(fleet_db, REQUEST).job_id
+    with secured.open("undo") as db:
+        assert undo_job(db, job_id, dry_run=True).restored == SIZE * 2 // 3
+        assert undo_job(db, job_id, dry_run=False).restored == SIZE * 2 // 3
+    assert fleet_db.alerts.count_documents({"status": "OPEN"}) == SIZE
+
+
+def test_the_backtester_backtests(secured: SecuredServer, fleet_db: AlertDatabase) -> None:
+    fill_fleet(fleet_db, SIZE)
+    with secured.open("backtest") as db:
+        outcome = backtest_day(db, load_rules(db).rule_set.active, datetime(2026, 3, 1, tzinfo=UTC).date())
+    assert sum(rule.would_close for rule in outcome.proposed) == SIZE // 3
+    assert not fleet_db.list_collection_names(filter={"name": {"$regex": "^backtest_"}})
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_a_role_is_not_for_is_refused(secured: SecuredServer, fleet_db: AlertDatabase, role: str) -> None:
+    fill_fleet(fleet_db, 3)
+    before = list(fleet_db.alerts.find()), list(fleet_db.rules.find())
+    with secured.open(role) as db:
+        for act in FORBIDDEN[role]:
+            with pytest.raises(OperationFailure, match="not authorized") as refused:
+                act(db)
+            assert refused.value.code == UNAUTHORIZED
+    assert before == (list(fleet_db.alerts.find()), list(fleet_db.rules.find()))
+
+
+@pytest.mark.parametrize("role", ["publisher", "undo"])
+def test_a_scan_by_another_role_is_a_clear_error(secured: SecuredServer, fleet_db: AlertDatabase, role: str) -> None:
+    fill_fleet(fleet_db, 3)
+    with (
+        secured.open(role) as db,
+        pytest.raises((OperationFailure, MongoAuthenticationError), match=r"not authorized|may read and write"),
+    ):
+        run_scan(db, REQUEST)
+
+
+def test_the_window_of_a_publisher(secured: SecuredServer, fleet_db: AlertDatabase) -> None:
+    fill_fleet(fleet_db, SIZE)
+    with secured.open("publisher") as db:
+        db.maintenance_windows.insert_one({"from": AS_OF, "to": AS_OF + timedelta(hours=1)})
+    with secured.open("scanner") as db:
+        assert run_scan(db, REQUEST).planned == ()

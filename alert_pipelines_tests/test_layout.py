@@ -1,0 +1,116 @@
+"""Both of Dagster's command lines work on this layout: `dagster`, and `dg`, its successor."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import tomllib
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from alert_pipelines.definitions import defs
+from alert_pipelines.scheduler import CODE_LOCATION
+from alert_pipelines_tests.dagster_processes import (
+    CHECKOUT,
+    START_LIMIT_S,
+    Starter,
+    answers,
+    dagster_home,
+    wait_until,
+)
+from alert_pipelines_tests.mongo.servers import free_port
+
+pytestmark = pytest.mark.dagster_process
+
+_QUERY = '{"query": "{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } } }"}'
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A Dagster home and a HOME of the test's own, and no way out for whoever would reach beyond this machine."""
+    nowhere = "http://127.0.0.1:9"
+    with dagster_home() as home:
+        yield {
+            **os.environ,
+            "DAGSTER_HOME": str(home),
+            "HOME": str(tmp_path),
+            # Loading the definitions connects to no database; were it tried, it would be named.
+            "MONGODB_URI": nowhere.replace("http", "mongodb"),
+            "https_proxy": nowhere,
+            "http_proxy": nowhere,
+            "no_proxy": "127.0.0.1,localhost",
+        }
+
+
+def in_environment(command: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `command` as the docs say: in a shell that has sourced scripts/environment."""
+    return subprocess.run(
+        ["bash", "-c", f"source scripts/environment; {command}"],
+        cwd=CHECKOUT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+
+def test_dg_and_dagster_are_told_the_same_code_location() -> None:
+    tools = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]
+    project = tools["dg"]["project"]
+    assert tools["dg"]["directory_type"] == "project"
+    assert project["code_location_target_module"] == tools["dagster"]["module_name"]
+    assert project["code_location_name"] == tools["dagster"]["code_location_name"] == CODE_LOCATION
+
+
+def test_dg_and_dagster_find_the_definitions_in_order(env: dict[str, str], tmp_path: Path) -> None:
+    for command, verdict in (
+        ("dg check defs", "All definitions loaded successfully"),
+        ("dagster definitions validate", "Validation successful for code location alert_pipelines"),
+    ):
+        done = in_environment(command, env)
+        assert verdict in done.stdout
+        # dg warns where it runs in another environment than the project's.
+        assert "virtual environment" not in done.stderr
+    assert not list(tmp_path.rglob("*telemetry*"))
+    assert not list(Path(env["DAGSTER_HOME"]).rglob("*telemetry*"))
+
+
+def test_dg_lists_what_the_code_location_holds(env: dict[str, str]) -> None:
+    listed = json.loads(in_environment("dg list defs --json", env).stdout)
+    repository = defs.get_repository_def()
+    assert {asset["asset_key"] for asset in listed["assets"]} == {
+        key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()
+    }
+    assert {job["name"] for job in listed["jobs"]} == {
+        job.name for job in repository.get_all_jobs() if job.name != "__ASSET_JOB"
+    }
+    assert {schedule["name"] for schedule in listed["schedules"]} == {
+        schedule.name for schedule in repository.schedule_defs
+    }
+    assert {sensor["name"] for sensor in listed["sensors"]} == {sensor.name for sensor in repository.sensor_defs}
+
+
+@pytest.mark.parametrize("command", ["dg dev", "scripts/dev"])
+def test_the_ui_opens_with_the_code_location_loaded(env: dict[str, str], command: str) -> None:
+    with ExitStack() as stack:
+        start = Starter(stack, Path(env["DAGSTER_HOME"]), env | {"AUTO_CLOSE_CRON": "off"})
+        port = free_port()
+        shell = f"source scripts/environment; exec {command} --host 127.0.0.1 --port {port}"
+        process = start("dev", "/bin/bash", "-c", shell)
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(f"{url}/server_info", process), command, 2 * START_LIMIT_S)
+        request = urllib.request.Request(f"{url}/graphql", _QUERY.encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as response:
+            workspace = json.load(response)["data"]["workspaceOrError"]
+        assert workspace["locationEntries"] == [{"name": CODE_LOCATION, "loadStatus": "LOADED"}]
+        # As Ctrl-C in its terminal does.
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(START_LIMIT_S)
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
