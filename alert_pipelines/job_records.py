@@ -213,14 +213,21 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
     the last ten minutes. Records of other types without a lease are not ours to judge.
     """
     now = server_now(db)
-    # Further ahead than any renewal sets it, a lease is of a clock that has since been put back.
-    held = {"$gte": now, "$lte": now + 2 * LEASE, "$not": {"$type": "array"}}
-    of_late = {"$gte": now - DEAD_WITHOUT_LEASE, "$lte": now + DEAD_WITHOUT_LEASE}
     dead = {
         "status": RUNNING,
         "$or": [
-            {"lease_expires_at": {"$ne": None, "$not": held}},
-            {"job_type": SCANNER, "lease_expires_at": None, "started_at": {"$not": of_late}},
+            {"lease_expires_at": {"$lt": now}},
+            {"lease_expires_at": {"$ne": None, "$not": {"$type": "date"}}},
+            {"lease_expires_at": {"$type": "array"}},
+            _is_ahead("lease_expires_at", 2 * LEASE),
+            {
+                "job_type": SCANNER,
+                "lease_expires_at": None,
+                "$or": [
+                    {"started_at": {"$not": {"$gte": now - DEAD_WITHOUT_LEASE}}},
+                    _is_ahead("started_at", DEAD_WITHOUT_LEASE),
+                ],
+            },
         ],
     }
     swept = []
@@ -245,6 +252,14 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
             _log.warning("Swept %s: its process died; closed %d, escalated %d", job_id, *counts)
             swept.append(SweptRecord(str(job_id), record.get("run_id"), *counts))
     return swept
+
+
+def _is_ahead(field: str, span: timedelta) -> dict[str, Any]:
+    """The filter of records whose `field` lies further ahead than a clock that was not put back since can have set it.
+
+    By the server's clock at that moment: to a sweep that was held up, a lease renewed meanwhile would look like one.
+    """
+    return {"$expr": {"$gt": [f"${field}", {"$add": ["$$NOW", int(span.total_seconds() * 1000)]}]}}
 
 
 def write_limit_s() -> float:

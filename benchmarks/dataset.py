@@ -10,6 +10,7 @@ from typing import Any
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.collections import prepare_collections
 
+SOURCE = "OVERSPEEDING"
 DUE_AFTER_MINS = 24 * 60
 ALERTS_A_DRIVER = 20
 ALERTS_A_VEHICLE = 20
@@ -18,7 +19,7 @@ _CHUNK = 100_000
 _STEP_MINS = DUE_AFTER_MINS // ALERTS_A_DRIVER
 
 
-def fill(db: AlertDatabase, *, pending: int, due: int, as_of: datetime) -> None:
+def fill(db: AlertDatabase, *, pending: int, due: int, as_of: datetime, source_type: str = SOURCE) -> None:
     """Replace the alerts of `db` by `pending` ones, `due` of them older than a day at `as_of`; make the indexes.
 
     The others are spread over the last day.
@@ -35,7 +36,8 @@ def fill(db: AlertDatabase, *, pending: int, due: int, as_of: datetime) -> None:
     }
     driver = {"$mod": ["$scattered", max(1, pending // ALERTS_A_DRIVER)]}
     for start in range(0, pending, _CHUNK):
-        _insert(db, start, min(start + _CHUNK, pending), as_of, scattered=scattered, age_ms=age_ms, driver=driver)
+        end = min(start + _CHUNK, pending)
+        _insert(db, start, end, as_of, scattered=scattered, age_ms=age_ms, driver=driver, source_type=source_type)
     prepare_collections(db)
 
 
@@ -58,6 +60,7 @@ def grow(db: AlertDatabase, *, present: int, pending: int, as_of: datetime) -> N
             scattered={"$add": [start, place]},
             age_ms={"$add": [{"$multiply": [of_driver, _STEP_MINS * 60_000]}, jitter_ms]},
             driver={"$floor": {"$divide": ["$scattered", ALERTS_A_DRIVER]}},
+            source_type=SOURCE,
         )
     prepare_collections(db)
 
@@ -75,7 +78,15 @@ def reopen(db: AlertDatabase) -> None:
 
 
 def _insert(
-    db: AlertDatabase, start: int, end: int, as_of: datetime, *, scattered: Any, age_ms: Any, driver: Any
+    db: AlertDatabase,
+    start: int,
+    end: int,
+    as_of: datetime,
+    *,
+    scattered: Any,
+    age_ms: Any,
+    driver: Any,
+    source_type: str,
 ) -> None:
     """Insert alerts `start` to `end`; `$n` is an alert's number, `$scattered` what the first expression gives."""
     number = {"$toString": "$n"}
@@ -104,7 +115,7 @@ def _insert(
                 "$project": {
                     "_id": 0,
                     "alert_id": {"$concat": ["ALT-", number]},
-                    "source_type": "OVERSPEEDING",
+                    "source_type": source_type,
                     "severity": "WARNING",
                     "status": "OPEN",
                     "timestamp": 1,

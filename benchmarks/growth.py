@@ -3,7 +3,7 @@
     python -m benchmarks.growth [--sizes 10000 100000 1000000 5000000] [--json]
 
 On a mongod of its own. One set of alerts, added to from size to size, of which no condition decides any, nor will five
-minutes later. Of each condition at each size: a first scan, whole; then up to five more of the same rule, each five
+minutes later. Of each condition at each size: a first scan, whole; then up to three more of the same rule, each five
 minutes on, whose medians are given; then one under the profiler. The index that `alert-pipelines indexes advise` names
 for a condition is there while it is measured..
 """
@@ -39,7 +39,7 @@ CONDITIONS: dict[str, dict[str, Any] | None] = {
 }
 SIZES = (10_000, 100_000, 1_000_000, 5_000_000)
 MEASURES = ("seconds", "database_ms", "without_counts_ms", "counts_ms", "documents", "keys", "bytes", "peak_rss_mb")
-SCANS = 5
+SCANS = 3
 
 
 def measure(bench: Bench, condition: str, pending: int, advice: Sequence[Advice]) -> dict[str, Any]:
@@ -98,12 +98,14 @@ def main() -> None:
     args = parser.parse_args()
     rows: list[dict[str, Any]] = []
     advised: dict[str, list[Advice]] = {}
+    stored: dict[str, int] = {}
     with own_mongod() as bench:
         mongod, present = mongod_version(bench.db), 0
         for pending in sorted(args.sizes):
             _drop_indexes(bench.db)
             grow(bench.db, present=present, pending=pending, as_of=AS_OF)
             present = pending
+            stored = _stored(bench.db, pending)
             for condition in args.conditions:
                 if condition not in advised:
                     _start_anew(bench.db, condition)
@@ -114,7 +116,7 @@ def main() -> None:
     fitted = {condition: exponents(found) for condition, found in by_condition.items()}
     for condition, found in fitted.items():
         print(f"{condition:24}", {name: None if b is None else round(b, 2) for name, b in found.items()})
-    keep_results("growth", args, mongod, {"rows": rows, "exponents": fitted})
+    keep_results("growth", args, mongod, {"rows": rows, "exponents": fitted, "stored": stored})
 
 
 def _start_anew(db: AlertDatabase, condition: str) -> None:
@@ -133,6 +135,14 @@ def _drop_indexes(db: AlertDatabase) -> None:
     # Made anew over all alerts they are as dense at every size; kept, the growing would be slow besides.
     if "alerts" in db.list_collection_names():
         db.alerts.drop_indexes()
+
+
+def _stored(db: AlertDatabase, pending: int) -> dict[str, int]:
+    """What so many alerts take on the disk, in bytes, without advised indexes."""
+    settle(db)
+    stats = db.command("collStats", "alerts")
+    sizes = ("size", "storageSize", "totalIndexSize")
+    return {"pending": pending, **{name: int(stats[name]) for name in sizes}}
 
 
 def _nothing_decided(done: Scans, pending: int) -> list[ScanCost]:

@@ -1,10 +1,10 @@
 """Peak memory of a run worker, however many alerts are pending.
 
-    python -m benchmarks.memory [--sizes 10000 1000000] [--due 5000] [--json]
+    python -m benchmarks.memory [--sizes 10000 1000000] [--due 5000] [--many-due 100000] [--json]
 
 On a mongod of its own. The worker is once a process that does nothing but `run_scan`, once `dagster job execute` of
 auto_close_job; each scans with nothing due and with --due alerts to close. The target: at the largest size at most
-10 % more than at the smallest.
+10 % more than at the smallest. What does grow the process is what is due: a last scan closes --many-due.
 """
 
 import json
@@ -34,11 +34,14 @@ def plain_scan(bench: Bench) -> tuple[float, int]:
 def dagster_execute(bench: Bench) -> tuple[float, int]:
     """The same of `dagster job execute`."""
     config = {"ops": {"auto_close": {"config": {"as_of": AS_OF.isoformat(), "allow_over_limit": ["scan"]}}}}
-    command = ["dagster", "job", "execute", "-m", "alert_pipelines.definitions", "-j", "auto_close_job"]
     with tempfile.TemporaryDirectory() as home:
         (Path(home) / "dagster.yaml").symlink_to(CHECKOUT / "dagster.yaml")
+        (Path(home) / "config.yaml").write_text(json.dumps(config))
         process = subprocess.Popen(
-            [str(Path(sys.executable).parent / command[0]), *command[1:], "--config-json", json.dumps(config)],
+            [
+                *(Path(sys.executable).parent / "dagster", "job", "execute", "-m", "alert_pipelines.definitions"),
+                *("-j", "auto_close_job", "-c", Path(home) / "config.yaml"),
+            ],
             cwd=CHECKOUT,
             env={**bench.env, "DAGSTER_HOME": home},
             stdout=subprocess.DEVNULL,
@@ -80,6 +83,7 @@ def main() -> None:
     parser = benchmark_parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--due", type=int, default=5_000)
+    parser.add_argument("--many-due", type=int, default=100_000)
     args = parser.parse_args()
     rows = []
     with own_mongod() as bench:
@@ -90,6 +94,8 @@ def main() -> None:
                 rows.append(measure(bench, worker, pending, 0))
                 rows.append(measure(bench, worker, pending, args.due))
                 reopen(bench.db)
+        fill(bench.db, pending=max(args.sizes), due=args.many_due, as_of=AS_OF)
+        rows.append(measure(bench, "run_scan", max(args.sizes), args.many_due))
     ratios = {}
     for worker in WORKERS:
         for due in (0, args.due):
@@ -97,7 +103,11 @@ def main() -> None:
             ratios[f"{worker}, {due} due"] = peaks[-1] / peaks[0]
     for what, ratio in ratios.items():
         print(f"{what}: {ratio:.3f} (at most {TARGET})")
-    keep_results("memory", args, mongod, {"rows": rows, "ratios": ratios, "target": TARGET})
+    of_each_due = [row for row in rows if row["worker"] == "run_scan" and row["pending"] == max(args.sizes)]
+    none_due, many_due = of_each_due[0], of_each_due[-1]
+    kb_a_due = 1024 * (many_due["peak_rss_mb"] - none_due["peak_rss_mb"]) / many_due["due"]
+    print(f"a due alert: {kb_a_due:.2f} kB")
+    keep_results("memory", args, mongod, {"rows": rows, "ratios": ratios, "target": TARGET, "kb_a_due": kb_a_due})
 
 
 if __name__ == "__main__":

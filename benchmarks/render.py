@@ -4,11 +4,12 @@ python -m benchmarks.render
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import growth
+from benchmarks import arithmetic, growth
 from benchmarks.workbench import CHECKOUT, RESULTS
 
 PAGE = CHECKOUT / "docs" / "performance.md"
@@ -23,6 +24,10 @@ command of `benchmarks/`, on a mongod of its own with majority writes, and stand
 the end of each run is given. What all of it means for more than one machine is in [scaling](scaling.md).
 """
 
+_NOT_MEASURED = """\
+What the figures above make when they are multiplied, on so many shards as the machine of each section; not measured.
+What it leaves out is in [scaling](scaling.md)."""
+
 _PLOTTED = {
     "seconds": "a scan, s",
     "database_ms": "database time, ms",
@@ -35,7 +40,7 @@ _PLOTTED = {
 
 def page() -> str:
     """The page that the results make."""
-    return "\n".join([_INTRO, *(section() for section in _SECTIONS)])
+    return "\n".join([_INTRO, *(section() for section in _SECTIONS), *_arithmetic()])
 
 
 def _section(
@@ -248,6 +253,24 @@ _SECTIONS = (
 )
 
 
+def _arithmetic() -> list[str]:
+    rows = [(line.what, line.measured, *line.at_shards) for line in arithmetic.lines()]
+    if not rows:
+        return []
+    return [
+        f"## To {arithmetic.PENDING:,} pending and {arithmetic.CLOSES_PER_S:,} closes/s",
+        "",
+        _NOT_MEASURED,
+        "",
+        *_table(("", "measured", *(_shards(shards) for shards in arithmetic.SHARDS)), rows),
+        "",
+    ]
+
+
+def _shards(shards: int) -> str:
+    return "1 shard" if shards == 1 else f"{shards} shards"
+
+
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw what grows with the pending alerts, a line a condition."""
     import matplotlib as mpl  # noqa: PLC0415 - the page alone, and its test, need no plot
@@ -262,7 +285,10 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         for condition in dict.fromkeys(row["condition"] for row in rows):
             points = [(row["pending"], row[name]) for row in rows if row["condition"] == condition and name in row]
             axis.plot(*zip(*points, strict=True), marker="o", markersize=3, linewidth=1, label=condition)
-        axis.set(title=title, xscale="log", yscale="log", xlabel="pending")
+        values = [row[name] for row in rows if name in row]
+        # Whole powers of ten: else a figure that stays as it is fills the axis with its noise.
+        between = (10 ** math.floor(math.log10(min(values))), 10 ** (math.floor(math.log10(max(values))) + 1))
+        axis.set(title=title, xscale="log", yscale="log", xlabel="pending", ylim=between)
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, metadata={"Date": None})

@@ -1,6 +1,6 @@
 """From asking for a run to its end: a scan with nothing due, beside a trivial job of one op.
 
-    python -m benchmarks.tick [--pending 10000] [--samples 20] [--json]
+    python -m benchmarks.tick [--pending 10000] [--samples 15] [--json]
 
 A real Dagster (two code servers, daemon, webserver) with the project's dagster.yaml, its files on the disk, and a
 mongod of its own. Both jobs run in the in-process executor and are launched by turns, through GraphQL as the Launchpad
@@ -43,7 +43,9 @@ def sample(dagster: DagsterProcesses, job: str) -> dict[str, Any]:
     scans = job == JOBS[0]
     run_id = dagster.launch(job, _SCAN if scans else {}, **({} if scans else {"location": LOCATION}))
     dagster.wait_for_success(run_id)
-    return {"job": job, **_stages(dagster.instance, run_id)}
+    stages = _stages(dagster.instance, run_id)
+    print(f"{job:16} {stages['run ended']:.2f} s, {stages['dequeued']:.2f} of them in the queue", flush=True)
+    return {"job": job, **stages}
 
 
 def _stages(instance: DagsterInstance, run_id: str) -> dict[str, float]:
@@ -68,7 +70,7 @@ def main() -> None:
     """Take the samples and print the medians."""
     parser = benchmark_parser(__doc__)
     parser.add_argument("--pending", type=int, default=10_000)
-    parser.add_argument("--samples", type=int, default=20)
+    parser.add_argument("--samples", type=int, default=15)
     args = parser.parse_args()
     with own_mongod() as bench:
         mongod = mongod_version(bench.db)

@@ -86,14 +86,13 @@ def mongod_version(db: AlertDatabase) -> str:
 
 
 def _about(mongod: str) -> dict[str, Any]:
-    arguments = [argument for argument in sys.argv[1:] if argument != "--json"]
     return {
-        "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *arguments, "--json"]),
+        "command": command(),
         "date": datetime.now(UTC).date().isoformat(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": platform.system(),
         "python": platform.python_version(),
         "mongod": mongod,
         "pymongo": version("pymongo"),
@@ -101,6 +100,15 @@ def _about(mongod: str) -> dict[str, Any]:
         # Above the number of cores, somebody else was at work too, or the benchmark itself was.
         "load_average_1_5_15_min": [round(load, 1) for load in os.getloadavg()],
     }
+
+
+def command() -> str:
+    """What was called, as if the results had gone where the page is made of them."""
+    arguments = sys.argv[1:]
+    at = arguments.index("--json")
+    where = 2 if arguments[at + 1 : at + 2] and not arguments[at + 1].startswith("-") else 1
+    del arguments[at : at + where]
+    return " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *arguments, "--json"])
 
 
 def _processor() -> str:

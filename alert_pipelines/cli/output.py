@@ -32,11 +32,11 @@ def print_json(value: Any) -> None:
 
 
 def as_text(value: Any) -> str:
-    """`value` as one line; instants as ISO 8601, what is absent as a dash."""
+    """`value` as one line; instants as ISO 8601, what is absent as a dash, what would steer a terminal as a dot."""
     if value is None:
         return "-"
     text = value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
-    return " ".join(text.split())
+    return "".join(character if character.isprintable() else "\N{MIDDLE DOT}" for character in " ".join(text.split()))
 
 
 def _plain(value: Any) -> Any:

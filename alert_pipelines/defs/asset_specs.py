@@ -20,7 +20,7 @@ def _spec(
     description: str,
     *,
     deps: tuple[str, ...] = (),
-    columns: TableSchema,
+    columns: TableSchema | None = None,
 ) -> AssetSpec:
     return AssetSpec(
         key,
@@ -29,7 +29,7 @@ def _spec(
         group_name=GROUP,
         owners=_OWNERS,
         kinds={"mongodb"},
-        metadata={"dagster/column_schema": columns},
+        metadata={"dagster/column_schema": columns} if columns else None,
         skippable=True,
     )
 
@@ -71,13 +71,11 @@ SCAN_ASSETS = (
         CLOSED,
         "Alerts closed by a rule or by their own expiry: status AUTO_CLOSED.",
         deps=(ALERTS, ALERT_RULES),
-        columns=schemas.ALERTS,
     ),
     _spec(
         ESCALATED,
         "Alerts escalated by a rule: status ESCALATED, severity CRITICAL.",
         deps=(ALERTS, ALERT_RULES),
-        columns=schemas.ALERTS,
     ),
     _spec(
         JOBS,

@@ -6,6 +6,7 @@ from dagster import Config
 from pydantic import Field
 
 from alert_pipelines.instants import InvalidInstantError, read_instant
+from alert_pipelines.reports.activity import MAX_DAYS
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
 
 
@@ -116,7 +117,7 @@ class BacktestConfig(Config):
 class DailyReportConfig(Config):
     """How many days the report covers, and where it goes."""
 
-    days: int = Field(default=30, ge=1, le=366, description="So many days, the partition's own included.")
+    days: int = Field(default=30, ge=1, le=MAX_DAYS, description="So many days, the partition's own included.")
     report_dir: str | None = Field(
         default=None, description="Where the reports go, on the host of the run. Empty: reports in DAGSTER_HOME."
     )

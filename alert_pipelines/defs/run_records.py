@@ -19,6 +19,12 @@ def record_of_run(db: AlertDatabase, run_id: str) -> dict[str, Any] | None:
     return db[COLLECTION].find_one({"run_id": run_id}, {"_id": 0}, sort=[("started_at", DESCENDING)])
 
 
+def run_of_job(db: AlertDatabase, job_id: str) -> str | None:
+    """The Dagster run that a job record names; None where it was made elsewhere, or is not there."""
+    run_id = (db[COLLECTION].find_one({"job_id": job_id}, {"run_id": 1}) or {}).get("run_id")
+    return run_id if isinstance(run_id, str) else None
+
+
 def tag_run(instance: DagsterInstance, run_id: str, job_id: str) -> None:
     """Let the run name its job record."""
     instance.add_run_tags(run_id, {JOB_ID_TAG: job_id})

@@ -5,7 +5,7 @@ Only translation: numbers come from the report and the job record, and nothing i
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dagster import (
@@ -40,6 +40,8 @@ from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, Scan
 
 MAX_LISTED = 50
 """So many errors a check lists; the job record has more."""
+
+_FIRST = 3
 
 _DONE: dict[Decision, str] = {"close": "closed", "escalate": "escalated"}
 _COUNT_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "alerts": "int"}
@@ -98,7 +100,9 @@ def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
         asset_key=ALERT_RULES,
         check_name=RULES_VALID,
         passed=not report.bad_rules,
-        description="All rules are valid." if not report.bad_rules else "Mend these rules; they decide nothing.",
+        description="All rules are valid."
+        if not report.bad_rules
+        else f"Mend these rules; they decide nothing:{_first(report.bad_rules)}",
         metadata={"invalid": len(report.bad_rules), **_listed("list", report.bad_rules)},
     )
     stops = [stop.message for stop in report.stops]
@@ -116,7 +120,9 @@ def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
         # The rest of the scan went through, so nobody is to be woken.
         severity=AssetCheckSeverity.WARN,
         passed=not of_alerts,
-        description="No alert was left out." if not of_alerts else "These could not be handled; all others were.",
+        description="No alert was left out."
+        if not of_alerts
+        else f"These could not be handled; all others were:{_first(of_alerts)}",
         metadata={"errors": len(of_alerts), **_listed("list", of_alerts)},
     )
     yield AssetCheckResult(
@@ -215,6 +221,12 @@ def _listed(name: str, errors: Iterable[str]) -> dict[str, MetadataValue[Any]]:
         return {}
     more = [f"… and {len(lines) - MAX_LISTED} more: see the job record"] if len(lines) > MAX_LISTED else []
     return {name: MetadataValue.json([*lines[:MAX_LISTED], *more])}
+
+
+def _first(errors: Sequence[str]) -> str:
+    """The first errors as a list that is read without a click; the check's metadata has more."""
+    more = [f"… and {len(errors) - _FIRST} more, listed below"] if len(errors) > _FIRST else []
+    return "\n\n" + "\n".join(f"- {line}" for line in [*errors[:_FIRST], *more])
 
 
 def _oldest_pending_min(report: ScanReport) -> float:

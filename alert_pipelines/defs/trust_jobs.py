@@ -3,7 +3,7 @@
 They show what `scanner.explain`, `scanner.provenance` and `scanner.undo` say, as tables of the run's page.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,23 +13,15 @@ from alert_pipelines.defs.asset_specs import ALERTS
 from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConfig, parse_instant
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.run_records import tag_run
+from alert_pipelines.defs.run_records import run_of_job, tag_run
 from alert_pipelines.defs.scan_events import MAX_LISTED, table
-from alert_pipelines.rules.model import MaintenanceWindow
+from alert_pipelines.rules.model import MaintenanceWindow, Mode
 from alert_pipelines.scanner.explain import ClauseResult, Explanation, explain_alert
 from alert_pipelines.scanner.provenance import PastDecision, decisions_of_alert, decisions_of_job, tally_of_job
 from alert_pipelines.scanner.undo import UndoReport, undo_job
 
-_TEST_COLUMNS = {
-    "rule": "string",
-    "mode": "string",
-    "would": "string",
-    "condition": "string",
-    "due": "bool",
-    "says": "string",
-    "value": "string",
-    "holds": "bool",
-}
+# Few columns: the run's page gives a table little room.
+_TEST_COLUMNS = {"rule": "string", "would": "string", "says": "string", "value": "string", "holds": "bool"}
 _EVIDENCE_COLUMNS = {"rule": "string", "condition": "string", "alerts": "int", "newest": "string"}
 _WINDOW_COLUMNS = {"from": "string", "to": "string", "of": "string", "reason": "string"}
 _PAST_COLUMNS = {
@@ -94,9 +86,10 @@ def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource) 
     """Take back what a job decided, or only show what that would be."""
     with clear_failures(), mongo.open() as db:
         report = undo_job(db, config.job_id, rule_id=config.rule or None, dry_run=config.dry_run, run_id=context.run_id)
+        undone_run = run_of_job(db, config.job_id)
     if report.undo_job_id is not None:
         tag_run(context.instance, context.run_id, report.undo_job_id)
-    context.log_event(_undone(report))
+    context.log_event(_undone(report, undone_run))
 
 
 # `undo_job` is the function that does it; the job of the UI has its name.
@@ -109,7 +102,9 @@ def undo_decisions_job() -> None:
 def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[str, Any]:
     decisions = list(past)
     found: dict[str, MetadataValue[Any] | None] = {
-        "explanation": MetadataValue.md(_in_words(explanation)),
+        # A text is shown as it is, where Markdown would hide behind a link.
+        "explanation": MetadataValue.text(_in_words(explanation, decisions)),
+        "decided before": _table_if_any(_PAST_COLUMNS, (_past_row(one.entry) for one in decisions)),
         "clauses and tests": table(
             _TEST_COLUMNS, (row for clause in explanation.clauses for row in _test_rows(clause))
         ),
@@ -128,7 +123,6 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
                 for window in explanation.windows
             ),
         ),
-        "decided before": _table_if_any(_PAST_COLUMNS, (_past_row(one.entry) for one in decisions)),
         "cannot be read": MetadataValue.json(list(explanation.problems)) if explanation.problems else None,
     }
     for one in decisions:
@@ -140,18 +134,26 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _in_words(explanation: Explanation) -> str:
+def _in_words(explanation: Explanation, past: Sequence[PastDecision]) -> str:
     decided = explanation.decided_by
     outcome = f"would be {'closed' if decided.decision == 'close' else 'escalated'}" if decided else "stays as it is"
     return (
-        f"**{explanation.alert_id}** ({explanation.source_type}, {explanation.status}, timestamp "
-        f"{_text(explanation.timestamp)}) **{outcome}** by a scan as of {explanation.as_of.isoformat()}:\n\n"
-        f"{explanation.why}\n\nRule set version `{explanation.rule_set_version[:12]}`."
+        f"{explanation.alert_id} ({explanation.source_type}, {explanation.status}, timestamp "
+        f"{_text(explanation.timestamp)}) {outcome} by a scan as of {explanation.as_of.isoformat()}: "
+        f"{explanation.why}. Rule set version {explanation.rule_set_version[:12]}.{_last_in_words(past)}"
     )
 
 
+def _last_in_words(past: Sequence[PastDecision]) -> str:
+    if not past:
+        return ""
+    at, _, after, _, reason, job_id, _ = _past_row(past[-1].entry)
+    return f" Last decided {at}, in {job_id}: {after}, {reason}."
+
+
 def _test_rows(clause: ClauseResult) -> Iterator[tuple[str | bool, ...]]:
-    of_clause = (clause.rule_id, str(clause.mode), clause.decision, clause.condition, clause.due)
+    rule = clause.rule_id if clause.mode is Mode.ACTIVE else f"{clause.rule_id} ({clause.mode})"
+    of_clause = (rule, f"{clause.decision}: {clause.condition}")
     for test in clause.tests:
         values = ", ".join(f"{path} = {_text(value)}" for path, value in test.values.items())
         yield (*of_clause, test.says, values, test.holds)
@@ -177,11 +179,12 @@ def _past_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return at, before, after, _text(by), reason, job_id, run_id
 
 
-def _undone(report: UndoReport) -> AssetObservation:
+def _undone(report: UndoReport, undone_run: str | None) -> AssetObservation:
     did, left = ("would be restored", "would be skipped") if report.dry_run else ("restored", "skipped")
     of = f"of the first {len(report.alerts)}, " if report.restored > len(report.alerts) else ""
     metadata = {
         "undone job": report.job_id,
+        "run of the undone job": MetadataValue.dagster_run(undone_run) if undone_run else None,
         "undo's own job": report.undo_job_id,
         did: report.restored,
         left: report.skipped_total,

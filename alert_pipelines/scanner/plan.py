@@ -25,7 +25,7 @@ from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, deci
 from alert_pipelines.scanner.scopes import Scopes
 
 MAX_PLAN_SECONDS = 240
-MAX_NAMED_TIMESTAMPS = 1000
+MAX_NAMED = 1000
 SAMPLES_PER_CLAUSE = 5
 _CURSOR_BATCH = 10_000
 # Unauthorized and AuthenticationFailed concern the whole scan, never one rule.
@@ -39,27 +39,31 @@ Answer = TypeVar("Answer")
 class PlannedClause:
     """The alerts that one clause decides, after precedence.
 
-    `ids` are the `_id`s that can be written, `unappendable` the due alerts whose history takes no entry (as PLANNED);
-    `by_source` counts both.
+    `ids` are the `_id`s that can be written, `unappendable` the due alerts whose history takes no entry (as PLANNED),
+    and `unnamed` the `_id`s of those past the first MAX_NAMED; `by_source` counts all.
     """
 
     clause: Clause
     ids: list[Any] = field(default_factory=list)
     unappendable: list[dict[str, Any]] = field(default_factory=list)
+    unnamed: list[Any] = field(default_factory=list)
     by_source: Counter[str] = field(default_factory=Counter)
 
     def add(self, due: dict[str, Any]) -> None:
         """Take in one due alert, as PLANNED."""
         # The server sends the same few texts over and over.
         self.by_source[sys.intern(str(due.get("source_type")))] += 1
-        if "bad_history" in due:
+        if "bad_history" in due and len(self.unappendable) < MAX_NAMED:
             self.unappendable.append(due)
+        elif "bad_history" in due:
+            self.unnamed.append(due["_id"])
         else:
             self.ids.append(due["_id"])
 
     def keys(self) -> Iterator[Hashable]:
         """What identifies each due alert."""
         yield from map(_hashable, self.ids)
+        yield from map(_hashable, self.unnamed)
         yield from (_hashable(due["_id"]) for due in self.unappendable)
 
     def counts(self) -> Iterator[DecisionCount]:
@@ -85,11 +89,13 @@ class Plan:
     @property
     def unappendable(self) -> int:
         """Due alerts whose history takes no entry: planned, and failed before any write."""
-        return sum(len(planned.unappendable) for planned in self.clauses)
+        return sum(len(planned.unappendable) + len(planned.unnamed) for planned in self.clauses)
 
     def unappendable_ids(self) -> list[Any]:
         """The `_id`s of those."""
-        return [due["_id"] for planned in self.clauses for due in planned.unappendable]
+        return [
+            _id for planned in self.clauses for _id in (*(due["_id"] for due in planned.unappendable), *planned.unnamed)
+        ]
 
     def closes(self, rule_id: str | None = None) -> int:
         """Alerts planned to be closed, by one rule or by all."""
@@ -135,7 +141,7 @@ def make_plan(
     for rule in wanted(rule_set.shadow):
         alone = planner.run(compile_rules([rule], as_of, windows, with_expires_at=False))
         plan.shadow += merge_counts(count for planned in alone for count in planned.counts())
-    refused = (_bad_history(planned.clause, due) for planned in plan.clauses for due in planned.unappendable)
+    refused = (error for planned in plan.clauses for error in _bad_histories(planned))
     plan.failed_rules = planner.failures
     plan.errors = [*planner.bad_timestamps(), *refused]
     return plan
@@ -169,16 +175,16 @@ class _Planner:
         fields = {"alert_id": 1, "timestamp": 1}
 
         def read() -> list[dict[str, Any]]:
-            return list(self._alerts.find(BAD_TIMESTAMP, fields).limit(MAX_NAMED_TIMESTAMPS + 1))
+            return list(self._alerts.find(BAD_TIMESTAMP, fields).limit(MAX_NAMED + 1))
 
         found = self._ask(read)
         named = [
             f"alert {doc.get('alert_id', doc['_id'])!r:.200}: timestamp is {doc.get('timestamp')!r:.100}, no date: no "
             "rule can judge it until it is mended"
-            for doc in found[:MAX_NAMED_TIMESTAMPS]
+            for doc in found[:MAX_NAMED]
         ]
-        if len(found) > MAX_NAMED_TIMESTAMPS:
-            named.append(f"more than {MAX_NAMED_TIMESTAMPS} pending alerts have a timestamp that is no date")
+        if len(found) > MAX_NAMED:
+            named.append(f"more than {MAX_NAMED} pending alerts have a timestamp that is no date")
         return named
 
     def run(self, clauses: Iterable[Clause], scopes: Scopes | None = None) -> list[PlannedClause]:
@@ -258,6 +264,13 @@ def take_samples(db: AlertDatabase, plan: Plan) -> tuple[Sample, ...]:
         for clause, _id in chosen
         if _hashable(_id) in found
     )
+
+
+def _bad_histories(planned: PlannedClause) -> Iterator[str]:
+    yield from (_bad_history(planned.clause, due) for due in planned.unappendable)
+    if planned.unnamed:
+        more = len(planned.unnamed)
+        yield f"rule {planned.clause.rule_id!r}: {more} more alerts are in the way of their own decision"
 
 
 def _bad_history(clause: Clause, due: dict[str, Any]) -> str:

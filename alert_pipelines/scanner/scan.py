@@ -30,7 +30,7 @@ from alert_pipelines.rules.model import EXPIRES_AT, RuleSet
 from alert_pipelines.rules.store import keep_version, load_rules, load_windows
 from alert_pipelines.scanner.apply import Applied, Stamp, apply_plan, count_deleted
 from alert_pipelines.scanner.changes import Vantage, find_changes, fingerprint, next_checkpoint, vantage
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.collections import emptiness, prepare_collections
 from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
 from alert_pipelines.scanner.plan import make_plan, take_samples
 from alert_pipelines.scanner.report import ALLOW_SCAN, DecisionCount, ScanReport, ScanRequest, count, decision_of
@@ -61,7 +61,7 @@ def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> d
 
 def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | None = None) -> ScanReport:
     """Do what `request` asks under a claim of its own, and record it. Raises as `auto_close_scanner` does, and
-    InvalidScanError."""
+    InvalidScanError, InvalidInstantError."""
     _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
     prepare_collections(db)
     as_of = _instant(db, request)
@@ -141,7 +141,7 @@ def evaluate_all_pending_alerts(
         raced=applied.raced,
         failed=applied.failed + plan.unappendable,
         stops=stops,
-        errors=(*bad_rules, *windows.errors, *plan.errors, *applied.errors),
+        errors=(*bad_rules, *windows.errors, *emptiness(db), *plan.errors, *applied.errors),
         bad_rules=bad_rules,
         shadow_rules=tuple(
             rule.rule_id for rule in rule_set.shadow if request.rule_ids is None or rule.rule_id in request.rule_ids

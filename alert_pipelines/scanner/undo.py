@@ -101,16 +101,16 @@ def undo_job(
     if dry_run:
         return _report(db, job_id, None, decided, ())
     undo_job_id = create_job_record(JOB_TYPE, db, run_id=run_id)
+    stats = {"undone_job_id": job_id, "rule_id": rule_id}
     try:
         with Lease(db, undo_job_id) as lease:
             refused = _restore_all(db, job_id, undo_job_id, decided, lease.check)
             report = _report(db, job_id, undo_job_id, decided, refused)
-            stats = {"undone_job_id": job_id, "rule_id": rule_id, "restored": report.restored}
-            stats["skipped"] = report.skipped_total
+            done = {"restored": report.restored, "skipped": report.skipped_total}
             errors = [f"alert {one.alert_id!r}: {one.why}" for one in report.skipped]
-            update_job_record(undo_job_id, stats, COMPLETED, errors, db)
+            update_job_record(undo_job_id, stats | done, COMPLETED, errors, db)
     except BaseException as error:
-        _record_failure(db, undo_job_id, error)
+        _record_failure(db, undo_job_id, stats, error)
         raise
     return report
 
@@ -122,9 +122,12 @@ def _refuse_unknown_rule(db: AlertDatabase, job_id: str, rule_id: str) -> None:
         raise UndoError(f"no decision of {job_id} is by a rule {rule_id!r}; {said}")
 
 
-def _record_failure(db: AlertDatabase, undo_job_id: str, error: BaseException) -> None:
+def _record_failure(db: AlertDatabase, undo_job_id: str, stats: dict[str, Any], error: BaseException) -> None:
+    """Finish the record as failed with what was restored, where it can still be written; else the sweep will."""
     try:
-        update_job_record(undo_job_id, {}, FAILED, [f"{type(error).__name__}: {error}"], db)
+        restored = db[COLLECTION].count_documents({"state_history.job_id": undo_job_id})
+        stats = {**stats, "restored": restored}
+        update_job_record(undo_job_id, stats, FAILED, [f"{type(error).__name__}: {error}"], db)
     except (PyMongoError, JobRecordError):
         _log.exception("Job record %s could not be finished; the next sweep will", undo_job_id)
 

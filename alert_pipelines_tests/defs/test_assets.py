@@ -217,6 +217,8 @@ def test_a_poison_alert_is_a_warning_and_names_itself(execute: Execute, db: Aler
     (verdict,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
     assert verdict.severity.value == "WARN"
     assert "'poison'" in json.dumps(verdict.metadata["list"].value)
+    assert verdict.description is not None
+    assert "- alert 'poison'" in verdict.description
 
 
 def test_a_bad_rule_is_named_by_its_check_and_the_others_work(execute: Execute, db: AlertDatabase) -> None:
@@ -227,6 +229,8 @@ def test_a_bad_rule_is_named_by_its_check_and_the_others_work(execute: Execute, 
     assert check_verdicts(result) == ALL_PASSED | {"rules_valid": False}
     (verdict,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
     assert "typo" in json.dumps(verdict.metadata["list"].value)
+    assert verdict.description is not None
+    assert "- rule 'typo'" in verdict.description
 
 
 def test_part_of_the_outcome_selected_in_the_ui_is_scanned_whole_and_shown_in_part(

@@ -27,14 +27,13 @@ def test_the_page_of_an_explanation_holds_the_decision_each_test_and_the_evidenc
     result = execute("explain_alert_job", "explain", alert_id="second", **SCAN_AT)
     assert result.success
     seen = output_metadata(result)
-    assert "**second**" in seen["explanation"]
-    assert "**would be escalated**" in seen["explanation"]
+    assert seen["explanation"].startswith("second (OVERSPEEDING, OPEN, ")
+    assert ") would be escalated by a scan " in seen["explanation"]
     assert "rule 'often' would escalate it" in seen["explanation"]
     tests = rows(seen["clauses and tests"])
-    assert {(row["rule"], row["condition"], row["due"]) for row in tests} >= {
-        ("often", "escalate_if_count", True),
-        ("old", "expire_after_mins", False),
-    }
+    verdicts = {(row["rule"], row["would"]): row["holds"] for row in tests}
+    assert verdicts["often", "escalate: escalate_if_count"]
+    assert not verdicts["old", "close: expire_after_mins"]
     (age,) = [row for row in tests if row["rule"] == "old" and "timestamp = " in row["value"] and not row["holds"]]
     assert ago(10).isoformat() in age["value"]
     assert rows(seen["evidence"]) == [
@@ -53,6 +52,7 @@ def test_an_explanation_links_past_decisions_to_their_runs_with_the_rules_text_o
     seen = output_metadata(execute("explain_alert_job", "explain", alert_id="A", **SCAN_AT))
     (past,) = rows(seen["decided before"])
     assert (past["from"], past["to"], past["by"], past["run"]) == ("OPEN", "AUTO_CLOSED", "old", scan.run_id)
+    assert f", in {past['job']}: AUTO_CLOSED, {past['reason']}." in seen["explanation"]
     assert seen[f"run of {past['job']}"] == scan.run_id
     (text,) = [value for name, value in seen.items() if name.startswith("rule old in ")]
     assert text["conditions"]["expire_after_mins"] == 60
@@ -77,7 +77,7 @@ def test_an_explanation_shows_the_maintenance_windows_that_hold_its_alert(execut
     seen = output_metadata(execute("explain_alert_job", "explain", alert_id="A", **SCAN_AT))
     (window,) = rows(seen["maintenance windows of its source"])
     assert (window["of"], window["reason"]) == ("metadata.driver_id: D1", "yard")
-    assert "**stays as it is**" in seen["explanation"]
+    assert ") stays as it is by" in seen["explanation"]
     assert "it is in no maintenance window" in seen["explanation"]
 
 
@@ -140,6 +140,8 @@ def test_an_undo_is_a_dry_run_unless_told_otherwise(execute: Execute, db: AlertD
     seen = observed(execute("undo_job", "undo", job_id=job_id))
     assert list(db.alerts.find()) == before
     assert (seen["asset"], seen["would be restored"], seen["would be skipped"]) == ("alerts", 2, 0)
+    scan = db.background_jobs.find_one({"job_id": job_id}) or {}
+    assert seen["run of the undone job"] == scan["run_id"]
     assert sorted(map(tuple, (row.values() for row in rows(seen["would be restored: alerts"])))) == [
         ("old", "old", "AUTO_CLOSED", "OPEN"),
         ("second", "often", "ESCALATED", "OPEN"),

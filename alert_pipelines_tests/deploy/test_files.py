@@ -124,7 +124,6 @@ def test_each_variable_of_the_compose_file_is_in_its_example() -> None:
     assert used == env_names("compose.env.example")
 
 
-@pytest.mark.skipif(not POSTGRES.is_file(), reason="no dagster.yaml for Postgres")
 def test_dagster_s_storage_is_told_all_that_it_asks_for() -> None:
     asked = set(re.findall(r"env: *(\w+)", POSTGRES.read_text()))
     assert asked

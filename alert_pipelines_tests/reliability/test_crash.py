@@ -95,6 +95,8 @@ def test_frozen_for_longer_than_its_lease_while_another_scan_does_the_work(
         originals = fill_fleet(db, size)
         process, _ = start_scan(mongo_uri, db.name, batch=batch, step=step, number=signal.SIGSTOP)
         wait_until_frozen(process)
+        # What its other writer had sent before is over long before a lease runs out.
+        wait_for_server(db)
         expire_leases(db)
         scan(db)
         thaw(process)

@@ -9,6 +9,7 @@ import pytest
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.compiler import MAX_REASON
+from alert_pipelines.scanner.plan import MAX_NAMED
 from alert_pipelines.scanner.report import MAX_COUNTS, OTHER_SOURCES, DecisionCount, ScanReport, brief
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, stored
 from alert_pipelines_tests.reliability.fleet import Document, scan
@@ -35,8 +36,16 @@ def scan_with(db: AlertDatabase, alerts: list[Document], *rules: Document) -> tu
 def test_ids_too_long_for_a_command(db: AlertDatabase, size: int, number: int) -> None:
     poison = [alert(f"long-{n}", minutes=120, _id=f"{n:05}".ljust(size, "x")) for n in range(number)]
     report, record = scan_with(db, poison)
-    assert (report.closed, report.failed, record["errors_total"]) == (1, number, number)
-    assert all("its _id has" in error for error in report.errors)
+    assert (report.closed, report.failed, record["errors_total"]) == (1, number, min(number, MAX_NAMED + 1))
+    assert sum("its _id has" in error for error in report.errors) == min(number, MAX_NAMED)
+
+
+def test_more_broken_alerts_than_can_be_named(db: AlertDatabase) -> None:
+    """Each is counted; what the scan holds of them does not grow with their number."""
+    poison = [alert(f"bad-{n}", minutes=120, state_history="bad") for n in range(MAX_NAMED + 500)]
+    report, _ = scan_with(db, poison)
+    assert (report.closed, report.failed, len(report.errors)) == (1, MAX_NAMED + 500, MAX_NAMED + 1)
+    assert report.errors[-1] == "rule 'expire': 500 more alerts are in the way of their own decision"
 
 
 def test_ids_just_short_enough(db: AlertDatabase) -> None:

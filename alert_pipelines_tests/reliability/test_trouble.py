@@ -29,6 +29,7 @@ from alert_pipelines.mongo import (
 from alert_pipelines.scanner import apply
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines.scanner.scan import auto_close_scanner
+from alert_pipelines_tests.factories import rule
 from alert_pipelines_tests.mongo.servers import foreign_mongod, free_port, kill_hard
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
@@ -223,3 +224,13 @@ def test_a_user_who_may_only_read_changes_nothing(guarded_port: int, tmp_path: P
             scan(db)
         assert not check_whole_or_untouched(db, originals)
         assert db[COLLECTION].count_documents({}) == 30
+
+
+def test_a_wrong_database_that_is_permitted_is_named(db: AlertDatabase) -> None:
+    report = scan(db)
+    [error] = report.errors
+    assert error.startswith(f"the database {db.name!r} holds neither alerts nor rules: check that MONGODB_DATABASE")
+    [record] = db.background_jobs.find()
+    assert record["errors"] == [error]
+    db.rules.insert_one(rule("expire", {"expire_after_mins": 60}))
+    assert scan(db).errors == ()

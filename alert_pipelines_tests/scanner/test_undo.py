@@ -9,6 +9,7 @@ import pytest
 from alert_pipelines.job_records import Lease, create_job_record, get_recent_jobs
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import scan as scan_module
+from alert_pipelines.scanner import undo as undo_module
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.scanner.undo import Skipped, UndoError, undo_job
@@ -152,6 +153,29 @@ def test_an_undo_racing_a_person_leaves_the_persons_word(
     assert report.restored == 2
     assert [skipped.alert_id for skipped in report.skipped] == ["null"]
     assert stored(db, "null")["status"] == "RESOLVED"
+
+
+def test_an_undo_that_was_cancelled_says_so_and_the_next_one_finishes(
+    decided: tuple[AlertDatabase, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, job_id = decided
+    monkeypatch.setattr(undo_module, "BATCH", 1)
+    checks = iter([None, KeyboardInterrupt("cancelled")])
+
+    def cancelled_at_the_second_write(_: Lease) -> None:
+        if cancel := next(checks, None):
+            raise cancel
+
+    monkeypatch.setattr(Lease, "check", cancelled_at_the_second_write)
+    with pytest.raises(KeyboardInterrupt):
+        undo_job(db, job_id, dry_run=False)
+    record = get_recent_jobs(1, db)[0]
+    assert (record["job_type"], record["status"]) == ("auto_close_undo", "failed")
+    assert "cancelled" in record["errors"][0]
+    assert (record["stats"]["undone_job_id"], record["stats"]["restored"]) == (job_id, 1)
+    assert db.alerts.count_documents({"state_history.job_id": record["job_id"]}) == 1
+    assert undo_job(db, job_id, dry_run=False).restored == 2
+    assert db.alerts.count_documents({"state_history.undoes.job_id": job_id}) == 3
 
 
 def test_two_undos_at_once_restore_each_alert_once(db: AlertDatabase) -> None:

@@ -1,4 +1,4 @@
-"""Files that the config of a run names: none of the system's own, and no error shows what is in a foreign one."""
+"""Files that a run's config names: none of the system's own; and no error shows what is in one that is no rules."""
 
 from pathlib import Path
 

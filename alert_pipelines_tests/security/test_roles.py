@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from pymongo.errors import OperationFailure
 
+from alert_pipelines.job_records import sweep_dead_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoAuthenticationError
 from alert_pipelines.rules.files import default_rules
+from alert_pipelines.rules.index_advice import advise
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.backtest import backtest_day
@@ -58,6 +60,8 @@ def test_the_scanner_scans(secured: SecuredServer, fleet_db: AlertDatabase) -> N
         assert run_scan(db, ScanRequest(as_of=AS_OF, dry_run=True)).planned == ()
         with db.watch(max_await_time_ms=1) as changes:
             assert changes.try_next() is None
+        assert advise(db, AS_OF) == []
+        assert sweep_dead_jobs(db) == []
     assert (report.reconciles, report.errors) == (True, ())
     check_all_decided(fleet_db, originals)
 

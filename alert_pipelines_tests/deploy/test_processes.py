@@ -1,0 +1,118 @@
+"""The three processes apart from each other, by the very command lines that the units and the compose file name."""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+from dagster import DagsterInstance
+
+from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
+from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines_tests.dagster_processes import (
+    CHECKOUT,
+    START_LIMIT_S,
+    DagsterProcesses,
+    Starter,
+    answers,
+    beats,
+    dagster_home,
+    listens,
+    wait_until,
+)
+from alert_pipelines_tests.deploy.files import DEPLOY, INSTALLED, PROCESSES, commands, compose
+from alert_pipelines_tests.factories import alert, fill, rule
+from alert_pipelines_tests.mongo.servers import free_port
+from alert_pipelines_tests.postgres_server import postgres_server
+
+pytestmark = pytest.mark.dagster_process
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The running processes; `here` translates a command line's ports and paths to those of the test."""
+
+    processes: DagsterProcesses
+    database: AlertDatabase
+    here: Mapping[str, str]
+
+    def is_healthy(self, process: str) -> bool:
+        """Whether the compose file's health check of the process passes."""
+        kind, program, *arguments = translated(compose()["services"][process]["healthcheck"]["test"], self.here)
+        assert kind == "CMD"
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name(program)), *arguments],
+            cwd=CHECKOUT,
+            env=dict(self.processes.env),
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode == 0
+
+
+def translated(command: list[str], here: Mapping[str, str]) -> list[str]:
+    for theirs, ours in here.items():
+        command = [word.replace(theirs, ours) for word in command]
+    return command
+
+
+@pytest.fixture(scope="module")
+def deployed(mongo_uri: str) -> Iterator[Deployed]:
+    with ExitStack() as stack:
+        home = stack.enter_context(dagster_home(DEPLOY / "dagster-postgres.yaml"))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        # This process reads Dagster's storage, too.
+        for name, value in stack.enter_context(postgres_server()).items():
+            patch.setenv(name, value)
+        database = stack.enter_context(open_database(MongoSettings(mongo_uri, f"test_{uuid.uuid4().hex}", Path())))
+        stack.callback(database.client.drop_database, database.name)
+        prepare_collections(database)
+        code_port, web_port = free_port(), free_port()
+        workspace = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())
+        workspace["load_from"][0]["grpc_server"]["port"] = code_port
+        (home / "workspace.yaml").write_text(yaml.safe_dump(workspace))
+        here = {f"{INSTALLED}/deploy": str(home), "4000": str(code_port), "3000": str(web_port)}
+        common = {**os.environ, "DAGSTER_HOME": str(home), "ALERT_PIPELINES_CODE_SERVER": "127.0.0.1"}
+        # As deployed: only the code server knows where the alerts are.
+        for name in ("MONGODB_URI", "MONGODB_DATABASE"):
+            common.pop(name, None)
+        knowing = {**common, "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": database.name, "AUTO_CLOSE_CRON": "off"}
+        found = {process: translated(commands()["systemd", process], here) for process in PROCESSES}
+        code_server = Starter(stack, home, knowing)("code_server", *found["code-server"])
+        wait_until(lambda: listens(code_port, code_server), "the code server", START_LIMIT_S)
+        start, since = Starter(stack, home, common), time.time()
+        daemon, webserver = start("daemon", *found["daemon"]), start("webserver", *found["webserver"])
+        url = f"http://127.0.0.1:{web_port}"
+        wait_until(lambda: answers(f"{url}/server_info", webserver), "the webserver", START_LIMIT_S)
+        instance = stack.enter_context(DagsterInstance.from_config(str(home)))
+        wait_until(partial(beats, instance, daemon, since), "the daemon", START_LIMIT_S)
+        yield Deployed(DagsterProcesses(home, common, instance, url, {}), database, here)
+
+
+def test_a_scan_that_is_launched_in_the_webserver_is_queued_run_and_recorded(deployed: Deployed) -> None:
+    fill(deployed.database, [alert("A", minutes=100)], rule("old", {"expire_after_mins": 60}))
+    run_id = deployed.processes.launch()
+    deployed.processes.wait_for_success(run_id)
+    record = deployed.database.background_jobs.find_one({"run_id": run_id})
+    assert record is not None
+    assert (record["status"], record["alerts_closed"]) == ("completed", 1)
+
+
+def test_the_health_checks_pass_where_the_processes_live_and_fail_where_they_do_not(deployed: Deployed) -> None:
+    for process in PROCESSES:
+        wait_until(partial(deployed.is_healthy, process), process, START_LIMIT_S)
+    nowhere = replace(deployed, here={"4000": str(free_port()), "3000": str(free_port())})
+    assert not nowhere.is_healthy("code-server")
+    assert not nowhere.is_healthy("webserver")
+    with dagster_home() as other:
+        env = {**deployed.processes.env, "DAGSTER_HOME": str(other)}
+        assert not replace(deployed, processes=replace(deployed.processes, env=env)).is_healthy("daemon")
