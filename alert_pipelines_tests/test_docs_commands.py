@@ -46,6 +46,10 @@ NOT_HERE = {
     "pg_restore": "the same",
     "scripts/test": "this very suite",
     "scripts/dev": "runs until it is stopped; test_layout.py starts and stops it",
+    "dg dev": "the same",
+    "dagster dev": "the same",
+    "dagster-daemon run": "the same; deploy/test_processes.py starts it",
+    "dagster-webserver": "the same; deploy/test_processes.py starts it",
     "alert-pipelines metrics serve": "the same; test_metrics.py does",
     "alert-pipelines metrics write /var/lib": "node_exporter's directory; docs/cli.md has it with another",
 }
