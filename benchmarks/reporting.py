@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database, stop_local_mongod
-from alert_pipelines.reports import daily_report
+from alert_pipelines.reports.daily import daily_report
 from alert_pipelines.scanner.collections import prepare_collections
 from benchmarks.dataset import fill
 

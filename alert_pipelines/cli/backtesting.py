@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from alert_pipelines.backtest_report import render_report
 from alert_pipelines.cli.options import FILE, json_option
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.mongo import open_database
+from alert_pipelines.reports.backtest import render_report
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.backtest import DAY, DEFAULT_STEP, DayOutcome, RuleOutcome

@@ -38,7 +38,7 @@ def write(file: Path) -> None:
 
 def _exporter() -> ModuleType:
     try:
-        return importlib.import_module("alert_pipelines.metrics")
+        return importlib.import_module("alert_pipelines.monitoring.metrics")
     except ModuleNotFoundError as error:
         if error.name != "prometheus_client":
             raise

@@ -2,7 +2,7 @@
 
 import click
 
-from alert_pipelines.notifications import (
+from alert_pipelines.monitoring.notifications import (
     NOTIFY_VARIABLE,
     Message,
     NotificationError,

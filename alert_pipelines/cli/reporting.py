@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from alert_pipelines.activity import MAX_DAYS
 from alert_pipelines.cli.options import json_option
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.mongo import open_database
+from alert_pipelines.reports.activity import MAX_DAYS
 
 
 @click.command()
@@ -19,8 +19,8 @@ from alert_pipelines.mongo import open_database
 def report(day: datetime, days: int, out: Path | None, as_json: bool) -> None:
     """Say what was opened, closed, escalated and resolved on DAY (YYYY-MM-DD, UTC) and in the days that end with it."""
     # Both load pandas, which the list of commands must not.
-    from alert_pipelines.report_page import export, plain_rows, tables  # noqa: PLC0415
-    from alert_pipelines.reports import daily_report  # noqa: PLC0415
+    from alert_pipelines.reports.daily import daily_report  # noqa: PLC0415
+    from alert_pipelines.reports.daily_page import export, plain_rows, tables  # noqa: PLC0415
 
     with open_database() as db:
         made = daily_report(db, day.date(), days=days)

@@ -24,7 +24,6 @@ from dagster import (
 )
 from pydantic import TypeAdapter
 
-from alert_pipelines.backtest_report import render_report, rule_plots
 from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS
 from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import clear_failures
@@ -33,8 +32,9 @@ from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.plots import HOW_TO_GET_PLOTS, can_plot, data_uri
-from alert_pipelines.report_files import write_whole
+from alert_pipelines.reports.backtest import render_report, rule_plots
+from alert_pipelines.reports.files import write_whole
+from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, data_uri
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.store import load_rules

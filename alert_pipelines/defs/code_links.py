@@ -16,11 +16,11 @@ from dagster import (
 from dagster._utils.warnings import disable_dagster_warnings
 
 import alert_pipelines
-from alert_pipelines.activity import changes
 from alert_pipelines.alerts import Alert
 from alert_pipelines.defs import asset_specs
 from alert_pipelines.job_records import create_job_record, update_job_record
 from alert_pipelines.loading.load import load_alerts
+from alert_pipelines.reports.activity import changes
 from alert_pipelines.rules.model import Conditions, Rule
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines.scanner.apply import apply_plan

@@ -5,8 +5,8 @@ from datetime import datetime
 from dagster import Config
 from pydantic import Field
 
-from alert_pipelines.activity import MAX_DAYS
 from alert_pipelines.instants import InvalidInstantError, read_instant
+from alert_pipelines.reports.activity import MAX_DAYS
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
 
 

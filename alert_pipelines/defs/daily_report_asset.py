@@ -22,7 +22,6 @@ from dagster import (
     in_process_executor,
 )
 
-from alert_pipelines.activity import ActivityTimeoutError
 from alert_pipelines.defs.asset_specs import ALERTS, CLOSED, ESCALATED, JOBS
 from alert_pipelines.defs.backtest_asset import DAYS
 from alert_pipelines.defs.config import DailyReportConfig
@@ -30,12 +29,13 @@ from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
-from alert_pipelines.plots import HOW_TO_GET_PLOTS, data_uri
+from alert_pipelines.reports.activity import ActivityTimeoutError
+from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, data_uri
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from alert_pipelines.reports import DailyReport
+    from alert_pipelines.reports.daily import DailyReport
 
 GROUP = "reports"
 MAX_SECONDS = 40.0
@@ -54,8 +54,8 @@ def daily_report(
     context: AssetExecutionContext, config: DailyReportConfig, mongo: MongoResource
 ) -> MaterializeResult[None]:
     """Make the report of the partition's day; `alerts` is only read."""
-    from alert_pipelines.report_page import export  # noqa: PLC0415 - it loads pandas
-    from alert_pipelines.reports import daily_report as make  # noqa: PLC0415
+    from alert_pipelines.reports.daily import daily_report as make  # noqa: PLC0415
+    from alert_pipelines.reports.daily_page import export  # noqa: PLC0415 - it loads pandas
 
     day = date.fromisoformat(context.partition_key)
     root = Path(config.report_dir) if config.report_dir else Path(context.instance.root_directory) / "reports"
@@ -97,7 +97,7 @@ daily_report_schedule = ScheduleDefinition(
 
 
 def _shown(report: "DailyReport", files: list[Path]) -> dict[str, Any]:
-    from alert_pipelines.report_page import plots, tables  # noqa: PLC0415
+    from alert_pipelines.reports.daily_page import plots, tables  # noqa: PLC0415
 
     drawn = {name: MetadataValue.md(f"![{name}]({data_uri(svg)})") for name, svg in plots(report).items()}
     page, *data = files
@@ -123,7 +123,7 @@ def _shown(report: "DailyReport", files: list[Path]) -> dict[str, Any]:
 
 
 def _as_table(frame: "pd.DataFrame") -> TableMetadataValue:
-    from alert_pipelines.report_page import plain_rows  # noqa: PLC0415
+    from alert_pipelines.reports.daily_page import plain_rows  # noqa: PLC0415
 
     kinds = {"i": "int", "f": "float"}
     columns = {str(name): kinds.get(frame[name].dtype.kind, "string") for name in frame.columns}

@@ -9,7 +9,7 @@ from dagster import AssetsDefinition, AssetSpec, FreshnessPolicy
 from dagster._utils.schedules import cron_string_iterator
 
 from alert_pipelines.defs.asset_specs import JOBS
-from alert_pipelines.health import number_setting
+from alert_pipelines.monitoring.health import number_setting
 
 STALE_VARIABLE = "AUTO_CLOSE_STALE_MINS"
 MAX_STALE_MINS = 60 * 24 * 366

@@ -23,7 +23,6 @@ from dagster import (
     multi_asset_check,
 )
 
-from alert_pipelines import health
 from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS, CLOSED, JOBS
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.freshness import stale_after
@@ -32,8 +31,9 @@ from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import SKIPPED_TAG, record_of_run
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.defs.schedules import cron_setting, is_scan
-from alert_pipelines.health import Thresholds, Verdict
 from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.monitoring import health
+from alert_pipelines.monitoring.health import Thresholds, Verdict
 
 MAX_RUNS = 1000
 """So many runs of the last day are looked at."""

@@ -21,8 +21,6 @@ from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.scan_events import table
-from alert_pipelines.loading.load import LoadReport, load_alerts
-from alert_pipelines.loading.mapping import load_mapping
 from alert_pipelines.rules.publish import RuleChange
 
 AUTO_CLOSE_JOB = "auto_close_job"
@@ -77,6 +75,9 @@ def publish(
 @op
 def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource) -> None:
     """Load a CSV or JSON Lines file into `alerts`, as its mapping says; a repeated load adds nothing twice."""
+    # Every run loads this module, and only this op needs the loader.
+    from alert_pipelines.loading.load import LoadReport, load_alerts  # noqa: PLC0415
+    from alert_pipelines.loading.mapping import load_mapping  # noqa: PLC0415
 
     def on_progress(report: LoadReport) -> None:
         context.log.info("%d rows read, %d alerts inserted", report.rows_read, report.alerts_inserted)

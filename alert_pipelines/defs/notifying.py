@@ -21,8 +21,8 @@ from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE, busy_scan, cron_setting
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import server_now
-from alert_pipelines.notices import FailedScan, Told, failed_scans, last_completed, tell
-from alert_pipelines.notifications import (
+from alert_pipelines.monitoring.notices import FailedScan, Told, failed_scans, last_completed, tell
+from alert_pipelines.monitoring.notifications import (
     NOTIFY_VARIABLE,
     Message,
     NotificationError,

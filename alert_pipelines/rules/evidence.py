@@ -1,7 +1,7 @@
 """Compiles the conditions that look at other alerts of the same source and key: counts, repeats, the latest."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from alert_pipelines.alerts import PENDING, Status
@@ -205,7 +205,10 @@ def escalate(rule: Rule, judged: Sequence[Test], as_of: datetime, count: int) ->
     pool = _pending_evidence(rule, as_of)
 
     def in_window(timestamp: datetime) -> Filter:
-        return {"$and": [pool, {"timestamp": {"$gte": timestamp - timedelta(minutes=minutes), "$lte": timestamp}}]}
+        # Before the first date that there is lies nothing that could count.
+        window, first = timedelta(minutes=minutes), datetime.min.replace(tzinfo=UTC)
+        since = max(timestamp, first + window) - window
+        return {"$and": [pool, {"timestamp": {"$gte": since, "$lte": timestamp}}]}
 
     return Clause(
         rule.rule_id,

@@ -61,7 +61,7 @@ def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> d
 
 def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | None = None) -> ScanReport:
     """Do what `request` asks under a claim of its own, and record it. Raises as `auto_close_scanner` does, and
-    InvalidScanError."""
+    InvalidScanError, InvalidInstantError."""
     _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
     prepare_collections(db)
     as_of = _instant(db, request)

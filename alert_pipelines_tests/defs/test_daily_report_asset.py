@@ -23,7 +23,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import failure_text
 from alert_pipelines_tests.defs.test_schedules import make_run, tick
 from alert_pipelines_tests.factories import alert, fill
-from alert_pipelines_tests.test_reports import DAY, entry, with_history
+from alert_pipelines_tests.reports.test_daily import DAY, entry, with_history
 
 
 def run_day(instance: DagsterInstance, day: date = DAY, **config: Any) -> ExecuteInProcessResult:

@@ -7,8 +7,8 @@ from dagster import AssetKey, FreshnessPolicy
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.freshness import stale_after
-from alert_pipelines.health import InvalidSettingError
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.monitoring.health import InvalidSettingError
 from alert_pipelines_tests.dagster_processes import dagster_processes, wait_until
 
 JOBS = AssetKey("background_jobs")

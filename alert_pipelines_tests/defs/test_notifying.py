@@ -14,7 +14,7 @@ from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.sensors import dead_scan_sensor
 from alert_pipelines.job_records import COMPLETED, FAILED, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.notifications import NOTIFY_VARIABLE
+from alert_pipelines.monitoring.notifications import NOTIFY_VARIABLE
 from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan

@@ -11,7 +11,7 @@ import psutil
 
 from alert_pipelines.job_records import RUNNING
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
-from alert_pipelines.notifications import NOTIFY_VARIABLE
+from alert_pipelines.monitoring.notifications import NOTIFY_VARIABLE
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_processes, wait_until
 from alert_pipelines_tests.factories import AS_OF

@@ -64,7 +64,7 @@ def cancel_in_the_ui(site: Site, run_id: str) -> None:
 
 
 Break = Callable[[Site, str], None]
-ENDS = {
+ENDS: dict[Break, DagsterRunStatus] = {
     kill_code_server_and_worker: DagsterRunStatus.FAILURE,
     kill_worker: DagsterRunStatus.FAILURE,
     terminate_worker: DagsterRunStatus.FAILURE,

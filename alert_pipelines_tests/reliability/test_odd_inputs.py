@@ -4,15 +4,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson import DatetimeMS
 
 from alert_pipelines import job_records
 from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.job_records import LEASE
 from alert_pipelines.mongo import AlertDatabase, server_now
+from alert_pipelines.scanner.explain import explain_alert
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.scanner.undo import undo_job
-from alert_pipelines_tests.factories import alert, fill, rule, stored
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored
 from alert_pipelines_tests.reliability.fleet import Document, scan
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -98,6 +100,17 @@ def test_an_undo_whose_writes_are_refused_ends_whatever_the_ids(db: AlertDatabas
 @pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+05:00", "0050-01-01", "0999-12-31", "9001-01-01", "9999-12-31"])
 def test_an_as_of_beyond_reason(db: AlertDatabase, at: str, dry_run: bool) -> None:
-    fill(db, [alert(minutes=120)], rule("expire", {"expire_after_mins": 60}))
+    fill(db, [alert("old", minutes=120)], rule("expire", {"expire_after_mins": 60}))
     with pytest.raises(InvalidInstantError):
         run_scan(db, ScanRequest(as_of=datetime.fromisoformat(at), dry_run=dry_run))
+    with pytest.raises(InvalidInstantError):
+        explain_alert(db, "old", as_of=datetime.fromisoformat(at))
+
+
+@pytest.mark.parametrize(
+    "at", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC), DatetimeMS(-(2**62))]
+)
+def test_an_alert_of_the_first_or_the_last_date_is_explained(db: AlertDatabase, at: Any) -> None:
+    repeated = rule("repeated", {"escalate_if_count": 1, "window_mins": 1_000, "close_if_no_repeat_mins": 5})
+    fill(db, [alert("old", timestamp=at)], repeated, rule("expire", {"expire_after_mins": 60}))
+    assert len(explain_alert(db, "old", as_of=AS_OF).clauses) == 4

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from alert_pipelines.backtest_report import render_report, rule_plots
 from alert_pipelines.loading import load_alerts, load_mapping
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.reports.backtest import render_report, rule_plots
 from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines.scanner.backtest import backtest
 

@@ -35,12 +35,10 @@ EXPIRE = {
 }
 
 _PLAIN_SCAN = """
-import sys
 from alert_pipelines.mongo import open_database
 from alert_pipelines.scanner.scan import auto_close_scanner
 with open_database() as db:
     auto_close_scanner(db)
-print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
@@ -167,10 +165,26 @@ def test_closing_more_alerts_takes_no_more_round_trips_within_a_batch(bench: Ben
     assert closing(bench, 10).commands == closing(bench, 4_000).commands
 
 
-def test_a_scan_loads_neither_dagster_nor_what_only_reports_need(bench: Bench) -> None:
+def loaded_by(bench: Bench, program: str) -> set[str]:
+    """The modules that a process has loaded at the end of `program`."""
     done = subprocess.run(
-        [sys.executable, "-c", _PLAIN_SCAN], cwd=CHECKOUT, env=bench.env, capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{program}\nimport sys\nprint(*sys.modules)"],
+        cwd=CHECKOUT,
+        env=bench.env,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    loaded = set(done.stdout.split())
-    assert "pymongo" in loaded
+    return set(done.stdout.split())
+
+
+def test_a_scan_loads_neither_dagster_nor_what_only_reports_need(bench: Bench) -> None:
+    loaded = loaded_by(bench, _PLAIN_SCAN)
+    assert "alert_pipelines.scanner.scan" in loaded
     assert not loaded & {"dagster", "pandas", "numpy", "matplotlib", "apprise", "prometheus_client"}
+
+
+def test_a_run_worker_loads_no_loader(bench: Bench) -> None:
+    loaded = loaded_by(bench, "import alert_pipelines.definitions")
+    assert "alert_pipelines.scanner.scan" in loaded
+    assert not {name for name in loaded if name.startswith("alert_pipelines.loading")}

@@ -1,6 +1,6 @@
 """The daily report: what was done to alerts on a day and in the days before it, rolled up with pandas.
 
-This module adds up; `activity` reads, `report_page` shows and exports. It loads pandas, so nothing on a scan's path,
+This module adds up; `activity` reads, `daily_page` shows and exports. It loads pandas, so nothing on a scan's path,
 nor what the code server loads, may import it. What each number means is said in docs/daily-report.md.
 """
 
@@ -13,10 +13,10 @@ from math import ceil, floor
 
 import pandas as pd
 
-from alert_pipelines.activity import MAX_DAYS, Change, changes
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.health import PendingOfSource, pending_by_source
 from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.monitoring.health import PendingOfSource, pending_by_source
+from alert_pipelines.reports.activity import MAX_DAYS, Change, changes
 
 TOP = 10
 WHATS = ("opened", "closed", "escalated", "resolved", "reopened", "undone")

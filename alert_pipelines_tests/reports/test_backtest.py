@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from alert_pipelines.backtest_report import ReportError, render_report, rule_plots
+from alert_pipelines.reports.backtest import ReportError, render_report, rule_plots
 from alert_pipelines.rules.model import Mode
 from alert_pipelines.scanner.aftermath import ReallyDone
 from alert_pipelines.scanner.backtest import DayOutcome, RuleOutcome

@@ -1,6 +1,6 @@
 """What was done to alerts within a time, change by change, from their own histories: scans, people, the old service.
 
-The server finds, cuts and classifies; a row a change comes here, in batches. What the rows add up to is `reports`'
+The server finds, cuts and classifies; a row a change comes here, in batches. What the rows add up to is `daily`'s
 matter. Which change counts as what is said in docs/daily-report.md.
 """
 

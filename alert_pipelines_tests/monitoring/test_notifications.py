@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from alert_pipelines.notifications import (
+from alert_pipelines.monitoring.notifications import (
     NOTIFY_VARIABLE,
     Message,
     NotificationError,

@@ -12,7 +12,7 @@ from pymongo import DESCENDING
 
 from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.notifications import Message
+from alert_pipelines.monitoring.notifications import Message
 from alert_pipelines.scanner.report import ALLOW_SCAN
 
 REPEAT_AFTER = timedelta(hours=1)

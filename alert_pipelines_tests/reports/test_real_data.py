@@ -13,11 +13,11 @@ import pytest
 
 from alert_pipelines.loading import load_alerts, load_mapping
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.reports import daily_report
+from alert_pipelines.reports.daily import daily_report
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.publish import publish_rules
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 DATA = CHECKOUT.parent / "shared" / "data"
 INCIDENTS = DATA / "servicenow_incidents" / "incident_event_log.csv.gz"
 INTRUSIONS = DATA / "ids_alerts" / "russellmitchell_alerts.csv.gz"

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines import health
-from alert_pipelines.health import InvalidSettingError, Thresholds
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scan_history import decisions_by_rule
+from alert_pipelines.monitoring import health
+from alert_pipelines.monitoring.health import InvalidSettingError, Thresholds
+from alert_pipelines.monitoring.scan_history import decisions_by_rule
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.scanner.undo import undo_job

@@ -16,15 +16,15 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from alert_pipelines.metrics import MetricsError, registry_of, serve_metrics, write_metrics
 from alert_pipelines.mongo import AlertDatabase, MongoSettings
 from alert_pipelines.mongo.client import connect
+from alert_pipelines.monitoring.metrics import MetricsError, registry_of, serve_metrics, write_metrics
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.dagster_processes import wait_until
 from alert_pipelines_tests.factories import alert, fill, rule
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 RULES = CHECKOUT / "deploy" / "prometheus" / "alert_pipelines.rules.yaml"
 DASHBOARD = CHECKOUT / "deploy" / "grafana" / "alert_pipelines.json"
 DOCS = CHECKOUT / "docs" / "metrics.md"

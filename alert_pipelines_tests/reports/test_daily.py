@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from alert_pipelines import activity
-from alert_pipelines.activity import ActivityTimeoutError
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.reports import DailyReport, ReportError, daily_report
+from alert_pipelines.reports import activity
+from alert_pipelines.reports.activity import ActivityTimeoutError
+from alert_pipelines.reports.daily import DailyReport, ReportError, daily_report
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.scanner.undo import undo_job

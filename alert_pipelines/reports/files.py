@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from alert_pipelines.plots import data_uri
+from alert_pipelines.reports.plots import data_uri
 
 _STYLE = """
 body { font: 14px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }

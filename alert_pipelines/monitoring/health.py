@@ -15,9 +15,7 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import DEAD_WITHOUT_LEASE, RUNNING, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.rules.store import COLLECTION as RULES
-from alert_pipelines.rules.store import load_rules
-from alert_pipelines.scan_history import (
+from alert_pipelines.monitoring.scan_history import (
     HOUR,
     closing_jobs,
     completed_before,
@@ -25,6 +23,8 @@ from alert_pipelines.scan_history import (
     hours_of_scans,
     last_completed_scan,
 )
+from alert_pipelines.rules.store import COLLECTION as RULES
+from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.history import HISTORY, entries_from
 
 SPIKE_DAYS = 7

@@ -8,8 +8,8 @@ from dataclasses import fields
 from html import escape
 
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.plots import HOW_TO_GET_PLOTS, can_plot, stacked_bars
-from alert_pipelines.report_files import html_page, html_picture, html_table
+from alert_pipelines.reports.files import html_page, html_picture, html_table
+from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, stacked_bars
 from alert_pipelines.scanner.aftermath import ReallyDone
 from alert_pipelines.scanner.backtest import DayOutcome, RuleOutcome
 

@@ -1,6 +1,6 @@
 """The daily report for people: its tables and plots by name, its HTML page, and its files.
 
-What the numbers are is `reports`' matter.
+What the numbers are is the business of `daily`.
 """
 
 import importlib.util
@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from alert_pipelines.plots import HOW_TO_GET_PLOTS, can_plot, lines, stacked_bars
-from alert_pipelines.report_files import html_page, html_picture, html_table, write_whole
-from alert_pipelines.reports import DailyReport
+from alert_pipelines.reports.daily import DailyReport
+from alert_pipelines.reports.files import html_page, html_picture, html_table, write_whole
+from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, lines, stacked_bars
 
 MAX_RULES_PLOTTED = 7
 _OTHERS = "all others"

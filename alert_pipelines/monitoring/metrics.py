@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COMPLETED, RUNNING, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase, server_now
-from alert_pipelines.scan_history import (
+from alert_pipelines.monitoring.scan_history import (
     decisions_by_rule,
     last_completed_scan,
     last_ended_scan,

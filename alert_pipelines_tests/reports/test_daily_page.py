@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.report_page import export, plots, render, tables
-from alert_pipelines.reports import DailyReport, daily_report
+from alert_pipelines.reports.daily import DailyReport, daily_report
+from alert_pipelines.reports.daily_page import export, plots, render, tables
 from alert_pipelines_tests.factories import alert, fill
-from alert_pipelines_tests.test_reports import DAY, entry, with_history
+from alert_pipelines_tests.reports.test_daily import DAY, entry, with_history
 
 
 @pytest.fixture
@@ -90,8 +90,8 @@ sys.modules.update(matplotlib=None, pyarrow=None)
 from datetime import date
 from pathlib import Path
 from alert_pipelines.mongo import open_database
-from alert_pipelines.report_page import export
-from alert_pipelines.reports import daily_report
+from alert_pipelines.reports.daily_page import export
+from alert_pipelines.reports.daily import daily_report
 with open_database() as db:
     export(daily_report(db, date(2026, 3, 1), days=5), Path(sys.argv[1]))
 """

@@ -1,0 +1,1 @@
+"""What people see: a headless Chromium on the UI of a real Dagster."""

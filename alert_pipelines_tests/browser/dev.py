@@ -1,0 +1,89 @@
+"""What `scripts/dev` starts: webserver, daemon and code location under one process, on a free port."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster import DagsterInstance
+
+from alert_pipelines_tests.dagster_processes import CHECKOUT, START_LIMIT_S, dagster_home, wait_until
+
+_STOP_LIMIT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Dev:
+    """A `dagster dev` that runs: its instance, and where its UI is."""
+
+    instance: DagsterInstance
+    url: str
+
+
+@contextmanager
+def dagster_dev(settings: Mapping[str, str]) -> Iterator[Dev]:
+    """Start it with the environment `settings` on top of this one's; with the context its whole group is ended."""
+    with ExitStack() as stack:
+        home, port = stack.enter_context(dagster_home()), _free_port()
+        log = stack.enter_context((home / "dev.log").open("wb"))
+        process = subprocess.Popen(
+            [*_command(), "-h", "127.0.0.1", "-p", str(port)],
+            cwd=CHECKOUT,
+            env={**os.environ, **settings, "DAGSTER_HOME": str(home)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        stack.callback(_end_group, process)
+        url = f"http://127.0.0.1:{port}"
+
+        def answers() -> bool:
+            assert process.poll() is None, (home / "dev.log").read_text()
+            return _answers(f"{url}/server_info")
+
+        wait_until(answers, "the webserver", START_LIMIT_S)
+        instance = stack.enter_context(DagsterInstance.from_config(str(home)))
+        wait_until(instance.get_daemon_heartbeats, "the daemon", START_LIMIT_S)
+        yield Dev(instance, url)
+
+
+def _command() -> list[str]:
+    script = (CHECKOUT / "scripts" / "dev").read_text()
+    found = re.search(r'^exec (.+) "\$@"$', script, re.MULTILINE)
+    assert found, script
+    program, *arguments = shlex.split(found[1])
+    return [str(Path(sys.executable).with_name(program)), *arguments]
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        # It ends its services one by one; children that outlive it keep the group alive.
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_LIMIT_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

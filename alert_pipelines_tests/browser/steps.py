@@ -1,0 +1,76 @@
+"""The ways through the UI that tests and screenshots share, each as docs/screens.md tells it."""
+
+import re
+from typing import Any
+
+import yaml
+from playwright.sync_api import Locator, Page, expect
+
+from alert_pipelines.scheduler import CODE_LOCATION
+
+RUN_LIMIT_MS = 90_000
+_RUN = re.compile(r"/runs/([0-9a-f-]{36})")
+
+
+def open_launchpad(page: Page, job: str) -> Locator:
+    """The Launchpad's editor, ready. A job of assets has it behind the arrow beside **Materialize all**."""
+    page.goto(f"/locations/{CODE_LOCATION}/jobs/{job}")
+    tab = page.get_by_role("tab", name="Launchpad")
+    materialize = page.get_by_role("button", name="Materialize all")
+    expect(tab.or_(materialize).first).to_be_visible()
+    if materialize.is_visible():
+        materialize.locator("xpath=following::button[1]").click()
+        page.get_by_role("menuitem", name="Open launchpad").click()
+    else:
+        tab.click()
+    editor = page.locator(".CodeMirror.cm-s-config-editor")
+    expect(editor).to_be_visible()
+    return editor
+
+
+def fill_launchpad(page: Page, editor: Locator, op: str, **config: Any) -> None:
+    """Write the op's config where the defaults stand."""
+    editor.click()
+    page.keyboard.press("ControlOrMeta+A")
+    # Inserted, not typed: the editor would indent by itself what follows a typed line's end.
+    page.keyboard.insert_text(yaml.safe_dump({"ops": {op: {"config": config}}}))
+    expect(page.get_by_text("No errors")).to_be_visible()
+
+
+def press_launch(page: Page) -> str:
+    """Launch what the Launchpad holds; the run's page opens. Returns the run's id."""
+    page.get_by_role("button", name=re.compile(r"(Materialize|Launch Run)$")).last.click()
+    page.wait_for_url(_RUN)
+    found = _RUN.search(page.url)
+    assert found, page.url
+    return found[1]
+
+
+def launch(page: Page, job: str, op: str, **config: Any) -> str:
+    """Launch `job` from the Launchpad with its op's config and return the run's id."""
+    fill_launchpad(page, open_launchpad(page, job), op, **config)
+    return press_launch(page)
+
+
+def expect_run_end(page: Page, event: str) -> None:
+    """Wait until the run's page that is open shows its last event, RUN_SUCCESS or RUN_FAILURE."""
+    expect(page.get_by_text(event, exact=True)).to_be_visible(timeout=RUN_LIMIT_MS)
+
+
+def open_asset(page: Page, asset: str, tab: str) -> None:
+    """Open the asset's page at the tab `tab`: Overview, Events, Checks, Lineage."""
+    page.goto(f"/assets/{asset}")
+    page.get_by_role("tab", name=tab).click()
+
+
+def metadata_row(page: Page, name: str) -> Locator:
+    """The row of the metadata's table that is called `name`, tables within it included."""
+    return page.get_by_role("row").filter(has=page.get_by_role("cell", name=name, exact=True)).first
+
+
+def schedule_switch(page: Page, schedule: str) -> Locator:
+    """The switch of `schedule` on the page Automation; it is a checkbox."""
+    page.goto("/automation")
+    # The page has no roles for its rows: the row is what first holds both the name and a switch.
+    of_row = "xpath=ancestor::*[.//label[contains(@class, 'Switch')]][1]//label[contains(@class, 'Switch')]//input"
+    return page.get_by_text(schedule, exact=True).first.locator(of_row)

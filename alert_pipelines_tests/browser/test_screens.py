@@ -1,0 +1,142 @@
+"""The screens of README, as a person goes through them in the Dagster UI, without any network but this host's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from alert_pipelines import scheduler
+from alert_pipelines.definitions import build_defs
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.mongo.client import server_now
+from alert_pipelines_tests.browser import steps
+from alert_pipelines_tests.browser.dev import Dev
+from alert_pipelines_tests.dagster_processes import wait_until
+from alert_pipelines_tests.factories import alert, rule
+
+pytestmark = pytest.mark.dagster_process
+
+PLOTTED = ("pending", "closed", "escalated", "errors", "duration_s", "oldest_pending_min")
+
+
+@contextmanager
+def trial_rule(db: AlertDatabase, conditions: dict[str, Any], alerts: int = 0) -> Iterator[None]:
+    """A rule `on-trial` for a source of its own, with so many alerts that are an hour old; gone afterwards."""
+    source = {"source_type": "TRIAL"}
+    an_hour_ago = server_now(db) - timedelta(hours=1)
+    db.rules.insert_one(rule("on-trial", conditions, **source))
+    for _ in range(alerts):
+        db.alerts.insert_one(alert(timestamp=an_hour_ago, **source))
+    try:
+        yield
+    finally:
+        db.rules.delete_one({"rule_id": "on-trial"})
+        db.alerts.delete_many(source)
+
+
+def last_record(db: AlertDatabase, run_id: str) -> dict[str, Any]:
+    record = db.background_jobs.find_one({"run_id": run_id})
+    assert record is not None
+    return record
+
+
+def test_lineage_is_drawn_with_our_groups_and_the_assets_of_each(page: Page) -> None:
+    assets_of: dict[str, list[str]] = {}
+    for spec in build_defs().resolve_all_asset_specs():
+        assets_of.setdefault(str(spec.group_name), []).append(spec.key.to_user_string())
+    page.goto("/asset-groups")
+    for group in assets_of:
+        expect(page.locator(f"[data-tooltip='{group}']").first).to_be_visible()
+    for group, assets in assets_of.items():
+        page.goto(f"/locations/{scheduler.CODE_LOCATION}/asset-groups/{group}/lineage")
+        for asset in assets:
+            expect(page.get_by_text(asset, exact=True).first).to_be_visible()
+
+
+def test_a_scan_launched_from_the_launchpad_finishes_and_shows_its_tables_and_plots(
+    page: Page, week: AlertDatabase
+) -> None:
+    steps.open_launchpad(page, "auto_close_job")
+    run_id = steps.press_launch(page)
+    steps.expect_run_end(page, "RUN_SUCCESS")
+    record = last_record(week, run_id)
+    for asset, status in (("closed_alerts", "AUTO_CLOSED"), ("escalated_alerts", "ESCALATED")):
+        steps.open_asset(page, asset, "Events")
+        expect(page.get_by_role("link", name=run_id[:8]).first).to_be_visible()
+        shown = steps.metadata_row(page, "by rule and source").get_by_role("row")
+        decided = [{"$match": {"state_history.job_id": record["job_id"], "status": status}}]
+        by_source = {"$group": {"_id": "$source_type", "alerts": {"$sum": 1}}}
+        for found in week.alerts.aggregate([*decided, by_source]):
+            counts = shown.filter(has_text=found["_id"]).locator("td:nth-child(4)")
+            expect(counts.first).to_be_visible()
+            assert sum(map(int, counts.all_inner_texts())) == found["alerts"], found
+    steps.open_asset(page, "background_jobs", "Overview")
+    page.get_by_role("button", name="Plots").click()
+    for name in PLOTTED:
+        plot = page.locator(f"xpath=//*[span[text()='{name}']]/following-sibling::*//canvas")
+        expect(plot).to_be_visible()
+
+
+def test_a_dry_run_from_the_launchpad_shows_its_tables_and_writes_nothing(page: Page, week: AlertDatabase) -> None:
+    with trial_rule(week, {"expire_after_mins": 30}, alerts=3):
+        run_id = steps.launch(page, "auto_close_job", "auto_close", dry_run=True)
+        steps.expect_run_end(page, "RUN_SUCCESS")
+        steps.open_asset(page, "dry_runs", "Events")
+        job_id = last_record(week, run_id)["job_id"]
+        expect(page.get_by_text(f"Dry run {job_id}: nothing was written.")).to_be_visible()
+        of_rule = steps.metadata_row(page, "by rule and source").get_by_role("row").filter(has_text="on-trial")
+        expect(of_rule).to_have_text("on-trialTRIALclose3")
+        samples = steps.metadata_row(page, "samples").get_by_role("row").filter(has_text="on-trial")
+        expect(samples.first).to_contain_text("timestamp is 30 or more minutes old")
+        assert week.alerts.count_documents({"state_history.job_id": job_id}) == 0
+
+
+def test_a_rule_that_cannot_be_read_is_named_by_its_failed_check(page: Page, week: AlertDatabase) -> None:
+    with trial_rule(week, {"expire_after_mins": "soon"}):
+        steps.open_launchpad(page, "auto_close_job")
+        steps.press_launch(page)
+        steps.expect_run_end(page, "RUN_SUCCESS")
+        steps.open_asset(page, "alert_rules", "Checks")
+        page.get_by_text("rules_valid", exact=True).first.click()
+        expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
+        expect(page.get_by_text("rule 'on-trial': conditions.expire_after_mins")).to_be_visible()
+
+
+def test_a_limit_that_stops_a_rule_is_a_red_run_that_says_what_to_do(page: Page, week: AlertDatabase) -> None:
+    with trial_rule(week, {"expire_after_mins": 30, "max_close": 2}, alerts=3):
+        steps.open_launchpad(page, "auto_close_job")
+        steps.press_launch(page)
+        steps.expect_run_end(page, "RUN_FAILURE")
+        stop = "rule 'on-trial' would close 3 alerts, its limit is 2"
+        expect(page.get_by_text(stop).first).to_be_visible()
+        steps.open_asset(page, "closed_alerts", "Checks")
+        expect(page.get_by_text("within_limits", exact=True).first).to_be_visible()
+        expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
+        expect(page.get_by_text(stop).first).to_be_visible()
+
+
+def test_the_page_of_an_explanation_says_the_decision_in_words(page: Page, week: AlertDatabase) -> None:
+    with trial_rule(week, {"expire_after_mins": 30}, alerts=1):
+        one = week.alerts.find_one({"source_type": "TRIAL"})
+        assert one is not None
+        steps.launch(page, "explain_alert_job", "explain", alert_id=one["alert_id"])
+        steps.expect_run_end(page, "RUN_SUCCESS")
+        words = page.get_by_text("would be closed by a scan").first
+        expect(words).to_be_visible()
+        expect(words).to_contain_text("rule 'on-trial' would close it: timestamp is 30 or more minutes old")
+
+
+def test_the_schedule_is_switched_off_and_on_in_automation(page: Page, dagster: Dev) -> None:
+    switch = steps.schedule_switch(page, "auto_close_schedule")
+    expect(switch).to_be_checked()
+    for on in (False, True):
+        # The box itself is hidden; what is pressed is its label, which is drawn as a switch.
+        switch.locator("xpath=..").click()
+        wait_until(
+            lambda wanted=on: scheduler.is_scheduler_running(dagster.instance) is wanted, f"the schedule on={on}", 30
+        )
+        page.reload()
+        expect(switch).to_be_checked(checked=on)
