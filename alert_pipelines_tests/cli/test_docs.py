@@ -1,5 +1,6 @@
 import re
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ def test_each_command_of_the_page_runs(
     (environment / "my_rules.yaml").write_text("overspeed: {escalate_if_count: 3}\n")
     (environment / "my_mapping.yaml").write_text(MAPPING)
     (environment / "my_alerts.csv").write_text("id,at\nX1,2026-02-01\nX2,2026-04-01\nX3,never\n")
-    fill(db, [alert("ALERT_ID", minutes=100)], rule("expire", {"expire_after_mins": 60}))
+    # What the page undoes has to be there: a decision by 'overspeed', which expiry does not take first.
+    recent = [alert(timestamp=datetime.now(UTC), driver="D9") for _ in range(3)]
+    fill(db, [alert("ALERT_ID", minutes=100), *recent], rule("expire", {"expire_after_mins": 60}))
     outputs = {}
     for line in _DOCUMENTED:
         newest = db.background_jobs.find_one({"job_type": "auto_close_scanner"}) or {}

@@ -111,10 +111,15 @@ def test_ticks_missed_while_the_daemon_was_away_become_one(dagster: DagsterProce
 
     before = wait_until(scheduled, "a first scan by the schedule", 120)[-1]
     dagster.stop("daemon")
-    missed = [before + timedelta(minutes=n) for n in (1, 2, 3)]
-    time.sleep((missed[-1] - datetime.now(UTC)).total_seconds() + 5)
+    last_missed = before + timedelta(minutes=2)
+    time.sleep((last_missed - datetime.now(UTC)).total_seconds() + 5)
+
+    def two_since() -> list[datetime] | None:
+        since = [at for at in scheduled() if at > before]
+        return since if len(since) >= 2 else None
+
     dagster.start("daemon")
-    wait_until(lambda: scheduled()[-1] > before, "a scan after the daemon is back", 120)
-    wait_until(lambda: scheduled()[-1] > missed[-1], "the next scan in time", 120)
-    made_up_for = [at for at in scheduled() if before < at <= missed[-1]]
-    assert made_up_for == missed[-1:]
+    since = wait_until(two_since, "two scans after the daemon is back", 240)
+    # It may take the daemon another minute or two to come up: what was missed by then is made up for by one.
+    assert since[0] >= last_missed
+    assert since[1] - since[0] >= timedelta(minutes=1)
