@@ -1,10 +1,12 @@
-"""From each asset to the code that makes it: a file of this checkout, or a page below ALERT_PIPELINES_CODE_URL."""
+"""From each asset to the code that makes it: a file of this checkout, or a page below ALERT_PIPELINES_CODE_URL.
 
-import inspect
+Code is named, not imported, and its line is looked for in the text: each run loads this module, and would else load,
+and parse, what only other runs need.
+"""
+
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from dagster import (
     AssetsDefinition,
@@ -15,37 +17,24 @@ from dagster import (
 )
 from dagster._utils.warnings import disable_dagster_warnings
 
-import alert_pipelines
-from alert_pipelines.alerts import Alert
 from alert_pipelines.defs import asset_specs
-from alert_pipelines.job_records import create_job_record, update_job_record
-from alert_pipelines.loading.load import load_alerts
-from alert_pipelines.reports.activity import changes
-from alert_pipelines.rules.model import Conditions, Rule
-from alert_pipelines.rules.publish import publish_rules
-from alert_pipelines.scanner.apply import apply_plan
-from alert_pipelines.scanner.backtest import backtest_day
-from alert_pipelines.scanner.plan import make_plan
-from alert_pipelines.scanner.scan import run_scan
 
 CODE_URL_VARIABLE = "ALERT_PIPELINES_CODE_URL"
 
-Code: TypeAlias = Callable[..., Any]
-
-CODE: Mapping[str, Sequence[Code]] = {
-    asset_specs.ALERTS: (Alert, load_alerts),
-    asset_specs.ALERT_RULES: (Rule, Conditions, publish_rules),
-    asset_specs.CLOSED: (run_scan, make_plan, apply_plan),
-    asset_specs.ESCALATED: (run_scan, make_plan, apply_plan),
-    asset_specs.JOBS: (create_job_record, update_job_record),
-    asset_specs.DRY_RUNS: (run_scan, make_plan),
-    asset_specs.SHADOW: (make_plan,),
-    "backtest": (backtest_day,),
-    # Its pandas side is named by its reader: loading it here would load pandas with the code server.
-    "daily_report": (changes,),
+CODE: Mapping[str, Sequence[str]] = {
+    asset_specs.ALERTS: ("alerts:Alert", "loading.load:load_alerts"),
+    asset_specs.ALERT_RULES: ("rules.model:Rule", "rules.model:Conditions", "rules.publish:publish_rules"),
+    asset_specs.CLOSED: ("scanner.scan:run_scan", "scanner.plan:make_plan", "scanner.apply:apply_plan"),
+    asset_specs.ESCALATED: ("scanner.scan:run_scan", "scanner.plan:make_plan", "scanner.apply:apply_plan"),
+    asset_specs.JOBS: ("job_records:create_job_record", "job_records:update_job_record"),
+    asset_specs.DRY_RUNS: ("scanner.scan:run_scan", "scanner.plan:make_plan"),
+    asset_specs.SHADOW: ("scanner.plan:make_plan",),
+    "backtest": ("scanner.backtest:backtest_day",),
+    "daily_report": ("reports.activity:changes",),
 }
+"""By asset, the functions and classes that make it: module below this package, colon, name."""
 
-_ROOT = Path(inspect.getfile(alert_pipelines)).parents[1]
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def with_code_links(
@@ -55,8 +44,8 @@ def with_code_links(
     base = environ.get(CODE_URL_VARIABLE, "").strip().rstrip("/")
 
     def linked(spec: AssetSpec) -> AssetSpec:
-        things = CODE[spec.key.to_user_string()]
-        references = CodeReferencesMetadataValue(code_references=[_reference(thing, base) for thing in things])
+        codes = CODE[spec.key.to_user_string()]
+        references = CodeReferencesMetadataValue(code_references=[_reference(code, base) for code in codes])
         return spec.replace_attributes(metadata={**spec.metadata, "dagster/code_references": references})
 
     # The links are beta in Dagster, and say so.
@@ -64,10 +53,19 @@ def with_code_links(
         return [linked(one) if isinstance(one, AssetSpec) else one.map_asset_specs(linked) for one in assets]
 
 
-def _reference(thing: Code, base: str) -> LocalFileCodeReference | UrlCodeReference:
-    path = Path(inspect.getfile(thing)).resolve()
-    line = inspect.getsourcelines(thing)[1]
-    label = f"{thing.__module__}.{thing.__qualname__}"
+def _reference(code: str, base: str) -> LocalFileCodeReference | UrlCodeReference:
+    module, _, name = code.partition(":")
+    path = _PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    line = _line_of(path, name)
+    label = f"{_PACKAGE.name}.{module}.{name}"
     if base:
-        return UrlCodeReference(url=f"{base}/{path.relative_to(_ROOT.resolve()).as_posix()}#L{line}", label=label)
+        return UrlCodeReference(url=f"{base}/{path.relative_to(_PACKAGE.parent).as_posix()}#L{line}", label=label)
     return LocalFileCodeReference(file_path=str(path), line_number=line, label=label)
+
+
+def _line_of(path: Path, name: str) -> int:
+    starts = tuple(f"{kind} {name}{after}" for kind in ("def", "class") for after in ("(", ":"))
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.startswith(starts):
+            return number
+    raise LookupError(f"{path} defines no {name}, which code_links names: correct the name there")
