@@ -193,7 +193,8 @@ def test_the_primary_steps_down_and_is_killed(
 ) -> None:
     monkeypatch.setattr(apply, "BATCH", BATCH)
     total: Counter[str] = Counter()
-    scan_under_fault(three, (STEP_DOWN, KILL), 6_000, total)
+    # Large enough that the scan is not over before the second fault, however long the set takes to recover.
+    scan_under_fault(three, (STEP_DOWN, KILL), 12_000, total)
     figures(**total)
     assert total[STEP_DOWN] + total[KILL] == 2
 
