@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,8 @@ class Bench:
 @contextmanager
 def own_mongod() -> Iterator[Bench]:
     """A fresh mongod on disk, as the local one is always started; stopped and removed at the end."""
+    # Python ends at once on SIGTERM, and would leave the mongod behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="alert_pipelines_bench_") as directory:
         try:
             uri = ensure_local_mongod(Path(directory))
