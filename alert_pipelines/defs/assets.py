@@ -21,6 +21,7 @@ from alert_pipelines.defs.config import ScanConfig
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_records import SKIPPED_TAG, close_records_of_run, record_of_run, tag_run
 from alert_pipelines.defs.scan_events import check_results, dry_run_observation, materializations, shadow_observation
+from alert_pipelines.defs.standing_verdicts import standing_verdicts
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import ScanAlreadyRunningError
 from alert_pipelines.mongo.client import AlertDatabase
@@ -52,11 +53,13 @@ def auto_close(
     with _faults_as_dagster_has_them(), mongo.open() as db:
         outcome = _scan(context, config, rule_engine, db)
     if outcome is None:
+        yield from standing_verdicts(context.instance, context.selected_asset_check_keys)
         return
     report = outcome.report
     if report.dry_run:
         # A limit that it would meet is shown as well, and is no failure: nothing was to be written anyway.
         context.log_event(dry_run_observation(report))
+        yield from standing_verdicts(context.instance, context.selected_asset_check_keys)
         return
     if report.shadow_rules:
         context.log_event(shadow_observation(report))

@@ -6,6 +6,7 @@ claim → load rules → plan → guard → apply → reconcile → record
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pymongo
@@ -86,19 +87,26 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
 
 def evaluate_all_pending_alerts(
     db: AlertDatabase,
-    request: ScanRequest,
+    request: ScanRequest | None = None,
     *,
-    job_id: str,
-    as_of: datetime,
+    job_id: str | None = None,
+    as_of: datetime | None = None,
     before: Vantage | None = None,
     check: Callable[[], None] = lambda: None,
     on_progress: Progress | None = None,
 ) -> ScanReport:
-    """Load the rules, plan at `as_of`, guard, apply and reconcile, as `job_id`; claims and records nothing.
+    """Load the rules, plan at `as_of`, guard, apply and reconcile, as `job_id`, which the caller claims and records.
 
-    Where `job_id` was claimed after `before`, the plan builds on the scan before it if it can. `check` is called before
-    every query and write and may raise to stop. Raises InvalidScanError, PyMongoError.
+    Without a `job_id` it is a scan of its own, claimed and recorded as `run_scan` does it. `as_of`, UTC, outranks the
+    request's. Where `job_id` was claimed after `before`, the plan builds on the scan before it if it can. `check` is
+    called before every query and write and may raise to stop. Raises InvalidScanError, InvalidInstantError,
+    PyMongoError.
     """
+    request = request or ScanRequest()
+    if job_id is None:
+        # What is decided has to be found again by its job: for the counts, for an undo, for the alert's history.
+        return run_scan(db, replace(request, as_of=as_of or request.as_of), on_progress)
+    as_of = as_of or _instant(db, request)
     started = time.perf_counter()
     loaded, windows = load_rules(db), load_windows(db, as_of)
     rule_set = loaded.rule_set

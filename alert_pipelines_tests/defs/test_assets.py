@@ -22,9 +22,11 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs import assets
+from alert_pipelines.defs.asset_specs import WITHIN_LIMITS
 from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
+from alert_pipelines.defs.standing_verdicts import JUDGED_IN
 from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase, retry
 from alert_pipelines.scanner import apply
@@ -189,6 +191,32 @@ def test_a_scan_that_finds_another_running_ends_with_nothing_done(
     assert SKIPPED_TAG in run.tags
     warnings = [entry.user_message for entry in instance.all_logs(result.run_id) if entry.level == 30]
     assert any(holder in text for text in warnings)
+
+
+@pytest.mark.parametrize("judges_nothing", ["dry run", "another scan is running"])
+def test_a_failed_check_is_not_hidden_by_a_run_that_judges_nothing(
+    execute: Execute, db: AlertDatabase, judges_nothing: str
+) -> None:
+    limited = rule("old", {"expire_after_mins": 60, "max_close": 0})
+    fill(db, [alert("old", minutes=120)], limited)
+    red = execute(as_of=AS_OF.isoformat())
+    before = {check.check_name: check for check in red.get_asset_check_evaluations()}
+    assert not before[WITHIN_LIMITS].passed
+    if judges_nothing == "another scan is running":
+        create_job_record(SCANNER, db)
+    for _ in range(2):
+        result = execute(as_of=AS_OF.isoformat(), dry_run=judges_nothing == "dry run")
+        assert result.success
+        after = {check.check_name: check for check in result.get_asset_check_evaluations()}
+        assert {name: check.passed for name, check in after.items()} == {
+            name: check.passed for name, check in before.items()
+        }
+        stands = after[WITHIN_LIMITS]
+        assert (stands.description, stands.severity) == (
+            before[WITHIN_LIMITS].description,
+            before[WITHIN_LIMITS].severity,
+        )
+        assert stands.metadata[JUDGED_IN].value == red.run_id
 
 
 def test_a_limit_stops_its_rule_alone_and_fails_the_run_loudly(execute: Execute, db: AlertDatabase) -> None:

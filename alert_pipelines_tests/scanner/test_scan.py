@@ -14,7 +14,12 @@ from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import scan as scan_module
 from alert_pipelines.scanner.report import DecisionCount, ScanRequest
-from alert_pipelines.scanner.scan import InvalidScanError, auto_close_scanner, run_scan
+from alert_pipelines.scanner.scan import (
+    InvalidScanError,
+    auto_close_scanner,
+    evaluate_all_pending_alerts,
+    run_scan,
+)
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses, stored
 
 EXPIRE = rule("expire", {"expire_after_mins": 60})
@@ -74,6 +79,15 @@ def test_an_escalated_alert_is_critical_and_knows_its_severity_before(db: AlertD
     entry = escalated["state_history"][-1]
     assert entry["timestamp"] == escalated["escalated_at"]
     assert entry["before"] == {"status": "OPEN", "severity": "INFO", "updated_at": ago(30)}
+
+
+def test_evaluating_with_nothing_but_a_database_is_a_recorded_scan(db: AlertDatabase) -> None:
+    fill(db, [alert("old", minutes=90)], rule("expire", {"expire_after_mins": 60}))
+    report = evaluate_all_pending_alerts(db, as_of=AS_OF)
+    assert (report.closed, report.as_of) == (1, AS_OF)
+    [record] = get_recent_jobs(1, db)
+    assert (record["job_id"], record["status"], record["alerts_closed"]) == (report.job_id, "completed", 1)
+    assert evaluate_all_pending_alerts(db).closed == 0
 
 
 def test_a_second_scan_at_the_same_as_of_changes_nothing(db: AlertDatabase) -> None:
