@@ -38,6 +38,7 @@ MAX_ERRORS = 100
 MAX_ERROR_CHARS = 5_000
 MAX_RECENT = 1000
 _UNAUTHORIZED = 13
+_LAST_WRITE_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -231,7 +232,10 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
         ],
     }
     swept = []
-    for record in db[COLLECTION].find(dead):
+    found = list(db[COLLECTION].find(dead))
+    if found:
+        let_writes_end(db)
+    for record in found:
         job_id = record.get("job_id")
         counts = decision_counts(db, job_id) if isinstance(job_id, str) else (0, 0)
         fields: dict[str, Any] = {
@@ -260,6 +264,16 @@ def _is_ahead(field: str, span: timedelta) -> dict[str, Any]:
     By the server's clock at that moment: to a sweep that was held up, a lease renewed meanwhile would look like one.
     """
     return {"$expr": {"$gt": [f"${field}", {"$add": ["$$NOW", int(span.total_seconds() * 1000)]}]}}
+
+
+def let_writes_end(db: AlertDatabase) -> None:
+    """Return when no write that a scan gave up on is under way any more, so that what it decided can be counted.
+
+    A server that was away may wake with such a write in hand. Its time is over, so the server ends it, but not before
+    it looks. Raises PyMongoError where the server does not answer.
+    """
+    db.command("ping")
+    time.sleep(_LAST_WRITE_S)
 
 
 def write_limit_s() -> float:

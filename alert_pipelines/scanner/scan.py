@@ -22,7 +22,9 @@ from alert_pipelines.job_records import (
     SCANNER,
     JobRecordError,
     Lease,
+    LeaseLostError,
     create_job_record,
+    let_writes_end,
     update_job_record,
 )
 from alert_pipelines.mongo.client import AlertDatabase, server_now
@@ -236,6 +238,8 @@ def _record_failure(db: AlertDatabase, job_id: str, error: BaseException) -> Non
     """Finish the record as failed with its true counts, where it can still be written; else the sweep will."""
     try:
         with pymongo.timeout(RECORD_SECONDS):
+            if isinstance(error, PyMongoError | LeaseLostError):
+                let_writes_end(db)
             closed, escalated = decision_counts(db, job_id)
             stats = {"alerts_closed": closed, "alerts_escalated": escalated}
             update_job_record(job_id, stats, FAILED, [f"{type(error).__name__}: {error}"], db)

@@ -36,7 +36,7 @@ def test_the_client_is_bounded_in_time_and_writes_with_majority(mongo_uri: str, 
         assert client.write_concern.document == {"w": "majority"}
         assert options.server_selection_timeout == 10
         assert options.pool_options.connect_timeout == 5
-        assert options.pool_options.socket_timeout == 150
+        assert options.pool_options.socket_timeout == 270
         assert options.pool_options.appname == "alert_pipelines"
         assert client.codec_options.tz_aware
         assert options.retry_writes

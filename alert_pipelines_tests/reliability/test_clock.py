@@ -19,6 +19,8 @@ PACKAGE = Path(alert_pipelines.__file__).parent
 WALL_CLOCK = {
     "scheduler.py": "when the next tick will be, which Dagster reckons by this machine's clock too",
     "defs/backtest_asset.py": "when a report was made, shown beside it",
+    "defs/maintenance.py": "which of Dagster's runs are old, which Dagster dates by this machine's clock too",
+    "defs/notifying.py": "whether no scan completes, also while the server cannot be asked; only a message hangs on it",
 }
 _ASKS = {"now", "utcnow", "today", "time", "time_ns", "localtime", "gmtime", "ctime"}
 _CLOCKS = {"datetime", "date", "time"}
