@@ -113,7 +113,7 @@ def test_a_limit_that_stops_a_rule_is_a_red_run_that_says_what_to_do(page: Page,
         stop = "rule 'on-trial' would close 3 alerts, its limit is 2"
         expect(page.get_by_text(stop).first).to_be_visible()
         steps.open_asset(page, "closed_alerts", "Checks")
-        expect(page.get_by_text("within_limits", exact=True).first).to_be_visible()
+        page.get_by_text("within_limits", exact=True).first.click()
         expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
         expect(page.get_by_text(stop).first).to_be_visible()
 

@@ -31,8 +31,8 @@ def test_each_command_of_the_page_runs(
     fill(db, [alert("ALERT_ID", minutes=100), *recent], rule("expire", {"expire_after_mins": 60}))
     outputs = {}
     for line in _DOCUMENTED:
-        newest = db.background_jobs.find_one({"job_type": "auto_close_scanner"}) or {}
-        arguments = [newest["job_id"] if word == "JOB_ID" else word for word in shlex.split(line)]
+        first = db.background_jobs.find_one({"job_type": "auto_close_scanner"}, sort=[("started_at", 1)]) or {}
+        arguments = [first["job_id"] if word == "JOB_ID" else word for word in shlex.split(line)]
         outputs[line] = run(*arguments).stdout
         if line == "mongo start":
             assert local_mongod_status(local_dir) is not None
