@@ -1,6 +1,5 @@
 """The primary steps down or is killed in mid-scan: no acknowledged decision is lost, none is made twice."""
 
-import math
 import shutil
 import tempfile
 import threading
@@ -28,25 +27,20 @@ from alert_pipelines_tests.reliability.fleet import (
     fill_fleet,
     scan,
 )
-from alert_pipelines_tests.reliability.replica_set import LIMIT_S, ReplicaSet, replica_set
+from alert_pipelines_tests.reliability.replica_set import ReplicaSet, replica_set
 
 BATCH = 100
 STEP_DOWN, KILL = "stepped down", "killed"
 
 
 class Acknowledged(monitoring.CommandListener):
-    """The `_id`s whose decision the server has acknowledged to a majority; keeps the scan from outrunning the faults.
-
-    After `fault_after` batches it says so by `reached`, and the scan waits until `go_on`.
-    """
+    """The `_id`s whose decision the server has acknowledged to a majority; calls `fault` after so many batches."""
 
     def __init__(self) -> None:
         self.ids: set[ObjectId] = set()
         self.batches = 0
         self.reached = threading.Event()
-        self.fault_after = math.inf
-        self._passed = threading.Event()
-        self._lock = threading.Lock()
+        self.fault_after = 0
         self._sent: dict[int, list[ObjectId]] = {}
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
@@ -59,21 +53,9 @@ class Acknowledged(monitoring.CommandListener):
         if ids is None or "writeConcernError" in reply or reply.get("writeErrors") or reply["nModified"] != len(ids):
             return
         self.ids.update(ids)
-        with self._lock:
-            self.batches += 1
-            passed = self._passed
-            reached = self.batches >= self.fault_after
-            if reached:
-                self.reached.set()
-        assert not reached or passed.wait(LIMIT_S)
-
-    def go_on(self, batches: float) -> None:
-        """Let the scan run for so many batches more."""
-        with self._lock:
-            passed, self._passed = self._passed, threading.Event()
-            self.fault_after = self.batches + batches
-            self.reached.clear()
-        passed.set()
+        self.batches += 1
+        if self.batches == self.fault_after:
+            self.reached.set()
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
         self._sent.pop(event.request_id, None)
@@ -132,11 +114,11 @@ def scan_under_fault(three: ReplicaSet, faults: tuple[str, ...], size: int, tota
         for number, fault in enumerate(faults, 1):
             if not _wait_for(acknowledged.reached, scanning):
                 break
-            # Just before the fault, so that it falls into the midst of a batch.
-            acknowledged.go_on(spread if number < len(faults) else math.inf)
             three.step_down() if fault == STEP_DOWN else three.kill_primary()
             total[fault] += 1
             three.revive()
+            acknowledged.fault_after = max(spread * (number + 1), acknowledged.batches + 1)
+            acknowledged.reached.clear()
         scanning.join(180)
         assert not scanning.is_alive(), "the scan does not end"
         total["longest_s"] = max(total["longest_s"], int(time.monotonic() - began))
