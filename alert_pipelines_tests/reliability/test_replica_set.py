@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 from alert_pipelines.job_records import LeaseLostError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.scanner import apply
+from alert_pipelines.scanner.pace import RATE_VARIABLE
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
     check_all_decided,
@@ -175,7 +176,8 @@ def test_the_primary_steps_down_and_is_killed(
 ) -> None:
     monkeypatch.setattr(apply, "BATCH", BATCH)
     total: Counter[str] = Counter()
-    # Large enough that the scan is not over before the second fault, however long the set takes to recover.
+    # Slow enough that the scan is not over before the second fault, however long the set takes to recover.
+    monkeypatch.setenv(RATE_VARIABLE, "400")
     scan_under_fault(three, (STEP_DOWN, KILL), 12_000, total)
     figures(**total)
     assert total[STEP_DOWN] + total[KILL] == 2
