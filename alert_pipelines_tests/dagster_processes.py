@@ -31,7 +31,7 @@ START_LIMIT_S = 60.0
 RUN_LIMIT_S = 120.0
 _POLL_S = 0.1
 _WORKSPACE = "workspace.yaml"
-_STOP_LIMIT_S = 15.0
+_STOP_LIMIT_S = 20.0
 
 FINISHED = frozenset({DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED})
 
@@ -89,7 +89,7 @@ class DagsterProcesses:
     def stop(self, *names: str) -> None:
         """End them as a shutdown of their host does, and wait for it; none: all."""
         for name in names or self._services:
-            _end_group(self._services[name].process)
+            end_group(self._services[name].process)
 
     def kill(self, *names: str) -> None:
         """Kill, by SIGKILL and at once, code_server with its run workers, daemon, webserver; none: all."""
@@ -193,7 +193,7 @@ def dagster_processes(
 def _start_all(
     stack: ExitStack, home: Path, settings: Mapping[str, str], others: Mapping[str, str]
 ) -> DagsterProcesses:
-    web_port = _free_port()
+    web_port = free_port()
     workspace = home / _WORKSPACE
     env = {**os.environ, **settings, "DAGSTER_HOME": str(home)}
     url = f"http://127.0.0.1:{web_port}"
@@ -264,13 +264,13 @@ class Starter:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._stack.callback(_end_group, process)
+        self._stack.callback(end_group, process)
         return process
 
 
 def _code_server(start: "Starter", name: str, location: str, module: str) -> tuple["_Service", dict[str, Any]]:
     """A code server on a free port, and its entry in the workspace."""
-    port = _free_port()
+    port = free_port()
     target = ("-m", module, "--location-name", location)
     service = _Service(
         lambda: start(name, "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(port), *target),
@@ -279,7 +279,8 @@ def _code_server(start: "Starter", name: str, location: str, module: str) -> tup
     return service, {"host": "127.0.0.1", "port": port, "location_name": location}
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End `process` and all of its group."""
     # Children keep the group alive after its leader is gone, so the group is what is ended.
     if process.poll() is None:
         process.terminate()
@@ -290,7 +291,8 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

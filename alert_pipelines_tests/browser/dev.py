@@ -3,22 +3,25 @@
 import os
 import re
 import shlex
-import signal
-import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dagster import DagsterInstance
 
-from alert_pipelines_tests.dagster_processes import CHECKOUT, START_LIMIT_S, dagster_home, wait_until
-
-_STOP_LIMIT_S = 20.0
+from alert_pipelines_tests.dagster_processes import (
+    CHECKOUT,
+    START_LIMIT_S,
+    dagster_home,
+    end_group,
+    free_port,
+    wait_until,
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Dev:
 def dagster_dev(settings: Mapping[str, str]) -> Iterator[Dev]:
     """Start it with the environment `settings` on top of this one's; with the context its whole group is ended."""
     with ExitStack() as stack:
-        home, port = stack.enter_context(dagster_home()), _free_port()
+        home, port = stack.enter_context(dagster_home()), free_port()
         log = stack.enter_context((home / "dev.log").open("wb"))
         process = subprocess.Popen(
             [*_command(), "-h", "127.0.0.1", "-p", str(port)],
@@ -44,7 +47,7 @@ def dagster_dev(settings: Mapping[str, str]) -> Iterator[Dev]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        stack.callback(_end_group, process)
+        stack.callback(end_group, process)
         url = f"http://127.0.0.1:{port}"
 
         def answers() -> bool:
@@ -63,22 +66,6 @@ def _command() -> list[str]:
     assert found, script
     program, *arguments = shlex.split(found[1])
     return [str(Path(sys.executable).with_name(program)), *arguments]
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        # It ends its services one by one; children that outlive it keep the group alive.
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_LIMIT_S)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _answers(url: str) -> bool:
