@@ -138,7 +138,12 @@ INDEXES = (
         name="pending_by_source",
         partialFilterExpression=_PENDING_ONLY,
     ),
-    IndexModel([("expires_at", ASCENDING)], name="pending_by_expiry", partialFilterExpression=_PENDING_ONLY),
+    # Few alerts have one: the others need no key here, which each close would have to remove.
+    IndexModel(
+        [("expires_at", ASCENDING)],
+        name="pending_with_expiry",
+        partialFilterExpression={**_PENDING_ONLY, "expires_at": {"$exists": True}},
+    ),
     IndexModel([("source_type", ASCENDING), ("timestamp", ASCENDING)], name="by_source"),
     IndexModel(
         [("source_type", ASCENDING), ("metadata.driver_id", ASCENDING), ("timestamp", ASCENDING)],

@@ -44,7 +44,7 @@ def _result(name: str) -> dict[str, Any] | None:
 
 
 def _of_closing(found: Mapping[str, Any]) -> Iterator[Line]:
-    per_s = statistics.median(row["per_s"] for row in found["rows"] if row["contender"] == "scan")
+    per_s = statistics.median(row["closed_per_s"] for row in found["rows"] if row["contender"] == "scan")
     yield Line(
         f"writing the {CLOSES_A_SCAN:,} closes of {INTERVAL_S} s",
         f"{per_s:,.0f} closes/s",

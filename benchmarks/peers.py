@@ -5,7 +5,8 @@
 On a mongod of its own, majority writes. The dataset is made anew before each contender, with the project's indexes,
 and written out before the clock starts; all then have the same alerts to close. The scan and the bare update_many take
 turns, first one and then the other ahead, and their medians are compared; the slow loops are stopped after
---loop-seconds and judged by their rate. Every figure is of this one run.
+--loop-seconds and judged by their rate. What was looked at is the pending alerts for a scan, and for the old job those
+of the pending list that it came to; the others only look for what is due. Every figure is of this one run.
 """
 
 import statistics
@@ -37,7 +38,7 @@ PENDING = {"status": {"$in": ["OPEN", "ESCALATED"]}}
 
 def scan(db: AlertDatabase, _: float) -> int:
     """Ours, whole: claim, rules, plan, guard, apply, reconcile, record."""
-    return run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,))).closed
+    return run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,))).total_checked
 
 
 def bare_update_many(db: AlertDatabase, _: float) -> int:
@@ -59,56 +60,69 @@ def lean_loop(db: AlertDatabase, seconds: float) -> int:
     return closed
 
 
-def old_job_closing(db: AlertDatabase, seconds: float) -> int:
-    """The old job's way to close: a rules query, find, update, find again, for each.
+def old_job(db: AlertDatabase, seconds: float) -> int:
+    """The old job's way: the pending list into memory, a rules query for every alert; find, update, find for a close.
 
-    It reads only what is due and has our indexes, where the old job read all that is pending and had none: both
-    flatter it.
-    """
-    closed, until = 0, time.perf_counter() + seconds
-    for alert in list(db.alerts.find({**PENDING, "timestamp": {"$lte": CUTOFF}})):
-        found = db.alerts.find_one({"alert_id": alert["alert_id"]})
-        list(db.rules.find({"source_type": alert["source_type"], "is_active": True}))
-        if found:
-            entry = {"from_status": found["status"], "to_status": "AUTO_CLOSED", "reason": "expired"}
-            change = {"status": "AUTO_CLOSED", "closed_at": AS_OF, "auto_close_reason": "expired"}
-            db.alerts.update_one({"alert_id": alert["alert_id"]}, {"$set": change, "$push": {"state_history": entry}})
-            db.alerts.find_one({"alert_id": alert["alert_id"]})
-            closed += 1
-        if time.perf_counter() > until:
-            break
-    return closed
-
-
-def old_job_scanning(db: AlertDatabase, seconds: float) -> int:
-    """The old job's way to look: the pending list into memory, a rules query for every alert.
-
-    A whole such scan takes too long to wait for: only as much of the list is read as can be looked at in the time,
-    which flatters the old way.
+    A whole such scan takes too long to wait for: only as much of
+    the list is read as can be looked at in the time, and it has our indexes, where the old job had none. Both flatter
+    it.
     """
     seen, until = 0, time.perf_counter() + seconds
-    for alert in list(db.alerts.find(PENDING).limit(int(seconds * 2_000))):
+    # As they lie in the collection; by an index on the timestamp, those that are due would all be ahead.
+    for alert in list(db.alerts.find(PENDING).hint([("$natural", 1)]).limit(int(seconds * 3_000))):
         list(db.rules.find({"source_type": alert["source_type"], "is_active": True}))
+        if alert["timestamp"] <= CUTOFF:
+            _close_the_old_way(db, alert)
         seen += 1
         if time.perf_counter() > until:
             break
     return seen
 
 
+def old_job_closing(db: AlertDatabase, seconds: float) -> int:
+    """The old job's closing alone: of the due alerts only, which an index finds, the same calls for each."""
+    closed, until = 0, time.perf_counter() + seconds
+    for alert in list(db.alerts.find({**PENDING, "timestamp": {"$lte": CUTOFF}})):
+        list(db.rules.find({"source_type": alert["source_type"], "is_active": True}))
+        _close_the_old_way(db, alert)
+        closed += 1
+        if time.perf_counter() > until:
+            break
+    return closed
+
+
+def _close_the_old_way(db: AlertDatabase, alert: dict[str, Any]) -> None:
+    found = db.alerts.find_one({"alert_id": alert["alert_id"]})
+    if found:
+        entry = {"from_status": found["status"], "to_status": "AUTO_CLOSED", "reason": "expired"}
+        change = {"status": "AUTO_CLOSED", "closed_at": AS_OF, "auto_close_reason": "expired"}
+        db.alerts.update_one({"alert_id": alert["alert_id"]}, {"$set": change, "$push": {"state_history": entry}})
+        db.alerts.find_one({"alert_id": alert["alert_id"]})
+
+
 def measure(db: AlertDatabase, contender: Callable[[AlertDatabase, float], int], args: Any) -> dict[str, Any]:
-    """Alerts done and seconds taken by one contender, on a fresh dataset."""
+    """Alerts looked at, closed, and seconds taken by one contender, on a fresh dataset."""
     for name in db.list_collection_names():
         db.drop_collection(name)
     fill(db, pending=args.pending, due=args.due, as_of=AS_OF)
     db.rules.insert_one(dict(RULE))
     settle(db)
     started = time.perf_counter()
-    done = contender(db, args.loop_seconds)
+    looked_at = contender(db, args.loop_seconds)
     seconds = time.perf_counter() - started
-    if contender in (scan, bare_update_many) and done != args.due:
-        raise RuntimeError(f"{contender.__name__} closed {done} of {args.due} due alerts")
-    result = {"contender": contender.__name__, "alerts": done, "seconds": seconds, "per_s": done / seconds}
-    print(f"{contender.__name__:18} {done:8} alerts {seconds:8.2f} s {done / seconds:10.0f}/s", flush=True)
+    closed = db.alerts.count_documents({"status": "AUTO_CLOSED"})
+    if contender in (scan, bare_update_many) and closed != args.due:
+        raise RuntimeError(f"{contender.__name__} closed {closed} of {args.due} due alerts")
+    result = {
+        "contender": contender.__name__,
+        "looked_at": looked_at,
+        "looked_at_per_s": looked_at / seconds,
+        "closed": closed,
+        "closed_per_s": closed / seconds,
+        "seconds": seconds,
+    }
+    print(f"{contender.__name__:18} {seconds:8.2f} s, looked at {looked_at:8} ({looked_at / seconds:8.0f}/s), ", end="")
+    print(f"closed {closed:6} ({closed / seconds:6.0f}/s)", flush=True)
     return result
 
 
@@ -135,32 +149,26 @@ def main() -> None:
         mongod = mongod_version(bench.db)
         runs = [measure(bench.db, one, args) for one in turns]
         oplog_bytes = _oplog_bytes_a_close(bench.db)
-        runs += [measure(bench.db, one, args) for one in (lean_loop, old_job_closing, old_job_scanning)]
+        runs += [measure(bench.db, one, args) for one in (lean_loop, old_job, old_job_closing)]
 
     def median(contender: Callable[..., int], figure: str) -> float:
         return statistics.median(run[figure] for run in runs if run["contender"] == contender.__name__)
 
-    scanned_per_s = args.pending / median(scan, "seconds")
+    def times(figure: str, other: Callable[..., int]) -> float:
+        return median(scan, figure) / median(other, figure)
+
     ratios = {
         "seconds of the scan / of the bare update_many": (
-            median(scan, "seconds") / median(bare_update_many, "seconds"),
+            times("seconds", bare_update_many),
             "at most 1.2, aim below 1.0",
         ),
-        "closes/s of the scan / of the lean loop": (
-            median(scan, "per_s") / median(lean_loop, "per_s"),
-            "at least 15",
-        ),
-        "closes/s of the scan / of the old job": (
-            median(scan, "per_s") / median(old_job_closing, "per_s"),
-            "at least 50",
-        ),
-        "alerts/s of the scan / of the old job": (
-            scanned_per_s / median(old_job_scanning, "per_s"),
-            "at least 100",
-        ),
+        "closes/s of the scan / of the lean loop": (times("closed_per_s", lean_loop), "at least 15"),
+        "closes/s of the scan / of the old job": (times("closed_per_s", old_job), "at least 50"),
+        "alerts/s of the scan / of the old job": (times("looked_at_per_s", old_job), "at least 100"),
+        "closes/s of the scan / of the old job's closing alone": (times("closed_per_s", old_job_closing), ""),
     }
     for what, (ratio, target) in ratios.items():
-        print(f"{what}: {ratio:.2f} ({target})")
+        print(f"{what}: {ratio:.2f} {target and f'({target})'}")
     print(f"a close is {oplog_bytes:.0f} bytes of the oplog")
     shown = [{"what": what, "ratio": ratio, "target": target} for what, (ratio, target) in ratios.items()]
     body = {"rows": runs, "ratios": shown, "pending": args.pending, "due": args.due, "oplog_bytes": oplog_bytes}

@@ -79,13 +79,18 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str
 
 def _closing(result: dict[str, Any]) -> list[str]:
     rows = [
-        (row["contender"], row["alerts"], f"{row['seconds']:.2f}", f"{row['per_s']:,.0f}") for row in result["rows"]
+        (
+            row["contender"],
+            f"{row['seconds']:.2f}",
+            *(f"{row[figure]:,.0f}" for figure in ("looked_at", "looked_at_per_s", "closed", "closed_per_s")),
+        )
+        for row in result["rows"]
     ]
     ratios = [(one["what"], f"{one['ratio']:.2f}", one["target"]) for one in result["ratios"]]
     return [
         f"{result['due']:,} of {result['pending']:,} pending alerts are due.",
         "",
-        *_table(("", "alerts", "s", "alerts/s"), rows),
+        *_table(("", "s", "looked at", "alerts/s", "closed", "closes/s"), rows),
         "",
         *_table(("ratio", "measured", "target"), ratios),
     ]

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import pymongo
+from bson import ObjectId
 
 from alert_pipelines.alerts import COLLECTION, Severity, Status
 from alert_pipelines.job_records import write_limit_s
@@ -86,8 +87,18 @@ def count_deleted(db: AlertDatabase, plan: Plan) -> int:
 
 def _batches(plan: Plan, size: int) -> Iterator[tuple[Clause, list[Any]]]:
     for planned in plan.clauses:
-        for start in range(0, len(planned.ids), size):
-            yield planned.clause, planned.ids[start : start + size]
+        ids = sorted(planned.ids, key=_place)
+        for start in range(0, len(ids), size):
+            yield planned.clause, ids[start : start + size]
+
+
+def _place(_id: Any) -> bytes:
+    """Sorts alerts as they lie on the disk, about: MongoDB stores them as they come, and ObjectIds count upwards.
+
+    In the plan's order each batch is scattered over the collection, and the server reads and writes every page again
+    for each of them: where the alerts do not fit its cache, that takes half as long again.
+    """
+    return _id.binary if isinstance(_id, ObjectId) else b""
 
 
 class _Writer:
