@@ -181,8 +181,12 @@ def _tick(result: dict[str, Any]) -> list[str]:
     stages = list(next(iter(result["rows"].values())))
     rows = [(job, *(f"{medians[stage]:.2f}" for stage in stages)) for job, medians in result["rows"].items()]
     ratios = result["ratios"]
+    says = (
+        "Medians, in seconds since the run was taken off the queue, and the entries of the event log. "
+        f"`whole` is with the {result['queue']:.2f} s that a run waited in the queue on average."
+    )
     return [
-        "Medians, in seconds since the run was created but for `worker`, and the entries of the event log.",
+        says,
         "",
         *_table(("job", *stages), rows),
         "",
@@ -253,7 +257,7 @@ _SECTIONS = (
         "What others notice of a scan whose writes are bounded",
         "The same with `AUTO_CLOSE_MAX_WRITES_PER_S`.",
         _interference,
-        "interference --max-writes-per-s 2000",
+        "interference --due 20000 --max-writes-per-s 500",
     ),
 )
 

@@ -9,7 +9,7 @@ from alert_pipelines.errors import AlertPipelinesError
 
 RATE_VARIABLE = "AUTO_CLOSE_MAX_WRITES_PER_S"
 _LONGEST_SLEEP_S = 0.5
-_BATCHES_A_SECOND = 4
+_BATCHES_A_SECOND = 20
 
 
 class InvalidRateError(AlertPipelinesError):
