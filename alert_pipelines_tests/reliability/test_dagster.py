@@ -3,6 +3,7 @@
 One set of processes and one mongod of its own for all; each fault meets a scan in the midst of its writes.
 """
 
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,18 @@ import psutil
 import pytest
 from dagster import DagsterRunStatus
 
-from alert_pipelines.job_records import COMPLETED, FAILED, LEASE, ScanAlreadyRunningError
+from alert_pipelines.defs.run_records import SKIPPED_TAG
+from alert_pipelines.job_records import (
+    COMPLETED,
+    FAILED,
+    LEASE,
+    RUNNING,
+    SCANNER,
+    Lease,
+    ScanAlreadyRunningError,
+    create_job_record,
+    update_job_record,
+)
 from alert_pipelines.mongo import ensure_local_mongod, local_mongod_status
 from alert_pipelines_tests.conftest import guarded_local_dir
 from alert_pipelines_tests.dagster_processes import wait_until
@@ -115,12 +127,51 @@ def test_a_scan_broken_from_outside_is_failed_within_a_minute_and_the_next_finis
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("break_it", ENDS, ids=lambda break_it: break_it.__name__)
 def test_scan_after_scan_broken_from_outside(site: Site, break_it: Break, figures: Figures) -> None:
-    rounds = [break_a_scan(site, break_it) for _ in range(20)]
+    rounds = [break_a_scan(site, break_it) for _ in range(5)]
     figures(
         faults=len(rounds),
         decisions_checked=len(rounds) * SIZE * 2 // 3,
         **{f"slowest_{name}": max(one[name] for one in rounds) for name in rounds[0] if name.endswith("_s")},
     )
+
+
+def launchpad(site: Site) -> None:
+    site.dagster.launch(run_config=SCAN)
+
+
+def materialize(site: Site) -> None:
+    site.dagster.launch(run_config=SCAN, assets=SCAN_ASSETS)
+
+
+def job_launch(site: Site) -> None:
+    site.dagster.dagster("job", "launch", "-j", "auto_close_job")
+
+
+def job_execute(site: Site) -> None:
+    site.dagster.dagster("job", "execute", "-m", "alert_pipelines.definitions", "-j", "auto_close_job")
+
+
+@pytest.mark.parametrize("start", [launchpad, materialize, job_launch, job_execute], ids=lambda start: start.__name__)
+def test_a_scan_that_another_host_is_making_is_left_alone_however_the_next_is_started(
+    site: Site, start: Callable[[Site], None]
+) -> None:
+    originals = fill_fleet(site.db, SIZE)
+    known = {run.run_id for run in site.dagster.instance.get_runs()}
+    # All that is seen of a scan of another host: its claim, renewed.
+    elsewhere = create_job_record(SCANNER, site.db)
+    with Lease(site.db, elsewhere):
+        start(site)
+        [new] = [run.run_id for run in site.dagster.instance.get_runs() if run.run_id not in known]
+        run = site.dagster.wait_for_success(new)
+        assert SKIPPED_TAG in run.tags
+        warned = [entry.user_message for entry in site.dagster.instance.all_logs(new) if entry.level == logging.WARNING]
+        assert any(elsewhere in text for text in warned)
+        # Nothing tries again.
+        assert {run.run_id for run in site.dagster.instance.get_runs()} == {*known, new}
+        [record] = site.db.background_jobs.find()
+        assert (record["job_id"], record["status"]) == (elsewhere, RUNNING)
+    assert check_whole_or_untouched(site.db, originals).total() == 0
+    update_job_record(elsewhere, {}, COMPLETED, [], site.db)
 
 
 def test_the_daemon_alone_killed_does_not_disturb_the_scan_and_all_goes_on_when_it_is_back(
