@@ -4,6 +4,7 @@ Every connection of the project is made here, so its limits on time and its writ
 here and nowhere else. What is stored in the database is no matter of this module.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,7 +34,9 @@ _DEFAULT_OPTIONS: dict[str, Any] = {
     "socketTimeoutMS": 270_000,
 }
 # Unauthorized, AuthenticationFailed, and AtlasError, which Atlas answers to a wrong password.
-_REFUSAL_CODES = frozenset({13, 18, 8000})
+_UNAUTHORIZED = 13
+_REFUSAL_CODES = frozenset({_UNAUTHORIZED, 18, 8000})
+_REFUSED_COMMAND = re.compile(r'execute command \{ (\w+): "?([^",}]+)')
 
 
 class MongoConnectionError(AlertPipelinesError):
@@ -82,7 +85,7 @@ def open_database(settings: MongoSettings | None = None) -> Iterator[AlertDataba
 
     The server is asked once, so that a wrong address or password shows here and not in the midst of a
     scan. Raises MongoConnectionError when it does not answer, MongoAuthenticationError when it refuses
-    the user, and what `connect` and `MongoSettings.from_env` raise.
+    the user, then or later for a right that the user lacks, and what `connect` and `MongoSettings.from_env` raise.
     """
     settings = settings or MongoSettings.from_env()
     with connect(settings) as client:
@@ -93,7 +96,12 @@ def open_database(settings: MongoSettings | None = None) -> Iterator[AlertDataba
             database.command("listCollections", nameOnly=True, authorizedCollections=True)
         except PyMongoError as error:
             _raise_named(error, settings)
-        yield database
+        try:
+            yield database
+        except OperationFailure as error:
+            if error.code == _UNAUTHORIZED:
+                raise _lacks_a_right(error, settings.database) from error
+            raise
 
 
 def server_now(db: AlertDatabase) -> datetime:
@@ -112,6 +120,16 @@ def _uri_fault(error: Exception) -> str:
     return (
         "the driver cannot read it. The form is mongodb://user:password@host:port/?option=value; in user "
         "and password each of : / ? # [ ] @ % must be percent-encoded (urllib.parse.quote_plus does it)."
+    )
+
+
+def _lacks_a_right(error: OperationFailure, database: str) -> MongoAuthenticationError:
+    # The server repeats the whole command, of which a write of thousands of ids is no use to a reader.
+    asked = _REFUSED_COMMAND.search(str(error))
+    what = f"{asked[1]!r} on {asked[2]!r}" if asked else "what was asked"
+    return MongoAuthenticationError(
+        f"the user of {URI_VARIABLE} lacks the right to do {what} in the database {database!r}. "
+        "deploy/mongodb-roles.json has a role for each task, and docs/security.md says which: give the user that one"
     )
 
 

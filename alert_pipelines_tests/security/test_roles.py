@@ -135,6 +135,17 @@ def test_a_scan_by_another_role_is_a_clear_error(secured: SecuredServer, fleet_d
         run_scan(db, REQUEST)
 
 
+def test_a_right_that_is_lacking_in_the_midst_of_a_task_is_named(
+    secured: SecuredServer, fleet_db: AlertDatabase
+) -> None:
+    fill_fleet(fleet_db, SIZE)
+    job_id = run_scan(fleet_db, REQUEST).job_id
+    says = r"lacks the right to do 'update' on 'alerts' in the database 'fleet'.*mongodb-roles\.json"
+    with pytest.raises(MongoAuthenticationError, match=says), secured.open("viewer") as db:
+        undo_job(db, job_id, dry_run=False)
+    assert fleet_db.alerts.count_documents({"status": "OPEN"}) == SIZE // 3
+
+
 def test_the_window_of_a_publisher(secured: SecuredServer, fleet_db: AlertDatabase) -> None:
     fill_fleet(fleet_db, SIZE)
     with secured.open("publisher") as db:
