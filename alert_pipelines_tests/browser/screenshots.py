@@ -25,7 +25,7 @@ from alert_pipelines_tests.browser.week import sample_week
 Picture: TypeAlias = Callable[[Page, AlertDatabase], None]
 
 DAYS = 6
-LINEAGE_HEIGHT = 1000
+LINEAGE_HEIGHT = 1200
 COLOURS = 128
 """A screen has few: so many are enough, at a third of the bytes."""
 
