@@ -78,8 +78,10 @@ def backtest(context: AssetExecutionContext, config: BacktestConfig, mongo: Mong
     """Back-test the partition's day; `alerts` is only read."""
     day = date.fromisoformat(context.partition_key)
     with clear_failures(), mongo.open() as db:
+        root = (
+            host_file(config.report_dir) if config.report_dir else Path(context.instance.root_directory) / "backtests"
+        )
         outcome = backtest_day(db, _rules(db, config), day, check=_deadline(day))
-    root = Path(config.report_dir) if config.report_dir else Path(context.instance.root_directory) / "backtests"
     directory = root / f"{outcome.proposed_version[:12]}-beside-{outcome.today_version[:12]}"
     _keep(directory, outcome)
     outcomes = list(_kept(directory))

@@ -3,12 +3,11 @@
 Comparing a file with the collection is a dry run of `publish_rules_job`, which validates it too.
 """
 
-from pathlib import Path
-
 from dagster import MetadataValue, OpExecutionContext, job, op
 
 from alert_pipelines.defs.config import ExportRulesConfig, ValidateRulesConfig
 from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.rules.files import default_rules, dump_rules, read_rules, write_rules
@@ -21,7 +20,7 @@ _RULE_COLUMNS = {"rule": "string", "source": "string", "mode": "string", "priori
 def validate(context: OpExecutionContext, config: ValidateRulesConfig) -> None:
     """Check a rule file; what is wrong with it fails the run and is named, all of it. Needs no database."""
     with clear_failures():
-        rules = read_rules(Path(config.file)) if config.file else default_rules()
+        rules = read_rules(host_file(config.file)) if config.file else default_rules()
     rows = ((rule.rule_id, rule.source_type, str(rule.effective_mode), rule.priority) for rule in rules)
     context.add_output_metadata({"valid rules": len(rules), "rules": table(_RULE_COLUMNS, rows)})
 
@@ -32,7 +31,7 @@ def export(context: OpExecutionContext, config: ExportRulesConfig, mongo: MongoR
     with clear_failures(), mongo.open() as db:
         rules = export_rules(db)
         if config.file:
-            write_rules(Path(config.file), rules)
+            write_rules(host_file(config.file), rules)
     shown = MetadataValue.md(f"```yaml\n{dump_rules(rules)}```")
     context.add_output_metadata({"rules": len(rules), "rule file": shown})
 

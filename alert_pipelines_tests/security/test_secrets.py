@@ -167,6 +167,8 @@ def test_a_run_as_the_ui_shows_it(dagster: DagsterProcesses, fleet_db: AlertData
         ("undo_job", "undo", {"job_id": "JOB-NONE"}),
         ("publish_rules_job", "publish", {"file": "/proc/self/environ"}),
         ("publish_rules_job", "publish", {"file": str(link)}),
+        ("validate_rules_job", "validate", {"file": "/proc/self/environ"}),
+        ("export_rules_job", "export", {"file": "/dev/shm/rules.yaml"}),
         ("load_alerts_job", "load", {"file": "/proc/self/environ", "mapping": "mappings/ids_alerts.yaml"}),
         ("load_alerts_job", "load", {"file": "README.md", "mapping": "/proc/thread-self/environ"}),
     ]
