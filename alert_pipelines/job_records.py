@@ -20,7 +20,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from alert_pipelines.alerts import decision_counts
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.mongo.client import AlertDatabase, MongoAuthenticationError, server_now
+from alert_pipelines.mongo.client import AlertDatabase, lacking_right, server_now
 from alert_pipelines.mongo.indexes import create_missing_indexes
 
 COLLECTION = "background_jobs"
@@ -37,7 +37,6 @@ DEAD_WITHOUT_LEASE = timedelta(minutes=10)
 MAX_ERRORS = 100
 MAX_ERROR_CHARS = 5_000
 MAX_RECENT = 1000
-_UNAUTHORIZED = 13
 _LAST_WRITE_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -149,12 +148,9 @@ def create_job_record(
     except DuplicateKeyError as error:
         raise _claimed_by_another(db, job_type) from error
     except OperationFailure as error:
-        if error.code != _UNAUTHORIZED:
-            raise
-        raise MongoAuthenticationError(
-            f"the MongoDB user may read {db.name}.{COLLECTION} but not write it. Give the user of MONGODB_URI a role "
-            f"that may read and write in {db.name!r}, or name another user"
-        ) from error
+        if refusal := lacking_right(error, db.name):
+            raise refusal from error
+        raise
     return job_id
 
 
@@ -167,6 +163,12 @@ def _claimed_by_another(db: AlertDatabase, job_type: str) -> ScanAlreadyRunningE
         f"{holder.get('run_id') or 'none'}). One scan at a time: wait for it; if its process is dead, its claim "
         f"ends by itself {int(LEASE.total_seconds())} s after its last sign of life."
     )
+
+
+def failure_text(db: AlertDatabase, error: BaseException) -> str:
+    """What the record of an execution says of the error that ended it."""
+    named = lacking_right(error, db.name) or error
+    return f"{type(named).__name__}: {named}"
 
 
 def update_job_record(

@@ -36,7 +36,7 @@ _DEFAULT_OPTIONS: dict[str, Any] = {
 # Unauthorized, AuthenticationFailed, and AtlasError, which Atlas answers to a wrong password.
 _UNAUTHORIZED = 13
 _REFUSAL_CODES = frozenset({_UNAUTHORIZED, 18, 8000})
-_REFUSED_COMMAND = re.compile(r'execute command \{ (\w+): "?([^",}]+)')
+_REFUSED_COMMAND = re.compile(r'execute command \{ (\w+): (?:"([^"]+)")?(?:[^,]*, collection: "([^"]+)")?')
 
 
 class MongoConnectionError(AlertPipelinesError):
@@ -99,8 +99,8 @@ def open_database(settings: MongoSettings | None = None) -> Iterator[AlertDataba
         try:
             yield database
         except OperationFailure as error:
-            if error.code == _UNAUTHORIZED:
-                raise _lacks_a_right(error, settings.database) from error
+            if refusal := lacking_right(error, settings.database):
+                raise refusal from error
             raise
 
 
@@ -114,22 +114,25 @@ def server_now(db: AlertDatabase) -> datetime:
     return now
 
 
+def lacking_right(error: BaseException, database: str) -> MongoAuthenticationError | None:
+    """The error that names the right which the user lacked in `database`; None where that was not what went wrong."""
+    if not isinstance(error, OperationFailure) or error.code != _UNAUTHORIZED:
+        return None
+    # The server repeats the whole command, of which a write of thousands of ids is no use to a reader.
+    asked = _REFUSED_COMMAND.search(str(error))
+    what = f"{asked[1]} on {asked[3] or asked[2] or 'all of it'}" if asked else "what was asked"
+    return MongoAuthenticationError(
+        f"the user of {URI_VARIABLE} lacks the right to do this in the database {database!r}: {what}. "
+        "deploy/mongodb-roles.json has a role for each task, and docs/security.md says which: give the user that one"
+    )
+
+
 def _uri_fault(error: Exception) -> str:
     if isinstance(error, ConfigurationError | OSError) and not isinstance(error, InvalidURI):
         return f"{str(error).rstrip('.')}."
     return (
         "the driver cannot read it. The form is mongodb://user:password@host:port/?option=value; in user "
         "and password each of : / ? # [ ] @ % must be percent-encoded (urllib.parse.quote_plus does it)."
-    )
-
-
-def _lacks_a_right(error: OperationFailure, database: str) -> MongoAuthenticationError:
-    # The server repeats the whole command, of which a write of thousands of ids is no use to a reader.
-    asked = _REFUSED_COMMAND.search(str(error))
-    what = f"{asked[1]!r} on {asked[2]!r}" if asked else "what was asked"
-    return MongoAuthenticationError(
-        f"the user of {URI_VARIABLE} lacks the right to do {what} in the database {database!r}. "
-        "deploy/mongodb-roles.json has a role for each task, and docs/security.md says which: give the user that one"
     )
 
 

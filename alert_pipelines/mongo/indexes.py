@@ -11,7 +11,7 @@ from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.client import AlertDatabase, lacking_right
 
 MAX_BUILD_SECONDS = 1_800
 _MEANINGFUL = ("key", "unique", "sparse", "partialFilterExpression")
@@ -26,7 +26,7 @@ def create_missing_indexes(db: AlertDatabase, collection: str, indexes: Sequence
 
     An index over the same keys with the same meaning but another name (the service may have made it) counts
     as present. Raises IndexConflictError where a name is taken by something else, or where documents break a
-    unique index.
+    unique index; MongoAuthenticationError where the user may make none.
     """
     present = {spec["name"]: _meaning(spec) for spec in db[collection].list_indexes()}
     missing = []
@@ -55,6 +55,8 @@ def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> No
             "Remove or rename the duplicates and run again."
         ) from error
     except OperationFailure as error:
+        if refusal := lacking_right(error, db.name):
+            raise refusal from error
         names = ", ".join(index.document["name"] for index in missing)
         raise IndexConflictError(f"cannot create the indexes {names} on {collection!r}: {error.details}") from error
 

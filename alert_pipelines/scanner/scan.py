@@ -24,6 +24,7 @@ from alert_pipelines.job_records import (
     Lease,
     LeaseLostError,
     create_job_record,
+    failure_text,
     let_writes_end,
     update_job_record,
 )
@@ -242,6 +243,6 @@ def _record_failure(db: AlertDatabase, job_id: str, error: BaseException) -> Non
                 let_writes_end(db)
             closed, escalated = decision_counts(db, job_id)
             stats = {"alerts_closed": closed, "alerts_escalated": escalated}
-            update_job_record(job_id, stats, FAILED, [f"{type(error).__name__}: {error}"], db)
+            update_job_record(job_id, stats, FAILED, [failure_text(db, error)], db)
     except (PyMongoError, JobRecordError):
         _log.exception("Job record %s could not be finished; the next sweep will", job_id)

@@ -17,6 +17,7 @@ from alert_pipelines.job_records import (
     JobRecordError,
     Lease,
     create_job_record,
+    failure_text,
     sweep_dead_jobs,
     update_job_record,
 )
@@ -127,7 +128,7 @@ def _record_failure(db: AlertDatabase, undo_job_id: str, stats: dict[str, Any], 
     try:
         restored = db[COLLECTION].count_documents({"state_history.job_id": undo_job_id})
         stats = {**stats, "restored": restored}
-        update_job_record(undo_job_id, stats, FAILED, [f"{type(error).__name__}: {error}"], db)
+        update_job_record(undo_job_id, stats, FAILED, [failure_text(db, error)], db)
     except (PyMongoError, JobRecordError):
         _log.exception("Job record %s could not be finished; the next sweep will", undo_job_id)
 

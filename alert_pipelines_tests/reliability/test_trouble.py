@@ -207,7 +207,7 @@ def test_a_user_who_may_not_is_told_so(guarded_port: int, tmp_path: Path, caplog
         with pytest.raises(MongoAuthenticationError, match=r"Check the user, the password") as refused:
             attempt(user, password, name)
         said.append(str(refused.value))
-    with pytest.raises(MongoAuthenticationError, match="may read and write") as refused:
+    with pytest.raises(MongoAuthenticationError, match="lacks the right") as refused:
         attempt("reader")
     said.append(str(refused.value))
     for text in (*said, caplog.text):

@@ -1,6 +1,8 @@
 """The roles of deploy/mongodb-roles.json: what each is for works whole, and what it is not for the server refuses."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ from pymongo.errors import OperationFailure
 
 from alert_pipelines.job_records import sweep_dead_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoAuthenticationError
+from alert_pipelines.mongo.client import lacking_right
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.index_advice import advise
 from alert_pipelines.rules.publish import publish_rules
@@ -128,10 +131,7 @@ def test_what_a_role_is_not_for_is_refused(secured: SecuredServer, fleet_db: Ale
 @pytest.mark.parametrize("role", ["publisher", "undo"])
 def test_a_scan_by_another_role_is_a_clear_error(secured: SecuredServer, fleet_db: AlertDatabase, role: str) -> None:
     fill_fleet(fleet_db, 3)
-    with (
-        secured.open(role) as db,
-        pytest.raises((OperationFailure, MongoAuthenticationError), match=r"not authorized|may read and write"),
-    ):
+    with pytest.raises(MongoAuthenticationError, match="lacks the right"), secured.open(role) as db:
         run_scan(db, REQUEST)
 
 
@@ -140,10 +140,30 @@ def test_a_right_that_is_lacking_in_the_midst_of_a_task_is_named(
 ) -> None:
     fill_fleet(fleet_db, SIZE)
     job_id = run_scan(fleet_db, REQUEST).job_id
-    says = r"lacks the right to do 'update' on 'alerts' in the database 'fleet'.*mongodb-roles\.json"
+    says = r"lacks the right to do this in the database 'fleet': update on alerts\. deploy/mongodb-roles\.json"
     with pytest.raises(MongoAuthenticationError, match=says), secured.open("viewer") as db:
         undo_job(db, job_id, dry_run=False)
     assert fleet_db.alerts.count_documents({"status": "OPEN"}) == SIZE // 3
+    [failed] = fleet_db.background_jobs.find({"status": "failed"})
+    assert re.search(says, failed["errors"][0])
+    fleet_db.alerts.drop_index("pending_by_source")
+    says = "createIndexes on alerts"
+    with pytest.raises(MongoAuthenticationError, match=says), secured.open("viewer") as db:
+        run_scan(db, replace(REQUEST, dry_run=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{ update: "alerts", ordered: true, lsid: {} }', ": update on alerts."),
+        ('{ getMore: 123, collection: "alerts", batchSize: 1 }', ": getMore on alerts."),
+        ("{ aggregate: 1, pipeline: [ { $changeStream: {} } ], cursor: {} }", ": aggregate on all of it."),
+        ("nothing of the kind", ": what was asked."),
+    ],
+)
+def test_the_right_is_read_from_any_command(text: str, says: str) -> None:
+    refused = OperationFailure(f"not authorized on fleet to execute command {text}", UNAUTHORIZED)
+    assert says in str(lacking_right(refused, "fleet"))
 
 
 def test_the_window_of_a_publisher(secured: SecuredServer, fleet_db: AlertDatabase) -> None:
