@@ -8,7 +8,7 @@ from types import ModuleType
 
 import click
 
-from alert_pipelines.mongo import open_database
+from alert_pipelines.mongo import MongoConnectionError, open_database
 
 
 @click.group()
@@ -31,8 +31,13 @@ def serve(host: str, port: int) -> None:
 def write(file: Path) -> None:
     """Write them once into FILE, for node_exporter's textfile collector (which wants a name that ends in .prom)."""
     exporter = _exporter()
-    with open_database() as db:
-        exporter.write_metrics(db, file)
+    try:
+        with open_database() as db:
+            exporter.write_metrics(db, file)
+    except MongoConnectionError:
+        # Else the file would go on saying that all is well.
+        exporter.write_metrics(None, file)
+        raise
     click.echo(f"Written: {file}")
 
 

@@ -41,11 +41,13 @@ class MetricsError(AlertPipelinesError):
 class ScannerCollector(Collector):
     """Reads the numbers of one database anew each time it is asked."""
 
-    def __init__(self, db: AlertDatabase) -> None:
+    def __init__(self, db: AlertDatabase | None) -> None:
         self._db = db
 
     def collect(self) -> Iterable[Metric]:
         """All numbers; where the database is away only `alert_pipelines_up`, as 0."""
+        if self._db is None:
+            return [_gauge("up", "Whether the database answered.", 0)]
         try:
             families = list(_families(self._db))
         except PyMongoError as error:
@@ -58,15 +60,18 @@ class ScannerCollector(Collector):
         return []
 
 
-def registry_of(db: AlertDatabase) -> CollectorRegistry:
+def registry_of(db: AlertDatabase | None) -> CollectorRegistry:
     """A registry that holds the scanner's numbers and no others."""
     registry = CollectorRegistry()
     registry.register(ScannerCollector(db))
     return registry
 
 
-def write_metrics(db: AlertDatabase, path: Path) -> None:
-    """Write the numbers as a text file, whole or as it was before. Raises MetricsError."""
+def write_metrics(db: AlertDatabase | None, path: Path) -> None:
+    """Write the numbers as a text file, whole or as it was before; without a database, that it did not answer.
+
+    Raises MetricsError.
+    """
     try:
         write_to_textfile(str(path), registry_of(db))
     except OSError as error:

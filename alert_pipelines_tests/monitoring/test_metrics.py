@@ -190,6 +190,17 @@ def test_without_the_client_the_command_says_what_to_install(monkeypatch: pytest
     assert done.stderr == "Error: prometheus_client is missing: install alert-pipelines[metrics]\n"
 
 
+def test_a_text_file_does_not_go_on_saying_that_all_is_well_when_the_database_is_away(tmp_path: Path) -> None:
+    file = tmp_path / "scanner.prom"
+    file.write_text("alert_pipelines_up 1.0\n")
+    env = {**os.environ, "MONGODB_URI": "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=50"}
+    command = [sys.executable, "-m", "alert_pipelines", "metrics", "write", str(file)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "Check that it runs" in done.stderr
+    assert exported(file.read_text()) == {"alert_pipelines_up": {(): 0}}
+
+
 def test_a_file_that_cannot_be_written_is_named(db: AlertDatabase, tmp_path: Path) -> None:
     with pytest.raises(MetricsError, match=r"cannot write .*nowhere"):
         write_metrics(db, tmp_path / "nowhere" / "scanner.prom")
