@@ -1,6 +1,5 @@
 """The code location: every definition under one name. It wires and decides nothing."""
 
-import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,7 +68,3 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Defini
 
 
 defs = build_defs()
-
-# All that was loaded stays for the life of the process. Told so, the garbage collector need not go through it again and
-# again, which took a run worker longer than a scan with nothing due.
-gc.freeze()
