@@ -1,10 +1,14 @@
-"""What the benchmarks work out of what they measured."""
+"""What the benchmarks work out of what they measured; and that each runs to its end, with few alerts."""
 
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks import growth, interference, workbench
+from benchmarks.workbench import CHECKOUT
 
 
 def test_an_exponent_is_the_power_with_which_a_figure_grows() -> None:
@@ -30,3 +34,25 @@ def test_the_command_in_a_result_is_the_one_that_keeps_it_for_the_page(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["/somewhere/benchmarks/growth.py", *where, *others])
     assert workbench.command() == " ".join(["python -m benchmarks.growth", *others, "--json"])
+
+
+@pytest.mark.dagster_process
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("peers", "--pending 2000 --due 100 --rounds 1 --loop-seconds 1"),
+        ("growth", "--sizes 200 400 --conditions close_if keep_latest"),
+        ("memory", "--sizes 200 400 --due 20 --many-due 40"),
+        ("tick", "--pending 200 --samples 1"),
+        ("interference", "--pending 2000 --due 100 --rounds 1"),
+        ("interference", "--pending 2000 --due 100 --rounds 1 --max-writes-per-s 500"),
+    ],
+)
+def test_it_runs_to_its_end_and_keeps_what_the_page_is_made_of(name: str, options: str, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", *options.split(), "--json", str(kept)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result, of_the_page = json.loads(kept.read_text()), json.loads((workbench.RESULTS / f"{name}.json").read_text())
+    assert result.keys() == of_the_page.keys()
+    assert result["about"]["command"] == f"python -m benchmarks.{name} {options} --json"

@@ -110,7 +110,7 @@ PREPARED: dict[str, Callable[[AlertDatabase], None]] = {"docs/migrating.md": fle
 def checkout(tmp_path: Path) -> Path:
     """The checkout as its reader has it, where commands may write what they like."""
     for entry in CHECKOUT.iterdir():
-        if entry.name in {"benchmarks", "deploy", "docs", "mappings", "scripts"}:
+        if entry.name in {"deploy", "docs", "mappings", "scripts"}:
             shutil.copytree(entry, tmp_path / entry.name)
         elif entry.name not in {".git", ".local", "build"}:
             (tmp_path / entry.name).symlink_to(entry)

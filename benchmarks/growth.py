@@ -5,7 +5,7 @@
 On a mongod of its own. One set of alerts, added to from size to size, of which no condition decides any, nor will five
 minutes later. Of each condition at each size: a first scan, whole; then up to three more of the same rule, each five
 minutes on, whose medians are given; then one under the profiler. The index that `alert-pipelines indexes advise` names
-for a condition is there while it is measured..
+for a condition is there while it is measured.
 """
 
 import math

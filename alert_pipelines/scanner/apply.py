@@ -93,10 +93,11 @@ def _batches(plan: Plan, size: int) -> Iterator[tuple[Clause, list[Any]]]:
 
 
 def _place(_id: Any) -> bytes:
-    """Sorts alerts as they lie on the disk, about: MongoDB stores them as they come, and ObjectIds count upwards.
+    """The key by which alerts sort about as they lie on the disk: MongoDB stores them as they come, and ObjectIds
+    count upwards.
 
-    In the plan's order each batch is scattered over the collection, and the server reads and writes every page again
-    for each of them: where the alerts do not fit its cache, that takes half as long again.
+    In the plan's order each batch is scattered over the collection, and where the alerts do not fit the server's cache
+    it reads and writes every page again for each of them: of 50,000 among 1,000,000, the scan took half as long again.
     """
     return _id.binary if isinstance(_id, ObjectId) else b""
 

@@ -22,7 +22,7 @@ def rate_setting(environ: Mapping[str, str] = os.environ) -> int | None:
     if not text:
         return None
     if not text.isascii() or not text.isdecimal() or int(text) == 0:
-        raise InvalidRateError(f"{RATE_VARIABLE}={text!r}: expected a whole number of alerts a second, such as 2000")
+        raise InvalidRateError(f"{RATE_VARIABLE}={text!r}: expected a whole number of alerts a second, such as 500")
     return int(text)
 
 

@@ -8,20 +8,21 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.pace import RATE_VARIABLE, InvalidRateError, Pace, rate_setting
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines_tests.commands import recorded
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 
 
 def test_a_bounded_scan_takes_as_long_as_the_bound_says_at_least(
-    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+    db: AlertDatabase, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(RATE_VARIABLE, "100")
     fill(db, [alert(minutes=90) for _ in range(150)], rule("expire", {"expire_after_mins": 60}))
-    report = run_scan(db, ScanRequest(as_of=AS_OF))
+    with recorded(db, mongo_uri) as (watched, recorder):
+        report = run_scan(watched, ScanRequest(as_of=AS_OF))
     assert report.closed == 150
     # The last of thirty batches of 5 may begin when 145 have had their time.
     assert report.seconds["apply"] >= 1.45
-    times = sorted({one["closed_at"] for one in db.alerts.find({}, {"closed_at": 1})})
-    assert len(times) == 30
+    assert sum(command.get("update") == "alerts" for command in recorder.commands) == 30
 
 
 def test_one_who_waits_gives_up_when_told() -> None:
