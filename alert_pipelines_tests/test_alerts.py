@@ -88,6 +88,19 @@ def test_indexes_are_made_once_and_by_name(bare_db: AlertDatabase) -> None:
     assert ensure_indexes(bare_db) == []
 
 
+def test_an_alert_without_an_expiry_and_one_that_is_closed_take_no_room_in_its_index(bare_db: AlertDatabase) -> None:
+    ensure_indexes(bare_db)
+    expires = {"expires_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    bare_db.alerts.insert_many(
+        [
+            {"alert_id": "1", "status": "OPEN"},
+            {"alert_id": "2", "status": "OPEN", **expires},
+            {"alert_id": "3", "status": "AUTO_CLOSED", **expires},
+        ]
+    )
+    assert bare_db.command("validate", "alerts")["keysPerIndex"]["pending_with_expiry"] == 1
+
+
 def test_an_index_of_the_service_over_the_same_keys_is_taken_as_it_is(bare_db: AlertDatabase) -> None:
     bare_db.alerts.create_index([("alert_id", ASCENDING)], unique=True)
     assert "alert_id_unique" not in ensure_indexes(bare_db)

@@ -60,8 +60,8 @@ def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> It
         asset_key=CLOSED,
         metadata={
             "closed": count(closed),
-            "by rule and source": _of_one_decision(_COUNT_COLUMNS, brief(closed)),
-            "samples": _of_one_decision(_SAMPLE_COLUMNS, _cut(_samples(report, "close"))),
+            "by rule and source": _table_without_decision(_COUNT_COLUMNS, brief(closed)),
+            "samples": _table_without_decision(_SAMPLE_COLUMNS, _cut(_samples(report, "close"))),
             "these alerts": _leads(report, "close"),
             **_shadow(report),
         },
@@ -70,8 +70,8 @@ def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> It
         asset_key=ESCALATED,
         metadata={
             "escalated": count(escalated),
-            "by rule and source": _of_one_decision(_COUNT_COLUMNS, brief(escalated)),
-            "samples": _of_one_decision(_SAMPLE_COLUMNS, _cut(_samples(report, "escalate"))),
+            "by rule and source": _table_without_decision(_COUNT_COLUMNS, brief(escalated)),
+            "samples": _table_without_decision(_SAMPLE_COLUMNS, _cut(_samples(report, "escalate"))),
             "these alerts": _leads(report, "escalate"),
         },
     )
@@ -207,8 +207,8 @@ def _cut(samples: Iterable[Sample]) -> Iterator[tuple[str, ...]]:
     return (tuple(map(cut_short, sample)) for sample in samples)
 
 
-def _of_one_decision(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue:
-    """`rows` without the decision, which the name of their asset tells: the reason has more room."""
+def _table_without_decision(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue:
+    """`rows` but for their decision, which the name of the asset tells: the reason has more room."""
     at = list(columns).index("decision")
     others = {name: kind for name, kind in columns.items() if name != "decision"}
     return table(others, ((*row[:at], *row[at + 1 :]) for row in rows))
