@@ -71,6 +71,8 @@ def metadata_row(page: Page, name: str) -> Locator:
 def schedule_switch(page: Page, schedule: str) -> Locator:
     """The switch of `schedule` on the page Automation; it is a checkbox."""
     page.goto("/automation")
-    # The page has no roles for its rows: the row is what first holds both the name and a switch.
-    of_row = "xpath=ancestor::*[.//label[contains(@class, 'Switch')]][1]//label[contains(@class, 'Switch')]//input"
+    # The page has no roles for its rows: the row is what first holds both the name and a switch. Until its own switch
+    # is drawn that is the whole list, with other names in it.
+    switch, name = "label[contains(@class, 'Switch')]", "*[text()[contains(., '_schedule') or contains(., '_sensor')]]"
+    of_row = f"xpath=ancestor::*[.//{switch}][1][count(.//{name})=1]//{switch}//input"
     return page.get_by_text(schedule, exact=True).first.locator(of_row)
