@@ -27,7 +27,7 @@ from pydantic import TypeAdapter
 from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS
 from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import clear_failures
-from alert_pipelines.defs.host_files import host_file
+from alert_pipelines.defs.host_files import host_file, report_root
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
@@ -78,9 +78,7 @@ def backtest(context: AssetExecutionContext, config: BacktestConfig, mongo: Mong
     """Back-test the partition's day; `alerts` is only read."""
     day = date.fromisoformat(context.partition_key)
     with clear_failures(), mongo.open() as db:
-        root = (
-            host_file(config.report_dir) if config.report_dir else Path(context.instance.root_directory) / "backtests"
-        )
+        root = report_root(config.report_dir, context.instance, "backtests")
         outcome = backtest_day(db, _rules(db, config), day, check=_deadline(day))
     directory = root / f"{outcome.proposed_version[:12]}-beside-{outcome.today_version[:12]}"
     _keep(directory, outcome)

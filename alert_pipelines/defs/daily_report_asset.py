@@ -26,7 +26,7 @@ from alert_pipelines.defs.asset_specs import ALERTS, CLOSED, ESCALATED, JOBS
 from alert_pipelines.defs.backtest_asset import DAYS
 from alert_pipelines.defs.config import DailyReportConfig
 from alert_pipelines.defs.failures import clear_failures
-from alert_pipelines.defs.host_files import host_file
+from alert_pipelines.defs.host_files import report_root
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
@@ -60,7 +60,7 @@ def daily_report(
 
     day = date.fromisoformat(context.partition_key)
     with clear_failures(), mongo.open() as db:
-        root = host_file(config.report_dir) if config.report_dir else Path(context.instance.root_directory) / "reports"
+        root = report_root(config.report_dir, context.instance, "reports")
         try:
             report = make(db, day, days=config.days, max_seconds=MAX_SECONDS)
         except ActivityTimeoutError as error:

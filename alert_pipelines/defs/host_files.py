@@ -1,6 +1,8 @@
-"""Files that a run's config names, on the host of the run: whoever reaches the UI may name any."""
+"""Files and directories that a run's config names, on the host of the run: whoever reaches the UI may name any."""
 
 from pathlib import Path
+
+from dagster import DagsterInstance
 
 from alert_pipelines.errors import AlertPipelinesError
 
@@ -16,5 +18,10 @@ def host_file(text: str) -> Path:
     """The file that `text` names. Raises ForbiddenFileError for one in /proc, /sys or /dev, also by a link."""
     path = Path(text)
     if any(path.resolve().is_relative_to(tree) for tree in _SYSTEM_TREES):
-        raise ForbiddenFileError(f"the file {text!r:.200} is the system's own: name one that holds rules or alerts")
+        raise ForbiddenFileError(f"the file {text!r:.200} is the system's own: name one of your own")
     return path
+
+
+def report_root(report_dir: str | None, instance: DagsterInstance, name: str) -> Path:
+    """Where reports are kept: `report_dir`, or else `name` in the Dagster home. Raises ForbiddenFileError."""
+    return host_file(report_dir) if report_dir else Path(instance.root_directory) / name

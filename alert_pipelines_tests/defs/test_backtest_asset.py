@@ -135,6 +135,10 @@ def test_a_rule_file_that_is_not_there_is_named(instance: DagsterInstance, mongo
     assert "none.yaml" in failure_text(result, "backtest")
 
 
+def test_reports_are_not_kept_among_the_system_s_files(instance: DagsterInstance, mongodb_env: None) -> None:
+    assert "the system's own" in failure_text(run_day(instance, report_dir="/dev/shm/../shm/reports"), "backtest")
+
+
 def test_one_that_takes_long_stops_before_it_keeps_a_scan_waiting(
     instance: DagsterInstance, mongodb_env: None, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
