@@ -184,8 +184,9 @@ def _tick(result: dict[str, Any]) -> list[str]:
     rows = [(job, *(f"{medians[stage]:.2f}" for stage in stages)) for job, medians in result["rows"].items()]
     ratios = result["ratios"]
     says = (
-        "In seconds: the mean wait in the queue; medians of the stages, from the end of that wait; and the mean of the "
-        "whole. Beside them the entries of the event log."
+        "In seconds, medians: `queued` from the request to its answer; the stages from when the daemon takes the run "
+        "out of the queue; and the `whole`, where the wait between the two, which is chance and the same for either, "
+        "stands with its mean of one second. Beside them the entries of the event log."
     )
     return [
         says,
@@ -196,7 +197,7 @@ def _tick(result: dict[str, Any]) -> list[str]:
             ("scan / trivial", "measured", "target"),
             [
                 ("whole", f"{ratios['whole']:.3f}", f"at most {result['target']}"),
-                ("run ended, without the queue", f"{ratios['run ended']:.3f}", ""),
+                ("run ended, from the queue on", f"{ratios['run ended']:.3f}", ""),
             ],
         ),
     ]
