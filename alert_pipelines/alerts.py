@@ -3,7 +3,7 @@
 What is decided about alerts belongs to `rules` and `scanner`; nothing here looks at a rule.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -14,6 +14,10 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.indexes import create_missing_indexes
 
 COLLECTION = "alerts"
+
+# An array of dates would match by its elements, and a date before Python's first is none here.
+A_DATE: dict[str, Any] = {"$gte": datetime.min.replace(tzinfo=UTC), "$not": {"$type": "array"}}
+"""The test of a field that holds one date, as Python knows dates."""
 
 
 class SourceType(StrEnum):

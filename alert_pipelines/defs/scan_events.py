@@ -88,7 +88,7 @@ def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> It
             "stopped": report.stopped,
             "errors": len(report.errors),
             "duration_s": round(sum(report.seconds.values()), 3),
-            "oldest_pending_min": _oldest_pending_min(report),
+            **_oldest_pending_min(report),
             **({"job record": MetadataValue.json(_plain(record))} if record else {}),
         },
     )
@@ -240,10 +240,11 @@ def _first(errors: Sequence[str]) -> str:
     return "\n\n" + "\n".join(f"- {line}" for line in [*errors[:_FIRST], *more])
 
 
-def _oldest_pending_min(report: ScanReport) -> float:
+def _oldest_pending_min(report: ScanReport) -> dict[str, float]:
     if report.oldest_pending is None:
-        return 0.0
-    return round((report.as_of - report.oldest_pending).total_seconds() / 60, 1)
+        # Where something is pending, how old it is cannot be told.
+        return {} if report.total_checked else {"oldest_pending_min": 0.0}
+    return {"oldest_pending_min": round((report.as_of - report.oldest_pending).total_seconds() / 60, 1)}
 
 
 def _plain(record: Mapping[str, Any]) -> Any:

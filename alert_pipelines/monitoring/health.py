@@ -7,10 +7,10 @@ asked, and what the UI makes of them, the Dagster layer's.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.alerts import A_DATE, COLLECTION, PENDING, Status
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import DEAD_WITHOUT_LEASE, RUNNING, SCANNER
@@ -227,12 +227,11 @@ def pending_by_source(db: AlertDatabase) -> list[PendingOfSource]:
             which = {"source_type": source, "status": str(status)}
             alerts = db[COLLECTION].count_documents(which)
             if alerts:
-                dated = {**which, "timestamp": {"$type": "date"}}
+                dated = {**which, "timestamp": {**A_DATE, "$lte": datetime.max.replace(tzinfo=UTC)}}
                 oldest = db[COLLECTION].find_one(dated, {"alert_id": 1, "timestamp": 1}, sort=[("timestamp", 1)]) or {}
-                at = oldest.get("timestamp")
-                # A date beyond Python's years is no datetime.
-                known = at if isinstance(at, datetime) else None
-                counted.append(PendingOfSource(str(source), status, alerts, known, oldest.get("alert_id")))
+                counted.append(
+                    PendingOfSource(str(source), status, alerts, oldest.get("timestamp"), oldest.get("alert_id"))
+                )
     return counted
 
 

@@ -123,9 +123,12 @@ def _of_last_scan(record: dict[str, Any] | None) -> Iterator[Metric]:
     oldest_s = _age_of_oldest(record)
     errors = record.get("errors")
     took_ms = record.get("execution_time_ms")
+    completed = record["status"] == COMPLETED
+    # A scan that was broken off leaves a 0 that says nothing.
+    pending = record.get("alerts_processed") if completed or record.get("alerts_processed") else None
     numbers = (
-        ("completed", "1 where the last scan completed, 0 where it failed.", record["status"] == COMPLETED),
-        ("pending", "Pending alerts that the last scan looked at.", record.get("alerts_processed")),
+        ("completed", "1 where the last scan completed, 0 where it failed.", completed),
+        ("pending", "Pending alerts that the last scan looked at.", pending),
         ("closed", "Alerts that the last scan closed.", record.get("alerts_closed")),
         ("escalated", "Alerts that the last scan escalated.", record.get("alerts_escalated")),
         (
@@ -159,8 +162,8 @@ def _age_of_oldest(record: dict[str, Any]) -> float | None:
     if not isinstance(stats, dict) or "oldest_pending" not in stats:
         return None
     if stats["oldest_pending"] is None:
-        # Where nothing was pending nothing is old.
-        return 0.0
+        # Where nothing was pending nothing is old; where something was, how old it is cannot be told.
+        return None if record.get("alerts_processed") else 0.0
     as_of, oldest = _seconds(record.get("as_of")), _seconds(stats["oldest_pending"])
     return None if as_of is None or oldest is None else as_of - oldest
 

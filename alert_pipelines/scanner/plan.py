@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import bson
 from pymongo.errors import OperationFailure
 
-from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.alerts import A_DATE, COLLECTION, PENDING, Status
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import BAD_TIMESTAMP, MAX_ID_BYTES, Clause, Filter
@@ -167,9 +167,10 @@ class _Planner:
         return self._ask(lambda: self._alerts.count_documents({"status": str(status)}))
 
     def oldest_pending(self) -> datetime | None:
-        query = {"status": {"$in": [str(status) for status in PENDING]}, "timestamp": {"$lte": self._as_of}}
+        dated = {"timestamp": {**A_DATE, "$lte": self._as_of}}
+        query = {"status": {"$in": [str(status) for status in PENDING]}, **dated}
         found = self._ask(lambda: self._alerts.find_one(query, {"timestamp": 1}, sort=[("timestamp", 1)]))
-        return found["timestamp"] if found and isinstance(found["timestamp"], datetime) else None
+        return found["timestamp"] if found else None
 
     def bad_timestamps(self) -> list[str]:
         fields = {"alert_id": 1, "timestamp": 1}

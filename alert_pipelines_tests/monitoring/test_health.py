@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import health
@@ -153,10 +154,13 @@ def test_the_oldest_pending_alert_is_named_with_its_source(db: AlertDatabase) ->
             alert("closed", minutes=90 * day, status="AUTO_CLOSED"),
             alert("old", minutes=30 * day),
             alert("text", timestamp="2020-01-01"),
+            # None is a date that could be told: they hide no other alert's.
+            alert("dates", timestamp=[datetime(2020, 1, 1, tzinfo=UTC)], source_type="SAFETY", status="ESCALATED"),
+            alert("bc", timestamp=DatetimeMS(-(10**14)), source_type="SAFETY", status="ESCALATED"),
         ],
     )
     found = health.oldest_pending(db, NOW, 30)
-    assert found.rows == [("OVERSPEEDING", "OPEN", 2, 30.0, "old"), ("SAFETY", "ESCALATED", 2, 31.0, "ancient")]
+    assert found.rows == [("OVERSPEEDING", "OPEN", 2, 30.0, "old"), ("SAFETY", "ESCALATED", 4, 31.0, "ancient")]
     assert found.says.startswith("SAFETY: ancient is 31.0 days old (limit 30) and ESCALATED.")
     assert "`alert-pipelines explain ancient`" in found.says
     assert health.oldest_pending(db, NOW, 31).passed

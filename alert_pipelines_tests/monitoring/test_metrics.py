@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from alert_pipelines.mongo import AlertDatabase, MongoSettings
 from alert_pipelines.mongo.client import connect
 from alert_pipelines.monitoring.metrics import MetricsError, registry_of, serve_metrics, write_metrics
+from alert_pipelines.scanner.limits import InvalidFractionError
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.dagster_processes import wait_until
@@ -107,6 +108,31 @@ def test_without_any_scan_the_time_since_is_infinite(db: AlertDatabase, tmp_path
 def test_a_scan_with_nothing_pending_has_no_old_alert(db: AlertDatabase, tmp_path: Path) -> None:
     run_scan(db, ScanRequest())
     assert numbers(db, tmp_path)["alert_pipelines_last_scan_oldest_pending_age_seconds"] == {(): 0}
+
+
+def test_an_alert_whose_timestamp_is_an_array_does_not_hide_how_old_the_others_are(
+    db: AlertDatabase, tmp_path: Path
+) -> None:
+    age = "alert_pipelines_last_scan_oldest_pending_age_seconds"
+    long_ago = datetime.now(UTC) - timedelta(days=50)
+    db.alerts.insert_one(alert("odd", timestamp=[long_ago]))
+    run_scan(db, ScanRequest())
+    assert age not in numbers(db, tmp_path), "no age can be told"
+    db.alerts.insert_one(alert("old", timestamp=long_ago))
+    run_scan(db, ScanRequest())
+    assert numbers(db, tmp_path)[age][()] == pytest.approx(50 * 24 * 3600, abs=60)
+
+
+def test_a_scan_that_was_broken_off_does_not_say_that_nothing_is_pending(
+    db: AlertDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTO_CLOSE_MAX_FRACTION", "a half")
+    db.alerts.insert_one(alert())
+    with pytest.raises(InvalidFractionError):
+        run_scan(db, ScanRequest())
+    found = numbers(db, tmp_path)
+    assert found["alert_pipelines_last_scan_completed"] == {(): 0}
+    assert "alert_pipelines_last_scan_pending" not in found
 
 
 def test_a_database_that_is_away_is_said_in_a_number(tmp_path: Path) -> None:
