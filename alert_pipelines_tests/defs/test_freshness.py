@@ -22,6 +22,10 @@ JOBS = AssetKey("background_jobs")
         ("0 * * * *", 180),
         # From Friday 18:00 to Monday 8:00, and two hours more.
         ("0 8-18 * * 1-5", 64 * 60),
+        # The weekend, whatever number of ticks comes before it.
+        ("*/5 * * * 1-5", 48 * 60 + 15),
+        ("*/5 17,8-16 * * MON-FRI", 62 * 60 + 15),
+        ("@daily", 3 * 24 * 60),
     ],
 )
 def test_the_window_follows_the_schedule(cron: str, minutes: int) -> None:
