@@ -34,6 +34,23 @@ MAX_LISTED = 1_000
 # What a decision may have written besides history and updated_at; an undo is a change too, so that moves on.
 _TAKEN_BACK = ("status", "severity", "escalated_at", "closed_at", "auto_close_reason")
 
+_HISTORY = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
+# The last entry that is no undo and that none takes back: an undo leaves its alert at the entry before.
+_STANDING = {
+    "$last": {
+        "$filter": {
+            "input": _HISTORY,
+            "as": "entry",
+            "cond": {
+                "$and": [
+                    {"$ne": [{"$type": "$$entry.undoes"}, "object"]},
+                    {"$not": [{"$in": ["$$entry.job_id", {"$ifNull": ["$state_history.undoes.job_id", []]}]}]},
+                ]
+            },
+        }
+    }
+}
+
 _log = logging.getLogger(__name__)
 
 
@@ -84,9 +101,9 @@ def undo_job(
 ) -> UndoReport:
     """Take back the decisions of `job_id`, all or those of one rule; by default only say what that would be.
 
-    An alert is restored where the decision is still the last thing that happened to it; others are skipped and
-    listed. An undone decision is not taken again by its rule, and undoing twice does nothing. Raises UndoError for a
-    job that is unknown or still running, and for a rule that decided nothing in it.
+    An alert is restored where the decision is the last thing that happened to it, but for what was undone since;
+    others are skipped and listed. An undone decision is not taken again by its rule, and undoing twice does nothing.
+    Raises UndoError for a job that is unknown or still running, and for a rule that decided nothing in it.
     """
     prepare_collections(db)
     # A scan whose process died is no longer running, only nobody has said so yet.
@@ -145,7 +162,8 @@ def _report(
         "$and": [decided, {"state_history.undoes.job_id": {"$ne": job_id}}],
         "$expr": {"$not": [_is_untouched(job_id)]},
     }
-    skipped = [*refused, *(_why_skipped(doc) for doc in db[COLLECTION].find(touched).limit(MAX_LISTED))]
+    shown = {"alert_id": 1, "updated_at": 1, "standing": _STANDING, "last": {"$last": _HISTORY}}
+    skipped = [*refused, *(_why_skipped(doc) for doc in db[COLLECTION].find(touched, shown).limit(MAX_LISTED))]
     return UndoReport(
         job_id=job_id,
         undo_job_id=undo_job_id,
@@ -163,16 +181,15 @@ def _decided(job_id: str, rule_id: str | None) -> dict[str, Any]:
 
 
 def _is_untouched(job_id: str) -> dict[str, Any]:
-    """Whether the job's decision is the last entry and nothing was written to the alert after it."""
-    entry = {
+    """Whether the job's decision is what the alert stands at, and nothing was written after the last entry."""
+    stands = {
         "$and": [
-            {"$eq": ["$$last.job_id", job_id]},
-            {"$eq": ["$$last.to_status", "$status"]},
+            {"$eq": ["$$standing.job_id", job_id]},
+            {"$eq": ["$$standing.to_status", "$status"]},
             {"$eq": ["$$last.timestamp", "$updated_at"]},
         ]
     }
-    history = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
-    return {"$let": {"vars": {"last": {"$last": history}}, "in": entry}}
+    return {"$let": {"vars": {"standing": _STANDING, "last": {"$last": _HISTORY}}, "in": stands}}
 
 
 def _restore_all(
@@ -225,7 +242,7 @@ def _restoring_update(job_id: str, undo_job_id: str) -> list[dict[str, Any]]:
 
     restored = {name: taken_back(name) for name in _TAKEN_BACK}
     return [
-        {"$set": {"__undone": {"$last": "$state_history"}}},
+        {"$set": {"__undone": _STANDING}},
         {
             "$set": {
                 **restored,
@@ -248,8 +265,8 @@ _WRITERS: dict[str, tuple[Status, ...]] = {
 
 _WOULD_BE = {
     "$let": {
-        "vars": {"last": {"$last": "$state_history"}},
-        "in": ["$alert_id", "$$last.rule_triggered", "$status", "$$last.before.status"],
+        "vars": {"standing": _STANDING},
+        "in": ["$alert_id", "$$standing.rule_triggered", "$status", "$$standing.before.status"],
     }
 }
 
@@ -266,9 +283,8 @@ def _restored(db: AlertDatabase, which: dict[str, Any], fields: dict[str, Any]) 
 
 
 def _why_skipped(doc: dict[str, Any]) -> Skipped:
-    history = doc.get("state_history")
-    since = history[-1] if isinstance(history, list) and history else {}
-    if doc.get("updated_at") == since.get("timestamp"):
+    since = doc.get("standing") or {}
+    if doc.get("updated_at") == (doc.get("last") or {}).get("timestamp"):
         why = f"{since.get('triggered_by')} set it to {since.get('to_status')} since"
     else:
         why = f"it was changed at {doc.get('updated_at')} since"

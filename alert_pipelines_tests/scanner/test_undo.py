@@ -105,6 +105,36 @@ def test_alerts_touched_since_are_skipped_and_listed(decided: tuple[AlertDatabas
     assert isinstance(report.skipped[0], Skipped)
 
 
+def test_the_decisions_of_two_scans_are_both_undone_the_last_one_first(db: AlertDatabase) -> None:
+    fill(db, [alert("first", minutes=5), alert("pile", minutes=1, severity="INFO")], EXPIRE, ESCALATE)
+    was = stored(db, "pile")
+    escalated, closed = scan(db), scan(db, minutes_later=120)
+    assert statuses(db) == {"first": "AUTO_CLOSED", "pile": "AUTO_CLOSED"}
+    early = undo_job(db, escalated, dry_run=False)
+    assert (early.restored, early.skipped) == (0, (Skipped("pile", "system set it to AUTO_CLOSED since"),))
+    assert undo_job(db, closed, dry_run=False).restored == 2
+    assert (stored(db, "pile")["status"], stored(db, "pile")["severity"]) == ("ESCALATED", "CRITICAL")
+    foretold = undo_job(db, escalated)
+    assert foretold.alerts == undo_job(db, escalated, dry_run=False).alerts
+    assert [tuple(one) for one in foretold.alerts] == [("pile", "pile-up", "ESCALATED", "OPEN")]
+    assert but_for(stored(db, "pile"), "updated_at", "state_history") == but_for(was, "updated_at", "state_history")
+    assert [entry["triggered_by"] for entry in stored(db, "pile")["state_history"]] == ["system"] * 2 + ["undo"] * 2
+    for job_id in (escalated, closed):
+        again = undo_job(db, job_id, dry_run=False)
+        assert (again.restored, again.skipped) == (0, ())
+
+
+def test_what_a_person_did_after_an_undo_is_not_undone(db: AlertDatabase) -> None:
+    fill(db, [alert("first", minutes=5), alert("pile", minutes=1)], EXPIRE, ESCALATE)
+    escalated, closed = scan(db), scan(db, minutes_later=120)
+    undo_job(db, closed, dry_run=False)
+    acknowledged = {"to_status": "ESCALATED", "triggered_by": "user", "timestamp": AS_OF}
+    db.alerts.update_one(
+        {"alert_id": "pile"}, {"$set": {"updated_at": AS_OF}, "$push": {"state_history": acknowledged}}
+    )
+    assert undo_job(db, escalated, dry_run=False).skipped == (Skipped("pile", "user set it to ESCALATED since"),)
+
+
 def test_an_undone_decision_is_not_taken_again_by_the_same_rule(decided: tuple[AlertDatabase, str]) -> None:
     db, job_id = decided
     undo_job(db, job_id, dry_run=False)
