@@ -45,7 +45,9 @@ def fraction_setting(environ: Mapping[str, str] = os.environ) -> float:
 
 
 def find_stops(db: AlertDatabase, plan: Plan, rule_set: RuleSet, request: ScanRequest) -> tuple[LimitStop, ...]:
-    """The limits that `plan` exceeds; what they stop is not to be written."""
+    """The limits that `plan` exceeds; what they stop is not to be written. Raises InvalidFractionError."""
+    # Read by each scan, so that a bad setting shows at once and not first in a flood.
+    fraction = fraction_setting() if request.max_close_fraction is None else request.max_close_fraction
     stops = []
     for rule in rule_set.active:
         planned = plan.closes(rule.rule_id)
@@ -53,7 +55,7 @@ def find_stops(db: AlertDatabase, plan: Plan, rule_set: RuleSet, request: ScanRe
         if limit is not None and planned > limit:
             stops.append(_stop(rule.rule_id, f"rule {rule.rule_id!r}", planned, limit))
     remaining = plan.closes() - sum(stop.planned for stop in stops)
-    limit = _scan_limit(db, plan, request)
+    limit = _scan_limit(db, plan, request, fraction)
     if limit is not None and remaining > limit:
         stops.append(_stop(ALLOW_SCAN, "the scan", remaining, limit))
     return tuple(stops)
@@ -80,14 +82,14 @@ def _limit(db: AlertDatabase, rule: Rule) -> int | None:
     return min(limits, default=None)
 
 
-def _scan_limit(db: AlertDatabase, plan: Plan, request: ScanRequest) -> int | None:
+def _scan_limit(db: AlertDatabase, plan: Plan, request: ScanRequest, fraction: float) -> int | None:
     pending = sum(plan.pending.values())
     if pending <= SMALL_SCAN or ALLOW_SCAN in request.allow_over_limit:
         return None
-    # The first scan ever meets the backlog that it was installed for.
-    if db[JOB_RECORDS].find_one({"job_type": SCANNER, "status": COMPLETED}, {"_id": 1}) is None:
+    # The first scan ever meets the backlog that it was installed for. One that a limit stopped has met it as well.
+    came_through = {"job_type": SCANNER, "$or": [{"status": COMPLETED}, {"stats.stopped.0": {"$exists": True}}]}
+    if db[JOB_RECORDS].find_one(came_through, {"_id": 1}) is None:
         return None
-    fraction = fraction_setting() if request.max_close_fraction is None else request.max_close_fraction
     return _fraction_of(pending, fraction)
 
 

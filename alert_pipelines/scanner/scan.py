@@ -69,6 +69,9 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
     prepare_collections(db)
     as_of = _instant(db, request)
+    if request.rule_ids is not None or request.allow_over_limit:
+        # Before the claim as well: a misspelt name is no failed scan, of which people would be told.
+        _refuse_unknown_rules(load_rules(db).rule_set, request)
     before = None if request.dry_run or request.rule_ids is not None else vantage(db)
     job_type = DRY_RUN if request.dry_run else SCANNER
     job_id = create_job_record(job_type, db, run_id=request.run_id, attempt=request.attempt, as_of=as_of)
@@ -122,9 +125,10 @@ def evaluate_all_pending_alerts(
     )
     plan = make_plan(db, rule_set, windows.windows, as_of, rule_ids=request.rule_ids, changes=changes, check=check)
     planned, planned_at = plan.counts(), time.perf_counter()
-    samples = take_samples(db, plan)
     stops = find_stops(db, plan, rule_set, request)
-    drop_stopped(plan, stops)
+    if not request.dry_run:
+        drop_stopped(plan, stops)
+    samples = take_samples(db, plan)
     applied, decisions = Applied(), planned
     if not request.dry_run:
         stamp = Stamp(job_id, request.run_id, rule_set.version, as_of)

@@ -34,6 +34,8 @@ def test_a_rule_past_its_limit_closes_nothing_and_all_else_goes_on(db: AlertData
     ) as e:
         scan(db)
     assert e.value.report.reconciles
+    # What was not closed is no sample of what was.
+    assert [sample.alert_id for sample in e.value.report.samples] == ["doc"]
     assert statuses(db) == {"P0": "OPEN", "P1": "OPEN", "P2": "OPEN", "doc": "AUTO_CLOSED", "young": "OPEN"}
     record = get_recent_jobs(1, db)[0]
     assert (record["status"], record["alerts_closed"]) == ("failed", 1)
@@ -76,9 +78,34 @@ def test_a_dry_run_foretells_the_stop_and_is_no_failure(db: AlertDatabase) -> No
     fill(db, [alert(minutes=60)], rule("never", {"expire_after_mins": 60, "max_close": 0}))
     report = scan(db, dry_run=True)
     assert [stop.stopped for stop in report.stops] == ["never"]
+    assert [sample.rule_id for sample in report.samples] == ["never"]
     record = get_recent_jobs(1, db)[0]
     assert record["status"] == "completed"
     assert "its limit is 0" in record["errors"][0]
+
+
+def test_a_setting_that_is_no_fraction_is_refused_by_the_first_scan_not_first_in_a_flood(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTO_CLOSE_MAX_FRACTION", "50%")
+    fill(db, [alert(minutes=1)])
+    with pytest.raises(InvalidFractionError, match="AUTO_CLOSE_MAX_FRACTION='50%'"):
+        scan(db)
+    assert scan(db, max_close_fraction=0.5).total_checked == 1
+
+
+def test_a_rule_that_its_limit_stops_from_the_first_scan_on_does_not_keep_the_scans_own_limit_away(
+    db: AlertDatabase,
+) -> None:
+    over = rule("over", {"expire_after_mins": 60, "max_close": 1})
+    fill(db, [alert(minutes=60) for _ in range(20)], over)
+    with pytest.raises(BlastRadiusError, match="'over' would close 20"):
+        scan(db)
+    flood = [alert(f"F{n}", minutes=60, source_type="SAFETY") for n in range(200)]
+    fill(db, flood, rule("bad", {"expire_after_mins": 60}, source_type="SAFETY"))
+    with pytest.raises(BlastRadiusError, match="the scan would close 200 alerts, its limit is 110"):
+        scan(db)
+    assert statuses(db)["F0"] == "OPEN"
 
 
 def test_a_small_scan_is_not_limited(db: AlertDatabase) -> None:
