@@ -3,16 +3,19 @@
 The answers are the database's: each compiled test and each clause is run against that one alert.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import bson
+from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now
-from alert_pipelines.rules.clause import Clause, Filter, Test
+from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Test
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import MaintenanceWindow, Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
@@ -107,7 +110,7 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
         as_of=at,
         rule_set_version=loaded.rule_set.version,
         decided_by=decided_by,
-        why=_why(decided_by, active, history),
+        why=_why(decided_by, active, alert),
         clauses=(*active, *shadow),
         past=tuple(entry for entry in entries if isinstance(entry, dict) and "job_id" in entry),
         windows=tuple(
@@ -157,9 +160,12 @@ class _Explainer:
     def _is_due(self, clause: Clause) -> bool:
         return any(True for _ in self._alerts.aggregate([*clause.pipeline(self._scope(clause)), {"$match": self._one}]))
 
-    def _scope(self, clause: Clause) -> Filter:
+    def _scope(self, clause: Clause) -> Filter | None:
         """What the clause has to read to find whether the alert is due: itself and what counts as its evidence."""
         timestamp = self._alert.get("timestamp")
+        if clause.evidence is not None and isinstance(timestamp, DatetimeMS):
+            # A date that Python has no word for, so no evidence can be asked for by it.
+            return None
         if clause.evidence is None or not isinstance(timestamp, datetime):
             return self._one
         # A key may have a hundred thousand alerts, of which a window holds a few.
@@ -195,14 +201,16 @@ def _value_at(document: Any, path: str) -> Any:
     return value
 
 
-def _why(decided_by: ClauseResult | None, active: Sequence[ClauseResult], history: Any) -> str:
+def _why(decided_by: ClauseResult | None, active: Sequence[ClauseResult], alert: Mapping[str, Any]) -> str:
     if decided_by is None:
         if not active:
             return "no rule concerns it"
         return "not decided: " + "; ".join(f"{result.rule_id}: {_why_not(result)}" for result in active)
     why = f"rule {decided_by.rule_id!r} would {decided_by.decision} it: {decided_by.says}"
-    if not isinstance(history, list | None):
+    if not isinstance(alert.get("state_history"), list | None):
         why += "; but its state_history is no array, so the decision cannot be recorded and the scan names it as failed"
+    if len(bson.encode({"_id": alert["_id"]})) > MAX_ID_BYTES:
+        why += f"; but its _id has more than {MAX_ID_BYTES} bytes, so the scan cannot write it and names it as failed"
     beaten = [result.rule_id for result in active if result.due and result.rule_id != decided_by.rule_id]
     return f"{why}; it ranks before {', '.join(dict.fromkeys(beaten))}" if beaten else why
 

@@ -4,13 +4,14 @@ import random
 from typing import Any
 
 import pytest
+from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.explain import AlertNotFoundError, Explanation, explain_alert
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule
+from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
 
 
 def explain(db: AlertDatabase, alert_id: str) -> Explanation:
@@ -101,6 +102,25 @@ def test_an_unknown_alert_is_named(db: AlertDatabase) -> None:
 def test_an_unreadable_history_is_said(db: AlertDatabase) -> None:
     fill(db, [alert("A", minutes=60, state_history="text")], rule("expire", {"expire_after_mins": 60}))
     assert "cannot be recorded" in explain(db, "A").why
+
+
+def test_an_id_that_is_too_long_to_be_written_is_said(db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=60) | {"_id": "x" * 1_100}], rule("expire", {"expire_after_mins": 60}))
+    assert "its _id has more than 1024 bytes" in explain(db, "A").why
+
+
+@pytest.mark.parametrize(
+    "conditions", [{"escalate_if_count": 2}, {"close_if_no_repeat_mins": 60}, {"keep_latest": True}]
+)
+def test_of_a_date_before_python_s_years_it_says_what_the_scan_does(
+    db: AlertDatabase, conditions: dict[str, Any]
+) -> None:
+    before_year_1 = DatetimeMS(-(10**14))
+    odd = [alert(name, timestamp=before_year_1) for name in ("x1", "x2")]
+    fill(db, [*odd, alert("new", minutes=1)], rule("r", conditions))
+    foretold = {name: explain(db, name).decided_by is not None for name in ("x1", "x2", "new")}
+    run_scan(db, ScanRequest(as_of=AS_OF))
+    assert foretold == {name: status != "OPEN" for name, status in statuses(db).items()}
 
 
 def random_alert(rng: random.Random, number: int) -> dict[str, Any]:
