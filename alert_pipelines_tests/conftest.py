@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
+from alert_pipelines.mongo.settings import LOCAL_DIR_VARIABLE
 
 _CHECKOUT = Path(__file__).parents[1]
 _MEMORY = Path("/dev/shm")
@@ -43,6 +44,14 @@ def guarded_local_dir() -> Iterator[Path]:
         finally:
             guard.communicate(timeout=120)
     assert guard.returncode == 0, f"the mongod in {directory} was not stopped"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_database_by_mistake() -> Iterator[None]:
+    """A test that names no database fails, where it would start the checkout's own mongod and use that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(LOCAL_DIR_VARIABLE, __file__)
+        yield
 
 
 @pytest.fixture

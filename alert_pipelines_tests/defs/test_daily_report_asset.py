@@ -117,6 +117,7 @@ def test_its_files_are_not_kept_among_the_system_s(instance: DagsterInstance) ->
     assert "the system's own" in failure_text(run_day(instance, report_dir="/proc/self"), "daily_report")
 
 
+@pytest.mark.usefixtures("mongodb_env")
 def test_one_that_takes_long_stops_before_it_keeps_a_scan_waiting(
     instance: DagsterInstance, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
