@@ -24,6 +24,7 @@ from alert_pipelines.loading.mapping import (
 from alert_pipelines.loading.reader import Values
 from alert_pipelines.loading.values import PLAIN, BadValueError, Converter, date_converter, to_text
 from alert_pipelines.mongo.client import AlertDocument
+from alert_pipelines.rules.clause import MAX_ID_BYTES
 from alert_pipelines.spelling import nearest
 
 T = TypeVar("T")
@@ -83,9 +84,15 @@ class RowReader:
 
     def alert(self, values: Values) -> AlertDocument:
         """The row as an OPEN alert that nobody has touched since its timestamp."""
+        alert_id = self._alert_id(values)
+        if (size := len(alert_id.encode())) > MAX_ID_BYTES:
+            raise RowError(
+                f"its alert_id has {size:,} bytes, an id may have {MAX_ID_BYTES:,}: make it of shorter columns, or use "
+                "content_hash"
+            )
         metadata = {name: read(values) for name, read in self._metadata.items()}
         return new_alert(
-            self._alert_id(values),
+            alert_id,
             source_type=self._source_type(values),
             severity=self._severity(values),
             timestamp=self._timestamp(values),

@@ -113,9 +113,12 @@ class _Load:
             seconds=time.monotonic() - self._started,
         )
 
-    def count(self, rows: Iterable[Row | BadRow]) -> Iterator[Row]:
+    def count(self, rows: Iterator[Row | BadRow]) -> Iterator[Row]:
         """Count the rows and pass them on, the malformed ones to the reject file."""
-        for row in rows:
+        first = list(itertools.islice(rows, 1))
+        # A file that cannot be loaded at all has been refused by now, and the rejects of the load before still stand.
+        self._rejects.begin()
+        for row in itertools.chain(first, rows):
             self._rows_read += 1
             if isinstance(row, Row):
                 yield row

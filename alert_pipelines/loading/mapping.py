@@ -4,7 +4,6 @@ This module says what may be written and names what is wrong with it. Converting
 making documents `documents`'.
 """
 
-import codecs
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +27,10 @@ class MappingError(AlertPipelinesError):
 
 def _known_encoding(name: str) -> str:
     try:
-        codecs.lookup(name)
-    except LookupError:
-        raise ValueError(f"{name!r} is no encoding that Python knows: write utf-8 or latin-1, say") from None
+        # Not only looked up: base64 and rot13 are codecs, too.
+        "a".encode(name)
+    except (LookupError, UnicodeError):
+        raise ValueError(f"{name!r} is no encoding of text that Python knows: write utf-8 or latin-1, say") from None
     return name
 
 

@@ -18,8 +18,10 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.spelling import nearest
 
-# A longer line is cut here and its pieces rejected, so that no line can fill the memory.
+# A line is shorter than this, or rejected and only its beginning kept, so that no line can fill the memory.
 MAX_LINE = 1_000_000
+KEPT_OF_LINE = 1_000
+_TOO_LONG = f"a line of {MAX_LINE:,} characters or more"
 
 Values: TypeAlias = dict[str, Any]
 
@@ -68,28 +70,46 @@ def _open(path: Path, encoding: str) -> TextIO:
     return path.open(encoding=encoding, errors="surrogateescape", newline="")
 
 
+class _Line(NamedTuple):
+    """A line of the file, or its beginning where it is too long; then `instead` is what a CSV parser is given."""
+
+    text: str
+    instead: str | None = None
+
+
 class _Lines:
     """The lines of a file, numbered; those taken since the last `mark` can be given back but for the first."""
 
     def __init__(self, stream: TextIO, path: Path) -> None:
         self.path = path
         self.number = 0
-        self.taken: list[str] = []
         self._stream = stream
-        self._returned: deque[str] = deque()
+        self._taken: list[_Line] = []
+        self._returned: deque[_Line] = deque()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> str:
         line = self._returned.popleft() if self._returned else self._read()
-        if not line:
+        if not line.text:
             raise StopIteration
         self.number += 1
-        self.taken.append(line)
-        return line
+        self._taken.append(line)
+        return line.text if line.instead is None else line.instead
 
-    def _read(self) -> str:
+    def _read(self) -> _Line:
+        text = piece = self._read_piece()
+        if not _goes_on(piece):
+            return _Line(text)
+        quotes = piece.count('"')
+        while _goes_on(piece):
+            piece = self._read_piece()
+            quotes += piece.count('"')
+        # Opens or closes a quoted value as the whole line does, so that the row is found to end where it does.
+        return _Line(text[:KEPT_OF_LINE], '"' * (quotes % 2) + "\n")
+
+    def _read_piece(self) -> str:
         try:
             return self._stream.readline(MAX_LINE)
         except (OSError, EOFError, UnicodeError, zlib.error) as error:
@@ -100,14 +120,28 @@ class _Lines:
 
     def mark(self) -> int:
         """Forget the lines taken; return the number of the next one."""
-        self.taken.clear()
+        self._taken.clear()
         return self.number + 1
 
-    def keep_first(self) -> str:
-        """Give back all lines taken but the first; return that one."""
-        self._returned.extendleft(reversed(self.taken[1:]))
-        self.number -= len(self.taken) - 1
-        return self.taken[0].rstrip("\r\n")
+    def keep_first(self) -> None:
+        """Give back all lines taken but the first."""
+        self._returned.extendleft(reversed(self._taken[1:]))
+        self.number -= len(self._taken) - 1
+        del self._taken[1:]
+
+    @property
+    def text(self) -> str:
+        """The lines taken, without the last one's end."""
+        return "".join(line.text for line in self._taken).rstrip("\r\n")
+
+    @property
+    def too_long(self) -> bool:
+        """Whether any line taken is too long, and so only its beginning is in `text`."""
+        return any(line.instead is not None for line in self._taken)
+
+
+def _goes_on(piece: str) -> bool:
+    return len(piece) == MAX_LINE and not piece.endswith(("\n", "\r"))
 
 
 def _csv_rows(lines: _Lines, mapping: Mapping) -> Iterator[Row | BadRow]:
@@ -120,14 +154,19 @@ def _csv_rows(lines: _Lines, mapping: Mapping) -> Iterator[Row | BadRow]:
             if values is None:
                 return
             fault = f"{len(values)} values for {len(header)} columns" if len(values) != len(header) else None
+            whole = fault is None or lines.too_long
         except csv.Error as error:
-            values, fault = [], f"no valid CSV: {error}"
+            values, fault, whole = [], f"no valid CSV: {error}", False
             reader = csv.reader(lines, strict=True)
-        if fault is None and values:
-            yield Row(start, "".join(lines.taken).rstrip("\r\n"), dict(zip(header, values, strict=True)))
-        elif fault is not None and lines.taken[0].strip():
+        if not whole:
             # A stray quote swallows the lines after it; they are rows of their own and get their chance.
-            yield BadRow(start, lines.keep_first(), fault)
+            lines.keep_first()
+        if lines.too_long:
+            yield BadRow(start, lines.text, _TOO_LONG)
+        elif fault is None:
+            yield Row(start, lines.text, dict(zip(header, values, strict=True)))
+        elif lines.text.strip():
+            yield BadRow(start, lines.text, fault)
 
 
 def _header(lines: _Lines, mapping: Mapping) -> list[str]:
@@ -135,6 +174,8 @@ def _header(lines: _Lines, mapping: Mapping) -> list[str]:
         header = next(csv.reader(lines, strict=True), [])
     except csv.Error as error:
         raise LoadError(f"{lines.path}: the header is no valid CSV: {error}") from error
+    if lines.too_long:
+        raise LoadError(f"{lines.path}: the header is {_TOO_LONG}: its first line has to name the columns")
     if not header:
         raise LoadError(f"{lines.path} has no header: its first line has to name the columns")
     if twice := sorted({name for name in header if header.count(name) > 1}):
@@ -151,15 +192,18 @@ def _header(lines: _Lines, mapping: Mapping) -> list[str]:
 
 
 def _json_rows(lines: _Lines) -> Iterator[Row | BadRow]:
-    for start, line in enumerate(lines, start=1):
+    for start, _ in enumerate(lines, start=1):
+        text, too_long = lines.text, lines.too_long
         lines.mark()
-        text = line.rstrip("\r\n")
-        if not text.strip():
+        if not text.strip() and not too_long:
             continue
         if start == 1 and text.lstrip().startswith("["):
             raise LoadError(
                 f"{lines.path} is a JSON array, not JSON Lines: turn it into one object a line (jq -c '.[]')"
             )
+        if too_long:
+            yield BadRow(start, text, _TOO_LONG)
+            continue
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:

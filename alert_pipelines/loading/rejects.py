@@ -1,7 +1,8 @@
 """The reject file: every row that was not loaded, with its line and the reason, as JSON Lines."""
 
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -16,7 +17,7 @@ def default_reject_path(path: Path) -> Path:
 
 
 class RejectFile:
-    """Opened, and an earlier one replaced, at the first reject: a load without any leaves no file behind."""
+    """Opened at the first reject; an earlier load's is removed by `begin`, so a load without any leaves no file."""
 
     def __init__(self, path: Path, loaded: Path) -> None:
         """For the rejects of the file `loaded`; raises LoadError where `path` cannot become their file."""
@@ -42,15 +43,27 @@ class RejectFile:
     ) -> None:
         self._stack.close()
 
+    def begin(self) -> None:
+        """Remove what an earlier load left, once this one has begun. Raises LoadError when it cannot be removed."""
+        # /dev/null and /dev/stdout are named, too: devices and links stay.
+        if self._path.is_file() and not self._path.is_symlink():
+            with self._writing():
+                self._path.unlink()
+
     def add(self, line: int, reason: str, row: str) -> None:
         """Write one reject; `row` is the row's own text. Raises LoadError when the file cannot be written."""
-        try:
+        with self._writing():
             if self._file is None:
                 self._file = self._stack.enter_context(self._path.open("w", encoding="utf-8"))
             self._file.write(json.dumps({"line": line, "reason": reason, "row": row}) + "\n")
+        self.rows += 1
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise LoadError(
                 f"the reject file {self._path} cannot be written: {error.strerror or error}. Name another and load "
                 "the file again: what is loaded already stays as it is."
             ) from error
-        self.rows += 1

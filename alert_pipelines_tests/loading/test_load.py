@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,39 @@ def test_without_rejects_no_file_is_left(db: AlertDatabase, export: Path) -> Non
     assert not (export.parent / "bad.jsonl").exists()
 
 
+def test_a_load_that_rejects_nothing_leaves_no_earlier_reject_file(db: AlertDatabase, export: Path) -> None:
+    earlier = export.parent / "bad.jsonl"
+    earlier.write_text("rejects of the load before")
+    load_alerts(db, export, mapping(FLEET), reject_path=earlier)
+    assert not earlier.exists()
+
+
+def test_a_load_that_is_refused_before_its_start_leaves_the_earlier_reject_file(
+    db: AlertDatabase, export: Path
+) -> None:
+    earlier = export.parent / "bad.jsonl"
+    earlier.write_text("rejects of the load before")
+    array = write(export.parent / "array.jsonl", "[{}]\n")
+    for path, declared in (
+        (export.parent / "none.csv", mapping(FLEET)),
+        (export, mapping(FLEET, timestamp={"column": "when"})),
+        (array, mapping(FLEET, format="jsonl")),
+    ):
+        with pytest.raises(LoadError):
+            load_alerts(db, path, declared, reject_path=earlier)
+        assert earlier.read_text() == "rejects of the load before"
+
+
+def test_what_is_no_plain_file_is_never_removed_for_a_reject_file(db: AlertDatabase, export: Path) -> None:
+    link, pipe = export.parent / "link", export.parent / "pipe"
+    link.symlink_to("/dev/null")
+    os.mkfifo(pipe)
+    for path in (link, pipe):
+        load_alerts(db, export, mapping(FLEET), reject_path=path)
+    assert link.is_symlink()
+    assert pipe.is_fifo()
+
+
 def test_a_reject_file_that_cannot_be_is_an_error_before_anything_is_loaded(db: AlertDatabase, export: Path) -> None:
     with pytest.raises(LoadError, match="is the file to load"):
         load_alerts(db, export, mapping(FLEET), reject_path=export)
@@ -237,6 +271,36 @@ def test_an_id_of_several_columns_takes_their_text_as_it_is(db: AlertDatabase, t
     report = load_alerts(db, path, template, reject_path=tmp_path / "bad.jsonl")
     assert ids(db) == ["S/{at} {x}"]
     assert report.rows_rejected == 1
+
+
+def test_ids_too_long_for_one_query_are_rejected_and_the_rest_is_loaded(db: AlertDatabase, tmp_path: Path) -> None:
+    declared = mapping(FLEET, alert_id={"template": "{id}-{driver}"})
+    rows = "".join(f"A{n},SAFETY,INFO,2025-01-01,{'x' * 3_300},1\n" for n in range(5_000))
+    path = tmp_path / "a.csv"
+    path.write_text(f"id,source,severity,at,driver,speed\n{rows}B,SAFETY,INFO,2025-01-01,D,1\n")
+    report = load_alerts(db, path, declared, reject_path=tmp_path / "bad.jsonl")
+    assert counts(report) == (5_001, 1, 0, 5_000, 0)
+    assert ids(db) == ["B-D"]
+    assert rejects(report)[0]["reason"] == (
+        "its alert_id has 3,303 bytes, an id may have 1,024: make it of shorter columns, or use content_hash"
+    )
+
+
+@pytest.mark.parametrize(("alert_id", "loaded"), [("x" * 1_024, 1), ("x" * 1_025, 0), ("ü" * 513, 0)])
+def test_an_id_is_measured_in_bytes(db: AlertDatabase, tmp_path: Path, alert_id: str, loaded: int) -> None:
+    path = write(tmp_path / "a.csv", f"id,source,severity,at,driver,speed\n{alert_id},SAFETY,INFO,2025-01-01,D,1\n")
+    report = load_alerts(db, path, mapping(FLEET), reject_path=tmp_path / "bad.jsonl")
+    assert (report.alerts_inserted, report.rows_rejected) == (loaded, 1 - loaded)
+
+
+def test_of_a_row_with_a_line_too_long_nothing_is_loaded(db: AlertDatabase, tmp_path: Path) -> None:
+    tail = ",A1,S,INFO,2024-01-01T00:00:00\n"
+    path = tmp_path / "a.csv"
+    path.write_text("message,id,source,severity,at\n" + "x" * 1_050_000 + tail + "short" + tail.replace("A1", "A2"))
+    declared = mapping(FLEET, metadata={"message": {"column": "message"}})
+    report = load_alerts(db, path, declared, reject_path=tmp_path / "bad.jsonl")
+    assert counts(report) == (2, 1, 0, 1, 0)
+    assert ids(db) == ["A2"]
 
 
 def test_json_lines_of_a_database_export_are_read_through_their_paths(db: AlertDatabase, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 import gzip
+import json
 from pathlib import Path
 
 import pytest
 
 from alert_pipelines.loading import LoadError
-from alert_pipelines.loading.reader import MAX_LINE, BadRow, Row, read_rows
+from alert_pipelines.loading.reader import KEPT_OF_LINE, MAX_LINE, BadRow, Row, read_rows
 
 from .mappings import FLEET, mapping, write
 
@@ -75,12 +76,55 @@ def test_the_declared_encoding_is_used(tmp_path: Path) -> None:
     assert outcome(path, mapping(FLEET, encoding="latin-1")) == [(2, "Zürich")]
 
 
-def test_a_line_of_any_length_is_cut_and_bad(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", HEADER + "x" * (2 * MAX_LINE + 1) + "\n" + good(3, "B"))
-    *pieces, last = read_rows(path, CSV)
-    assert [len(piece.text) for piece in pieces] == [MAX_LINE, MAX_LINE, 1]
-    assert all(isinstance(piece, BadRow) for piece in pieces)
-    assert isinstance(last, Row)
+@pytest.mark.parametrize("length", [MAX_LINE, MAX_LINE + 1, 2 * MAX_LINE, 2 * MAX_LINE + 1])
+@pytest.mark.parametrize("tail", ["", "\n", "\r\n"])
+def test_a_line_too_long_is_one_bad_row_with_its_beginning(tmp_path: Path, length: int, tail: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(HEADER + "x" * length + tail + (good(3, "B") if tail else ""), newline="")
+    bad, *rest = read_rows(path, CSV)
+    assert isinstance(bad, BadRow)
+    assert (bad.line, len(bad.text)) == (2, KEPT_OF_LINE)
+    assert "of 1,000,000 characters or more" in bad.reason
+    assert [row.line for row in rest] == ([3] if tail else [])
+
+
+def test_the_end_of_a_line_too_long_is_no_row_of_its_own(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", HEADER + good(2, "x" * MAX_LINE) + good(3, "B"))
+    assert [line for line, _ in outcome(path)] == [2, 3]
+    path = write(tmp_path / "a.jsonl", '{"id": "'.ljust(MAX_LINE, "x") + '{"id": "A"}\n{"id": "B"}\n')
+    assert [line for line, _ in outcome(path, JSONL)] == [1, 2]
+
+
+def test_a_line_just_short_enough_is_read(tmp_path: Path) -> None:
+    row = {"id": "A", "note": ""}
+    row["note"] = "x" * (MAX_LINE - 1 - len(json.dumps(row)))
+    path = write(tmp_path / "a.jsonl", json.dumps(row) + "\n" + json.dumps({"id": "B"}))
+    assert outcome(path, JSONL) == [(1, "A"), (2, "B")]
+
+
+@pytest.mark.parametrize(
+    "long", ['"one\n{}\ntwo",', '"{}\ntwo",', '"one\n{}",', '"one\ntwo {}","three\nfour",', '"a ""quote\n{}""\n",']
+)
+def test_a_value_with_a_line_too_long_in_it_is_bad_to_its_closing_quote(tmp_path: Path, long: str) -> None:
+    record = long.format("x" * MAX_LINE) + "SAFETY,INFO,2025-01-01,D,1\n"
+    path = write(tmp_path / "a.csv", HEADER + record + good(9, "B"))
+    bad, row = read_rows(path, CSV)
+    assert isinstance(bad, BadRow)
+    assert (bad.line, row.line) == (2, 2 + record.count("\n"))
+    assert isinstance(row, Row)
+
+
+def test_a_stray_quote_in_a_line_too_long_costs_this_line_only(tmp_path: Path) -> None:
+    rows = good(3, "B") + good(4, '"C"') + good(5, "D")
+    path = write(tmp_path / "a.csv", HEADER + '"' + "x" * MAX_LINE + "\n" + rows)
+    assert outcome(path)[1:] == [(3, "B"), (4, "C"), (5, "D")]
+    path.write_text(HEADER + '"stray\n' + "x" * MAX_LINE + "\n" + rows)
+    assert [line for line, _ in outcome(path)] == [2, 3, 4, 5, 6]
+
+
+def test_a_header_too_long_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="the header is a line of 1,000,000 characters or more"):
+        list(read_rows(write(tmp_path / "a.csv", "id," + "x" * MAX_LINE + "\n" + good(2, "A")), CSV))
 
 
 def test_json_lines_that_are_malformed_are_bad_and_the_rest_is_read(tmp_path: Path) -> None:
