@@ -8,8 +8,10 @@ import click
 
 from alert_pipelines.cli.options import FILE, json_option
 from alert_pipelines.cli.output import print_json, print_table
+from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo import open_database
 from alert_pipelines.reports.backtest import render_report
+from alert_pipelines.reports.files import refuse_unwritable, writing
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.backtest import DAY, DEFAULT_STEP, DayOutcome, RuleOutcome
@@ -24,7 +26,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--rules", "file", type=FILE, help="The rules on trial; default those of the collection.")
 @click.option(
     "--step-mins",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, DAY // timedelta(minutes=1)),
     default=DEFAULT_STEP // timedelta(minutes=1),
     show_default=True,
     help="Judge this often; the day has to be a multiple of it.",
@@ -38,21 +40,28 @@ def backtest(
     days = [(first + n * DAY).date() for n in range(((last or first) - first) // DAY + 1)]
     if not days:
         raise click.BadParameter("LAST lies before FIRST")
+    # Asked here, since the first day is computed last.
+    as_of_utc(first)
+    if html:
+        refuse_unwritable(html)
     with open_database() as db:
         if file:
             rules = read_rules(file)
         else:
             rule_set = load_rules(db).rule_set
             rules = [*rule_set.active, *rule_set.shadow]
-        outcomes = list(run_backtest(db, rules, days, step=timedelta(minutes=step_mins)))
-    if html:
-        html.write_text(render_report(outcomes), encoding="utf-8")
+        # The last day first: where it is not over, that is said before any other is computed.
+        outcomes = list(run_backtest(db, rules, reversed(days), step=timedelta(minutes=step_mins)))[::-1]
     if as_json:
         print_json(outcomes)
     else:
         _print_days(outcomes)
-        if html:
-            click.echo(f"\nReport: {html}")
+    if html:
+        page = render_report(outcomes)
+        with writing(html):
+            html.write_text(page, encoding="utf-8")
+        if not as_json:
+            click.echo(f"\nReport: {click.format_filename(html)}")
 
 
 def _sides(outcome: DayOutcome) -> list[tuple[str, tuple[RuleOutcome, ...]]]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from alert_pipelines.alerts import COLLECTION
-from alert_pipelines.cli.options import as_of_option, json_option
+from alert_pipelines.cli.options import as_of_option, json_option, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.model import MaintenanceWindow
@@ -16,7 +16,7 @@ from alert_pipelines.scanner.provenance import PastDecision, decisions_of_alert
 
 
 @click.command()
-@click.argument("alert_id")
+@click.argument("alert_id", type=text)
 @as_of_option
 @json_option
 def explain(alert_id: str, as_of: datetime | None, as_json: bool) -> None:
@@ -30,7 +30,7 @@ def explain(alert_id: str, as_of: datetime | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("alert_id")
+@click.argument("alert_id", type=text)
 @json_option
 def history(alert_id: str, as_json: bool) -> None:
     """List the automatic decisions about an alert, each with its job, and the rule as it was then."""

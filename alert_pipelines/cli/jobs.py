@@ -6,7 +6,7 @@ import click
 
 from alert_pipelines.alerts import tally_decisions
 from alert_pipelines.cli.explaining import print_decisions
-from alert_pipelines.cli.options import json_option
+from alert_pipelines.cli.options import json_option, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.job_records import COLLECTION, DRY_RUN, MAX_RECENT, JobNotFoundError, get_recent_jobs
 from alert_pipelines.mongo import AlertDatabase, open_database
@@ -36,15 +36,17 @@ def list_jobs(limit: int, as_json: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job_id", default=LATEST)
+@click.argument("job_id", type=text, default=LATEST)
 @click.option("--alerts", is_flag=True, help="List every alert that the job decided.")
 @json_option
 def show(job_id: str, alerts: bool, as_json: bool) -> None:
     """Show a job record, by default the latest, and what the job closed and escalated by which rule."""
     with open_database() as db:
         record = _record(db, job_id)
-        tally = tally_decisions(db, record["job_id"])
-        decisions = list(decisions_of_job(db, record["job_id"])) if alerts else []
+        # A record of another service may have none, and entries that name no job are not its decisions.
+        named = isinstance(record.get("job_id"), str)
+        tally = tally_decisions(db, record["job_id"]) if named else []
+        decisions = list(decisions_of_job(db, record["job_id"])) if named and alerts else []
     if as_json:
         print_json({"record": record, "decisions": tally} | ({"alerts": decisions} if alerts else {}))
         return
@@ -68,17 +70,22 @@ def _record(db: AlertDatabase, job_id: str) -> dict[str, Any]:
 
 
 def _print_record(record: dict[str, Any]) -> None:
-    stats = record.get("stats") or {}
+    stats = record["stats"] if isinstance(record.get("stats"), dict) else {}
     for name, value in (record | stats).items():
         if not isinstance(value, list | dict):
             click.echo(f"{name}: {as_text(value)}")
-    for problem in record.get("errors") or ():
+    for problem in _kept_errors(record):
         click.echo(f"error: {as_text(problem)}")
     if record.get("job_type") == DRY_RUN and stats.get("planned"):
         click.echo("\nWould be decided:")
         print_table(["rule", "source", "decision", "alerts"], [tuple(row.values()) for row in stats["planned"]])
 
 
-def _errors(record: dict[str, Any]) -> int:
+def _errors(record: dict[str, Any]) -> float:
+    total = record.get("errors_total")
+    return total if isinstance(total, int | float) else len(_kept_errors(record))
+
+
+def _kept_errors(record: dict[str, Any]) -> list[Any]:
     kept = record.get("errors")
-    return int(record.get("errors_total", len(kept) if isinstance(kept, list) else 0))
+    return kept if isinstance(kept, list) else []

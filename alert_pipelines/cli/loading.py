@@ -29,7 +29,7 @@ def load(file: Path, mapping: Path, until: datetime | None, reject: Path | None)
         f"{report.rows_rejected} rejected"
     )
     if report.reject_path:
-        click.echo(f"Rejected rows, each with its reason: {report.reject_path}")
+        click.echo(f"Rejected rows, each with its reason: {click.format_filename(report.reject_path)}")
 
 
 def _log_progress(report: LoadReport) -> None:

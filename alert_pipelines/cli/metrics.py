@@ -8,6 +8,7 @@ from types import ModuleType
 
 import click
 
+from alert_pipelines.cli.options import text
 from alert_pipelines.mongo import MongoConnectionError, open_database
 
 
@@ -17,7 +18,9 @@ def metrics() -> None:
 
 
 @metrics.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 answers to other machines, too.")
+@click.option(
+    "--host", type=text, default="127.0.0.1", show_default=True, help="0.0.0.0 answers to other machines, too."
+)
 @click.option("--port", type=click.IntRange(1, 65535), default=9464, show_default=True)
 def serve(host: str, port: int) -> None:
     """Answer at /metrics until interrupted, reading the numbers anew each time."""
@@ -38,7 +41,7 @@ def write(file: Path) -> None:
         # Else the file would go on saying that all is well.
         exporter.write_metrics(None, file)
         raise
-    click.echo(f"Written: {file}")
+    click.echo(f"Written: {click.format_filename(file)}")
 
 
 def _exporter() -> ModuleType:

@@ -16,6 +16,15 @@ def instant(text: str) -> datetime:
         raise click.BadParameter(str(error)) from error
 
 
+def text(value: str) -> str:
+    """Read a text that the database is asked for. Raises BadParameter for bytes that are no UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise click.BadParameter(f"{value!r} is no text in UTF-8") from error
+    return value
+
+
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 as_of_option = click.option("--as-of", type=instant, help="The instant to judge at; default now.")

@@ -36,7 +36,7 @@ def report(day: datetime, days: int, out: Path | None, as_json: bool) -> None:
         print_table([str(column).replace("_", " ") for column in frame], plain_rows(frame))
         click.echo("" if len(frame) else "nothing\n")
     for file in files:
-        click.echo(f"Written: {file}")
+        click.echo(f"Written: {click.format_filename(file)}")
 
 
 def _key(name: str) -> str:

@@ -2,14 +2,14 @@
 
 import click
 
-from alert_pipelines.cli.options import json_option
+from alert_pipelines.cli.options import json_option, text
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.scanner.undo import undo_job
 
 
 @click.command()
-@click.argument("job_id")
+@click.argument("job_id", type=text)
 @click.option("--rule", "rule_id", metavar="ID", help="Only this rule's decisions.")
 @click.option("--yes", is_flag=True, help="Do it.")
 @json_option

@@ -14,6 +14,7 @@ from pymongo.errors import ExecutionTimeout
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.reports.keys import key_text
 from alert_pipelines.rules.clause import NOT_NULL_TYPES, Filter, Stage
 from alert_pipelines.rules.model import DEFAULT_KEY
 from alert_pipelines.rules.store import load_rules
@@ -82,7 +83,7 @@ def _change(row: dict[str, Any]) -> Change:
         by=by,
         source=str(row.get("source")),
         rule=(str(rule) if rule else NO_RULE) if by == "rules" else "",
-        key=" / ".join(map(str, key)) if key else None,
+        key=key_text(key) if key else None,
         minutes=row.get("minutes"),
     )
 

@@ -14,6 +14,7 @@ from math import ceil, floor
 import pandas as pd
 
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.instants import EARLIEST_AS_OF, LATEST_AS_OF
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.monitoring.health import PendingOfSource, pending_by_source
 from alert_pipelines.reports.activity import MAX_DAYS, Change, changes
@@ -149,9 +150,12 @@ class DailyReport:
 def daily_report(db: AlertDatabase, day: date, *, days: int = 30, max_seconds: float | None = None) -> DailyReport:
     """Report on `day` and the `days` that end with it; nothing is written.
 
-    Memory holds a batch of changes and the sums. Raises ReportError for a number of days that is none from 1 to 366,
-    ActivityTimeoutError where it would take the server longer than `max_seconds`.
+    Memory holds a batch of changes and the sums. Raises ReportError for a day outside the years 1000 to 8999 and for a
+    number of days that is none from 1 to 366, ActivityTimeoutError where it would take the server longer than
+    `max_seconds`.
     """
+    if not EARLIEST_AS_OF.year <= day.year < LATEST_AS_OF.year:
+        raise ReportError(f"day {day}: give one of the years 1000 to 8999")
     if not 1 <= days <= MAX_DAYS:
         raise ReportError(f"days {days!r}: expected a whole number from 1 to {MAX_DAYS}")
     started, now = time.perf_counter(), server_now(db)

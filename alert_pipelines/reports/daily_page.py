@@ -68,7 +68,7 @@ def export(report: DailyReport, directory: Path) -> list[Path]:
     """Write the report into a folder of `directory` named for the day; return the files, the page first.
 
     CSV and, where pyarrow is installed, Parquet of the counts, the days, the times to close, the keys; each file is
-    whole or as it was before.
+    whole or as it was before. Raises ReportFileError.
     """
     folder = directory / report.day.isoformat()
     frames = {

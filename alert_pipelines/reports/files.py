@@ -1,9 +1,11 @@
 """What all reports share: an HTML page that needs nothing else, and files that are whole or not there at all."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 
+from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.reports.plots import data_uri
 
 _STYLE = """
@@ -12,6 +14,10 @@ table { border-collapse: collapse; margin: 1em 0 } caption { text-align: left; f
 th, td { border: 1px solid #ccc; padding: .2em .5em; text-align: right } th:first-child { text-align: left }
 td:first-child { text-align: left } div { overflow-x: auto } img { max-width: 100%; height: auto }
 """
+
+
+class ReportFileError(AlertPipelinesError):
+    """A report cannot be written where it was asked for."""
 
 
 def html_page(title: str, parts: Iterable[str]) -> str:
@@ -34,9 +40,34 @@ def html_picture(title: str, svg: str) -> str:
     return f'<div><img alt="{escape(title)}" src="{data_uri(svg)}"></div>'
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """To be held while `path` is written. Raises ReportFileError for what the system says against it."""
+    try:
+        yield
+    except OSError as error:
+        raise ReportFileError(
+            f"{path} cannot be written: {error.strerror or error}. Name a place that can be, or make room there."
+        ) from error
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise ReportFileError where `path` cannot be written, to be asked before what takes long; it stays as it is."""
+    is_new = not path.exists()
+    with writing(path):
+        path.open("ab").close()
+        if is_new:
+            # Through a link that leads nowhere yet: the link stays.
+            path.resolve().unlink()
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: a run may be ended at any time, and others read what is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
-    unfinished.replace(path)
+    """Write a file whole or not at all: a run may be ended at any time, and others read what is there.
+
+    Raises ReportFileError.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+        unfinished.replace(path)

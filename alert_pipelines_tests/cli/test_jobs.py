@@ -59,6 +59,34 @@ def test_a_dry_run_shows_what_it_planned(run: Run, db: AlertDatabase) -> None:
     assert ["speed", "OVERSPEEDING", "close", "1"] in _rows(run("jobs", "show").stdout)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stats": ["a"]},
+        {"stats": "a text"},
+        {"errors": 3},
+        {"errors": "a text"},
+        {"errors_total": None},
+        {"errors_total": "many"},
+    ],
+)
+def test_a_record_that_another_service_wrote_otherwise_is_shown(
+    run: Run, db: AlertDatabase, fields: dict[str, Any]
+) -> None:
+    db.background_jobs.insert_one({"job_id": "JOB-X", "job_type": "import", "status": "completed"} | fields)
+    assert _rows(run("jobs", "list").stdout)[1][-1] == "0"
+    out = run("jobs", "show").stdout
+    assert "status: completed" in out
+    assert "error: " not in out
+    assert all(f"{name}: {value}\n" in out for name, value in fields.items() if isinstance(value, str))
+
+
+def test_a_record_without_an_id_has_decided_nothing(run: Run, db: AlertDatabase) -> None:
+    fill(db, [alert("A", state_history=[{"to_status": "RESOLVED", "triggered_by": "anna"}])])
+    db.background_jobs.insert_one({"job_type": "import", "status": "completed"})
+    assert run("jobs", "show", "--alerts").stdout == "job_type: import\nstatus: completed\n"
+
+
 def test_no_record_at_all(run: Run) -> None:
     assert run("jobs", "list").stdout == ""
     assert "no job record 'latest'" in run("jobs", "show", code=1).stderr

@@ -4,13 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from alert_pipelines.cli.root import _COMMANDS
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines_tests.cli.conftest import Run
+from alert_pipelines_tests.cli.conftest import MAPPING, Run
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored
 
 _CHECKOUT = Path(__file__).parents[2]
@@ -101,6 +102,101 @@ def test_a_date_too_early_to_look_back_from_is_one_line(run: Run, command: tuple
 
 def test_a_day_far_ahead_is_not_over(run: Run) -> None:
     assert "8999-12-30 is not over" in run("backtest", "8999-12-30", code=1).stderr
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "0999-12-31", "9000-01-01", "9999-12-31"])
+def test_a_report_on_a_day_outside_the_calendar_is_one_line(run: Run, day: str) -> None:
+    error = run("report", day, code=1).stderr
+    assert error == f"Error: day {day}: give one of the years 1000 to 8999\n"
+
+
+@pytest.mark.parametrize("day", ["1000-01-01", "8999-12-31"])
+def test_a_report_on_the_first_and_the_last_day_that_may_be_asked_for(run: Run, day: str) -> None:
+    assert "What was done" in run("report", day, "--days", "366").stdout
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"), [("/proc/nope", "No such file or directory"), ("file/reports", "Not a directory")]
+)
+def test_a_report_that_cannot_be_written_is_one_line(run: Run, environment: Path, out: str, reason: str) -> None:
+    (environment / "file").touch()
+    error = run("report", "2026-03-01", "--out", out, code=1).stderr
+    assert error.splitlines()[-1].startswith(f"Error: {out}/2026-03-01/report.html cannot be written: {reason}. ")
+
+
+@pytest.mark.parametrize(
+    ("html", "reason"),
+    [("none/x.html", "No such file or directory"), ("/proc/nope", "No such file"), ("file/x.html", "Not a directory")],
+)
+def test_a_page_that_cannot_be_written_is_one_line_before_any_day_is_computed(
+    run: Run, environment: Path, monkeypatch: pytest.MonkeyPatch, html: str, reason: str
+) -> None:
+    (environment / "file").touch()
+    monkeypatch.setattr("alert_pipelines.scanner.backtest.backtest_day", None)
+    error = run("backtest", "2026-03-01", "--html", html, code=1).stderr
+    assert error.splitlines()[-1].startswith(f"Error: {html} cannot be written: {reason}")
+
+
+def test_a_backtest_that_fails_leaves_the_page_as_it_was(run: Run, environment: Path) -> None:
+    link = environment / "link.html"
+    link.symlink_to("none.html")
+    run("backtest", "8999-12-30", "--html", "link.html", code=1)
+    assert link.is_symlink()
+    assert not link.exists()
+    page = environment / "x.html"
+    for before in (None, "the page of before"):
+        if before:
+            page.write_text(before)
+        run("backtest", "8999-12-30", "--html", "x.html", code=1)
+        assert (page.read_text() if page.exists() else None) == before
+
+
+@pytest.mark.parametrize("step", ["1441", "100000000000000000"])
+def test_a_step_longer_than_a_day_is_wrong_usage(run: Run, step: str) -> None:
+    assert "is not in the range 1<=x<=1440" in run("backtest", "2026-03-01", "--step-mins", step, code=2).stderr
+
+
+def test_a_last_day_that_is_not_over_is_refused_before_any_day_is_computed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[object] = []
+    monkeypatch.setattr("alert_pipelines.scanner.backtest.rebuilt_day", lambda *given: computed.append(given))
+    today = datetime.now(UTC).date()
+    error = run("backtest", f"{today - timedelta(days=2)}", f"{today}", code=1).stderr
+    assert f"{today} is not over" in error
+    assert computed == []
+
+
+def test_days_are_listed_from_the_first_to_the_last(run: Run) -> None:
+    days = json.loads(run("backtest", "2026-02-27", "2026-03-01", "--json").stdout)
+    assert [one["day"] for one in days] == ["2026-02-27", "2026-02-28", "2026-03-01"]
+
+
+@pytest.mark.parametrize(
+    "command", [("explain",), ("history",), ("undo",), ("jobs", "show"), ("metrics", "serve", "--host")]
+)
+def test_an_argument_that_is_no_utf_8_is_wrong_usage(run: Run, command: tuple[str, ...]) -> None:
+    error = run(*command, os.fsdecode(b"\xff"), code=2).stderr.splitlines()[-1]
+    assert error.endswith(r"'\udcff' is no text in UTF-8")
+
+
+def test_a_file_name_that_is_no_utf_8_is_printed_all_the_same(run: Run, environment: Path) -> None:
+    out = run("report", "2026-03-01", "--out", os.fsdecode(b"\xff")).stdout
+    assert "Written: \ufffd/2026-03-01/report.html" in out
+    (environment / "m.yaml").write_text(MAPPING)
+    name = os.fsdecode(b"\xff.csv")
+    (environment / name).write_text("id,at\nA,never\n")
+    assert "\ufffd.rejects.jsonl" in run("load", name, "--mapping", "m.yaml").stdout
+    assert "Report: \ufffd.html" in run("backtest", "2026-03-01", "--html", os.fsdecode(b"\xff.html")).stdout
+    assert "Written: \ufffd.prom" in run("metrics", "write", os.fsdecode(b"\xff.prom")).stdout
+
+
+@pytest.mark.parametrize("encoding", ["base64", "rot13"])
+def test_a_mapping_whose_encoding_is_none_of_text_is_named(run: Run, environment: Path, encoding: str) -> None:
+    (environment / "m.yaml").write_text(f"encoding: {encoding}\n{MAPPING}")
+    (environment / "a.csv").write_text("id,at\n")
+    error = run("load", "a.csv", "--mapping", "m.yaml", code=1).stderr
+    assert f"encoding: '{encoding}' is no encoding of text" in error
 
 
 def test_quiet_logs_warnings_only_and_no_handler_stays(run: Run) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from bson import Decimal128, Int64
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.reports import activity
@@ -172,6 +173,77 @@ def test_keys_are_those_by_which_the_rules_group(db: AlertDatabase) -> None:
         ("IDS", "b / 1", 1, 1),
         ("OVERSPEEDING", "D1", 1, 1),
     ]
+
+
+def opened_by_key(report: DailyReport) -> dict[str, int]:
+    return dict(report.top_keys()[["key", "opened"]].itertuples(index=False, name=None))
+
+
+def test_numbers_are_one_key_and_texts_that_look_like_them_others_as_in_the_rules(db: AlertDatabase) -> None:
+    drivers = [45, 45.0, Int64(45), Decimal128("45.00"), "45", "45.0", True, 1, "true", 0.5, Decimal128("0.50")]
+    fill(db, [with_history(str(n), born=1, driver=driver) for n, driver in enumerate(drivers)])
+    # What a rule finds together is what the report counts together.
+    groups = db.alerts.aggregate([{"$group": {"_id": "$metadata.driver_id", "alerts": {"$sum": 1}}}])
+    expected = {"45": 4, '"45"': 1, '"45.0"': 1, "true": 1, "1": 1, '"true"': 1, "0.5": 2}
+    assert sorted(group["alerts"] for group in groups) == sorted(expected.values())
+    assert opened_by_key(daily_report(db, DAY)) == expected
+
+
+def test_keys_of_several_parts_do_not_fall_together(db: AlertDatabase) -> None:
+    grouped = rule("g", {"escalate_if_count": 9, "group_by": ["metadata.short", "metadata.host"]})
+    pairs = [("a / b", "c"), ("a", "b / c"), ("a /", "b"), ("a", "/ b"), ("a", ""), ("a/b", "c d"), ('"a" / "b"', "c")]
+    fill(
+        db,
+        [with_history(str(n), born=1, metadata={"short": one, "host": two}) for n, (one, two) in enumerate(pairs)],
+        grouped,
+    )
+    assert opened_by_key(daily_report(db, DAY)) == dict.fromkeys(
+        [
+            '"a / b" / c',
+            'a / "b / c"',
+            '"a /" / b',
+            'a / "/ b"',
+            'a / ""',
+            "a/b / c d",
+            r'"\"a\" / \"b\"" / c',
+        ],
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    "key", ["D1", "10.0.0.5", "W-45 LS", "2026-03-01", "Zürich", "it's 5\"", "a/b", "Infinite", "-"]
+)
+def test_usual_texts_are_keys_as_they_are(db: AlertDatabase, key: str) -> None:
+    fill(db, [with_history("A", born=1, driver=key)])
+    assert opened_by_key(daily_report(db, DAY)) == {key: 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("", '""'),
+        (" D1", '" D1"'),
+        ("a\nb", r'"a\nb"'),
+        ('"45"', r'"\"45\""'),
+        ("1e3", '"1e3"'),
+        ("nan", '"nan"'),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+        (-0.0, "0"),
+        (1e30, "1e+30"),
+        (Decimal128("1E+6000"), '{"$numberDecimal": "1E+6000"}'),
+        (Decimal128("sNaN"), '{"$numberDecimal": "NaN"}'),
+        ({"a": 1}, '{"a": 1}'),
+        ('{"a": 1}', r'"{\"a\": 1}"'),
+        (MIDNIGHT, '{"$date": "2026-03-01T00:00:00Z"}'),
+    ],
+)
+def test_any_other_key_is_shown_so_that_it_cannot_be_taken_for_another(
+    db: AlertDatabase, value: Any, text: str
+) -> None:
+    fill(db, [with_history("A", born=1, driver=value)])
+    assert opened_by_key(daily_report(db, DAY)) == {text: 1}
 
 
 def test_batches_add_up_to_the_same_report(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,8 @@ def read_incidents() -> list[list[Update]]:
     with gzip.open(INCIDENTS, "rt", newline="") as stream:
         for row in csv.DictReader(stream):
             parts = (row["subcategory"], row["assignment_group"])
-            key = None if "?" in parts else " / ".join(parts)
+            # They are texts of digits.
+            key = None if "?" in parts else " / ".join(f'"{part}"' for part in parts)
             by = "rules" if row["sys_updated_by"] == "908" else "people"
             updates[row["number"]].append(
                 Update(minute(row["sys_updated_at"]), row["incident_state"] == "Closed", by, key)
