@@ -27,8 +27,8 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from alert_pipelines.scheduler import CODE_LOCATION
 
 CHECKOUT = Path(__file__).parents[1]
-START_LIMIT_S = 60.0
-RUN_LIMIT_S = 120.0
+START_LIMIT_S = 180.0
+RUN_LIMIT_S = 300.0
 _POLL_S = 0.1
 _WORKSPACE = "workspace.yaml"
 _STOP_LIMIT_S = 20.0

@@ -21,8 +21,7 @@ from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 
-# Each command is a process of its own, and a page has many.
-pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.dagster_process
 
 PAGES = {page.relative_to(CHECKOUT).as_posix(): page for page in [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")]}
 

@@ -153,7 +153,7 @@ def runs_since(dagster: DagsterProcesses, start: datetime, job: str) -> list[Dag
 
 def launched(dagster: DagsterProcesses, start: datetime, job: str, number: int) -> list[DagsterRun]:
     """So many runs of `job` launched since `start`, each ended well."""
-    runs = wait_until(lambda: found if len(found := runs_since(dagster, start, job)) == number else None, job, 60)
+    runs = wait_until(lambda: found if len(found := runs_since(dagster, start, job)) == number else None, job, 180)
     return [dagster.wait_for_success(run.run_id) for run in runs]
 
 
@@ -169,7 +169,7 @@ def test_a_graphql_request_is_sent_from_a_shell(recipe: Recipe) -> None:
 @recipe_of("See the ticks")
 def test_the_ticks_are_listed_with_what_came_of_them(recipe: Recipe, dagster: DagsterProcesses) -> None:
     ticked = RunsFilter(tags={"dagster/schedule_name": "auto_close_schedule"})
-    [run, *_] = wait_until(lambda: dagster.instance.get_runs(ticked), "a tick", 100)
+    [run, *_] = wait_until(lambda: dagster.instance.get_runs(ticked), "a tick", 240)
     # The run is there before the tick that asked for it is told so.
     dagster.wait_for_end(run.run_id)
     answer = recipe.graphql()

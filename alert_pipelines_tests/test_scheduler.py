@@ -49,6 +49,7 @@ def test_the_status_of_a_living_scheduler_says_when_the_next_scan_is(
 ) -> None:
     monkeypatch.setenv("AUTO_CLOSE_CRON", "*/5 * * * *")
     beat(instance, *DAEMONS)
+    before = datetime.now(UTC)
     status = get_scheduler_status()
     assert status["running"]
     (job,) = status["jobs"]
@@ -57,7 +58,7 @@ def test_the_status_of_a_living_scheduler_says_when_the_next_scan_is(
     next_run = datetime.fromisoformat(job["next_run_time"])
     assert next_run.utcoffset() == timedelta(0)
     assert next_run.minute % 5 == 0
-    assert timedelta(0) < next_run - datetime.now(UTC) <= timedelta(minutes=5)
+    assert before < next_run <= datetime.now(UTC) + timedelta(minutes=5)
 
 
 def test_it_is_switched_off_and_on_and_keeps_so_when_asked_twice(instance: DagsterInstance) -> None:
@@ -70,7 +71,7 @@ def test_it_is_switched_off_and_on_and_keeps_so_when_asked_twice(instance: Dagst
 
 
 @pytest.mark.parametrize(
-    ("daemons", "ago_s", "expected"), [(DAEMONS, 80, True), (DAEMONS, 100, False), (DAEMONS[:1], 0, False)]
+    ("daemons", "ago_s", "expected"), [(DAEMONS, 60, True), (DAEMONS, 100, False), (DAEMONS[:1], 0, False)]
 )
 def test_a_daemon_that_died_or_lacks_a_part_makes_no_ticks(
     instance: DagsterInstance, daemons: tuple[str, ...], ago_s: float, *, expected: bool

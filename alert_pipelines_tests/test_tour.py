@@ -50,7 +50,7 @@ def test_each_step_works_in_order_and_prints_what_the_tour_says(mongo_uri: str, 
             },
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=800,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -55,6 +55,8 @@ class _Client:
         )
 
     def __enter__(self) -> "_Client":
+        # Only so much time counts as quiet, and none of it is for a process that starts.
+        assert self._hear() == "ready\n"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,9 +69,12 @@ class _Client:
     def stop(self) -> _Calls:
         """Stop; the calls since `start`."""
         self._say("stop")
-        assert self._process.stdout
-        answer: _Calls = json.loads(self._process.stdout.readline())
+        answer: _Calls = json.loads(self._hear())
         return answer
+
+    def _hear(self) -> str:
+        assert self._process.stdout
+        return self._process.stdout.readline()
 
     def _say(self, word: str) -> None:
         assert self._process.stdin
@@ -78,8 +83,9 @@ class _Client:
 
 
 def be_client(pending: int) -> None:
-    """Obey `start`, `stop` and `end`, a line each, on standard input; answer a stop with the milliseconds."""
+    """Say `ready`, obey `start`, `stop` and `end`, a line each, from standard input; answer a stop with the calls."""
     with open_database() as db:
+        print("ready", flush=True)
         while sys.stdin.readline().strip() == "start":
             print(json.dumps(_read_and_write(db, pending)), flush=True)
 

@@ -60,7 +60,13 @@ def database(mongo_uri: str) -> Iterator[AlertDatabase]:
 
 @pytest.fixture(scope="module")
 def dagster(postgres: dict[str, str], mongo_uri: str, database: AlertDatabase) -> Iterator[DagsterProcesses]:
-    settings = {**postgres, "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": database.name}
+    settings = {
+        **postgres,
+        "MONGODB_URI": mongo_uri,
+        "MONGODB_DATABASE": database.name,
+        # No tick comes while the tests last.
+        "AUTO_CLOSE_CRON": "0 0 29 2 *",
+    }
     with dagster_processes(settings, config=SETTINGS) as processes:
         yield processes
 

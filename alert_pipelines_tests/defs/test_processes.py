@@ -12,13 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from dagster import DagsterRunStatus, RunsFilter
 
 from alert_pipelines import scheduler
 from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.collections import prepare_collections
-from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_processes, wait_until
+from alert_pipelines.scanner.pace import RATE_VARIABLE
+from alert_pipelines_tests.dagster_processes import (
+    CHECKOUT,
+    RUN_LIMIT_S,
+    DagsterProcesses,
+    dagster_processes,
+    wait_until,
+)
 from alert_pipelines_tests.factories import alert, rule
 
 pytestmark = pytest.mark.dagster_process
@@ -71,14 +79,20 @@ def dagster(mongo_uri: str, database: AlertDatabase) -> Iterator[DagsterProcesse
         "MONGODB_URI": mongo_uri,
         "MONGODB_DATABASE": database.name,
         "AUTO_CLOSE_CRON": "* * * * *",
+        # So that a scan of many takes its time, and can be killed in the midst of its writes.
+        RATE_VARIABLE: "2000",
     }
     with dagster_processes(settings) as processes:
         yield processes
 
 
-def add_old_alerts(db: AlertDatabase, number: int) -> None:
+def add_old_alerts(db: AlertDatabase, number: int) -> ObjectId:
+    """Add them all at once, to a scan that the schedule makes, too; the `_id` of the first, before all the others'."""
     at = datetime.now(UTC) - timedelta(hours=3)
-    db.alerts.insert_many([alert(timestamp=at) for _ in range(number)])
+    with db.client.start_session() as session, session.start_transaction():
+        inserted = db.alerts.insert_many([alert(timestamp=at) for _ in range(number)], session=session)
+    first: ObjectId = inserted.inserted_ids[0]
+    return first
 
 
 def pending(db: AlertDatabase) -> int:
@@ -162,17 +176,15 @@ def test_a_dry_run_from_the_launchpad_writes_nothing(dagster: DagsterProcesses, 
 def test_a_killed_run_worker_leaves_a_record_that_ends_failed_with_its_true_counts(
     dagster: DagsterProcesses, database: AlertDatabase
 ) -> None:
-    add_old_alerts(database, MANY)
-    run_id = dagster.launch()
-    wait_until(
-        lambda: (
-            database.alerts.find_one({"state_history.run_id": run_id, "status": "AUTO_CLOSED"})
-            if record_of(database, run_id)
-            else None
-        ),
-        "the first decision of the run",
-        60,
+    first = add_old_alerts(database, MANY)
+    dagster.launch()
+    closed_one = wait_until(
+        lambda: database.alerts.find_one({"_id": {"$gte": first}, "status": "AUTO_CLOSED"}),
+        "the first decision",
+        RUN_LIMIT_S,
     )
+    # Of the run that was launched, or of the schedule's next one.
+    run_id = closed_one["state_history"][-1]["run_id"]
     for worker in dagster.run_workers():
         worker.send_signal(signal.SIGKILL)
 
@@ -180,7 +192,7 @@ def test_a_killed_run_worker_leaves_a_record_that_ends_failed_with_its_true_coun
         record = record_of(database, run_id)
         return record if record is not None and record["status"] != "running" else None
 
-    record = wait_until(ended, "the end of the record", 60)
+    record = wait_until(ended, "the end of the record", RUN_LIMIT_S)
     assert record["status"] == "failed"
     closed = database.alerts.count_documents({"state_history.job_id": record["job_id"]})
     assert record["alerts_closed"] == closed
@@ -201,7 +213,7 @@ def test_the_schedule_is_on_by_default_and_its_tick_makes_a_recorded_scan(
         recorded = [run.run_id for run in runs if JOB_ID_TAG in run.tags]
         return recorded[0] if recorded else None
 
-    run_id = wait_until(ticked, "a scan by the schedule", 100)
+    run_id = wait_until(ticked, "a scan by the schedule", 240)
     record = record_of(database, run_id)
     assert record is not None
     assert record["status"] == "completed"

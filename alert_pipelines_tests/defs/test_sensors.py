@@ -119,7 +119,7 @@ def test_a_run_that_waits_to_try_again_is_not_failed(
     [
         (("START",), 61, "FAILURE"),
         (("START", "UP_FOR_RETRY", "RESTARTED"), 61, "FAILURE"),
-        (("START",), 50, "STARTED"),
+        (("START",), 20, "STARTED"),
         (("START", "UP_FOR_RETRY"), 61, "STARTED"),
         # What follows the scan in the same run may take its time.
         (("START", "SUCCESS"), 61, "STARTED"),

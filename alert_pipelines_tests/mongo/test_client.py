@@ -1,4 +1,3 @@
-import time
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -62,13 +61,14 @@ def test_dates_come_back_aware_whoever_wrote_them(bare_db: AlertDatabase) -> Non
 
 
 def test_server_now_is_the_servers_clock_in_utc(bare_db: AlertDatabase) -> None:
+    before = datetime.now(UTC)
     earlier, later = server_now(bare_db), server_now(bare_db)
+    after = datetime.now(UTC)
 
     assert earlier.tzinfo is UTC
     assert earlier.microsecond % 1000 == 0
-    assert earlier <= later
-    # Server and test share a machine and so a clock.
-    assert abs(datetime.now(UTC) - later) < timedelta(seconds=5)
+    # Server and test share a machine and so a clock, of which the server tells whole milliseconds.
+    assert before - timedelta(milliseconds=1) <= earlier <= later <= after
 
 
 def test_transactions_and_change_streams_work(bare_db: AlertDatabase) -> None:
@@ -127,7 +127,6 @@ def test_a_local_mongod_that_cannot_be_had_is_the_error(tmp_path: Path) -> None:
 
 def test_a_server_that_does_not_answer_is_a_bounded_error_without_the_password(tmp_path: Path) -> None:
     uri = f"mongodb://ops:geheim@127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=300"
-    begun = time.monotonic()
 
     with (
         pytest.raises(MongoConnectionError, match="Connection refused") as raised,
@@ -135,7 +134,7 @@ def test_a_server_that_does_not_answer_is_a_bounded_error_without_the_password(t
     ):
         pass
 
-    assert time.monotonic() - begun < 5
+    assert "Timeout: 0.3s" in str(raised.value.__cause__)
     assert "MONGODB_URI" in str(raised.value)
     assert "geheim" not in _everything_shown(raised.value)
 

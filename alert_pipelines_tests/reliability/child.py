@@ -13,11 +13,12 @@ from typing import Any
 import psutil
 from pymongo import monitoring
 
-from alert_pipelines.mongo import MongoSettings, open_database
+from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner import apply, scan
 from alert_pipelines_tests.factories import AS_OF
 
 END_LIMIT_S = 60.0
+APP_NAME = "doomed"
 # A server that forks children has no threads and no connections, so a fork of it is safe.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__])
@@ -66,7 +67,7 @@ def _scan(uri: str, name: str, batch: int, trigger: Trigger, counted: Any) -> No
     signal.signal(signal.SIGINT, signal.default_int_handler)
     apply.BATCH = batch
     monitoring.register(trigger)
-    with open_database(MongoSettings(uri, name, Path())) as db:
+    with open_database(MongoSettings(f"{uri}&appName={APP_NAME}", name, Path())) as db:
         trigger.armed = True
         scan.run_scan(db, scan.ScanRequest(as_of=AS_OF))
         trigger.armed = False
@@ -91,6 +92,15 @@ def wait_for_end(process: BaseProcess) -> int:
         process.join()
         raise AssertionError("the scan does not end")
     return process.exitcode
+
+
+def wait_until_unheard(db: AlertDatabase) -> None:
+    """Wait until the server has read all that an ended process had sent it: so long it keeps their connection."""
+    deadline = time.monotonic() + END_LIMIT_S
+    connections = [{"$currentOp": {"idleConnections": True, "allUsers": True}}, {"$match": {"appName": APP_NAME}}]
+    while list(db.client.admin.aggregate(connections)):
+        assert time.monotonic() < deadline, "the server does not give up its connection"
+        time.sleep(0.005)
 
 
 def wait_until_frozen(process: BaseProcess) -> None:

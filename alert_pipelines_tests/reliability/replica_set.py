@@ -33,8 +33,7 @@ class ReplicaSet:
     @property
     def uri(self) -> str:
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.members)
-        # Short of what people should use: a test does not wait ten seconds for what an election takes here.
-        return f"mongodb://{hosts}/?replicaSet=three&serverSelectionTimeoutMS=8000"
+        return f"mongodb://{hosts}/?replicaSet=three&serverSelectionTimeoutMS=20000"
 
     def start(self, port: int) -> None:
         data = self._home / str(port)

@@ -6,7 +6,13 @@ import pytest
 
 from alert_pipelines.job_records import sweep_dead_jobs
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines_tests.reliability.child import start_scan, thaw, wait_for_end, wait_until_frozen
+from alert_pipelines_tests.reliability.child import (
+    start_scan,
+    thaw,
+    wait_for_end,
+    wait_until_frozen,
+    wait_until_unheard,
+)
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
     check_all_decided,
@@ -47,7 +53,7 @@ def end_at_each_step(
             process, _ = start_scan(uri, db.name, batch=batch, step=step, moment=moment, number=number)
             code = wait_for_end(process)
             figures["faults"] += code != 0
-            wait_for_server(db)
+            wait_until_unheard(db)
             crashed = check_whole_or_untouched(db, originals)
             figures["halfway"] += 0 < crashed.total() < size * 2 // 3
             if db.background_jobs.find_one({"status": "running"}):

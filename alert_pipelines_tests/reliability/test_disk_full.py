@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,11 @@ def server_on(disk: Path, port: int) -> Iterator[AlertDatabase]:
 
 
 class Filler:
-    """Takes the room that is left on a disk, but for a few MB, when the third batch is written."""
+    """As the third batch is written, takes the room that is left on a disk, but for a few MB, and calls `and_then`."""
 
-    def __init__(self, disk: Path) -> None:
+    def __init__(self, disk: Path, and_then: Callable[[], None]) -> None:
         self._disk = disk
+        self._and_then = and_then
         self._batches = 0
         self.path = disk / "filler"
 
@@ -87,15 +89,17 @@ class Filler:
         with self.path.open("wb", buffering=0) as filler:
             while shutil.disk_usage(self._disk).free > LEFT_MB * 2**20:
                 filler.write(b"\0" * 2**18)
+        self._and_then()
 
 
 def test_a_disk_that_fills_up_ends_the_scan_and_the_next_one_finishes(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch, figures: Figures
 ) -> None:
-    port, filler = free_port(), Filler(small_disk)
+    port, filler = free_port(), Filler(small_disk, lambda: short_lease(monkeypatch, 6))
     with server_on(small_disk, port) as db:
         originals = fill_fleet(db, SIZE)
-        short_lease(monkeypatch, 6)
+        # The lease is fresh when the full disk makes it short.
+        monkeypatch.setattr(job_records, "RENEW_EVERY", timedelta(seconds=0.5))
         monkeypatch.setattr("alert_pipelines.scanner.scan.RECORD_SECONDS", 2)
         monkeypatch.setattr(apply, "BATCH", BATCH)
         monkeypatch.setattr(apply, "decision_update", filler.at_the_third(apply.decision_update))

@@ -13,7 +13,7 @@ from alert_pipelines_tests.conftest import guarded_local_dir
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import fill_fleet
-from alert_pipelines_tests.reliability.site import MINUTE, SCAN, Site, open_site
+from alert_pipelines_tests.reliability.site import SCAN, Site, open_site
 
 pytestmark = pytest.mark.dagster_process
 
@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def wait_for_its_bound(site: Site, run_id: str) -> None:
     """Wait until the run is ended, and see that its bound ended it: as failed, or, where it still heeds, cancelled."""
-    ended = site.dagster.wait_for_end(run_id, MINUTE)
+    ended = site.dagster.wait_for_end(run_id)
     assert ended.status in {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
     said = [entry.message for entry in site.dagster.instance.all_logs(run_id)]
     assert any(f"exceeding maximum runtime of {BOUND_S} seconds" in text for text in said), said

@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError, WriteConcernError
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.scanner import apply
-from alert_pipelines_tests.mongo.servers import foreign_mongod, free_port
+from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod, free_port
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
     check_all_decided,
@@ -63,13 +63,13 @@ class FailAt(monitoring.CommandListener):
 
 
 @pytest.fixture(scope="module")
-def failing_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def failing_port() -> Iterator[int]:
     """A replica set of one whose fail points may be set."""
     port, options = free_port(), ("--replSet", "rs0", "--setParameter", "enableTestCommands=1")
-    with foreign_mongod(tmp_path_factory.mktemp("failing"), port, *options) as client:
+    with data_dir() as data, foreign_mongod(data, port, *options) as client:
         members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
         client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
-        with MongoClient(uri_of(port)) as waiting:
+        with MongoClient(uri_of(port), serverSelectionTimeoutMS=60_000) as waiting:
             waiting.admin.command("ping")
         yield port
 

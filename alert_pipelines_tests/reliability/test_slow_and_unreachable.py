@@ -111,7 +111,7 @@ def test_a_connection_that_falls_silent_ends_the_scan_and_the_next_one_finishes(
     originals = fill_fleet(db, SIZE)
     monkeypatch.setattr("alert_pipelines.scanner.scan.RECORD_SECONDS", 1)
     # The defaults of ten, five and ten seconds come to the same, only later.
-    options = "&w=majority&serverSelectionTimeoutMS=1000&connectTimeoutMS=500&heartbeatFrequencyMS=500"
+    options = "&w=majority&serverSelectionTimeoutMS=4000&connectTimeoutMS=2000&heartbeatFrequencyMS=500"
     silence = Silence(proxy, command)
     with MongoClient[AlertDocument](proxy.uri(options), tz_aware=True, event_listeners=[silence]) as client:
         muted = client[db.name]

@@ -92,7 +92,8 @@ def check_no_growth(samples: list[Sample], figures: Figures) -> None:
     )
     assert all(sample.decided for sample in samples)
     assert columns.rss_mb < RSS_NOISE_MB
-    assert max(columns[1:5]) <= 0, columns
+    # One may be about to go at the moment of a sample; a leak of one a scan makes more.
+    assert max(columns[1:5]) <= 1, columns
 
 
 def test_fifteen_scans(db: AlertDatabase, mongo_uri: str, figures: Figures) -> None:

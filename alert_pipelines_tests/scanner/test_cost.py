@@ -6,12 +6,14 @@ The alerts are those of benchmarks/growth.py, of which no condition decides any:
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import pytest
 
+from alert_pipelines import job_records
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.rules.index_advice import advise, create_advised
 from alert_pipelines.scanner import apply
@@ -50,6 +52,14 @@ class Cost(NamedTuple):
 
 
 Costs: TypeAlias = Callable[[str], tuple[Cost, Cost]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_renewal() -> Iterator[None]:
+    """A scan that takes its time renews its lease, which is no cost of its work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job_records, "RENEW_EVERY", timedelta(hours=1))
+        yield
 
 
 @pytest.fixture(scope="module")

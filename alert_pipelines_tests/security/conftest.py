@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines_tests.dagster_processes import CHECKOUT
-from alert_pipelines_tests.mongo.servers import foreign_mongod, free_port
+from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod, free_port
 
 PASSWORD = "s3cret/of:the@scanner"
 DATABASE = "fleet"
@@ -45,7 +45,11 @@ class SecuredServer:
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredServer]:
-    home = tmp_path_factory.mktemp("secured")
+    with data_dir() as data:
+        yield from _secured(tmp_path_factory.mktemp("secured"), data)
+
+
+def _secured(home: Path, data: Path) -> Iterator[SecuredServer]:
     certificate, key_file = home / "server.pem", home / "key"
     server = SecuredServer(free_port(), home / "ca.pem", home / "other_ca.pem")
     authority = trustme.CA()
@@ -55,13 +59,16 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredServer]
     key_file.write_text("a key that the members of the set share")
     key_file.chmod(0o600)
     replica_set = ("--replSet", "rs0")
-    with foreign_mongod(home / "data", server.port, *replica_set) as client:
+    with foreign_mongod(data, server.port, *replica_set) as client:
         members = [{"_id": 0, "host": f"127.0.0.1:{server.port}"}]
         client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
         _make_users(f"mongodb://127.0.0.1:{server.port}/?replicaSet=rs0")
     tls = ("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(certificate), "--tlsCAFile", str(server.ca))
     options = (*replica_set, *tls, "--tlsAllowConnectionsWithoutCertificates", "--keyFile", str(key_file))
-    with foreign_mongod(home / "data", server.port, *options, tls=True, tlsCAFile=str(server.ca)):
+    with foreign_mongod(data, server.port, *options, tls=True, tlsCAFile=str(server.ca)):
+        # It listens before it is primary.
+        with MongoClient(server.uri("admin"), serverSelectionTimeoutMS=60_000) as waiting:
+            waiting.admin.command("ping")
         yield server
 
 
