@@ -44,8 +44,9 @@ def test_the_command_in_a_result_is_the_one_that_keeps_it_for_the_page(
         ("growth", "--sizes 200 400 --conditions close_if keep_latest"),
         ("memory", "--sizes 200 400 --due 20 --many-due 40"),
         ("tick", "--pending 200 --samples 1"),
-        ("interference", "--pending 2000 --due 100 --rounds 1"),
-        ("interference", "--pending 2000 --due 100 --rounds 1 --max-writes-per-s 500"),
+        # So many that the scan outlasts some calls of the other client.
+        ("interference", "--pending 20000 --due 10000 --rounds 1"),
+        ("interference", "--pending 2000 --due 1000 --rounds 1 --max-writes-per-s 500"),
     ],
 )
 def test_it_runs_to_its_end_and_keeps_what_the_page_is_made_of(name: str, options: str, tmp_path: Path) -> None:
