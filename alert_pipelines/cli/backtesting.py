@@ -8,7 +8,6 @@ import click
 
 from alert_pipelines.cli.options import FILE, json_option
 from alert_pipelines.cli.output import print_json, print_table
-from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo import open_database
 from alert_pipelines.reports.backtest import render_report
 from alert_pipelines.reports.files import refuse_unwritable, writing
@@ -40,8 +39,6 @@ def backtest(
     days = [(first + n * DAY).date() for n in range(((last or first) - first) // DAY + 1)]
     if not days:
         raise click.BadParameter("LAST lies before FIRST")
-    # Asked here, since the first day is computed last.
-    as_of_utc(first)
     if html:
         refuse_unwritable(html)
     with open_database() as db:
@@ -50,8 +47,7 @@ def backtest(
         else:
             rule_set = load_rules(db).rule_set
             rules = [*rule_set.active, *rule_set.shadow]
-        # The last day first: where it is not over, that is said before any other is computed.
-        outcomes = list(run_backtest(db, rules, reversed(days), step=timedelta(minutes=step_mins)))[::-1]
+        outcomes = list(run_backtest(db, rules, days, step=timedelta(minutes=step_mins)))
     if as_json:
         print_json(outcomes)
     else:

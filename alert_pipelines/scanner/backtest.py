@@ -87,9 +87,11 @@ class DayOutcome:
 def backtest(
     db: AlertDatabase, rules: Iterable[Rule], days: Iterable[date], *, step: timedelta = DEFAULT_STEP
 ) -> Iterator[DayOutcome]:
-    """`backtest_day` for each of `days`. Raises what that raises."""
-    proposed = list(rules)
-    for day in days:
+    """`backtest_day` for each of `days`. Raises what that raises, for a day or a step before any day is computed."""
+    proposed, asked = list(rules), list(days)
+    for day in asked:
+        _instants(db, day, step)
+    for day in asked:
         yield backtest_day(db, proposed, day, step=step)
 
 
@@ -109,8 +111,7 @@ def backtest_day(
     InvalidInstantError for a day before the year 1000.
     """
     started = time.perf_counter()
-    start = as_of_utc(datetime.combine(day, time_of_day(), UTC))
-    instants = _instants(db, start, step)
+    start, *_ = instants = _instants(db, day, step)
     loaded = load_rules(db)
     proposed, today = _Side(RuleSet.of(list(rules))), _Side(loaded.rule_set._replace(shadow=()))
     with rebuilt_day(db, [*proposed.rules, *today.rules], [start - step, *instants]) as rebuilt:
@@ -138,7 +139,8 @@ def backtest_day(
     )
 
 
-def _instants(db: AlertDatabase, start: datetime, step: timedelta) -> list[datetime]:
+def _instants(db: AlertDatabase, day: date, step: timedelta) -> list[datetime]:
+    start = as_of_utc(datetime.combine(day, time_of_day(), UTC))
     if step <= timedelta() or DAY % step:
         raise BacktestError(f"step {step}: the day has to be a multiple of it, such as 2 hours or 30 minutes")
     now = server_now(db)
