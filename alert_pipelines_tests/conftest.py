@@ -3,7 +3,6 @@
 With pytest-xdist each worker is a session of its own and so has its own mongod.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,9 +15,9 @@ import pytest
 
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
 from alert_pipelines.mongo.settings import LOCAL_DIR_VARIABLE
+from alert_pipelines_tests.memory import MEMORY
 
 _CHECKOUT = Path(__file__).parents[1]
-_MEMORY = Path("/dev/shm")
 
 # Waits for the end of the test process, whatever that is: a fixture's own clean-up is skipped when a
 # worker is killed, and a mongod that outlives its starter would then run on for ever.
@@ -35,8 +34,7 @@ shutil.rmtree(sys.argv[1])
 @contextmanager
 def guarded_local_dir() -> Iterator[Path]:
     """A directory for a local mongod, which is stopped at the end, also when the test process is killed."""
-    memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    directory = Path(tempfile.mkdtemp(prefix="alert_pipelines_", dir=memory))
+    directory = Path(tempfile.mkdtemp(prefix="alert_pipelines_", dir=MEMORY))
     command = [sys.executable, "-c", _GUARD, str(directory)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=_CHECKOUT, start_new_session=True) as guard:
         try:

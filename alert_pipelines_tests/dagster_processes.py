@@ -25,6 +25,7 @@ import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
 from alert_pipelines.scheduler import CODE_LOCATION
+from alert_pipelines_tests.memory import MEMORY
 
 CHECKOUT = Path(__file__).parents[1]
 START_LIMIT_S = 180.0
@@ -52,9 +53,7 @@ Found = TypeVar("Found")
 @contextmanager
 def dagster_home(config: Path = CHECKOUT / "dagster.yaml", *, on_disk: bool = False) -> Iterator[Path]:
     """A Dagster home whose dagster.yaml is `config`, in memory where that can be: SQLite waits for the disk often."""
-    memory = Path("/dev/shm")
-    in_memory = os.access(memory, os.W_OK) and not on_disk
-    with tempfile.TemporaryDirectory(dir=memory if in_memory else None) as directory:
+    with tempfile.TemporaryDirectory(dir=None if on_disk else MEMORY) as directory:
         home = Path(directory)
         (home / "dagster.yaml").symlink_to(config)
         yield home

@@ -14,6 +14,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from alert_pipelines.mongo.mongod_process import _mongod_binary
+from alert_pipelines_tests.memory import MEMORY
 
 LIMIT_S = 30.0
 
@@ -26,8 +27,7 @@ def free_port() -> int:
 @contextmanager
 def data_dir() -> Iterator[Path]:
     """A directory for a server's data, in memory where that can be: on a slow disk it waits long."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         yield Path(directory)
 
 

@@ -1,13 +1,10 @@
 """The primary steps down or is killed in mid-scan: no acknowledged decision is lost, none is made twice."""
 
-import shutil
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +16,7 @@ from alert_pipelines.job_records import LeaseLostError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.scanner import apply
 from alert_pipelines.scanner.pace import RATE_VARIABLE
+from alert_pipelines_tests.mongo.servers import data_dir
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
     check_all_decided,
@@ -86,12 +84,8 @@ class AtCommand(monitoring.CommandListener):
 # Well within a lease, and so long that a member which is held up for a moment is not voted out.
 @pytest.fixture(params=[5_000])
 def three(request: pytest.FixtureRequest) -> Iterator[ReplicaSet]:
-    home = Path(tempfile.mkdtemp(prefix="three_", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    try:
-        with replica_set(home, election_ms=request.param) as servers:
-            yield servers
-    finally:
-        shutil.rmtree(home)
+    with data_dir() as home, replica_set(home, election_ms=request.param) as servers:
+        yield servers
 
 
 @contextmanager
