@@ -162,7 +162,10 @@ def _report(
         "$and": [decided, {"state_history.undoes.job_id": {"$ne": job_id}}],
         "$expr": {"$not": [_is_untouched(job_id)]},
     }
-    shown = {"alert_id": 1, "updated_at": 1, "standing": _STANDING, "last": {"$last": _HISTORY}}
+    # By expressions, to which an entry that is no object has no fields.
+    standing = {"by": "$$standing.triggered_by", "to": "$$standing.to_status", "last_at": "$$last.timestamp"}
+    since = {"$let": {"vars": {"standing": _STANDING, "last": {"$last": _HISTORY}}, "in": standing}}
+    shown = {"alert_id": 1, "updated_at": 1, "since": since}
     skipped = [*refused, *(_why_skipped(doc) for doc in db[COLLECTION].find(touched, shown).limit(MAX_LISTED))]
     return UndoReport(
         job_id=job_id,
@@ -283,9 +286,9 @@ def _restored(db: AlertDatabase, which: dict[str, Any], fields: dict[str, Any]) 
 
 
 def _why_skipped(doc: dict[str, Any]) -> Skipped:
-    since = doc.get("standing") or {}
-    if doc.get("updated_at") == (doc.get("last") or {}).get("timestamp"):
-        why = f"{since.get('triggered_by')} set it to {since.get('to_status')} since"
+    since = doc["since"]
+    if doc.get("updated_at") == since.get("last_at"):
+        why = f"{since.get('by')} set it to {since.get('to')} since"
     else:
         why = f"it was changed at {doc.get('updated_at')} since"
     return Skipped(str(doc.get("alert_id")), why)

@@ -124,6 +124,14 @@ def test_the_decisions_of_two_scans_are_both_undone_the_last_one_first(db: Alert
         assert (again.restored, again.skipped) == (0, ())
 
 
+def test_an_entry_that_is_no_object_is_a_touch_like_any_other(decided: tuple[AlertDatabase, str]) -> None:
+    db, job_id = decided
+    db.alerts.update_one({"alert_id": "absent"}, {"$push": {"state_history": "seen by Ann"}})
+    report = undo_job(db, job_id, dry_run=False)
+    assert (report.restored, [skipped.alert_id for skipped in report.skipped]) == (2, ["absent"])
+    assert "it was changed at" in report.skipped[0].why
+
+
 def test_what_a_person_did_after_an_undo_is_not_undone(db: AlertDatabase) -> None:
     fill(db, [alert("first", minutes=5), alert("pile", minutes=1)], EXPIRE, ESCALATE)
     escalated, closed = scan(db), scan(db, minutes_later=120)
