@@ -3,6 +3,8 @@
 With pytest-xdist each worker is a session of its own and so has its own mongod.
 """
 
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,16 @@ sys.stdin.read()
 stop_local_mongod(Path(sys.argv[1]))
 shutil.rmtree(sys.argv[1])
 """
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose programs are not there; in continuous integration, where nobody reads of skips, fail it."""
+    needed = {program for mark in item.iter_markers("needs") for program in mark.args}
+    if missing := sorted(program for program in needed if shutil.which(program) is None):
+        reason = f"{', '.join(missing)} not found: as root on Debian, scripts/test sees to it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, ViewportSize, expect
 
-INSTALL = "sudo apt-get install -y --no-install-recommends chromium"
 SIZE: ViewportSize = {"width": 1280, "height": 800}
 
 # On two busy cores a page may take its time; nothing waits so long that is there already.
@@ -26,15 +25,10 @@ _ARGUMENTS = (
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def program() -> str | None:
-    """Where Chromium is; None where it is not installed."""
-    return shutil.which("chromium")
-
-
 def launch(playwright: Playwright) -> Browser:
     """Start Chromium; its profile is new and goes with it."""
     expect.set_options(timeout=PATIENCE_MS)
-    return playwright.chromium.launch(executable_path=program(), args=_ARGUMENTS)
+    return playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGUMENTS)
 
 
 @dataclass(frozen=True)

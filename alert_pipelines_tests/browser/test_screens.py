@@ -17,7 +17,7 @@ from alert_pipelines_tests.browser.dev import Dev
 from alert_pipelines_tests.dagster_processes import wait_until
 from alert_pipelines_tests.factories import alert, rule
 
-pytestmark = pytest.mark.dagster_process
+pytestmark = [pytest.mark.dagster_process, pytest.mark.needs("chromium")]
 
 PLOTTED = ("pending", "closed", "escalated", "errors", "duration_s", "oldest_pending_min")
 

@@ -1,7 +1,6 @@
 """The files for Prometheus and Grafana, tried on what reads them: a real Prometheus, and Grafana's own model."""
 
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -35,11 +34,6 @@ from alert_pipelines_tests.factories import alert, fill, rule
 RULES = CHECKOUT / "deploy" / "prometheus" / "alert_pipelines.rules.yaml"
 DASHBOARD = json.loads((CHECKOUT / "deploy" / "grafana" / "alert_pipelines.json").read_text())
 EXPRESSIONS = sorted({target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]})
-
-with_prometheus = pytest.mark.skipif(
-    not (shutil.which("prometheus") and shutil.which("promtool")),
-    reason="prometheus and promtool are not there: as root on Debian, scripts/test fetches them",
-)
 
 Ask = Callable[..., Any]
 
@@ -86,7 +80,7 @@ def ask(db: AlertDatabase, tmp_path: Path) -> Iterator[Ask]:
         yield question
 
 
-@with_prometheus
+@pytest.mark.needs("prometheus")
 def test_prometheus_loads_the_rules_and_each_panel_of_the_dashboard_has_an_answer(ask: Ask) -> None:
     def as_expected() -> bool:
         (group,) = ask("rules")["groups"]
@@ -121,7 +115,7 @@ tests:
 """
 
 
-@with_prometheus
+@pytest.mark.needs("promtool")
 def test_a_quarter_of_an_hour_without_a_scan_is_told_and_less_is_not(tmp_path: Path) -> None:
     (group,) = yaml.safe_load(RULES.read_text())["groups"]
     (missed,) = [one for one in group["rules"] if one["alert"] == "AlertScanMissed"]

@@ -2,7 +2,6 @@
 
 import ast
 import os
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -64,7 +63,7 @@ with open_database(MongoSettings(sys.argv[1], sys.argv[2], Path())) as db:
 """
 
 
-@pytest.mark.skipif(shutil.which("faketime") is None, reason="needs the command faketime (Debian: faketime)")
+@pytest.mark.needs("faketime")
 @pytest.mark.parametrize("shift_hours", [-30, 30])
 def test_a_scan_whose_machine_is_hours_off_goes_by_the_servers_clock(
     db: AlertDatabase, mongo_uri: str, shift_hours: int
