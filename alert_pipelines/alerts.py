@@ -209,19 +209,3 @@ def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
         )
         for row in db[COLLECTION].aggregate(pipeline)
     ]
-
-
-class DecisionCounts(NamedTuple):
-    """How many alerts one job closed and escalated."""
-
-    closed: int
-    escalated: int
-
-
-def decision_counts(db: AlertDatabase, job_id: str) -> DecisionCounts:
-    """Sum `tally_decisions` over rules and sources."""
-    tally = tally_decisions(db, job_id)
-    return DecisionCounts(
-        closed=sum(row.alerts for row in tally if row.to_status is Status.AUTO_CLOSED),
-        escalated=sum(row.alerts for row in tally if row.to_status is Status.ESCALATED),
-    )

@@ -18,7 +18,7 @@ import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
-from alert_pipelines.alerts import decision_counts
+from alert_pipelines.decisions import decisions_of, stats_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase, lacking_right, server_now
 from alert_pipelines.mongo.indexes import create_missing_indexes
@@ -239,11 +239,13 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
         let_writes_end(db)
     for record in found:
         job_id = record.get("job_id")
-        counts = decision_counts(db, job_id) if isinstance(job_id, str) else (0, 0)
+        stats = stats_of(decisions_of(db, job_id) if isinstance(job_id, str) else ())
+        counts = stats["alerts_closed"], stats["alerts_escalated"]
         fields: dict[str, Any] = {
             "status": FAILED,
             "alerts_closed": counts[0],
             "alerts_escalated": counts[1],
+            "stats.decisions": {"$literal": stats["decisions"]},
             "errors": {
                 "$concatArrays": [
                     {"$cond": [{"$isArray": "$errors"}, "$errors", []]},

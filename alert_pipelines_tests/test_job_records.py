@@ -149,6 +149,7 @@ def test_a_dead_owner_is_swept_by_the_next_claim_with_its_true_counts(db: AlertD
     create_job_record(SCANNER, db)
     record = the_record(db, dead)
     assert (record["status"], record["alerts_closed"], record["alerts_escalated"]) == ("failed", 1, 0)
+    assert record["stats"]["decisions"] == [{"rule_id": "r", "source_type": "SAFETY", "decision": "close", "alerts": 1}]
     assert "died" in record["errors"][-1]
     assert record["completed_at"] is not None
 

@@ -8,9 +8,10 @@ import click
 
 from alert_pipelines.cli.options import as_of_option, json_option
 from alert_pipelines.cli.output import as_text, print_json, print_table
+from alert_pipelines.decisions import DecisionCount
 from alert_pipelines.mongo import open_database
 from alert_pipelines.scanner.limits import BlastRadiusError
-from alert_pipelines.scanner.report import DecisionCount, ScanReport, ScanRequest
+from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 
 STOPPED_BY_A_LIMIT = 3

@@ -6,7 +6,7 @@ from typing import Any
 from dagster import DagsterInstance
 from pymongo import DESCENDING
 
-from alert_pipelines.alerts import decision_counts
+from alert_pipelines.decisions import decisions_of, stats_of
 from alert_pipelines.job_records import COLLECTION, FAILED, RUNNING, JobEndedError, update_job_record
 from alert_pipelines.mongo.client import AlertDatabase
 
@@ -43,8 +43,7 @@ def close_records_of_run(db: AlertDatabase, run_id: str, reason: str) -> list[st
     """
     closed_records = []
     for record in db[COLLECTION].find({"run_id": run_id, "status": RUNNING}, {"job_id": 1}):
-        closed, escalated = decision_counts(db, record["job_id"])
-        stats = {"alerts_closed": closed, "alerts_escalated": escalated}
+        stats = stats_of(decisions_of(db, record["job_id"]))
         # Its owner, or a sweep, may have ended it since.
         with suppress(JobEndedError):
             update_job_record(record["job_id"], stats, FAILED, [reason], db)

@@ -22,6 +22,7 @@ from dagster import (
     TableSchema,
 )
 
+from alert_pipelines.decisions import Decision, DecisionCount, brief, count, cut_short
 from alert_pipelines.defs.asset_specs import (
     ALERT_RULES,
     CLOSED,
@@ -36,7 +37,7 @@ from alert_pipelines.defs.asset_specs import (
 )
 from alert_pipelines.defs.links import decided_alerts
 from alert_pipelines.job_records import MAX_ERROR_CHARS
-from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, ScanReport, brief, count, cut_short
+from alert_pipelines.scanner.report import Sample, ScanReport
 
 MAX_LISTED = 50
 """So many errors a check lists; the job record has more."""

@@ -64,7 +64,7 @@ def completed_before(db: AlertDatabase, since: datetime) -> bool:
 def decisions_by_rule(db: AlertDatabase, since: datetime) -> list[RuleTotal]:
     """What scans that began at `since` or later decided, by rule, source and decision, the most first.
 
-    Records of the service's own scans, and of scans that crashed, do not say it.
+    Records of the service's own scans do not say it.
     """
     path = "$stats.decisions"
     group = {"rule": f"{path}.rule_id", "source": f"{path}.source_type", "decision": f"{path}.decision"}

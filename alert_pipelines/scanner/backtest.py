@@ -16,6 +16,7 @@ from typing import Any
 import bson
 from pymongo.errors import OperationFailure
 
+from alert_pipelines.decisions import Decision, decision_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now
@@ -25,7 +26,6 @@ from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Mode, Rul
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.scanner.aftermath import Fate, ReallyDone, alert_key, fates_after, really_done
 from alert_pipelines.scanner.history import RebuiltDay, rebuilt_day
-from alert_pipelines.scanner.report import Decision, decision_of
 
 DAY = timedelta(days=1)
 DEFAULT_STEP = timedelta(hours=6)

@@ -12,6 +12,7 @@ import bson
 from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.decisions import Decision, decision_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now
@@ -19,7 +20,6 @@ from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Test
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import MaintenanceWindow, Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
-from alert_pipelines.scanner.report import Decision, decision_of
 
 MAX_EVIDENCE = 20
 _TESTS_A_QUERY = 200

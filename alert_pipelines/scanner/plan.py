@@ -15,13 +15,14 @@ import bson
 from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import A_DATE, COLLECTION, PENDING, Status
+from alert_pipelines.decisions import Decision, DecisionCount, decision_of
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import BAD_TIMESTAMP, MAX_ID_BYTES, Clause, Filter
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Rule, RuleSet
 from alert_pipelines.scanner.changes import Changes
-from alert_pipelines.scanner.report import Decision, DecisionCount, Sample, decision_of
+from alert_pipelines.scanner.report import Sample
 from alert_pipelines.scanner.scopes import Scopes
 
 MAX_PLAN_SECONDS = 240

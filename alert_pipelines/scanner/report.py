@@ -1,18 +1,11 @@
 """What is asked of a scan and what it answers: plain values, shared by the scan, the CLI and the Dagster layer."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from alert_pipelines.alerts import Status
-
-Decision = Literal["close", "escalate"]
-
-MAX_COUNTS = 200
-MAX_SOURCE_CHARS = 200
-OTHER_SOURCES = "(other sources)"
+from alert_pipelines.decisions import Decision, DecisionCount, brief, count
 
 ALLOW_SCAN = "scan"
 """What `ScanRequest.allow_over_limit` names to lift the scan's own limit once; a rule is named by its id."""
@@ -35,15 +28,6 @@ class ScanRequest:
     allow_over_limit: tuple[str, ...] = ()
     run_id: str | None = None
     attempt: int = 1
-
-
-class DecisionCount(NamedTuple):
-    """How many alerts of one source got one decision by one rule."""
-
-    rule_id: str
-    source_type: str
-    decision: Decision
-    alerts: int
 
 
 class Sample(NamedTuple):
@@ -153,37 +137,3 @@ class ScanReport:
             "checkpoint": self.checkpoint,
             "seconds": dict(self.seconds),
         }
-
-
-def brief(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
-    """`counts` as a record or a table can hold them, whatever the alerts say their sources are.
-
-    Long sources are cut; past the 200 largest counts, those of one rule and decision are summed as of OTHER_SOURCES.
-    """
-    cut = [entry._replace(source_type=cut_short(entry.source_type)) for entry in counts]
-    if len(cut) <= MAX_COUNTS:
-        return tuple(cut)
-    smallest = sorted(entry.alerts for entry in cut)[-MAX_COUNTS]
-    large = [entry for entry in cut if entry.alerts >= smallest][:MAX_COUNTS]
-    rest: Counter[tuple[str, Decision]] = Counter()
-    for entry in cut:
-        rest[entry.rule_id, entry.decision] += entry.alerts
-    for entry in large:
-        rest[entry.rule_id, entry.decision] -= entry.alerts
-    others = [DecisionCount(rule, OTHER_SOURCES, decision, n) for (rule, decision), n in rest.items() if n]
-    return (*large, *others)
-
-
-def cut_short(text: str, longest: int = MAX_SOURCE_CHARS) -> str:
-    """`text`, or so many of its characters."""
-    return text if len(text) <= longest else f"{text[:longest]}…"
-
-
-def decision_of(to_status: Status) -> Decision:
-    """The word for setting an alert to `to_status`."""
-    return "close" if to_status is Status.AUTO_CLOSED else "escalate"
-
-
-def count(entries: tuple[DecisionCount, ...], decision: Decision | None = None) -> int:
-    """How many alerts `entries` hold, of one decision or of both."""
-    return sum(entry.alerts for entry in entries if decision in (None, entry.decision))

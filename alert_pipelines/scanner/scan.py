@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import pymongo
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.alerts import decision_counts, tally_decisions
+from alert_pipelines.decisions import count, decisions_of, stats_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.job_records import (
@@ -37,7 +37,7 @@ from alert_pipelines.scanner.changes import Vantage, find_changes, fingerprint, 
 from alert_pipelines.scanner.collections import emptiness, prepare_collections
 from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
 from alert_pipelines.scanner.plan import make_plan, take_samples
-from alert_pipelines.scanner.report import ALLOW_SCAN, DecisionCount, ScanReport, ScanRequest, count, decision_of
+from alert_pipelines.scanner.report import ALLOW_SCAN, ScanReport, ScanRequest
 
 Progress = Callable[[int, int], None]
 """Called with the alerts written so far and those planned."""
@@ -134,7 +134,7 @@ def evaluate_all_pending_alerts(
         stamp = Stamp(job_id, request.run_id, rule_set.version, as_of)
         applied = apply_plan(db, plan, stamp, check, _progress(count(planned), on_progress))
         # All is written: that must not be called a failure because the server is away for a moment.
-        decisions = retry_transient(lambda: _decisions(db, job_id), before_retry=check) if planned else ()
+        decisions = retry_transient(lambda: decisions_of(db, job_id), before_retry=check) if planned else ()
         gone = applied.written - count(decisions)
         if gone > 0:
             # Deleted after it was decided, an alert took its history along: raced, as one deleted before.
@@ -213,13 +213,6 @@ def _progress(planned: int, on_progress: Progress | None) -> Callable[[int], Non
     return on_batch
 
 
-def _decisions(db: AlertDatabase, job_id: str) -> tuple[DecisionCount, ...]:
-    return tuple(
-        DecisionCount(row.rule_id, row.source_type, decision_of(row.to_status), row.alerts)
-        for row in tally_decisions(db, job_id)
-    )
-
-
 def _was_stopped(report: ScanReport) -> bool:
     """Whether limits kept closes from being written; a dry run only foretells it."""
     return bool(report.stops) and not report.dry_run
@@ -245,8 +238,7 @@ def _record_failure(db: AlertDatabase, job_id: str, error: BaseException) -> Non
         with pymongo.timeout(RECORD_SECONDS):
             if isinstance(error, PyMongoError | LeaseLostError):
                 let_writes_end(db)
-            closed, escalated = decision_counts(db, job_id)
-            stats = {"alerts_closed": closed, "alerts_escalated": escalated}
+            stats = stats_of(decisions_of(db, job_id))
             update_job_record(job_id, stats, FAILED, [failure_text(db, error)], db)
     except (PyMongoError, JobRecordError):
         _log.exception("Job record %s could not be finished; the next sweep will", job_id)

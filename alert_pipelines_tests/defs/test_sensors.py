@@ -190,6 +190,18 @@ def test_500_failed_runs_whose_records_are_open_are_worked_off_within_ten_minute
     assert db.background_jobs.count_documents({"status": "failed"}) == 500
 
 
+def test_a_record_closed_for_its_run_says_what_each_rule_decided(db: AlertDatabase) -> None:
+    job_id = create_job_record(SCANNER, db, run_id="one")
+    entry = {"job_id": job_id, "triggered_by": "system", "rule_triggered": "r", "to_status": "ESCALATED"}
+    db.alerts.insert_one({"alert_id": "1", "source_type": "SAFETY", "state_history": [entry]})
+    assert close_records_of_run(db, "one", "why") == [job_id]
+    record = db.background_jobs.find_one({"job_id": job_id}) or {}
+    assert (record["alerts_closed"], record["alerts_escalated"]) == (0, 1)
+    assert record["stats"]["decisions"] == [
+        {"rule_id": "r", "source_type": "SAFETY", "decision": "escalate", "alerts": 1}
+    ]
+
+
 def test_only_running_records_of_the_run_itself_are_closed(db: AlertDatabase) -> None:
     done = create_job_record(SCANNER, db, run_id="one")
     update_job_record(done, {}, COMPLETED, [], db)

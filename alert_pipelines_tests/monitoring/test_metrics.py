@@ -16,8 +16,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from alert_pipelines.job_records import SCANNER, create_job_record, sweep_dead_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoSettings
-from alert_pipelines.mongo.client import connect
+from alert_pipelines.mongo.client import connect, server_now
 from alert_pipelines.monitoring.metrics import MetricsError, registry_of, serve_metrics, write_metrics
 from alert_pipelines.scanner.limits import InvalidFractionError
 from alert_pipelines.scanner.report import ScanRequest
@@ -133,6 +134,16 @@ def test_a_scan_that_was_broken_off_does_not_say_that_nothing_is_pending(
     found = numbers(db, tmp_path)
     assert found["alert_pipelines_last_scan_completed"] == {(): 0}
     assert "alert_pipelines_last_scan_pending" not in found
+
+
+def test_what_a_scan_decided_before_it_was_broken_off_is_in_the_sums_by_rule(db: AlertDatabase, tmp_path: Path) -> None:
+    job_id = create_job_record(SCANNER, db)
+    entry = {"job_id": job_id, "triggered_by": "system", "rule_triggered": "r", "to_status": "AUTO_CLOSED"}
+    db.alerts.insert_one({"alert_id": "1", "source_type": "SAFETY", "state_history": [entry]})
+    db.background_jobs.update_one({"job_id": job_id}, {"$set": {"lease_expires_at": server_now(db)}})
+    sweep_dead_jobs(db)
+    decisions = numbers(db, tmp_path)["alert_pipelines_decisions_last_day"]
+    assert decisions == {("close", "r", "SAFETY"): 1}
 
 
 def test_a_database_that_is_away_is_said_in_a_number(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ import pytest
 from bson import DatetimeMS
 from pymongo.errors import PyMongoError
 
+from alert_pipelines.decisions import DecisionCount
 from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.job_records import ScanAlreadyRunningError, create_job_record, get_recent_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import scan as scan_module
-from alert_pipelines.scanner.report import DecisionCount, ScanRequest
+from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import (
     InvalidScanError,
     auto_close_scanner,
@@ -223,15 +224,20 @@ def test_a_scan_that_fails_in_the_midst_is_recorded_with_its_true_counts(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(db, [alert("old", minutes=60)], EXPIRE)
+    decisions_of = scan_module.decisions_of
 
     def fail_after_writing(*_: Any) -> None:
+        monkeypatch.setattr(scan_module, "decisions_of", decisions_of)
         raise KeyboardInterrupt("cancelled")
 
-    monkeypatch.setattr(scan_module, "_decisions", fail_after_writing)
+    monkeypatch.setattr(scan_module, "decisions_of", fail_after_writing)
     with pytest.raises(KeyboardInterrupt):
         scan(db)
     record = last_job(db)
     assert (record["status"], record["alerts_closed"]) == ("failed", 1)
+    assert record["stats"]["decisions"] == [
+        {"rule_id": "expire", "source_type": "OVERSPEEDING", "decision": "close", "alerts": 1}
+    ]
     assert record["errors"] == ["KeyboardInterrupt: cancelled"]
 
 
@@ -260,13 +266,13 @@ def test_a_record_that_cannot_be_finished_leaves_the_result_standing(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(db, [alert("old", minutes=60)], EXPIRE)
-    decisions = scan_module._decisions
+    decisions = scan_module.decisions_of
 
     def then_the_record_is_swept(*args: Any) -> Any:
         db.background_jobs.update_many({}, {"$set": {"status": "failed"}})
         return decisions(*args)
 
-    monkeypatch.setattr(scan_module, "_decisions", then_the_record_is_swept)
+    monkeypatch.setattr(scan_module, "decisions_of", then_the_record_is_swept)
     assert scan(db).closed == 1
     assert "its decisions stand" in caplog.text
 

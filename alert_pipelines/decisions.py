@@ -1,0 +1,77 @@
+"""Decisions, counted by rule and source: what a plan, a report and a job record say of many alerts.
+
+What a job decided is read from the one ledger there is, the alerts' own histories.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+from alert_pipelines.alerts import Status, tally_decisions
+from alert_pipelines.mongo.client import AlertDatabase
+
+Decision = Literal["close", "escalate"]
+
+MAX_COUNTS = 200
+MAX_SOURCE_CHARS = 200
+OTHER_SOURCES = "(other sources)"
+
+
+class DecisionCount(NamedTuple):
+    """How many alerts of one source got one decision by one rule."""
+
+    rule_id: str
+    source_type: str
+    decision: Decision
+    alerts: int
+
+
+def decisions_of(db: AlertDatabase, job_id: str) -> tuple[DecisionCount, ...]:
+    """What `job_id` decided, also what was undone or overtaken since. Raises PyMongoError."""
+    return tuple(
+        DecisionCount(row.rule_id, row.source_type, decision_of(row.to_status), row.alerts)
+        for row in tally_decisions(db, job_id)
+    )
+
+
+def stats_of(decisions: tuple[DecisionCount, ...]) -> dict[str, Any]:
+    """What a job record says of `decisions`, as BSON values."""
+    return {
+        "alerts_closed": count(decisions, "close"),
+        "alerts_escalated": count(decisions, "escalate"),
+        "decisions": [entry._asdict() for entry in brief(decisions)],
+    }
+
+
+def brief(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
+    """`counts` as a record or a table can hold them, whatever the alerts say their sources are.
+
+    Long sources are cut; past the 200 largest counts, those of one rule and decision are summed as of OTHER_SOURCES.
+    """
+    cut = [entry._replace(source_type=cut_short(entry.source_type)) for entry in counts]
+    if len(cut) <= MAX_COUNTS:
+        return tuple(cut)
+    smallest = sorted(entry.alerts for entry in cut)[-MAX_COUNTS]
+    large = [entry for entry in cut if entry.alerts >= smallest][:MAX_COUNTS]
+    rest: Counter[tuple[str, Decision]] = Counter()
+    for entry in cut:
+        rest[entry.rule_id, entry.decision] += entry.alerts
+    for entry in large:
+        rest[entry.rule_id, entry.decision] -= entry.alerts
+    others = [DecisionCount(rule, OTHER_SOURCES, decision, n) for (rule, decision), n in rest.items() if n]
+    return (*large, *others)
+
+
+def cut_short(text: str, longest: int = MAX_SOURCE_CHARS) -> str:
+    """`text`, or so many of its characters."""
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def decision_of(to_status: Status) -> Decision:
+    """The word for setting an alert to `to_status`."""
+    return "close" if to_status is Status.AUTO_CLOSED else "escalate"
+
+
+def count(entries: tuple[DecisionCount, ...], decision: Decision | None = None) -> int:
+    """How many alerts `entries` hold, of one decision or of both."""
+    return sum(entry.alerts for entry in entries if decision in (None, entry.decision))
