@@ -13,7 +13,7 @@ from alert_pipelines.mongo.client import AlertDatabase
 Decision = Literal["close", "escalate"]
 
 MAX_COUNTS = 200
-MAX_SOURCE_CHARS = 200
+MAX_CHARS = 200
 OTHER_SOURCES = "(other sources)"
 
 
@@ -44,11 +44,14 @@ def stats_of(decisions: tuple[DecisionCount, ...]) -> dict[str, Any]:
 
 
 def brief(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
-    """`counts` as a record or a table can hold them, whatever the alerts say their sources are.
+    """`counts` as a record or a table can hold them, whatever the alerts, and their histories, say.
 
-    Long sources are cut; past the 200 largest counts, those of one rule and decision are summed as of OTHER_SOURCES.
+    Long sources and rule ids are cut; past the 200 largest counts, those of one rule and decision are summed as of
+    OTHER_SOURCES.
     """
-    cut = [entry._replace(source_type=cut_short(entry.source_type)) for entry in counts]
+    cut = [
+        entry._replace(rule_id=cut_short(entry.rule_id), source_type=cut_short(entry.source_type)) for entry in counts
+    ]
     if len(cut) <= MAX_COUNTS:
         return tuple(cut)
     smallest = sorted(entry.alerts for entry in cut)[-MAX_COUNTS]
@@ -62,7 +65,7 @@ def brief(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
     return (*large, *others)
 
 
-def cut_short(text: str, longest: int = MAX_SOURCE_CHARS) -> str:
+def cut_short(text: str, longest: int = MAX_CHARS) -> str:
     """`text`, or so many of its characters."""
     return text if len(text) <= longest else f"{text[:longest]}…"
 

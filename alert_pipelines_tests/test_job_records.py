@@ -154,6 +154,19 @@ def test_a_dead_owner_is_swept_by_the_next_claim_with_its_true_counts(db: AlertD
     assert record["completed_at"] is not None
 
 
+def test_a_history_edited_to_name_a_rule_of_megabytes_does_not_keep_the_next_claim_from_being_made(
+    db: AlertDatabase,
+) -> None:
+    ensure_indexes(db)
+    dead = create_job_record(SCANNER, db)
+    entry = {"job_id": dead, "triggered_by": "system", "rule_triggered": "r" * 9_000_000, "to_status": "AUTO_CLOSED"}
+    db.alerts.insert_one({"alert_id": "1", "source_type": "SAFETY", "state_history": [entry]})
+    db.alerts.insert_one({"alert_id": "2", "source_type": "FEEDBACK", "state_history": [entry]})
+    expire_lease(db, dead)
+    create_job_record(SCANNER, db)
+    assert the_record(db, dead)["alerts_closed"] == 2
+
+
 def test_a_living_owner_is_not_swept(db: AlertDatabase) -> None:
     job_id = create_job_record(SCANNER, db)
     assert sweep_dead_jobs(db) == []
