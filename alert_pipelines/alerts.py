@@ -163,7 +163,10 @@ INDEXES = (
 
 
 def ensure_indexes(db: AlertDatabase) -> list[str]:
-    """Create the indexes that `alerts` lacks; return their names. Raises IndexConflictError."""
+    """Create the indexes that `alerts` lacks; return their names.
+
+    Raises IndexConflictError, as DuplicateKeyValuesError where alerts share an id and all else is made.
+    """
     return create_missing_indexes(db, COLLECTION, INDEXES)
 
 

@@ -9,7 +9,7 @@ from pymongo import ASCENDING
 from alert_pipelines import alerts
 from alert_pipelines.alerts import PENDING, TRANSITIONS, Alert, Status, ensure_indexes, tally_decisions
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.mongo.indexes import IndexConflictError
+from alert_pipelines.mongo.indexes import DuplicateKeyValuesError, IndexConflictError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -112,10 +112,12 @@ def test_a_name_taken_by_another_index_is_named(bare_db: AlertDatabase) -> None:
         ensure_indexes(bare_db)
 
 
-def test_duplicate_alert_ids_are_named(bare_db: AlertDatabase) -> None:
+def test_duplicate_alert_ids_are_named_and_keep_no_other_index_from_being_made(bare_db: AlertDatabase) -> None:
     bare_db.alerts.insert_many([{"alert_id": "TWICE"}, {"alert_id": "TWICE"}])
-    with pytest.raises(IndexConflictError, match="TWICE"):
+    with pytest.raises(DuplicateKeyValuesError, match=r"'alerts' .* alert_id 'TWICE' .* 'alert_id_unique'"):
         ensure_indexes(bare_db)
+    wanted = {index.document["name"] for index in alerts.INDEXES}
+    assert wanted - set(bare_db.alerts.index_information()) == {"alert_id_unique"}
 
 
 def test_decisions_are_counted_from_histories_also_where_one_is_no_array(db: AlertDatabase) -> None:

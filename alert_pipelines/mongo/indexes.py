@@ -21,12 +21,16 @@ class IndexConflictError(AlertPipelinesError):
     """An index that the project needs cannot be made as it has to be."""
 
 
+class DuplicateKeyValuesError(IndexConflictError):
+    """Documents that are there already break an index that is to be unique."""
+
+
 def create_missing_indexes(db: AlertDatabase, collection: str, indexes: Sequence[IndexModel]) -> list[str]:
     """Create those of `indexes` that `collection` lacks; return the names of the ones created.
 
     An index over the same keys with the same meaning but another name (the service may have made it) counts
-    as present. Raises IndexConflictError where a name is taken by something else, or where documents break a
-    unique index; MongoAuthenticationError where the user may make none.
+    as present. Raises IndexConflictError where a name is taken by something else; DuplicateKeyValuesError where
+    documents break a unique index, when all others are made; MongoAuthenticationError where the user may make none.
     """
     present = {spec["name"]: _meaning(spec) for spec in db[collection].list_indexes()}
     missing = []
@@ -39,8 +43,16 @@ def create_missing_indexes(db: AlertDatabase, collection: str, indexes: Sequence
             )
         if wanted not in present.values():
             missing.append(index)
-    if missing:
-        _create(db, collection, missing)
+    # Those that may meet duplicates one by one: a build that fails fails all that the same command asked for.
+    plain = [index for index in missing if not index.document.get("unique")]
+    broken: DuplicateKeyValuesError | None = None
+    for together in ([plain] if plain else []) + [[index] for index in missing if index not in plain]:
+        try:
+            _create(db, collection, together)
+        except DuplicateKeyValuesError as error:
+            broken = broken or error
+    if broken:
+        raise broken
     return [index.document["name"] for index in missing]
 
 
@@ -50,9 +62,11 @@ def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> No
         with pymongo.timeout(MAX_BUILD_SECONDS):
             db[collection].create_indexes(missing)
     except DuplicateKeyError as error:
-        raise IndexConflictError(
-            f"collection {collection!r} holds documents that break a unique index: {error.details}. "
-            "Remove or rename the duplicates and run again."
+        (name,) = [index.document["name"] for index in missing]
+        shared = ", ".join(f"{path} {value!r}" for path, value in (error.details or {}).get("keyValue", {}).items())
+        raise DuplicateKeyValuesError(
+            f"collection {collection!r} holds more than one document with {shared} (None: it may be missing), so the "
+            f"unique index {name!r} cannot be made. Give each a value of its own, or remove those that are not wanted."
         ) from error
     except OperationFailure as error:
         if refusal := lacking_right(error, db.name):

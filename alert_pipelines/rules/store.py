@@ -39,10 +39,13 @@ class LoadedWindows(NamedTuple):
 
 
 def ensure_indexes(db: AlertDatabase) -> list[str]:
-    """Create the indexes that `rules` and `rule_versions` lack; return their names. Raises IndexConflictError."""
+    """Create the indexes that `rules` and `rule_versions` lack; return their names.
+
+    Raises IndexConflictError, as DuplicateKeyValuesError where rules share an id and all else is made.
+    """
     return [
-        *create_missing_indexes(db, COLLECTION, INDEXES),
         *create_missing_indexes(db, VERSIONS, VERSION_INDEXES),
+        *create_missing_indexes(db, COLLECTION, INDEXES),
     ]
 
 

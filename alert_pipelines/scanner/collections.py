@@ -2,13 +2,26 @@
 
 from alert_pipelines import alerts, job_records
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.indexes import DuplicateKeyValuesError
 from alert_pipelines.mongo.settings import DATABASE_VARIABLE
 from alert_pipelines.rules import store
 
 
-def prepare_collections(db: AlertDatabase) -> list[str]:
-    """Create every index that is missing; return their names. Idempotent. Raises IndexConflictError."""
-    return [*alerts.ensure_indexes(db), *store.ensure_indexes(db), *job_records.ensure_indexes(db)]
+def prepare_collections(db: AlertDatabase) -> tuple[str, ...]:
+    """Create every index that is missing; say what is wrong with alerts, and rules, that share an id. Idempotent.
+
+    Raises IndexConflictError.
+    """
+    job_records.ensure_indexes(db)
+    broken = []
+    for ensure_indexes in (alerts.ensure_indexes, store.ensure_indexes):
+        # Alerts are written by their `_id`, and rules that share one decide nothing: what an old service left need not
+        # keep all others waiting.
+        try:
+            ensure_indexes(db)
+        except DuplicateKeyValuesError as error:
+            broken.append(str(error))
+    return tuple(broken)
 
 
 def emptiness(db: AlertDatabase) -> tuple[str, ...]:

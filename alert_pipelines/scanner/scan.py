@@ -67,7 +67,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     """Do what `request` asks under a claim of its own, and record it. Raises as `auto_close_scanner` does, and
     InvalidScanError, InvalidInstantError."""
     _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
-    prepare_collections(db)
+    complaints = prepare_collections(db)
     as_of = _instant(db, request)
     if request.rule_ids is not None or request.allow_over_limit:
         # Before the claim as well: a misspelt name is no failed scan, of which people would be told.
@@ -81,6 +81,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
             report = evaluate_all_pending_alerts(
                 db, request, job_id=job_id, as_of=as_of, before=before, check=lease.check, on_progress=on_progress
             )
+            report = replace(report, errors=(*complaints, *report.errors))
             _log.info("Auto-close job %s: checked %d, closed %d", job_id, report.total_checked, report.closed)
             _record_end(db, report)
     except BaseException as error:  # a cancelled run too must leave a finished record

@@ -21,6 +21,7 @@ from alert_pipelines.scanner.scan import (
     evaluate_all_pending_alerts,
     run_scan,
 )
+from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses, stored
 
 EXPIRE = rule("expire", {"expire_after_mins": 60})
@@ -46,6 +47,38 @@ def test_alerts_are_closed_and_escalated_and_the_result_has_exactly_the_old_keys
         "alerts_escalated": 1,
     }
     assert statuses(db) == {"old": "AUTO_CLOSED", "young": "OPEN", "P1": "ESCALATED", "P2": "OPEN", "P3": "OPEN"}
+
+
+def test_alerts_that_share_an_id_or_have_none_once_kept_every_scan_from_running(bare_db: AlertDatabase) -> None:
+    fill(bare_db, [alert(name, minutes=60, driver="D2") for name in ("twice", "twice", "old", "none", "null")], EXPIRE)
+    bare_db.alerts.update_one({"alert_id": "none"}, {"$unset": {"alert_id": ""}})
+    bare_db.alerts.update_one({"alert_id": "null"}, {"$set": {"alert_id": None}})
+    report = scan(bare_db)
+    assert (report.closed, report.reconciles) == (5, True)
+    assert bare_db.alerts.count_documents({"status": "AUTO_CLOSED"}) == 5
+    (error,) = report.errors
+    assert error.startswith("collection 'alerts' holds more than one document with alert_id ")
+    record = last_job(bare_db)
+    assert (record["status"], record["errors"]) == ("completed", [error])
+    # Their decisions are taken back as all others.
+    assert undo_job(bare_db, report.job_id, dry_run=False).restored == 5
+    bare_db.alerts.delete_many({"alert_id": {"$in": ["twice", None]}})
+    assert scan(bare_db).errors == ()
+    assert "alert_id_unique" in bare_db.alerts.index_information()
+
+
+def test_rules_that_share_an_id_or_have_none_once_kept_every_scan_from_running(bare_db: AlertDatabase) -> None:
+    nameless = [{key: value for key, value in EXPIRE.items() if key != "rule_id"}] * 2
+    twice = [rule("twice", {"expire_after_mins": 1}), rule("twice", {"expire_after_mins": 2})]
+    fill(bare_db, [alert("old", minutes=60), alert("young", minutes=10)], EXPIRE, *nameless, *twice)
+    report = scan(bare_db)
+    assert statuses(bare_db) == {"old": "AUTO_CLOSED", "young": "OPEN"}
+    assert len(report.bad_rules) == 3
+    assert any("'twice'" in error and "keep one" in error for error in report.bad_rules)
+    assert last_job(bare_db)["status"] == "completed"
+    bare_db.rules.delete_many({"rule_id": {"$in": ["twice", None]}})
+    assert scan(bare_db).errors == ()
+    assert "rule_id_unique" in bare_db.rules.index_information()
 
 
 def test_a_closed_alert_has_the_fields_of_the_contract_and_a_full_history_entry(db: AlertDatabase) -> None:
