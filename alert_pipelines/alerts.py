@@ -3,6 +3,7 @@
 What is decided about alerts belongs to `rules` and `scanner`; nothing here looks at a rule.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 from pymongo import ASCENDING, IndexModel
 
-from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.indexes import create_missing_indexes
 
 COLLECTION = "alerts"
@@ -168,6 +170,27 @@ def ensure_indexes(db: AlertDatabase) -> list[str]:
     Raises IndexConflictError, as DuplicateKeyValuesError where alerts share an id and all else is made.
     """
     return create_missing_indexes(db, COLLECTION, INDEXES)
+
+
+class AlertNotFoundError(AlertPipelinesError):
+    """No alert has this id."""
+
+
+class SharedAlertIdError(AlertPipelinesError):
+    """More than one alert has this id, so which is meant cannot be told."""
+
+
+def find_alert(db: AlertDatabase, alert_id: str, fields: Sequence[str] | None = None) -> AlertDocument:
+    """The one alert of this id, whole or only its `fields`. Raises AlertNotFoundError, SharedAlertIdError."""
+    found = list(db[COLLECTION].find({"alert_id": alert_id}, fields).limit(2))
+    if not found:
+        raise AlertNotFoundError(f"no alert {alert_id!r} in {db.name}.{COLLECTION}: check the id")
+    if len(found) > 1:
+        raise SharedAlertIdError(
+            f"more than one alert in {db.name}.{COLLECTION} has the id {alert_id!r}, so which is meant cannot be told: "
+            "give each an id of its own"
+        )
+    return found[0]
 
 
 class DecisionTally(NamedTuple):

@@ -6,12 +6,11 @@ from typing import Any
 
 import click
 
-from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.cli.options import as_of_option, json_option, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.model import MaintenanceWindow
-from alert_pipelines.scanner.explain import AlertNotFoundError, ClauseResult, Explanation, explain_alert
+from alert_pipelines.scanner.explain import ClauseResult, Explanation, explain_alert
 from alert_pipelines.scanner.provenance import PastDecision, decisions_of_alert
 
 
@@ -36,8 +35,6 @@ def history(alert_id: str, as_json: bool) -> None:
     """List the automatic decisions about an alert, each with its job, and the rule as it was then."""
     with open_database() as db:
         decisions = decisions_of_alert(db, alert_id)
-        if not decisions and db[COLLECTION].find_one({"alert_id": alert_id}, {"_id": 1}) is None:
-            raise AlertNotFoundError(f"no alert {alert_id!r} in {db.name}.{COLLECTION}: check the id")
     if as_json:
         print_json(decisions)
     else:

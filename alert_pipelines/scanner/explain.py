@@ -11,9 +11,8 @@ from typing import Any
 import bson
 from bson.datetime_ms import DatetimeMS
 
-from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.alerts import COLLECTION, find_alert
 from alert_pipelines.decisions import Decision, decision_of
-from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Test
@@ -23,10 +22,6 @@ from alert_pipelines.rules.store import load_rules, load_windows
 
 MAX_EVIDENCE = 20
 _TESTS_A_QUERY = 200
-
-
-class AlertNotFoundError(AlertPipelinesError):
-    """No alert has this id."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +77,9 @@ class Explanation:
 def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = None) -> Explanation:
     """Explain `alert_id` as it stands, at `as_of` (None: the server's clock; naive is read as UTC).
 
-    Raises AlertNotFoundError, InvalidInstantError.
+    Raises AlertNotFoundError, SharedAlertIdError, InvalidInstantError.
     """
-    alert = db[COLLECTION].find_one({"alert_id": alert_id})
-    if alert is None:
-        raise AlertNotFoundError(f"no alert {alert_id!r} in {db.name}.{COLLECTION}: check the id")
+    alert = find_alert(db, alert_id)
     at = server_now(db) if as_of is None else as_of_utc(as_of)
     loaded, loaded_windows = load_rules(db), load_windows(db, at)
     windows = loaded_windows.windows

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from alert_pipelines.alerts import COLLECTION, DecisionTally, tally_decisions
+from alert_pipelines.alerts import COLLECTION, DecisionTally, find_alert, tally_decisions
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import JobNotFoundError
 from alert_pipelines.mongo.client import AlertDatabase
@@ -19,9 +19,11 @@ class PastDecision(NamedTuple):
 
 
 def decisions_of_alert(db: AlertDatabase, alert_id: str) -> list[PastDecision]:
-    """Every automatic decision and undo about `alert_id`, oldest first."""
-    alert = db[COLLECTION].find_one({"alert_id": alert_id}, {"state_history": 1}) or {}
-    history = alert.get("state_history")
+    """Every automatic decision and undo about `alert_id`, oldest first.
+
+    Raises AlertNotFoundError, SharedAlertIdError.
+    """
+    history = find_alert(db, alert_id, ["state_history"]).get("state_history")
     entries = history if isinstance(history, list) else []
     rules = _RuleTexts(db)
     return [

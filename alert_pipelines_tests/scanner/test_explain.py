@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from bson.datetime_ms import DatetimeMS
 
+from alert_pipelines.alerts import AlertNotFoundError, SharedAlertIdError
 from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.explain import AlertNotFoundError, Explanation, explain_alert
+from alert_pipelines.scanner.explain import Explanation, explain_alert
+from alert_pipelines.scanner.provenance import decisions_of_alert
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
@@ -95,8 +97,16 @@ def test_a_naive_as_of_is_utc_and_one_out_of_the_calendar_is_named(db: AlertData
 
 
 def test_an_unknown_alert_is_named(db: AlertDatabase) -> None:
-    with pytest.raises(AlertNotFoundError, match="'nobody'"):
-        explain(db, "nobody")
+    for ask in (explain, decisions_of_alert):
+        with pytest.raises(AlertNotFoundError, match="'nobody'"):
+            ask(db, "nobody")
+
+
+def test_an_id_that_two_alerts_share_was_explained_as_if_there_were_one(bare_db: AlertDatabase) -> None:
+    fill(bare_db, [alert("twice", minutes=10), alert("twice", minutes=100)])
+    for ask in (explain, decisions_of_alert):
+        with pytest.raises(SharedAlertIdError, match=r"more than one alert .* 'twice'"):
+            ask(bare_db, "twice")
 
 
 def test_an_unreadable_history_is_said(db: AlertDatabase) -> None:
