@@ -160,9 +160,48 @@ def _in_no_window(windows: Iterable[MaintenanceWindow], source_type: str | None,
 
 
 def _not_closed_before(rule_id: str) -> Test:
-    before = {"to_status": str(Status.AUTO_CLOSED), "rule_triggered": rule_id}
-    never = {"state_history": {"$not": {"$elemMatch": before}}}
-    return Test("never_again", "this rule has not closed it before", never, ("state_history",))
+    """No close of this occurrence by the rule, nor by an automation that named no rule, stands in the history.
+
+    A close from before the alert's present `timestamp` belongs to an earlier occurrence. The first branch spares the
+    common history the comparison with the alert's own `timestamp`, which only an expression can make.
+    """
+    closed = str(Status.AUTO_CLOSED)
+    by_it = {"rule_triggered": rule_id}
+    unnamed = {"triggered_by": "system", "rule_triggered": {"$in": [None, ""]}}
+    as_of, written = "$$entry.as_of", "$$entry.timestamp"
+    # One without a date may be of this occurrence, so it counts.
+    undated: dict[str, object] = {"$cond": [_is_date(written), written, "$timestamp"]}
+    counts = {
+        "$and": [
+            {"$eq": ["$$entry.to_status", closed]},
+            {
+                "$or": [
+                    {"$eq": ["$$entry.rule_triggered", {"$literal": rule_id}]},
+                    {
+                        "$and": [
+                            {"$eq": ["$$entry.triggered_by", "system"]},
+                            {"$eq": [{"$ifNull": ["$$entry.rule_triggered", ""]}, ""]},
+                        ]
+                    },
+                ]
+            },
+            {"$gte": [{"$cond": [_is_date(as_of), as_of, undated]}, "$timestamp"]},
+        ]
+    }
+    history = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
+    counted = {"$filter": {"input": history, "as": "entry", "cond": counts}}
+    never: Filter = {
+        "$or": [
+            {"state_history": {"$not": {"$elemMatch": {"to_status": closed, "$or": [by_it, unnamed]}}}},
+            {"$expr": {"$eq": [counted, []]}},
+        ]
+    }
+    says = "neither this rule nor a job that names no rule has closed it since its timestamp"
+    return Test("never_again", says, never, ("state_history", "timestamp"))
+
+
+def _is_date(expression: str) -> dict[str, object]:
+    return {"$eq": [{"$type": expression}, "date"]}
 
 
 def _settled(hold_mins: int | None, as_of: datetime) -> list[Test]:

@@ -19,6 +19,7 @@ from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Test
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import MaintenanceWindow, Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
+from alert_pipelines.scanner.provenance import is_automatic
 
 MAX_EVIDENCE = 20
 _TESTS_A_QUERY = 200
@@ -56,8 +57,8 @@ class Explanation:
 
     `decided_by` is the clause whose decision a scan at `as_of` would write, blast-radius limits aside; `why` says
     so in words, also why not. `clauses` come in precedence order, shadow ones last. `past` are the entries of the
-    history that jobs left. `windows` are the maintenance windows of its source that hold at `as_of`; `problems`
-    names rules and windows that cannot be read.
+    history that jobs left, the older service's too. `windows` are the maintenance windows of its source that hold at
+    `as_of`; `problems` names rules and windows that cannot be read.
     """
 
     alert_id: str
@@ -105,7 +106,7 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
         decided_by=decided_by,
         why=_why(decided_by, active, alert),
         clauses=(*active, *shadow),
-        past=tuple(entry for entry in entries if isinstance(entry, dict) and "job_id" in entry),
+        past=tuple(entry for entry in entries if is_automatic(entry)),
         windows=tuple(
             window
             for window in windows

@@ -26,11 +26,12 @@ def decisions_of_alert(db: AlertDatabase, alert_id: str) -> list[PastDecision]:
     history = find_alert(db, alert_id, ["state_history"]).get("state_history")
     entries = history if isinstance(history, list) else []
     rules = _RuleTexts(db)
-    return [
-        PastDecision(alert_id, entry, rules.of(entry))
-        for entry in entries
-        if isinstance(entry, dict) and "job_id" in entry
-    ]
+    return [PastDecision(alert_id, entry, rules.of(entry)) for entry in entries if is_automatic(entry)]
+
+
+def is_automatic(entry: Any) -> bool:
+    """Whether a job left the history entry, also one of the older service, which writes no job id."""
+    return isinstance(entry, dict) and ("job_id" in entry or entry.get("triggered_by") == "system")
 
 
 def tally_of_job(db: AlertDatabase, job_id: str) -> list[DecisionTally]:

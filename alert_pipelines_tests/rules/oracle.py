@@ -195,8 +195,21 @@ def _is_decided_since(alert: Document, now: int) -> bool:
 
 def _was_closed_by(alert: Document, rule_id: str) -> bool:
     return any(
-        entry.get("to_status") == AUTO_CLOSED and entry.get("rule_triggered") == rule_id for entry in _history(alert)
+        entry.get("to_status") == AUTO_CLOSED
+        and (entry.get("rule_triggered") == rule_id or _is_by_a_job_that_names_no_rule(entry))
+        and not _is_of_an_earlier_occurrence(entry, alert)
+        for entry in _history(alert)
     )
+
+
+def _is_by_a_job_that_names_no_rule(entry: Document) -> bool:
+    return entry.get("triggered_by") == "system" and entry.get("rule_triggered") in (None, "")
+
+
+def _is_of_an_earlier_occurrence(entry: Document, alert: Document) -> bool:
+    own = alert.get("timestamp")
+    dates = [entry[name] for name in ("as_of", "timestamp") if isinstance(entry.get(name), datetime)]
+    return bool(dates) and isinstance(own, datetime) and _ms(dates[0]) < _ms(own)
 
 
 def _escalation_was_undone(alert: Document, rule_id: str) -> bool:

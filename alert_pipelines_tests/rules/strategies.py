@@ -111,7 +111,7 @@ def _decisions(draw: st.DrawFn) -> dict[str, Any]:
         "triggered_by": "system",
         "rule_triggered": draw(st.sampled_from([*RULE_IDS, "expires_at"])),
         "job_id": draw(st.sampled_from(JOBS)),
-        "as_of": AS_OF + draw(st.sampled_from([-60_000, -1, 0, 1])) * _MS,
+        "as_of": AS_OF + draw(st.sampled_from([-3_600_000, -60_000, -1, 0, 1])) * _MS,
     }
 
 
@@ -136,6 +136,9 @@ def _histories() -> st.SearchStrategy[Any]:
         {"to_status": "AUTO_CLOSED", "rule_triggered": None, "as_of": None, "job_id": None},
         {"from_status": "AUTO_CLOSED", "to_status": "OPEN", "triggered_by": "user", "undoes": None},
         {"to_status": "AUTO_CLOSED", "rule_triggered": "r1", "triggered_by": "system"},
+        {"to_status": "AUTO_CLOSED", "rule_triggered": "", "triggered_by": "system"},
+        {"to_status": "AUTO_CLOSED", "triggered_by": "system", "timestamp": AS_OF},
+        {"to_status": "AUTO_CLOSED", "triggered_by": "system", "timestamp": AS_OF - 24 * 60 * 60_000 * _MS},
     ]
     entries = st.one_of(_decisions(), _undoings(), st.sampled_from(other_entries))
     return _rarely(

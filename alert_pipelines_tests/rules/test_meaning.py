@@ -45,6 +45,11 @@ def closed_by(rule_id: str, **more: Any) -> Fields:
     return {"to_status": "AUTO_CLOSED", "rule_triggered": rule_id, "triggered_by": "system", **more}
 
 
+def old_close(timestamp: object) -> Fields:
+    """What the job that this package replaces leaves of a close."""
+    return closed_by("", timestamp=timestamp) | {"rule_triggered": None}
+
+
 def decided(as_of: object) -> Fields:
     return closed_by("other", as_of=as_of, job_id="JOB-1")
 
@@ -212,6 +217,43 @@ OWN_TESTS = [
             [closed_by("r1")],
             ["text", closed_by("r1"), closed_by("r2")],
             [closed_by("r1"), undone("J")],
+        ),
+    ),
+    Row(
+        "a close before the alert's present timestamp belongs to an earlier occurrence",
+        ALWAYS,
+        each(
+            "state_history",
+            [closed_by("r1", as_of=ago(10) - MS)],
+            [closed_by("r1", timestamp=ago(10) - MS)],
+            [closed_by("r1", timestamp=ago(10) - MS), closed_by("r1", as_of=ago(200), timestamp=AS_OF)],
+            [closed_by("r1", as_of=None, timestamp=ago(11))],
+            [old_close(ago(10) - MS)],
+        ),
+        each(
+            "state_history",
+            [closed_by("r1", as_of=ago(10))],
+            [closed_by("r1", timestamp=ago(10))],
+            [closed_by("r1", as_of=ago(10), timestamp=ago(500))],
+            [closed_by("r1", as_of="long ago", timestamp="long ago")],
+            [closed_by("r1", timestamp=ago(500)), closed_by("r1", timestamp=ago(9))],
+        ),
+    ),
+    Row(
+        "a close by a job that names no rule counts for every rule",
+        ALWAYS,
+        each(
+            "state_history",
+            [{**old_close(ago(5)), "triggered_by": "ana"}],
+            [{**old_close(ago(5)), "to_status": "ESCALATED"}],
+            [{**old_close(ago(5)), "rule_triggered": ["r1"]}],
+        ),
+        each(
+            "state_history",
+            [old_close(ago(5))],
+            [{**old_close(ago(5)), "rule_triggered": ""}],
+            [{"to_status": "AUTO_CLOSED", "triggered_by": "system"}],
+            [old_close(ago(5)), undone("J")],
         ),
     ),
     Row(
