@@ -61,10 +61,15 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _checked_id(rule_id: str) -> str:
+def _one_line(name: str) -> str:
     # The service calls its rules what it likes; a line break in an id would break tables and logs.
-    if not rule_id.isprintable() or rule_id != rule_id.strip():
-        raise ValueError(f"{rule_id!r} has control characters, or spaces around it; choose another")
+    if not name.isprintable() or name != name.strip():
+        raise ValueError(f"{name!r} has control characters, or spaces around it; choose another")
+    return name
+
+
+def _checked_id(rule_id: str) -> str:
+    _one_line(rule_id)
     if rule_id in RESERVED_IDS:
         raise ValueError(f"{rule_id!r} stands for {RESERVED_IDS[rule_id]}; choose another")
     return rule_id
@@ -227,17 +232,20 @@ UtcDatetime = Annotated[datetime, Field(strict=True), AfterValidator(as_utc)]
 class MaintenanceWindow(BaseModel):
     """A document of `maintenance_windows`: while from ≤ as_of < to its alerts are not decided.
 
-    `source_types` left out means every source; `field` and `values` left out means every alert of them.
+    `source_types` left out means every source; `field` and `values` left out means every alert of them. An unknown
+    key is an error: a misspelt `source_types` would otherwise widen the window to every source.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
+    window_id: Annotated[StrictStr, Field(min_length=1, max_length=100), AfterValidator(_one_line)] | None = None
     source_types: Annotated[list[StrictStr], Field(min_length=1)] | None = None
     field: FieldPath | None = None
     values: Annotated[list[StrictBool | StrictInt | float | StrictStr], Field(min_length=1)] | None = None
     from_: UtcDatetime = Field(alias="from")
     to: UtcDatetime
     reason: StrictStr | None = None
+    created_by: StrictStr | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

@@ -22,10 +22,7 @@ class RuleError(AlertPipelinesError):
     """One rule is not usable; `problems` are all that is wrong with it, each with its path."""
 
     def __init__(self, rule_id: Any, problems: Sequence[str]) -> None:
-        # What is quoted may be of any length, and is shown in the job record and the UI.
-        more = [f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
-        said = "; ".join([f"{problem:.500}" for problem in problems[:MAX_PROBLEMS]] + more)
-        super().__init__(f"rule {rule_id!r:.200}: {said}")
+        super().__init__(f"rule {rule_id!r:.200}: {_shown(problems)}")
         self.rule_id = rule_id
         self.problems = tuple(problems)
 
@@ -43,15 +40,21 @@ def parse_rule(document: Any, *, strict: bool = False) -> Rule:
 
 
 def parse_window(document: Mapping[str, Any]) -> MaintenanceWindow:
-    """Validate a maintenance window. Raises AlertPipelinesError."""
-    which = f"maintenance window {document.get('_id')!s:.200}"
+    """Validate a maintenance window, as it is stored or as a file holds it. Raises AlertPipelinesError."""
+    which = f"maintenance window {document.get('window_id') or document.get('_id')!s:.200}"
     if _is_too_large(MaintenanceWindow, document):
         raise AlertPipelinesError(f"{which}: has more than {MAX_CHARS} characters: split it into several")
     try:
-        return MaintenanceWindow.model_validate(document)
+        return MaintenanceWindow.model_validate({key: value for key, value in document.items() if key != "_id"})
     except ValidationError as error:
-        problems = "; ".join(_problems(error, document)[:MAX_PROBLEMS])
-        raise AlertPipelinesError(f"{which}: {problems}") from error
+        problems = _shown(_problems(error, document, MaintenanceWindow))
+        raise AlertPipelinesError(f"{which} is not valid and suppresses nothing: {problems}") from error
+
+
+def _shown(problems: Sequence[str]) -> str:
+    # What is quoted may be of any length, and is shown in the job record and the UI.
+    more = [f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
+    return "; ".join([f"{problem:.500}" for problem in problems[:MAX_PROBLEMS]] + more)
 
 
 def _is_too_large(model: type[BaseModel], document: Mapping[str, Any]) -> bool:
@@ -69,12 +72,12 @@ def _is_too_large(model: type[BaseModel], document: Mapping[str, Any]) -> bool:
     return size > MAX_CHARS
 
 
-def _problems(error: ValidationError, document: Any) -> list[str]:
+def _problems(error: ValidationError, document: Any, model: type[BaseModel] = Rule) -> list[str]:
     # A union reports each of its members; the person wrote one thing, so each place is named once.
     by_path: dict[str, str] = {}
     for fault in error.errors():
         path, parents = _place(fault["loc"], document)
-        by_path.setdefault(path, _say(fault, path, parents))
+        by_path.setdefault(path, _say(fault, path, parents, model))
     return [f"{path}: {problem}" if path else problem for path, problem in by_path.items()]
 
 
@@ -97,10 +100,10 @@ def _place(location: Iterable[int | str], document: Any) -> tuple[str, list[str]
 _TAGS = frozenset({"leaf", "bool", "int", "float", "str", "finite-float", "constrained-int"})
 
 
-def _say(fault: ErrorDetails, path: str, parts: Sequence[str]) -> str:
+def _say(fault: ErrorDetails, path: str, parts: Sequence[str], model: type[BaseModel]) -> str:
     kind, given = fault["type"], fault["input"]
     if kind == "extra_forbidden":
-        return _say_unknown(parts)
+        return _say_unknown(parts, model)
     if kind == "missing":
         return "is missing"
     if kind == "enum":
@@ -114,8 +117,8 @@ def _say(fault: ErrorDetails, path: str, parts: Sequence[str]) -> str:
     return message if kind == "value_error" else f"{message}; got {given!r:.100}"
 
 
-def _say_unknown(parts: Sequence[str]) -> str:
-    known = list(_known_beside(parts))
+def _say_unknown(parts: Sequence[str], model: type[BaseModel]) -> str:
+    known = list(_known_beside(parts, model))
     if parts[-1] in known:
         return "does not go with what stands beside it: a tree is a leaf, or one of all, any, not"
     return f"unknown; {suggestion(parts[-1], known)}"
@@ -126,8 +129,8 @@ def _meant(given: Any, known: Sequence[str]) -> str:
     return said.replace("did", "Did", 1) if said.startswith("did") else ""
 
 
-def _known_beside(parts: Sequence[str]) -> Iterable[str]:
+def _known_beside(parts: Sequence[str], model: type[BaseModel]) -> Iterable[str]:
     if "close_if" in parts:
         return _NODE_KEYS
-    model: type[BaseModel] = Conditions if "conditions" in parts[:-1] else Rule
-    return model.model_fields
+    beside = Conditions if "conditions" in parts[:-1] else model
+    return (field.alias or name for name, field in beside.model_fields.items())

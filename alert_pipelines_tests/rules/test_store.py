@@ -75,4 +75,7 @@ def test_windows_that_cannot_hold_are_left_out_and_unreadable_ones_named(db: Ale
     )
     loaded = load_windows(db, AS_OF)
     assert [window.source_types for window in loaded.windows] == [["SAFETY"]]
-    assert [error.split(":")[0] for error in loaded.errors] == ["maintenance window text", "maintenance window half"]
+    assert [error.partition(" is ")[0] for error in loaded.errors] == [
+        "maintenance window text",
+        "maintenance window half",
+    ]
