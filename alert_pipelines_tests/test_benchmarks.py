@@ -36,7 +36,7 @@ def test_the_command_in_a_result_is_the_one_that_keeps_it_for_the_page(
     assert workbench.command() == " ".join(["python -m benchmarks.growth", *others, "--json"])
 
 
-@pytest.mark.dagster_process
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("name", "options"),
     [

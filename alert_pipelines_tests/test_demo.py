@@ -29,7 +29,7 @@ metadata: {driver_id: {column: driver}}
 """
 
 pytestmark = [
-    pytest.mark.dagster_process,
+    pytest.mark.process,
     pytest.mark.skipif(
         Path(sys.prefix) != CHECKOUT / ".venv",
         reason="the script would make the environment .venv, which is not this one",

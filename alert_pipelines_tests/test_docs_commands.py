@@ -21,8 +21,6 @@ from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 
-pytestmark = pytest.mark.dagster_process
-
 PAGES = {page.relative_to(CHECKOUT).as_posix(): page for page in [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")]}
 
 # These have a test of their own that executes them: their commands need a data set, a second shell, or arguments.
@@ -139,6 +137,7 @@ def bash(commands: str, checkout: Path, env: dict[str, str], *options: str) -> s
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("page", [page for page in sorted(PAGES.keys() - ELSEWHERE) if blocks(PAGES[page].read_text())])
 def test_the_commands_of_a_page_run_in_order(
     page: str, checkout: Path, database: AlertDatabase, mongo_uri: str

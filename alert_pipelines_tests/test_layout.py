@@ -25,7 +25,7 @@ from alert_pipelines_tests.dagster_processes import (
 )
 from alert_pipelines_tests.mongo.servers import free_port
 
-pytestmark = pytest.mark.dagster_process
+pytestmark = pytest.mark.process
 
 _QUERY = '{"query": "{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } } }"}'
 

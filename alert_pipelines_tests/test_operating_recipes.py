@@ -22,8 +22,6 @@ from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_processes, wait_until
 from alert_pipelines_tests.factories import alert, rule
 
-pytestmark = pytest.mark.dagster_process
-
 _PAGE = (CHECKOUT / "docs" / "operating.md").read_text()
 _SECTION = re.compile(r"^## (.+)\n((?:(?!^## ).*\n?)*)", re.MULTILINE)
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -161,11 +159,13 @@ def test_each_section_with_a_recipe_has_a_test() -> None:
     assert {heading for heading, text in sections().items() if _BLOCK.search(text)} == _TESTED
 
 
+@pytest.mark.process
 @recipe_of(_INTRODUCTION)
 def test_a_graphql_request_is_sent_from_a_shell(recipe: Recipe) -> None:
     assert "'version': '1." in recipe.shell()
 
 
+@pytest.mark.process
 @recipe_of("See the ticks")
 def test_the_ticks_are_listed_with_what_came_of_them(recipe: Recipe, dagster: DagsterProcesses) -> None:
     ticked = RunsFilter(tags={"dagster/schedule_name": "auto_close_schedule"})
@@ -179,6 +179,7 @@ def test_the_ticks_are_listed_with_what_came_of_them(recipe: Recipe, dagster: Da
     assert answer["futureTicks"]["results"]
 
 
+@pytest.mark.process
 @recipe_of("Switch the schedule off and on")
 def test_the_schedule_is_switched_from_a_shell_and_over_graphql(recipe: Recipe, dagster: DagsterProcesses) -> None:
     printed = recipe.shell()
@@ -191,11 +192,13 @@ def test_the_schedule_is_switched_from_a_shell_and_over_graphql(recipe: Recipe, 
     assert not scheduler.is_scheduler_running(dagster.instance)
 
 
+@pytest.mark.process
 @recipe_of("Change the interval")
 def test_a_new_interval_is_seen_before_it_is_set(recipe: Recipe) -> None:
     assert re.search(r"auto_close_schedule.*\n.*\*/10 \* \* \* \*", recipe.shell())
 
 
+@pytest.mark.process
 @recipe_of("Run a scan now")
 def test_a_scan_is_launched_with_config_from_a_shell_and_over_graphql(
     recipe: Recipe, dagster: DagsterProcesses, database: AlertDatabase
@@ -213,6 +216,7 @@ def test_a_scan_is_launched_with_config_from_a_shell_and_over_graphql(
     assert records[dry[0].run_id]["as_of"] == datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
+@pytest.mark.process
 @recipe_of("Let one go before others")
 def test_a_run_is_launched_with_a_priority(recipe: Recipe, dagster: DagsterProcesses) -> None:
     start = datetime.now(UTC)
@@ -222,6 +226,7 @@ def test_a_run_is_launched_with_a_priority(recipe: Recipe, dagster: DagsterProce
         assert run.tags["dagster/priority"] == "20"
 
 
+@pytest.mark.process
 @recipe_of("Repeat a run that failed")
 def test_a_failed_run_is_repeated_with_its_config(recipe: Recipe, dagster: DagsterProcesses) -> None:
     config = {"ops": {"explain": {"config": {"alert_id": "LATECOMER"}}}}
@@ -234,6 +239,7 @@ def test_a_failed_run_is_repeated_with_its_config(recipe: Recipe, dagster: Dagst
     assert dagster.wait_for_success(run["runId"]).run_config == config
 
 
+@pytest.mark.process
 @recipe_of("List runs")
 def test_runs_and_job_records_are_listed(recipe: Recipe, dagster: DagsterProcesses) -> None:
     run_id = dagster.launch()
@@ -245,6 +251,7 @@ def test_runs_and_job_records_are_listed(recipe: Recipe, dagster: DagsterProcess
     assert (newest["runId"], newest["status"]) == (run_id, "SUCCESS")
 
 
+@pytest.mark.process
 @recipe_of("Cancel a run")
 def test_a_run_is_cancelled(recipe: Recipe, dagster: DagsterProcesses) -> None:
     # One run at a time: the second waits in the queue behind the first, so that there is something to cancel.
@@ -254,6 +261,7 @@ def test_a_run_is_cancelled(recipe: Recipe, dagster: DagsterProcesses) -> None:
     dagster.wait_for_success(ahead)
 
 
+@pytest.mark.process
 @recipe_of("Delete runs")
 def test_runs_are_deleted_and_their_job_records_stay(
     recipe: Recipe, dagster: DagsterProcesses, database: AlertDatabase
@@ -267,6 +275,7 @@ def test_runs_are_deleted_and_their_job_records_stay(
     assert database.background_jobs.count_documents({"run_id": {"$in": run_ids}}) == 2
 
 
+@pytest.mark.process
 @recipe_of("Back-test many days")
 def test_a_backfill_makes_a_run_for_each_day(recipe: Recipe, dagster: DagsterProcesses) -> None:
     start = datetime.now(UTC)
@@ -277,6 +286,7 @@ def test_a_backfill_makes_a_run_for_each_day(recipe: Recipe, dagster: DagsterPro
     assert {run.tags["dagster/priority"] for run in runs} == {"-10"}
 
 
+@pytest.mark.process
 @recipe_of("Pause during maintenance")
 def test_a_scan_leaves_alone_what_is_in_maintenance(
     recipe: Recipe, dagster: DagsterProcesses, database: AlertDatabase
@@ -292,6 +302,7 @@ def test_a_scan_leaves_alone_what_is_in_maintenance(
     assert statuses == {"in the workshop": "OPEN", "on the road": "AUTO_CLOSED"}
 
 
+@pytest.mark.process
 def test_rules_and_alerts_are_published_and_loaded_by_jobs(
     dagster: DagsterProcesses, database: AlertDatabase, directory: Path
 ) -> None:

@@ -29,7 +29,7 @@ def blocks() -> list[tuple[str, list[str]]]:
     return found
 
 
-@pytest.mark.dagster_process
+@pytest.mark.process
 @pytest.mark.skipif(not DATA.is_file(), reason=f"the public data set {DATA} is not there")
 def test_each_step_works_in_order_and_prints_what_the_tour_says(mongo_uri: str, tmp_path: Path) -> None:
     names = ("alert_pipelines_tour", "alert_pipelines_tour_past")

@@ -17,7 +17,7 @@ from alert_pipelines_tests.browser.dev import Dev
 from alert_pipelines_tests.dagster_processes import wait_until
 from alert_pipelines_tests.factories import alert, rule
 
-pytestmark = [pytest.mark.dagster_process, pytest.mark.needs("chromium")]
+pytestmark = [pytest.mark.process, pytest.mark.needs("chromium")]
 
 PLOTTED = ("pending", "closed", "escalated", "errors", "duration_s", "oldest_pending_min")
 
@@ -43,6 +43,7 @@ def last_record(db: AlertDatabase, run_id: str) -> dict[str, Any]:
     return record
 
 
+@pytest.mark.proof
 def test_lineage_is_drawn_with_our_groups_and_the_assets_of_each(page: Page) -> None:
     assets_of: dict[str, list[str]] = {}
     for spec in build_defs().resolve_all_asset_specs():

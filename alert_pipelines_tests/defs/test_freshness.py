@@ -47,7 +47,7 @@ def test_the_job_records_carry_it_and_nothing_else_does(monkeypatch: pytest.Monk
     assert not any(node.freshness_policy for node in build_defs().resolve_asset_graph().asset_nodes)
 
 
-@pytest.mark.dagster_process
+@pytest.mark.process
 def test_scans_that_stop_are_red_by_themselves_and_the_next_one_is_green_again(
     mongo_uri: str, db: AlertDatabase
 ) -> None:

@@ -71,7 +71,7 @@ def dagster(postgres: dict[str, str], mongo_uri: str, database: AlertDatabase) -
         yield processes
 
 
-@pytest.mark.dagster_process
+@pytest.mark.process
 def test_a_scan_is_launched_finishes_and_is_recorded_and_the_schedule_is_switched(
     dagster: DagsterProcesses, database: AlertDatabase
 ) -> None:
@@ -92,7 +92,7 @@ def test_a_scan_is_launched_finishes_and_is_recorded_and_the_schedule_is_switche
         assert PASSWORD not in dagster.log(name)
 
 
-@pytest.mark.dagster_process
+@pytest.mark.process
 def test_old_runs_are_deleted_with_all_that_is_theirs(
     dagster: DagsterProcesses, database: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

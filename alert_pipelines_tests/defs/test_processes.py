@@ -29,7 +29,7 @@ from alert_pipelines_tests.dagster_processes import (
 )
 from alert_pipelines_tests.factories import alert, rule
 
-pytestmark = pytest.mark.dagster_process
+pytestmark = pytest.mark.process
 
 MANY = 20_000
 EXPIRE = rule("old", {"expire_after_mins": 60})
@@ -108,6 +108,7 @@ def schedule_status(dagster: DagsterProcesses) -> dict[str, str]:
     return state
 
 
+@pytest.mark.proof
 def test_dagster_job_launch_queues_a_scan_that_finishes_and_is_recorded(
     dagster: DagsterProcesses, database: AlertDatabase
 ) -> None:

@@ -20,7 +20,7 @@ from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines_tests.dagster_processes import FINISHED, DagsterProcesses, dagster_processes, wait_until
 from alert_pipelines_tests.factories import alert, rule
 
-pytestmark = [pytest.mark.dagster_process, pytest.mark.long]
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 DAYS = 60
 SCHEDULED = RunsFilter(tags={"dagster/schedule_name": AUTO_CLOSE_SCHEDULE})

@@ -33,7 +33,7 @@ from alert_pipelines_tests.factories import alert, fill, rule
 from alert_pipelines_tests.mongo.servers import free_port
 from alert_pipelines_tests.postgres_server import postgres_server
 
-pytestmark = pytest.mark.dagster_process
+pytestmark = pytest.mark.process
 
 
 @dataclass(frozen=True)

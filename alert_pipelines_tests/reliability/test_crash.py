@@ -24,6 +24,8 @@ from alert_pipelines_tests.reliability.fleet import (
     wait_for_server,
 )
 
+pytestmark = pytest.mark.process
+
 SHORT = (600, 100)
 # An interrupt takes effect a moment late: with so many batches some are still to be written then.
 INTERRUPTED = (1_200, 50)

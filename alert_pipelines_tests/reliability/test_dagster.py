@@ -45,8 +45,6 @@ from alert_pipelines_tests.reliability.fleet import (
 )
 from alert_pipelines_tests.reliability.site import SCAN, SCAN_ASSETS, SIZE, Site, open_site
 
-pytestmark = pytest.mark.dagster_process
-
 TERMINATE = """
 mutation Terminate($run: String!) {
   terminateRun(runId: $run) { __typename ... on PythonError { message } }
@@ -122,6 +120,7 @@ def test_the_first_look_after_a_lease_comes_within_a_minute_of_the_death_of_its_
     assert LEASE + looks_every + timedelta(seconds=_LAST_WRITE_S) < timedelta(minutes=1)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("break_it", ENDS, ids=lambda break_it: break_it.__name__)
 def test_a_scan_broken_from_outside_is_failed_by_the_first_look_after_its_lease_and_the_next_finishes(
     site: Site, break_it: Break, figures: Figures
@@ -132,6 +131,7 @@ def test_a_scan_broken_from_outside_is_failed_by_the_first_look_after_its_lease_
     assert site.inbox.titles == ["Alert scanner: 1 scan failed"]
 
 
+@pytest.mark.process
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("break_it", ENDS, ids=lambda break_it: break_it.__name__)
@@ -160,6 +160,7 @@ def job_execute(site: Site) -> None:
     site.dagster.dagster("job", "execute", "-m", "alert_pipelines.definitions", "-j", "auto_close_job")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("start", [launchpad, materialize, job_launch, job_execute], ids=lambda start: start.__name__)
 def test_a_scan_that_another_host_is_making_is_left_alone_however_the_next_is_started(
     site: Site, start: Callable[[Site], None]
@@ -183,6 +184,7 @@ def test_a_scan_that_another_host_is_making_is_left_alone_however_the_next_is_st
     update_job_record(elsewhere, {}, COMPLETED, [], site.db)
 
 
+@pytest.mark.process
 def test_the_daemon_alone_killed_does_not_disturb_the_scan_and_all_goes_on_when_it_is_back(
     site: Site, figures: Figures
 ) -> None:
@@ -199,6 +201,7 @@ def test_the_daemon_alone_killed_does_not_disturb_the_scan_and_all_goes_on_when_
     figures(next_scan_done_after_its_return_s=time.monotonic() - began)
 
 
+@pytest.mark.process
 def test_all_killed_the_next_claim_sweeps_and_the_queue_is_free_when_they_are_back(
     site: Site, figures: Figures
 ) -> None:
@@ -226,6 +229,7 @@ def test_all_killed_the_next_claim_sweeps_and_the_queue_is_free_when_they_are_ba
     figures(claimed_by_another_s=claimed_s, next_run_done_after_their_return_s=time.monotonic() - back)
 
 
+@pytest.mark.process
 def test_the_mongod_killed_and_restarted_beneath_a_scan_loses_and_doubles_nothing(site: Site, figures: Figures) -> None:
     originals = fill_fleet(site.db, SIZE)
     run_id = site.launch_and_wait_for_writes()
@@ -244,6 +248,7 @@ def test_the_mongod_killed_and_restarted_beneath_a_scan_loses_and_doubles_nothin
     figures(run_succeeded=run.is_success, run_ended_s=ended_s, records=len(records))
 
 
+@pytest.mark.process
 def test_a_frozen_scan_from_materialize_is_ended_and_blocks_nobody(site: Site, figures: Figures) -> None:
     originals = fill_fleet(site.db, SIZE)
     run_id = site.launch_and_wait_for_writes(assets=SCAN_ASSETS)

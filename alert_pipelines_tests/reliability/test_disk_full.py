@@ -27,6 +27,8 @@ from alert_pipelines_tests.reliability.fleet import (
 )
 from alert_pipelines_tests.reliability.test_trouble import short_lease
 
+pytestmark = pytest.mark.process
+
 SIZE, BATCH, DISK_MB, LEFT_MB = 20_000, 500, 220, 3
 _OPTIONS = (
     "--replSet",

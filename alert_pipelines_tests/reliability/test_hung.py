@@ -15,7 +15,7 @@ from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import fill_fleet
 from alert_pipelines_tests.reliability.site import SCAN, Site, open_site
 
-pytestmark = pytest.mark.dagster_process
+pytestmark = pytest.mark.process
 
 BOUND_S = 5
 

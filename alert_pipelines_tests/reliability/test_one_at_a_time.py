@@ -15,6 +15,8 @@ from alert_pipelines_tests.reliability.child import PROCESSES
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import check_all_decided, check_whole_or_untouched, fill_fleet
 
+pytestmark = pytest.mark.process
+
 SCANNERS = 20
 ALERTS = 90
 LIMIT_S = 120.0

@@ -28,6 +28,8 @@ from alert_pipelines_tests.reliability.fleet import (
 )
 from alert_pipelines_tests.reliability.replica_set import ReplicaSet, replica_set
 
+pytestmark = pytest.mark.process
+
 BATCH = 100
 STEP_DOWN, KILL = "stepped down", "killed"
 
@@ -181,6 +183,16 @@ def _check(
     check_all_decided(db, originals)
     check_records(db, decisions)
     total["decisions_checked"] += decisions.total()
+
+
+@pytest.mark.proof
+def test_the_primary_steps_down_in_mid_scan(
+    three: ReplicaSet, monkeypatch: pytest.MonkeyPatch, figures: Figures
+) -> None:
+    monkeypatch.setattr(apply, "BATCH", BATCH)
+    total: Counter[str] = Counter()
+    scan_under_faults(three, (STEP_DOWN,), 2_000, total)
+    figures(**total)
 
 
 def test_the_primary_steps_down_and_is_killed(

@@ -22,6 +22,8 @@ from alert_pipelines_tests.reliability.fleet import (
     scan,
 )
 
+pytestmark = pytest.mark.process
+
 SIZE, BATCH = 300, 50
 ERRORS: dict[str, dict[str, Any]] = {
     "interrupted": {"errorCode": 11601},

@@ -25,6 +25,8 @@ from alert_pipelines_tests.reliability.fleet import (
 )
 from alert_pipelines_tests.reliability.test_trouble import short_lease
 
+pytestmark = pytest.mark.process
+
 SIZE = 600
 
 

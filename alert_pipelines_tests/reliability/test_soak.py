@@ -15,6 +15,8 @@ from alert_pipelines_tests.reliability.child import PROCESSES
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import fill_fleet, scan
 
+pytestmark = pytest.mark.process
+
 ALERTS = 3_000
 LIMIT_S = 120.0
 # What Python's allocator takes and gives back between two scans.

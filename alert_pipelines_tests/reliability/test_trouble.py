@@ -122,6 +122,7 @@ class Trouble:
             self._timer.join()
 
 
+@pytest.mark.process
 def test_a_server_that_hangs_for_a_moment_is_waited_for(
     own_server: OwnServer, monkeypatch: pytest.MonkeyPatch, figures: Figures
 ) -> None:
@@ -135,6 +136,7 @@ def test_a_server_that_hangs_for_a_moment_is_waited_for(
     figures(seconds=seconds)
 
 
+@pytest.mark.process
 def test_a_server_that_hangs_for_longer_than_the_lease_ends_the_scan(
     own_server: OwnServer, monkeypatch: pytest.MonkeyPatch, figures: Figures
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_server_that_hangs_for_longer_than_the_lease_ends_the_scan(
     figures(seconds=seconds)
 
 
+@pytest.mark.process
 def test_a_server_that_is_gone_ends_the_scan_and_the_next_one_finishes(
     own_server: OwnServer, local_dir: Path, monkeypatch: pytest.MonkeyPatch, figures: Figures
 ) -> None:

@@ -157,7 +157,7 @@ def answers(dagster: DagsterProcesses, query: str, **variables: Any) -> str:
     return json.dumps(dagster.graphql(query, **variables))
 
 
-@pytest.mark.dagster_process
+@pytest.mark.process
 def test_a_run_as_the_ui_shows_it(dagster: DagsterProcesses, fleet_db: AlertDatabase, tmp_path: Path) -> None:
     """A scan that goes well, and jobs that fail, among them some that a person bends on reading the password."""
     fill_fleet(fleet_db, 30)

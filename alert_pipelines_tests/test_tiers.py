@@ -1,0 +1,34 @@
+"""What `scripts/test` runs, with `--all` and with `-m long`: each test is in one of the three."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alert_pipelines_tests.dagster_processes import CHECKOUT
+
+pytestmark = pytest.mark.skipif(
+    Path(sys.prefix) != CHECKOUT / ".venv", reason="the script would make the environment .venv, which is not this one"
+)
+
+# Holds tests of every tier, and takes little time to import.
+DIRECTORY = "alert_pipelines_tests/reliability"
+
+
+def collected(*arguments: str) -> set[str]:
+    """The tests that the script would run."""
+    command = [CHECKOUT / "scripts" / "test", *arguments, "--collect-only", "-q", "-p", "no:cacheprovider", DIRECTORY]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {line for line in done.stdout.splitlines() if "::" in line}
+
+
+@pytest.mark.process
+def test_the_default_leaves_out_what_takes_processes_but_its_short_proof_and_no_test_is_in_no_tier() -> None:
+    default, without_long, long = collected(), collected("--all"), collected("-m", "long")
+    proof = "alert_pipelines_tests/reliability/test_replica_set.py::test_the_primary_steps_down_in_mid_scan[5000]"
+    assert {test for test in default if "test_replica_set.py" in test} == {proof}
+    assert default < without_long
+    assert not without_long & long
+    assert without_long | long == collected("-m", "")
