@@ -33,7 +33,7 @@ COUNTS = ("alerts_processed", "alerts_closed", "alerts_escalated")
 
 LEASE = timedelta(seconds=30)
 RENEW_EVERY = timedelta(seconds=5)
-DEAD_WITHOUT_LEASE = timedelta(minutes=10)
+STALLED_WITHOUT_LEASE = timedelta(hours=1)
 MAX_ERRORS = 100
 MAX_ERROR_CHARS = 5_000
 MAX_RECENT = 1000
@@ -160,8 +160,19 @@ def _claimed_by_another(db: AlertDatabase, job_type: str) -> ScanAlreadyRunningE
         return ScanAlreadyRunningError(f"another {job_type} held the claim and has just ended. Start again.")
     return ScanAlreadyRunningError(
         f"{holder.get('job_id')} of {job_type} is running since {holder.get('started_at')} (Dagster run "
-        f"{holder.get('run_id') or 'none'}). One scan at a time: wait for it; if its process is dead, its claim "
-        f"ends by itself {int(LEASE.total_seconds())} s after its last sign of life."
+        f"{holder.get('run_id') or 'none'}). One scan at a time: wait for it; {_when_its_claim_ends(holder)}."
+    )
+
+
+def _when_its_claim_ends(holder: Mapping[str, Any]) -> str:
+    """When a holder whose process is dead loses the claim; only a record without a lease can be another program's."""
+    if holder.get("lease_expires_at") is not None:
+        return f"if its process is dead, its claim ends {int(LEASE.total_seconds())} s after its last sign of life"
+    started = holder.get("started_at")
+    latest = f", at the latest at {started + STALLED_WITHOUT_LEASE}" if isinstance(started, datetime) else ""
+    return (
+        "its record has no lease, as the older service writes it; if its process is dead, its claim ends when that "
+        f"service starts its next job{latest}"
     )
 
 
@@ -212,8 +223,8 @@ def get_recent_jobs(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
 def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
     """End, as `failed` and with their true counts, the running records whose owner is dead.
 
-    Dead is: the lease ran out, or is one that no owner alive can hold; or, of a scan, no lease and not started within
-    the last ten minutes. Records of other types without a lease are not ours to judge.
+    Dead is: the lease ran out, or is one that no owner alive can hold; or, of a scan without a lease, what
+    `_stalled_without_lease` says. Records of other types without a lease are not ours to judge.
     """
     now = server_now(db)
     dead = {
@@ -223,14 +234,7 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
             {"lease_expires_at": {"$ne": None, "$not": {"$type": "date"}}},
             {"lease_expires_at": {"$type": "array"}},
             _is_ahead("lease_expires_at", 2 * LEASE),
-            {
-                "job_type": SCANNER,
-                "lease_expires_at": None,
-                "$or": [
-                    {"started_at": {"$not": {"$gte": now - DEAD_WITHOUT_LEASE}}},
-                    _is_ahead("started_at", DEAD_WITHOUT_LEASE),
-                ],
-            },
+            _stalled_without_lease(db, now),
         ],
     }
     swept = []
@@ -260,6 +264,30 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
             _log.warning("Swept %s: its process died; closed %d, escalated %d", job_id, *counts)
             swept.append(SweptRecord(str(job_id), record.get("run_id"), *counts))
     return swept
+
+
+def _stalled_without_lease(db: AlertDatabase, now: datetime) -> dict[str, Any]:
+    """The filter of the running scan records without a lease that are stalled.
+
+    The older service writes them, runs one job at a time, and its published job never ends its record. So one is
+    stalled as soon as a later one was started, or where none was ever completed; else after an hour, or without a date.
+    """
+    without_lease = {"job_type": SCANNER, "lease_expires_at": None}
+    if db[COLLECTION].find_one({**without_lease, "status": RUNNING}, {"_id": 1}) is None:
+        return {**without_lease, "_id": {"$in": []}}
+    # An ended record of ours has no lease any more, but these.
+    by_service = without_lease | {"errors_total": {"$exists": False}, "stats": {"$exists": False}}
+    if db[COLLECTION].find_one({**by_service, "status": COMPLETED}, {"_id": 1}) is None:
+        return without_lease
+    started = {"started_at": {"$lte": now + STALLED_WITHOUT_LEASE}}
+    last = db[COLLECTION].find_one({**by_service, **started}, {"started_at": 1}, sort=[("started_at", DESCENDING)])
+    alive_since = now - STALLED_WITHOUT_LEASE
+    if last is not None and isinstance(last["started_at"], datetime):
+        alive_since = max(alive_since, last["started_at"])
+    return {
+        **without_lease,
+        "$or": [{"started_at": {"$not": {"$gte": alive_since}}}, _is_ahead("started_at", STALLED_WITHOUT_LEASE)],
+    }
 
 
 def _is_ahead(field: str, span: timedelta) -> dict[str, Any]:

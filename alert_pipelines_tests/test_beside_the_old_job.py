@@ -21,7 +21,8 @@ def old_record(job_id: str, *, minutes: float) -> dict[str, Any]:
 
 
 def test_a_scan_is_refused_while_the_old_job_runs(db: AlertDatabase) -> None:
-    db.background_jobs.insert_one(old_record("JOB-OLD", minutes=1))
+    db.background_jobs.insert_one(old_record("JOB-BEFORE", minutes=20) | {"status": "completed"})
+    db.background_jobs.insert_one(old_record("JOB-OLD", minutes=15))
     with pytest.raises(ScanAlreadyRunningError, match="JOB-OLD"):
         auto_close_scanner(db)
 

@@ -41,6 +41,20 @@ def expire_lease(db: AlertDatabase, job_id: str) -> None:
     db.background_jobs.update_one({"job_id": job_id}, {"$set": {"lease_expires_at": past}})
 
 
+def service_record(job_id: str, started: datetime, status: str = "running") -> dict[str, Any]:
+    """A record as the older service writes it."""
+    return {
+        "job_id": job_id,
+        "job_type": SCANNER,
+        "status": status,
+        "started_at": started,
+        "completed_at": started + timedelta(seconds=1) if status != "running" else None,
+        **dict.fromkeys(job_records.COUNTS, 0),
+        "errors": [],
+        "execution_time_ms": 1_000 if status != "running" else None,
+    }
+
+
 def test_the_id_has_the_old_format() -> None:
     assert re.fullmatch(r"JOB-20250115-143022-[0-9a-f]{8}", new_job_id(datetime(2025, 1, 15, 14, 30, 22, tzinfo=UTC)))
 
@@ -186,12 +200,49 @@ def test_records_left_running_by_the_old_service_do_not_hinder_the_unique_index(
     create_job_record(SCANNER, bare_db)
 
 
-def test_a_recent_record_without_a_lease_holds_its_claim(db: AlertDatabase) -> None:
+def test_what_runs_without_a_lease_holds_its_claim_and_the_refusal_says_how_long(db: AlertDatabase) -> None:
     ensure_indexes(db)
-    recent = {"job_id": "JOB-1", "job_type": SCANNER, "status": "running", "started_at": server_now(db)}
-    db.background_jobs.insert_one(recent)
-    with pytest.raises(ScanAlreadyRunningError, match="JOB-1"):
+    started = server_now(db) - timedelta(minutes=50)
+    db.background_jobs.insert_many(
+        [
+            service_record("JOB-0", started - timedelta(minutes=5), status="completed"),
+            service_record("JOB-1", started),
+        ]
+    )
+    ends = started + job_records.STALLED_WITHOUT_LEASE
+    with pytest.raises(ScanAlreadyRunningError, match=f"JOB-1 .* at the latest at {re.escape(str(ends))}"):
         create_job_record(SCANNER, db)
+
+
+def test_the_records_that_the_service_never_ends_hindered_two_of_three_scans(bare_db: AlertDatabase) -> None:
+    now = server_now(bare_db)
+    bare_db.background_jobs.insert_many(
+        [service_record(f"JOB-{minutes}", now - timedelta(minutes=minutes)) for minutes in (8, 3, 0)]
+    )
+    ensure_indexes(bare_db)
+    create_job_record(SCANNER, bare_db)
+    assert bare_db.background_jobs.count_documents({"status": "failed"}) == 3
+
+
+def test_what_ran_without_a_lease_is_stalled_once_the_service_started_a_later_one(bare_db: AlertDatabase) -> None:
+    now = server_now(bare_db)
+    claimed_by_us = create_job_record(SCANNER, bare_db)
+    update_job_record(claimed_by_us, {}, "completed", [], bare_db)
+    bare_db.background_jobs.insert_many(
+        [
+            service_record("JOB-done", now - timedelta(days=3), status="completed"),
+            service_record("JOB-earlier", now - timedelta(minutes=10)),
+            service_record("JOB-last", now - timedelta(minutes=5)),
+        ]
+    )
+    assert [swept.job_id for swept in sweep_dead_jobs(bare_db)] == ["JOB-earlier"]
+
+
+def test_a_completed_scan_of_ours_does_not_speak_for_the_service(db: AlertDatabase) -> None:
+    update_job_record(create_job_record(SCANNER, db), {}, "completed", [], db)
+    db.background_jobs.insert_one(service_record("JOB-1", server_now(db)))
+    create_job_record(SCANNER, db)
+    assert the_record(db, "JOB-1")["status"] == "failed"
 
 
 def test_a_lease_is_renewed_while_it_is_held(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from alert_pipelines.alerts import A_DATE, COLLECTION, PENDING, Status
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
-from alert_pipelines.job_records import DEAD_WITHOUT_LEASE, RUNNING, SCANNER
+from alert_pipelines.job_records import RUNNING, SCANNER, STALLED_WITHOUT_LEASE
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.monitoring.scan_history import (
     HOUR,
@@ -245,7 +245,7 @@ def orphaned_records(db: AlertDatabase, now: datetime) -> list[str]:
             {
                 "job_type": SCANNER,
                 "lease_expires_at": None,
-                "started_at": {"$not": {"$gte": long_dead - DEAD_WITHOUT_LEASE}},
+                "started_at": {"$not": {"$gte": long_dead - STALLED_WITHOUT_LEASE}},
             },
         ],
     }
