@@ -7,8 +7,11 @@ from pathlib import Path
 import click
 
 from alert_pipelines.cli.options import FILE, instant
+from alert_pipelines.cli.output import as_text
 from alert_pipelines.loading import LoadReport, insert_week, load_alerts, load_mapping
 from alert_pipelines.mongo import open_database, server_now
+
+SOME_REJECTED = 4
 
 _log = logging.getLogger(__name__)
 
@@ -19,7 +22,10 @@ _log = logging.getLogger(__name__)
 @click.option("--until", type=instant, help="Load FILE as it stood at this instant.")
 @click.option("--reject", type=click.Path(dir_okay=False, path_type=Path), help="Where rows go that cannot be used.")
 def load(file: Path, mapping: Path, until: datetime | None, reject: Path | None) -> None:
-    """Load alerts from a CSV or JSON Lines file; those that are there already are left as they are."""
+    """Load alerts from a CSV or JSON Lines file; those that are there already are left as they are.
+
+    Exits with 1 where no row could be used, with 4 where some could not.
+    """
     declared = load_mapping(mapping)
     with open_database() as db:
         report = load_alerts(db, file, declared, until=until, reject_path=reject, on_progress=_log_progress)
@@ -29,7 +35,16 @@ def load(file: Path, mapping: Path, until: datetime | None, reject: Path | None)
         f"{report.rows_rejected} rejected"
     )
     if report.reject_path:
-        click.echo(f"Rejected rows, each with its reason: {click.format_filename(report.reject_path)}")
+        _explain_rejects(report, report.reject_path)
+
+
+def _explain_rejects(report: LoadReport, reject_path: Path) -> None:
+    for reason in report.reject_reasons:
+        click.echo(f"  {as_text(reason)}")
+    click.echo(f"Rejected rows, each with its reason: {click.format_filename(reject_path)}")
+    if report.nothing_usable:
+        raise click.ClickException("no row could be used: correct the mapping, and load the file again")
+    raise click.exceptions.Exit(SOME_REJECTED)
 
 
 def _log_progress(report: LoadReport) -> None:

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster import (
     AssetObservation,
     AssetSelection,
+    Failure,
     OpExecutionContext,
     define_asset_job,
     in_process_executor,
@@ -22,6 +23,9 @@ from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.rules.publish import RuleChange
+
+if TYPE_CHECKING:
+    from alert_pipelines.loading import LoadReport
 
 AUTO_CLOSE_JOB = "auto_close_job"
 
@@ -76,10 +80,10 @@ def publish(
 def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource) -> None:
     """Load a CSV or JSON Lines file into `alerts`, as its mapping says; a repeated load adds nothing twice."""
     # Every run loads this module, and only this op needs the loader.
-    from alert_pipelines.loading.load import LoadReport, load_alerts  # noqa: PLC0415
+    from alert_pipelines.loading.load import load_alerts  # noqa: PLC0415
     from alert_pipelines.loading.mapping import load_mapping  # noqa: PLC0415
 
-    def on_progress(report: LoadReport) -> None:
+    def on_progress(report: "LoadReport") -> None:
         context.log.info("%d rows read, %d alerts inserted", report.rows_read, report.alerts_inserted)
 
     with clear_failures(), mongo.open() as db:
@@ -90,21 +94,13 @@ def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoReso
             until=parse_instant("until", config.until),
             on_progress=on_progress,
         )
-    context.log_event(
-        AssetObservation(
-            ALERTS,
-            description=f"Loaded {config.file}.",
-            metadata={
-                "rows read": report.rows_read,
-                "inserted": report.alerts_inserted,
-                "already there": report.alerts_already_there,
-                "rejected": report.rows_rejected,
-                "after until": report.rows_after_until,
-                "duration_s": round(report.seconds, 3),
-                **({"reject file": str(report.reject_path)} if report.reject_path else {}),
-            },
-        )
-    )
+    if report.rows_rejected:
+        reasons = "; ".join(map(str, report.reject_reasons))
+        told = f"{report.rows_rejected:,} of {report.rows_read:,} rows of {config.file} were rejected: {reasons}"
+        if report.nothing_usable:
+            raise Failure(f"No row could be used. {told}. Correct the mapping.", allow_retries=False)
+        context.log.warning(told)
+    context.log_event(AssetObservation(ALERTS, description=f"Loaded {config.file}.", metadata=_counts(report)))
 
 
 @job(description="Publish rules from a file, or the package's own, and show what changes.")
@@ -125,6 +121,19 @@ def _rows(change: RuleChange) -> Iterator[tuple[str | bool, ...]]:
         yield (*rule, "", "", "")
     for field in change.fields:
         yield (*rule, field.path, _text(field.before), _text(field.after))
+
+
+def _counts(report: "LoadReport") -> dict[str, Any]:
+    return {
+        "rows read": report.rows_read,
+        "inserted": report.alerts_inserted,
+        "already there": report.alerts_already_there,
+        "rejected": report.rows_rejected,
+        "after until": report.rows_after_until,
+        "duration_s": round(report.seconds, 3),
+        **({"reject file": str(report.reject_path)} if report.reject_path else {}),
+        **({"reject reasons": "\n".join(map(str, report.reject_reasons))} if report.reject_path else {}),
+    }
 
 
 def _text(value: Any) -> str:

@@ -35,7 +35,15 @@ UNKNOWN_ACTOR = "unknown"
 
 
 class RowError(ValueError):
-    """A row cannot become an alert, or an update of one; the message is the reason."""
+    """A row cannot become an alert, or an update of one; the message is the reason.
+
+    `kind` says the same of all such rows, without this row's `value`: rejects are counted by it.
+    """
+
+    def __init__(self, message: str, kind: str, value: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.value = value
 
 
 def new_alert(
@@ -88,7 +96,8 @@ class RowReader:
         if (size := len(alert_id.encode())) > MAX_ID_BYTES:
             raise RowError(
                 f"its alert_id has {size:,} bytes, an id may have {MAX_ID_BYTES:,}: make it of shorter columns, or use "
-                "content_hash"
+                "content_hash",
+                "alert_id is too long",
             )
         metadata = {name: read(values) for name, read in self._metadata.items()}
         return new_alert(
@@ -160,7 +169,7 @@ class RowReader:
         def read(values: Values) -> T:
             value = optional(values)
             if value is None:
-                raise RowError(f"column {column!r} is missing or empty")
+                raise RowError(f"column {column!r} is missing or empty", f"{column} is missing or empty")
             return value
 
         return read
@@ -175,7 +184,7 @@ class RowReader:
             try:
                 return convert(value)
             except BadValueError as error:
-                raise RowError(f"column {column!r}: {error}") from error
+                raise RowError(f"column {column!r}: {error}", f"{column} {error.problem}", error.value) from error
 
         return read
 
@@ -192,7 +201,7 @@ class _Lookup(Generic[T]):
             return self._known[text]
         near = nearest(text, list(self._known))
         hint = f"did you mean {near!r}?" if near else f"known: {', '.join(self._known)}"
-        raise BadValueError(f"{text!r} is not in the mapping; {hint}")
+        raise BadValueError("is not in the mapping", text, f"; {hint}")
 
 
 def _finder(column: str) -> Read[Any]:

@@ -21,7 +21,7 @@ from alert_pipelines.loading.history import Standing
 from alert_pipelines.loading.insert import BATCH_SIZE, insert_missing
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.reader import BadRow, Row, read_rows
-from alert_pipelines.loading.rejects import RejectFile, default_reject_path
+from alert_pipelines.loading.rejects import RejectFile, RejectReason, default_reject_path
 from alert_pipelines.loading.spool import Spool, Update, open_spool
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 
@@ -31,7 +31,7 @@ class LoadReport:
     """What a load did, or has done so far.
 
     rows_read = alerts_inserted + alerts_already_there + rows_rejected + rows_after_until, but for event logs,
-    where many rows make one alert. `reject_path` is None when nothing was rejected.
+    where many rows make one alert. `reject_path` is None when nothing was rejected; `reject_reasons` counts what was.
     """
 
     rows_read: int
@@ -40,7 +40,13 @@ class LoadReport:
     rows_rejected: int
     rows_after_until: int
     reject_path: Path | None
+    reject_reasons: list[RejectReason]
     seconds: float
+
+    @property
+    def nothing_usable(self) -> bool:
+        """Whether rows were rejected and none became an alert: the mapping does not fit the file."""
+        return self.rows_rejected > 0 and self.alerts_inserted + self.alerts_already_there == 0
 
 
 class _Loaded(NamedTuple):
@@ -110,6 +116,7 @@ class _Load:
             rows_rejected=self._rejects.rows,
             rows_after_until=self._after_until,
             reject_path=self._rejects.path,
+            reject_reasons=self._rejects.reasons,
             seconds=time.monotonic() - self._started,
         )
 
@@ -123,7 +130,7 @@ class _Load:
             if isinstance(row, Row):
                 yield row
             else:
-                self._rejects.add(row.line, row.reason, row.text)
+                self._rejects.add(row.line, row.reason, row.text, row.kind)
             if self._rows_read % self._batch_size == 0:
                 self._tell()
 
@@ -133,7 +140,7 @@ class _Load:
             try:
                 alert = reader.alert(row.values)
             except RowError as error:
-                self._rejects.add(row.line, str(error), row.text)
+                self._rejects.add(row.line, str(error), row.text, error.kind, error.value)
                 continue
             if self._is_after_until(alert["timestamp"]):
                 continue
@@ -150,7 +157,7 @@ class _Load:
                     continue
                 alert = reader.alert(row.values)
             except RowError as error:
-                self._rejects.add(row.line, str(error), row.text)
+                self._rejects.add(row.line, str(error), row.text, error.kind, error.value)
                 continue
             if not self._is_after_until(alert["timestamp"]):
                 spool.add(alert["alert_id"], Update(row.line, event, bson.encode(alert)))
@@ -171,7 +178,8 @@ class _Load:
             self._already_there += done.already_there
             for index, reason in done.refused:
                 line, alert = batch[index]
-                self._rejects.add(line, f"MongoDB refuses it: {reason}", json_util.dumps(alert))
+                kind = "refused by MongoDB"
+                self._rejects.add(line, f"MongoDB refuses it: {reason}", json_util.dumps(alert), kind, reason)
             self._tell()
 
     def _is_after_until(self, instant: datetime) -> bool:

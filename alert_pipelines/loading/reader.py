@@ -39,11 +39,12 @@ class Row(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """A row, or a part of the file, that cannot be used, and why."""
+    """A row, or a part of the file, that cannot be used, and why; rejects are counted by `kind`."""
 
     line: int
     text: str
     reason: str
+    kind: str
 
 
 def read_rows(path: Path, mapping: Mapping) -> Iterator[Row | BadRow]:
@@ -162,11 +163,12 @@ def _csv_rows(lines: _Lines, mapping: Mapping) -> Iterator[Row | BadRow]:
             # A stray quote swallows the lines after it; they are rows of their own and get their chance.
             lines.keep_first()
         if lines.too_long:
-            yield BadRow(start, lines.text, _TOO_LONG)
+            yield BadRow(start, lines.text, _TOO_LONG, _TOO_LONG)
         elif fault is None:
             yield Row(start, lines.text, dict(zip(header, values, strict=True)))
         elif lines.text.strip():
-            yield BadRow(start, lines.text, fault)
+            kind = "not valid CSV" if fault.startswith("no valid CSV") else "more or fewer values than columns"
+            yield BadRow(start, lines.text, fault, kind)
 
 
 def _header(lines: _Lines, mapping: Mapping) -> list[str]:
@@ -202,14 +204,14 @@ def _json_rows(lines: _Lines) -> Iterator[Row | BadRow]:
                 f"{lines.path} is a JSON array, not JSON Lines: turn it into one object a line (jq -c '.[]')"
             )
         if too_long:
-            yield BadRow(start, text, _TOO_LONG)
+            yield BadRow(start, text, _TOO_LONG, _TOO_LONG)
             continue
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
-            yield BadRow(start, text, f"no valid JSON: {error}")
+            yield BadRow(start, text, f"no valid JSON: {error}", "not valid JSON")
             continue
         if isinstance(values, dict):
             yield Row(start, text, values)
         else:
-            yield BadRow(start, text, f"a {type(values).__name__} where an object is expected")
+            yield BadRow(start, text, f"a {type(values).__name__} where an object is expected", "not a JSON object")

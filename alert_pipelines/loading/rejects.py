@@ -3,11 +3,38 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
 from alert_pipelines.loading.reader import LoadError
+
+_MAX_EXAMPLES = 5
+_MAX_EXAMPLE_LENGTH = 60
+
+
+@dataclass
+class RejectReason:
+    """Why rows were rejected: the same for all of them, how many, the first one's line, and some of the values."""
+
+    reason: str
+    first_line: int
+    rows: int = 0
+    values: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """As in `2,791 × geoCode.UGC is a list (first: line 1)`."""
+        values = f": {', '.join(map(repr, self.values))}" if self.values else ""
+        return f"{self.rows:,} × {self.reason}{values} (first: line {self.first_line:,})"
+
+    def count(self, value: str | None) -> None:
+        """Count one row more, rejected for `value`."""
+        self.rows += 1
+        if value is not None and len(self.values) < _MAX_EXAMPLES:
+            shown = value if len(value) <= _MAX_EXAMPLE_LENGTH else f"{value[:_MAX_EXAMPLE_LENGTH]}…"
+            if shown not in self.values:
+                self.values.append(shown)
 
 
 def default_reject_path(path: Path) -> Path:
@@ -29,11 +56,17 @@ class RejectFile:
         self._stack = ExitStack()
         self._file: TextIO | None = None
         self.rows = 0
+        self._reasons: dict[str, RejectReason] = {}
 
     @property
     def path(self) -> Path | None:
         """The file, or None while nothing was rejected."""
         return self._path if self.rows else None
+
+    @property
+    def reasons(self) -> list[RejectReason]:
+        """Why rows were rejected, the most frequent reason first."""
+        return sorted(self._reasons.values(), key=lambda reason: -reason.rows)
 
     def __enter__(self) -> Self:
         return self
@@ -50,13 +83,17 @@ class RejectFile:
             with self._writing():
                 self._path.unlink()
 
-    def add(self, line: int, reason: str, row: str) -> None:
-        """Write one reject; `row` is the row's own text. Raises LoadError when the file cannot be written."""
+    def add(self, line: int, reason: str, row: str, kind: str, value: str | None = None) -> None:
+        """Write one reject, counted as `kind` with `value` as an example; `row` is the row's own text.
+
+        Raises LoadError when the file cannot be written.
+        """
         with self._writing():
             if self._file is None:
                 self._file = self._stack.enter_context(self._path.open("w", encoding="utf-8"))
             self._file.write(json.dumps({"line": line, "reason": reason, "row": row}) + "\n")
         self.rows += 1
+        self._reasons.setdefault(kind, RejectReason(kind, line)).count(value)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -24,7 +24,12 @@ _PROBE = datetime(2024, 12, 31, 23, 59)  # noqa: DTZ001 - a date format is tried
 
 
 class BadValueError(ValueError):
-    """A value is not what its column is declared to hold."""
+    """A value is not what its column is declared to hold: `problem` says so of any such value, `value` is this one."""
+
+    def __init__(self, problem: str, value: str | None = None, hint: str = "") -> None:
+        super().__init__((problem if value is None else f"{value!r} {problem}") + hint)
+        self.problem = problem
+        self.value = value
 
 
 def check_date_format(date_format: str) -> str:
@@ -62,7 +67,7 @@ def to_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    raise BadValueError(f"a {type(value).__name__} is no single value")
+    raise BadValueError(f"is {'an object' if isinstance(value, dict) else 'a list'}")
 
 
 def to_int(value: Any) -> int:
@@ -70,7 +75,7 @@ def to_int(value: Any) -> int:
     text = to_text(value).strip()
     if _INTEGER.fullmatch(text) and -(2**63) <= int(text) < 2**63:
         return int(text)
-    raise BadValueError(f"{text!r} is no whole number of 64 bits")
+    raise BadValueError("is not a valid int: expected a whole number of 64 bits", text)
 
 
 def to_float(value: Any) -> float:
@@ -78,7 +83,7 @@ def to_float(value: Any) -> float:
     text = to_text(value).strip()
     if _NUMBER.fullmatch(text) and math.isfinite(number := float(text)):
         return number
-    raise BadValueError(f"{text!r} is no number")
+    raise BadValueError("is not a valid number", text)
 
 
 def to_bool(value: Any) -> bool:
@@ -86,7 +91,7 @@ def to_bool(value: Any) -> bool:
     text = to_text(value).strip()
     if text.lower() in _BOOLS:
         return _BOOLS[text.lower()]
-    raise BadValueError(f"{text!r} is neither true nor false")
+    raise BadValueError("is not a valid bool: expected true, false, 1 or 0", text)
 
 
 def date_converter(date_format: str, zone: str) -> Converter:
@@ -109,7 +114,7 @@ def date_converter(date_format: str, zone: str) -> Converter:
         try:
             return parse(text)
         except (ValueError, OverflowError):
-            raise BadValueError(f"{text!r} is no date of the form {date_format}") from None
+            raise BadValueError(f"is not a valid date: expected the form {date_format}", text) from None
 
     return convert
 
@@ -118,7 +123,7 @@ def _check_encoded(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BadValueError(f"{text!r} holds bytes that are not valid in the file's encoding") from None
+        raise BadValueError("holds bytes that are not valid in the file's encoding", text) from None
 
 
 PLAIN: dict[str, Converter] = {"str": to_text, "int": to_int, "float": to_float, "bool": to_bool}

@@ -20,12 +20,23 @@ def files(environment: Path) -> tuple[str, ...]:
 def test_load_counts_and_names_the_reject_file(
     run: Run, files: tuple[str, ...], db: AlertDatabase, environment: Path
 ) -> None:
-    out = run(*files, "--until", "2026-03-01").stdout
+    out = run(*files, "--until", "2026-03-01", code=4).stdout
     assert "1 alerts inserted, 0 already there, 1 rows after --until, 1 rejected" in out
     assert f"Rejected rows, each with its reason: {environment / 'alerts.rejects.jsonl'}" in out
-    assert "1 alerts inserted, 1 already there" in run(*files, "--reject", "mine.jsonl").stdout
+    assert "1 alerts inserted, 1 already there" in run(*files, "--reject", "mine.jsonl", code=4).stdout
     assert json.loads((environment / "mine.jsonl").read_text())["line"] == 4
     assert sorted(db.alerts.distinct("alert_id")) == ["X1", "X2"]
+
+
+def test_a_load_that_rejected_every_row_exited_as_if_it_had_loaded_them(
+    run: Run, files: tuple[str, ...], db: AlertDatabase, environment: Path
+) -> None:
+    (environment / "alerts.csv").write_text("id,at\nX1,never\nX2,soon\nX3,never\n,2026-01-01\n")
+    result = run(*files, code=1)
+    assert "  3 × at is not a valid date: expected the form iso: 'never', 'soon' (first: line 2)\n" in result.stdout
+    assert "  1 × id is missing or empty (first: line 5)\n" in result.stdout
+    assert "no row could be used: correct the mapping" in result.stderr
+    assert db.alerts.count_documents({}) == 0
 
 
 def test_load_logs_its_progress(run: Run, files: tuple[str, ...], environment: Path) -> None:

@@ -33,7 +33,8 @@ def test_each_command_of_the_page_runs(
     for line in _DOCUMENTED:
         first = db.background_jobs.find_one({"job_type": "auto_close_scanner"}, sort=[("started_at", 1)]) or {}
         arguments = [first["job_id"] if word == "JOB_ID" else word for word in shlex.split(line)]
-        outputs[line] = run(*arguments).stdout
+        # X3 cannot be used, and the exit code says so.
+        outputs[line] = run(*arguments, code=4 if arguments[0] == "load" else 0).stdout
         if line == "mongo start":
             assert local_mongod_status(local_dir) is not None
     assert local_mongod_status(local_dir) is None

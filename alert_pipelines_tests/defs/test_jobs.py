@@ -116,3 +116,21 @@ def test_a_mapping_that_is_not_there_is_named(execute: Execute, tmp_path: Path) 
     result = execute("load_alerts_job", "load", file="alerts.csv", mapping=str(tmp_path / "none.yaml"))
     assert not result.success
     assert "none.yaml" in failure_text(result, "load")
+
+
+def test_a_load_that_rejected_every_row_was_a_green_run(
+    execute: Execute, db: AlertDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data, mapping = tmp_path / "alerts.csv", tmp_path / "mapping.yaml"
+    data.write_text("id,at,driver\nA,never,D1\n")
+    mapping.write_text(MAPPING)
+    result = execute("load_alerts_job", "load", file=str(data), mapping=str(mapping))
+    assert not result.success
+    assert "No row could be used. 1 of 1 rows of " in failure_text(result, "load")
+    assert "1 × at is not a valid date" in failure_text(result, "load")
+    data.write_text("id,at,driver\nA,never,D1\nB,2026-01-01,D1\n")
+    result = execute("load_alerts_job", "load", file=str(data), mapping=str(mapping))
+    assert result.success
+    assert (observed(result)["inserted"], observed(result)["rejected"]) == (1, 1)
+    assert "1 × at is not a valid date" in observed(result)["reject reasons"]

@@ -140,13 +140,34 @@ def test_bad_rows_are_rejected_with_line_and_reason_and_the_rest_is_loaded(db: A
     assert [(entry["line"], entry["reason"]) for entry in rejects(report)] == [
         (6, "column 'id' is missing or empty"),
         (7, "column 'severity': 'WARNIN' is not in the mapping; did you mean 'WARNING'?"),
-        (8, "column 'at': '15/1/2025' is no date of the form iso"),
-        (9, "column 'speed': 'fast' is no number"),
+        (8, "column 'at': '15/1/2025' is not a valid date: expected the form iso"),
+        (9, "column 'speed': 'fast' is not a valid number"),
         (10, "2 values for 6 columns"),
         (11, "no valid CSV: unexpected end of data"),
     ]
     lines = path.read_text().splitlines()
     assert all(entry["row"] == lines[entry["line"] - 1] for entry in rejects(report))
+
+
+def test_reject_reasons_are_counted_with_some_of_their_values(db: AlertDatabase, tmp_path: Path) -> None:
+    lists = "".join(f'{{"id": "L{n}", "geoCode": {{"UGC": ["OHC{n}"]}}, "at": "2026-01-01"}}\n' for n in range(1200))
+    wrong = "".join(f'{{"id": "N{n}", "at": "{n % 9}"}}\n' for n in range(20)) + "[1]\n{\n"
+    path = write(tmp_path / "a.jsonl", lists + wrong + '{"id": "A", "at": "2026-01-01"}\n')
+    declared = mapping(
+        FLEET,
+        format="jsonl",
+        source_type={"constant": "X"},
+        severity={"constant": "INFO"},
+        metadata={"ugc": {"column": "geoCode.UGC"}},
+    )
+    report = load_alerts(db, path, declared, reject_path=tmp_path / "bad.jsonl")
+    assert [str(reason) for reason in report.reject_reasons] == [
+        "1,200 × geoCode.UGC is a list (first: line 1)",
+        "20 × at is not a valid date: expected the form iso: '0', '1', '2', '3', '4' (first: line 1,201)",
+        "1 × not a JSON object (first: line 1,221)",
+        "1 × not valid JSON (first: line 1,222)",
+    ]
+    assert not report.nothing_usable
 
 
 def test_bytes_that_are_no_text_spoil_their_own_row_only(db: AlertDatabase, tmp_path: Path) -> None:
@@ -330,5 +351,5 @@ def test_json_lines_of_a_database_export_are_read_through_their_paths(db: AlertD
     assert alerts["A"]["expires_at"] == MORNING
     assert [(entry["line"], entry["reason"]) for entry in rejects(report)] == [
         (3, "column 'timestamp.$date' is missing or empty"),
-        (4, "column 'metadata.valid': a dict is no single value"),
+        (4, "column 'metadata.valid': is an object"),
     ]

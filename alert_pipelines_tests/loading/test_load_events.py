@@ -96,7 +96,7 @@ def test_a_bad_update_is_rejected_and_the_others_make_the_alert(db: AlertDatabas
     entries = [json.loads(line) for line in (tmp_path / "bad.jsonl").read_text().splitlines()]
     assert [(entry["line"], entry["reason"]) for entry in entries] == [
         (3, "column 'state': 'Slved' is not in the mapping; did you mean 'Solved'?"),
-        (4, "column 'updated': 'yesterday' is no date of the form iso"),
+        (4, "column 'updated': 'yesterday' is not a valid date: expected the form iso"),
         (5, "column 'opened' is missing or empty"),
         (6, "column 'id' is missing or empty"),
     ]
