@@ -5,6 +5,7 @@ With pytest-xdist each worker is a session of its own and so has its own mongod.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,12 @@ sys.stdin.read()
 stop_local_mongod(Path(sys.argv[1]))
 shutil.rmtree(sys.argv[1])
 """
+
+
+def pytest_configure() -> None:
+    """Let SIGINT interrupt: a script's shell has what it starts in the background, and all that starts, ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

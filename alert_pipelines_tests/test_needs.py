@@ -1,13 +1,10 @@
 """The marker `needs`: a program that is not there is a skipped test to a person and a failed one to CI."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from alert_pipelines_tests.dagster_processes import CHECKOUT
+from alert_pipelines_tests.inner_pytest import run_tests
 
 TESTS = """
 import pytest
@@ -22,17 +19,6 @@ def test_not_there(): pass
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", "1 passed, 1 skipped"), ("true", "1 passed, 1 error")])
 def test_programs_that_are_not_there_are_no_silent_skip_in_ci(tmp_path: Path, ci: str, outcome: str) -> None:
-    tests = tmp_path / "test_programs.py"
-    tests.write_text(TESTS)
-    options = ["-c", "pyproject.toml", "-p", "alert_pipelines_tests.conftest", "-p", "no:cacheprovider", "-rs"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, tests],
-        cwd=CHECKOUT,
-        env={**os.environ, "CI": ci},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_tests(tmp_path, TESTS, "-rs", env={"CI": ci})
     assert outcome in done.stdout, done.stdout + done.stderr
     assert "no-such-program not found" in done.stdout
