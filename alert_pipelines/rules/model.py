@@ -41,6 +41,7 @@ CLOSE_CONDITIONS = (
     "close_if_no_repeat_mins",
     "keep_latest",
 )
+SERVICE_CONDITIONS = ("escalate_if_count", "window_mins", "auto_close_if", "expire_after_mins")
 
 
 class Mode(StrEnum):
@@ -61,6 +62,10 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _is_empty(value: Any) -> bool:
+    return value == "" or (isinstance(value, int | float) and not isinstance(value, bool) and value == 0)
+
+
 def _one_line(name: str) -> str:
     # The service calls its rules what it likes; a line break in an id would break tables and logs.
     if not name.isprintable() or name != name.strip():
@@ -79,7 +84,10 @@ _Paths = Annotated[list[FieldPath], Field(min_length=1, max_length=5)]
 
 
 class Conditions(BaseModel):
-    """The conditions of one rule; a null counts as absent, since the service writes absent ones as null."""
+    """The conditions of one rule; a null counts as absent, since the service writes absent ones as null.
+
+    So does a 0 or an empty text in the service's own four, since its engine asks only whether there is a value.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -122,6 +130,15 @@ class Conditions(BaseModel):
     max_close_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="the same as a fraction of the pending alerts of the rule's source"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_the_service_reads_as_absent(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {
+            name: None if name in SERVICE_CONDITIONS and _is_empty(value) else value for name, value in given.items()
+        }
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

@@ -3,10 +3,13 @@
 import hashlib
 import json
 
+import pytest
+
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.store import keep_version, load_rules, load_windows, rule_text
 from alert_pipelines_tests.factories import AS_OF, ago, fill, rule
 
+GIVEN = {"e": {"escalate_if_count": 3}, "c": {"auto_close_if": "document_valid"}, "x": {"expire_after_mins": 60}}
 A, B = rule("a", {"keep_latest": True}), rule("b", {"expire_after_mins": 5}, priority=7)
 
 
@@ -47,6 +50,23 @@ def test_a_document_that_is_no_rule_at_all_is_named(db: AlertDatabase) -> None:
     db.rules.insert_many([{"rule_id": ["x"], "conditions": "all"}, B])
     loaded = load_rules(db)
     assert len(loaded.rule_set.active) == len(loaded.errors) == 1
+
+
+@pytest.mark.parametrize("absent", [0, 0.0, "", None], ids=repr)
+def test_a_zero_or_an_empty_text_in_the_services_own_conditions_disabled_the_rule(
+    db: AlertDatabase, absent: object
+) -> None:
+    services = dict.fromkeys(["escalate_if_count", "window_mins", "auto_close_if", "expire_after_mins"], absent)
+    fill(db, [], *(rule(name, services | given) for name, given in GIVEN.items()), rule("nothing", services))
+    loaded = load_rules(db)
+    assert {r.rule_id: r.conditions.model_dump(exclude_none=True) for r in loaded.rule_set.active} == GIVEN
+    assert ["decides nothing" in str(error) for error in loaded.errors] == [True]
+
+
+@pytest.mark.parametrize("conditions", [{"hold_mins": 0}, {"expire_after_mins": False}, {"max_close": ""}], ids=str)
+def test_a_zero_elsewhere_is_still_refused(db: AlertDatabase, conditions: dict[str, object]) -> None:
+    fill(db, [], rule("a", {"keep_latest": True} | conditions))
+    assert len(load_rules(db).errors) == 1
 
 
 def test_a_version_is_kept_once_with_its_text(db: AlertDatabase) -> None:

@@ -28,7 +28,7 @@ def leaf(**fields: Any) -> dict[str, Any]:
         ({"expire_after_mins": -5}, "conditions.expire_after_mins: expected greater than or equal to 1; got -5"),
         ({"expire_after_mins": "60"}, "conditions.expire_after_mins: expected a valid integer; got '60'"),
         ({"expire_after_mins": True}, "conditions.expire_after_mins: expected a valid integer; got True"),
-        ({"escalate_if_count": 2, "window_mins": 0}, "conditions.window_mins: expected greater than or equal to 1"),
+        ({"escalate_if_count": 2, "window_mins": -1}, "conditions.window_mins: expected greater than or equal to 1"),
         (leaf(op="eqals"), "conditions.close_if.op: expected one of eq, ne, lt"),
         (leaf(op="eqals"), "Did you mean 'eq'?"),
         (
@@ -75,7 +75,7 @@ def test_wrong_conditions_are_refused(conditions: dict[str, Any], expected: str)
 
 
 def test_every_problem_is_named() -> None:
-    message = refusal({"expire_after_mins": 0, "keep_latest": "yes"}, mode="shaddow")
+    message = refusal({"expire_after_mins": -1, "keep_latest": "yes"}, mode="shaddow")
     for place in ("conditions.expire_after_mins", "conditions.keep_latest", "mode: expected one of"):
         assert place in message
 
