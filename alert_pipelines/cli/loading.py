@@ -34,6 +34,8 @@ def load(file: Path, mapping: Path, until: datetime | None, reject: Path | None)
         f"{report.alerts_already_there} already there, {report.rows_after_until} rows after --until, "
         f"{report.rows_rejected} rejected"
     )
+    for line in report.summary.lines():
+        click.echo(as_text(line))
     if report.reject_path:
         _explain_rejects(report, report.reject_path)
 

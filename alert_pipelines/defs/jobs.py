@@ -100,6 +100,8 @@ def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoReso
         if report.nothing_usable:
             raise Failure(f"No row could be used. {told}. Correct the mapping.", allow_retries=False)
         context.log.warning(told)
+    for warning in report.summary.warnings():
+        context.log.warning(warning)
     context.log_event(AssetObservation(ALERTS, description=f"Loaded {config.file}.", metadata=_counts(report)))
 
 
@@ -131,6 +133,7 @@ def _counts(report: "LoadReport") -> dict[str, Any]:
         "rejected": report.rows_rejected,
         "after until": report.rows_after_until,
         "duration_s": round(report.seconds, 3),
+        "summary": "\n".join(report.summary.lines()),
         **({"reject file": str(report.reject_path)} if report.reject_path else {}),
         **({"reject reasons": "\n".join(map(str, report.reject_reasons))} if report.reject_path else {}),
     }

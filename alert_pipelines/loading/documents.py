@@ -80,6 +80,7 @@ class RowReader:
     """Reads by one mapping what a row says. Every method raises RowError for what the row lacks or misstates."""
 
     def __init__(self, mapping: Mapping) -> None:
+        self._columns = dict.fromkeys((column for _, column in mapping.columns()), False)
         self._missing = frozenset(mapping.missing) | {""}
         self._dates = mapping.dates
         self._alert_id = self._id_reader(mapping.alert_id)
@@ -89,6 +90,11 @@ class RowReader:
         self._expires_at = self._optional_date(mapping.expires_at)
         self._metadata = {name: self._metadata_column(field) for name, field in mapping.metadata.items()}
         self._event = self._event_reader(mapping.events) if mapping.events else None
+
+    @property
+    def columns_without_value(self) -> list[str]:
+        """The columns of the mapping in which no row so far had a value."""
+        return [column for column, had_value in self._columns.items() if not had_value]
 
     def alert(self, values: Values) -> AlertDocument:
         """The row as an OPEN alert that nobody has touched since its timestamp."""
@@ -175,12 +181,13 @@ class RowReader:
         return read
 
     def _optional(self, column: str, convert: Callable[[Any], T]) -> Read[T | None]:
-        find = _finder(column)
+        find, found = _finder(column), self._columns
 
         def read(values: Values) -> T | None:
             value = find(values)
             if value is None or (isinstance(value, str) and value in self._missing):
                 return None
+            found[column] = True
             try:
                 return convert(value)
             except BadValueError as error:

@@ -23,6 +23,7 @@ from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.reader import BadRow, Row, read_rows
 from alert_pipelines.loading.rejects import RejectFile, RejectReason, default_reject_path
 from alert_pipelines.loading.spool import Spool, Update, open_spool
+from alert_pipelines.loading.summary import Summary
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 
 
@@ -31,7 +32,8 @@ class LoadReport:
     """What a load did, or has done so far.
 
     rows_read = alerts_inserted + alerts_already_there + rows_rejected + rows_after_until, but for event logs,
-    where many rows make one alert. `reject_path` is None when nothing was rejected; `reject_reasons` counts what was.
+    where many rows make one alert. `summary` is of the alerts, inserted or already there. `reject_path` is None when
+    nothing was rejected; `reject_reasons` counts what was.
     """
 
     rows_read: int
@@ -41,6 +43,7 @@ class LoadReport:
     rows_after_until: int
     reject_path: Path | None
     reject_reasons: list[RejectReason]
+    summary: Summary
     seconds: float
 
     @property
@@ -84,8 +87,9 @@ def load_alerts(
         if mapping.events is not None:
             load.insert(load.from_updates(rows, reader, spool))
         else:
-            load.insert(load.from_rows(rows, reader, spool, numbered=mapping.alert_id.content_hash is not None))
-        return load.report()
+            numbered = mapping.alert_id.content_hash is not None
+            load.insert(load.from_rows(rows, reader, spool, numbered=numbered), None if numbered else spool)
+        return load.report(reader)
 
 
 class _Load:
@@ -105,10 +109,13 @@ class _Load:
         self._batch_size = batch_size
         self._on_progress = on_progress
         self._started = time.monotonic()
+        self._summary = Summary()
         self._rows_read = self._inserted = self._already_there = self._after_until = 0
 
-    def report(self) -> LoadReport:
-        """The counts so far."""
+    def report(self, reader: RowReader | None = None) -> LoadReport:
+        """The counts so far; at the end also what `reader` found in no row."""
+        if reader is not None and self._summary.alerts:
+            self._summary.columns_without_value = reader.columns_without_value
         return LoadReport(
             rows_read=self._rows_read,
             alerts_inserted=self._inserted,
@@ -117,6 +124,7 @@ class _Load:
             rows_after_until=self._after_until,
             reject_path=self._rejects.path,
             reject_reasons=self._rejects.reasons,
+            summary=self._summary,
             seconds=time.monotonic() - self._started,
         )
 
@@ -169,10 +177,13 @@ class _Load:
                 standing.apply(update.event)
             yield _Loaded(update.line, standing.of(update.document()))
 
-    def insert(self, alerts: Iterable[_Loaded]) -> None:
-        """Insert those alerts that are not there, a batch at a time."""
+    def insert(self, alerts: Iterable[_Loaded], ids_seen: Spool | None = None) -> None:
+        """Insert those alerts that are not there, a batch at a time; `ids_seen` finds ids that rows share."""
         waiting = iter(alerts)
         while batch := list(itertools.islice(waiting, self._batch_size)):
+            self._summary.count(loaded.alert for loaded in batch)
+            if ids_seen is not None:
+                self._summary.share_id(ids_seen.seen_before([loaded.alert["alert_id"] for loaded in batch]))
             done = insert_missing(self._db, [loaded.alert for loaded in batch])
             self._inserted += done.inserted
             self._already_there += done.already_there

@@ -4,6 +4,7 @@ It knows rows, ids and order; what an alert makes of its updates is `history`'s 
 """
 
 import itertools
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -55,6 +56,18 @@ class Spool:
             "INSERT INTO seen VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times", (row_id,)
         )
         return int(counted.fetchone()[0])
+
+    def seen_before(self, ids: list[str]) -> list[str]:
+        """Those of `ids` that were given before, or stand earlier in the list."""
+        rows = self._db.execute("SELECT id FROM seen WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
+        known = {row[0] for row in rows}
+        repeated = []
+        for row_id in ids:
+            if row_id in known:
+                repeated.append(row_id)
+            known.add(row_id)
+        self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, 1)", [(row_id,) for row_id in ids])
+        return repeated
 
     def add(self, alert_id: str, update: Update) -> None:
         """Keep one update of the alert `alert_id`."""

@@ -170,6 +170,37 @@ def test_reject_reasons_are_counted_with_some_of_their_values(db: AlertDatabase,
     assert not report.nothing_usable
 
 
+def test_columns_that_no_row_had_shared_ids_and_ends_before_their_start_were_not_told(
+    db: AlertDatabase, tmp_path: Path
+) -> None:
+    rows = [
+        {"id": "A", "at": "2026-01-01T10:00:00Z", "end": "2025-01-01", "meta": {"driver": "D1"}},
+        {"id": "B", "at": "2026-01-03T10:00:00Z", "meta": {}},
+        {"id": "A", "at": "2026-01-02T10:00:00Z"},
+        {"id": "A", "at": "2026-01-04T10:00:00Z"},
+    ]
+    path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
+    declared = mapping(
+        FLEET,
+        format="jsonl",
+        source_type={"constant": "X"},
+        severity={"constant": "INFO"},
+        expires_at={"column": "end"},
+        metadata={"driver_id": {"column": "meta.driver"}, "speed": {"column": "meta.sped"}},
+    )
+    for batch_size in (2, 5000):
+        report = load_alerts(db, path, declared, batch_size=batch_size)
+        assert list(report.summary.lines()) == [
+            "Timestamps from 2026-01-01T10:00:00+00:00 to 2026-01-04T10:00:00+00:00",
+            "Sources: X 4",
+            "Statuses: OPEN 4",
+            "Severities: INFO 4",
+            "Columns of the mapping that no row had: meta.sped",
+            "2 rows share an id with an earlier row of the file (A): the first counts (or write events)",
+            "1 alerts end before they start: expires_at is before timestamp",
+        ]
+
+
 def test_bytes_that_are_no_text_spoil_their_own_row_only(db: AlertDatabase, tmp_path: Path) -> None:
     path = tmp_path / "export.csv"
     header = b"id,source,severity,at,driver,speed,note\n"
