@@ -11,9 +11,10 @@ from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.decisions import DecisionCount
 from alert_pipelines.mongo import open_database
 from alert_pipelines.scanner.limits import BlastRadiusError
-from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.report import ScanIncompleteError, ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 
+RULE_NOT_EVALUATED = 1
 STOPPED_BY_A_LIMIT = 3
 
 _log = logging.getLogger(__name__)
@@ -37,15 +38,18 @@ def scan(
     allow_over_limit: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Close and escalate the pending alerts as the rules say; exit 3 where a limit stopped closes."""
+    """Close and escalate the pending alerts as the rules say; exit 3 where a limit stopped closes.
+
+    Exits with 1 if the server could not evaluate a rule.
+    """
     request = ScanRequest(as_of=as_of, rule_ids=rule_ids or None, dry_run=dry_run, allow_over_limit=allow_over_limit)
     try:
         with open_database() as db:
             report = run_scan(db, request, _log_progress)
-    except BlastRadiusError as error:
+    except ScanIncompleteError as error:
         _print_report(error.report, as_json)
         click.echo(f"Error: {error}", err=True)
-        ctx.exit(STOPPED_BY_A_LIMIT)
+        ctx.exit(STOPPED_BY_A_LIMIT if isinstance(error, BlastRadiusError) else RULE_NOT_EVALUATED)
     _print_report(report, as_json)
 
 

@@ -27,8 +27,7 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import ScanAlreadyRunningError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import TRANSIENT
-from alert_pipelines.scanner.limits import BlastRadiusError
-from alert_pipelines.scanner.report import ScanReport
+from alert_pipelines.scanner.report import ScanIncompleteError, ScanReport
 
 MAX_RETRIES = 2
 RETRY_AFTER_S = 10
@@ -38,7 +37,7 @@ PROGRESS_EVERY_S = 5.0
 class _Outcome(NamedTuple):
     report: ScanReport
     record: dict[str, Any] | None
-    stop: BlastRadiusError | None
+    incomplete: ScanIncompleteError | None
 
 
 # can_subset, though a scan is one thing: only then are the results of checks optional, as the assets are, and a scan
@@ -68,6 +67,7 @@ def _scan_and_report(
         # A limit that it would meet is shown as well, and is no failure: nothing was to be written anyway.
         context.log_event(dry_run_observation(report))
         yield from standing_verdicts(context.instance, context.selected_asset_check_keys)
+        _fail_if_incomplete(outcome)
         return
     if report.shadow_rules:
         context.log_event(shadow_observation(report))
@@ -78,9 +78,13 @@ def _scan_and_report(
     for result in check_results(report):
         if result.check_name in checks:
             yield result
-    if outcome.stop:
-        # No retry by itself: a person has to look first.
-        raise Failure(str(outcome.stop), allow_retries=False) from outcome.stop
+    _fail_if_incomplete(outcome)
+
+
+def _fail_if_incomplete(outcome: _Outcome) -> None:
+    if outcome.incomplete:
+        # No automatic retry: a person has to look first.
+        raise Failure(str(outcome.incomplete), allow_retries=False) from outcome.incomplete
 
 
 def _scan(
@@ -91,18 +95,18 @@ def _scan(
     if attempt > 1:
         # The attempt before may not have reached the database to end its own record, which would now be in the way.
         close_records_of_run(db, context.run.run_id, "the database was away; the run tries again")
-    stop = None
+    incomplete = None
     try:
         report = rule_engine.scan(db, config.request(context.run.run_id, attempt), _Progress(context.log))
     except ScanAlreadyRunningError as error:
         context.log.warning("Skipped, nothing was done: %s", error)
         context.instance.add_run_tags(context.run.run_id, {SKIPPED_TAG: "another scan was running"})
         return None
-    except BlastRadiusError as error:
-        report, stop = error.report, error
+    except ScanIncompleteError as error:
+        report, incomplete = error.report, error
     finally:
         record = _named_by_its_run(context, db)
-    return _Outcome(report, record, stop)
+    return _Outcome(report, record, incomplete)
 
 
 def _named_by_its_run(context: AssetExecutionContext, db: AlertDatabase) -> dict[str, Any] | None:

@@ -13,19 +13,18 @@ from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.scanner.plan import Plan
-from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanReport, ScanRequest
+from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanIncompleteError, ScanReport, ScanRequest
 
 FRACTION_VARIABLE = "AUTO_CLOSE_MAX_FRACTION"
 SMALL_SCAN = 100
 """Up to so many pending alerts the scan's own limit does not apply."""
 
 
-class BlastRadiusError(AlertPipelinesError):
+class BlastRadiusError(ScanIncompleteError):
     """Limits stopped closes; all else of the scan was done. `report` says what."""
 
     def __init__(self, report: ScanReport) -> None:
-        super().__init__(" ".join(stop.message for stop in report.stops))
-        self.report = report
+        super().__init__(report, (stop.message for stop in report.stops))
 
 
 class InvalidFractionError(AlertPipelinesError):

@@ -31,6 +31,7 @@ SAMPLES_PER_CLAUSE = 5
 _CURSOR_BATCH = 10_000
 # Unauthorized and AuthenticationFailed concern the whole scan, never one rule.
 _FATAL_CODES = frozenset({13, 18})
+_QUERY_PLAN_KILLED = 175
 
 _log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -126,7 +127,8 @@ def make_plan(
     With `changes`, active rules look only at the keys touched since an earlier scan, wherever that is enough. Shadow
     rules always look at all: what they would do stays undone, and is counted anew with each scan.
     `check` is called between queries and may raise to stop. A rule whose query the server cannot finish is named
-    in `errors` and decides nothing; the others go on. Raises PyMongoError where the database is away or refuses.
+    in `failed_rules` and decides nothing; the others go on, but no alert that it may have closed is escalated.
+    Raises PyMongoError where the database is away or refuses.
     """
     planner = _Planner(db, as_of, check)
     pending = {str(status): planner.count(status) for status in PENDING}
@@ -138,9 +140,9 @@ def make_plan(
 
     with_expires_at = rule_ids is None or EXPIRES_AT in rule_ids
     active = compile_rules(wanted(rule_set.active), as_of, windows, with_expires_at=with_expires_at)
-    plan.clauses = planner.run(active, Scopes(db, changes, as_of) if changes else None)
+    plan.clauses = planner.run(active, rule_set.active, Scopes(db, changes, as_of) if changes else None)
     for rule in wanted(rule_set.shadow):
-        alone = planner.run(compile_rules([rule], as_of, windows, with_expires_at=False))
+        alone = planner.run(compile_rules([rule], as_of, windows, with_expires_at=False), [rule])
         plan.shadow += merge_counts(count for planned in alone for count in planned.counts())
     refused = (error for planned in plan.clauses for error in _bad_histories(planned))
     plan.failed_rules = planner.failures
@@ -189,12 +191,27 @@ class _Planner:
             named.append(f"more than {MAX_NAMED} pending alerts have a timestamp that is no date")
         return named
 
-    def run(self, clauses: Iterable[Clause], scopes: Scopes | None = None) -> list[PlannedClause]:
-        """The due alerts of each clause that no clause before it decides."""
+    def run(
+        self, clauses: Iterable[Clause], rules: Iterable[Rule], scopes: Scopes | None = None
+    ) -> list[PlannedClause]:
+        """The due alerts of each clause of `rules` that no clause before it decides.
+
+        Close beats escalate: while nobody knows what a close would have taken, its sources' alerts are not escalated.
+        """
+        sources = {rule.rule_id: rule.source_type for rule in rules}
+        unknown: set[str | None] = set()
         decided: set[Hashable] = set()
         plan = []
         for clause in clauses:
+            source = sources.get(clause.rule_id)
+            if clause.to_status is Status.ESCALATED and unknown & {source, None}:
+                _log.warning("Rule %r escalates nothing in this scan: a close of its source failed", clause.rule_id)
+                plan.append(PlannedClause(clause))
+                continue
             planned = self._due(clause, decided, scopes)
+            if clause.to_status is Status.AUTO_CLOSED and clause.rule_id in self._failed_rules:
+                # The alerts' own expiry has no rule: it may close alerts of every source.
+                unknown.add(source)
             decided.update(planned.keys())
             plan.append(planned)
         return plan
@@ -225,7 +242,8 @@ class _Planner:
             self._failed_rules.add(clause.rule_id)
             self.failures.append(
                 f"rule {clause.rule_id!r}: the server could not evaluate {clause.condition} ({failure}); the rule "
-                "decided nothing more in this scan. `alert-pipelines indexes advise` names an index that may help"
+                f"decided nothing more in this scan{_and_no_escalation(clause)}. `alert-pipelines indexes advise` "
+                "names an index that may help"
             )
             return PlannedClause(clause)
 
@@ -238,7 +256,13 @@ class _Planner:
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         self._check()
-        return retry_transient(question, before_retry=self._check)
+        try:
+            return retry_transient(question, before_retry=self._check)
+        except OperationFailure as failure:
+            if failure.code != _QUERY_PLAN_KILLED:
+                raise
+            _log.warning("The server ended a query, as an index was dropped; trying again (%s)", failure)
+            return retry_transient(question, before_retry=self._check)
 
 
 def merge_counts(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
@@ -266,6 +290,12 @@ def take_samples(db: AlertDatabase, plan: Plan) -> tuple[Sample, ...]:
         for clause, _id in chosen
         if _hashable(_id) in found
     )
+
+
+def _and_no_escalation(clause: Clause) -> str:
+    if clause.to_status is not Status.AUTO_CLOSED:
+        return ""
+    return ", and no alert that it may close was escalated"
 
 
 def _bad_histories(planned: PlannedClause) -> Iterator[str]:

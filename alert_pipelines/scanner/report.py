@@ -1,11 +1,12 @@
 """What is asked of a scan and what it answers: plain values, shared by the scan, the CLI and the Dagster layer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from alert_pipelines.decisions import Decision, DecisionCount, brief, count
+from alert_pipelines.errors import AlertPipelinesError
 
 ALLOW_SCAN = "scan"
 """What `ScanRequest.allow_over_limit` names to lift the scan's own limit once; a rule is named by its id."""
@@ -56,9 +57,10 @@ class ScanReport:
     `decisions` are those written, counted from the alerts' histories; of a dry run, and in `planned` always, those
     planned. `shadow` counts what shadow rules would have done; `shadow_rules` names all that were asked, also those
     that would have done nothing. planned = closed + escalated + raced + failed + stopped. `errors` has an entry for
-    each alert and rule that could not be handled; `bad_rules` are those of them that are about rules. `since` is the
-    scan since which touched keys were looked at; None where all were, `whole_because` then says why. `checkpoint` is
-    what a later scan can build on.
+    each alert and rule that could not be handled; `bad_rules` are those of them that are about rules, and
+    `failed_rules` those of these whose query the server did not finish.
+    `since` is the scan since which touched keys were looked at; None where all were, `whole_because` then says why.
+    `checkpoint` is what a later scan can build on.
     """
 
     job_id: str
@@ -75,6 +77,7 @@ class ScanReport:
     stops: tuple[LimitStop, ...]
     errors: tuple[str, ...]
     bad_rules: tuple[str, ...] = ()
+    failed_rules: tuple[str, ...] = ()
     shadow_rules: tuple[str, ...] = ()
     oldest_pending: datetime | None = None
     since: str | None = None
@@ -137,3 +140,18 @@ class ScanReport:
             "checkpoint": self.checkpoint,
             "seconds": dict(self.seconds),
         }
+
+
+class ScanIncompleteError(AlertPipelinesError):
+    """Raised when a scan ended without doing all that was due; `report` lists what it did."""
+
+    def __init__(self, report: ScanReport, reasons: Iterable[str]) -> None:
+        super().__init__(" ".join(reasons))
+        self.report = report
+
+
+class RuleQueryError(ScanIncompleteError):
+    """Raised when the query of a rule failed, so that nobody knows what the rule would have decided."""
+
+    def __init__(self, report: ScanReport) -> None:
+        super().__init__(report, [*report.failed_rules, *(stop.message for stop in report.stops)])

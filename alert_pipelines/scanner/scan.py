@@ -37,7 +37,7 @@ from alert_pipelines.scanner.changes import Vantage, find_changes, fingerprint, 
 from alert_pipelines.scanner.collections import emptiness, prepare_collections
 from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
 from alert_pipelines.scanner.plan import make_plan, take_samples
-from alert_pipelines.scanner.report import ALLOW_SCAN, ScanReport, ScanRequest
+from alert_pipelines.scanner.report import ALLOW_SCAN, RuleQueryError, ScanReport, ScanRequest
 
 Progress = Callable[[int, int], None]
 """Called with the alerts written so far and those planned."""
@@ -58,7 +58,8 @@ def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> d
 
     Returns `total_checked`, `auto_closed`, `alerts_processed`, `alerts_closed`, `alerts_escalated`. Raises
     ScanAlreadyRunningError where another scan holds the claim, BlastRadiusError where a limit stopped closes,
-    PyMongoError where the database is away; the job record then says `failed`.
+    RuleQueryError if the server could not evaluate a rule, PyMongoError where the database is away;
+    the job record then says `failed`.
     """
     return run_scan(db, ScanRequest(as_of=as_of)).summary()
 
@@ -87,6 +88,8 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     except BaseException as error:  # a cancelled run too must leave a finished record
         _record_failure(db, job_id, error)
         raise
+    if report.failed_rules:
+        raise RuleQueryError(report)
     if _was_stopped(report):
         raise BlastRadiusError(report)
     return report
@@ -159,6 +162,7 @@ def evaluate_all_pending_alerts(
         stops=stops,
         errors=(*bad_rules, *windows.errors, *emptiness(db), *plan.errors, *applied.errors),
         bad_rules=bad_rules,
+        failed_rules=tuple(plan.failed_rules),
         shadow_rules=tuple(
             rule.rule_id for rule in rule_set.shadow if request.rule_ids is None or rule.rule_id in request.rule_ids
         ),
@@ -222,13 +226,12 @@ def _was_stopped(report: ScanReport) -> bool:
 def _record_end(db: AlertDatabase, report: ScanReport) -> None:
     """Finish the record; where that fails the decisions stand all the same, so it is logged and no more."""
     errors = [*(stop.message for stop in report.stops), *report.errors]
+    status = FAILED if report.failed_rules or _was_stopped(report) else COMPLETED
     if not report.reconciles:
         errors.insert(0, f"{report.job_id} does not reconcile: {report.record_stats()}")
     try:
         with pymongo.timeout(RECORD_SECONDS):
-            update_job_record(
-                report.job_id, report.record_stats(), FAILED if _was_stopped(report) else COMPLETED, errors, db
-            )
+            update_job_record(report.job_id, report.record_stats(), status, errors, db)
     except (PyMongoError, JobRecordError):
         _log.exception("Job record %s could not be finished; its decisions stand", report.job_id)
 

@@ -1,9 +1,11 @@
 import json
 import re
+from typing import Any
 
 import pytest
 
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.rules.clause import Clause
 from alert_pipelines_tests.cli.conftest import Run
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored
 
@@ -61,6 +63,23 @@ def test_a_limit_of_a_json_scan_leaves_json_on_stdout(run: Run, filled: AlertDat
     filled.rules.update_one({"rule_id": "expire"}, {"$set": {"conditions.max_close": 0}})
     [stop] = json.loads(run("scan", *AT, "--json", code=3).stdout)["stops"]
     assert (stop["stopped"], stop["planned"], stop["limit"]) == ("expire", 1, 0)
+
+
+def test_a_rule_that_the_server_could_not_evaluate_exits_with_1_after_its_report(
+    run: Run, filled: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = Clause.pipeline
+
+    def broken(clause: Clause, *args: Any) -> list[dict[str, Any]]:
+        return [
+            *pipeline(clause, *args),
+            *([{"$set": {"x": {"$divide": [1, 0]}}}] if clause.rule_id == "expire" else []),
+        ]
+
+    monkeypatch.setattr(Clause, "pipeline", broken)
+    result = run("scan", *AT, code=1)
+    assert "0 closed, 0 escalated" in result.stdout
+    assert "Error: rule 'expire': the server could not evaluate" in result.stderr
 
 
 def test_errors_are_printed(run: Run, filled: AlertDatabase) -> None:

@@ -30,6 +30,7 @@ from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.defs.standing_verdicts import JUDGED_IN
 from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase, retry
+from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import apply
 from alert_pipelines_tests.defs.conftest import Execute, check_verdicts, failure_text, observed, scan_metadata
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
@@ -252,6 +253,28 @@ def test_a_limit_stops_its_rule_alone_and_fails_the_run_loudly(execute: Execute,
     allowed = execute(as_of=AS_OF.isoformat(), allow_over_limit=["old"])
     assert allowed.success
     assert statuses(db)["old"] == "AUTO_CLOSED"
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_run_was_green_though_the_query_of_a_rule_had_failed(
+    execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    fill_with_work(db)
+    pipeline = Clause.pipeline
+
+    def broken(clause: Clause, *args: Any) -> list[dict[str, Any]]:
+        return [*pipeline(clause, *args), *([{"$set": {"x": {"$divide": [1, 0]}}}] if clause.rule_id == "old" else [])]
+
+    monkeypatch.setattr(Clause, "pipeline", broken)
+    result = execute(as_of=AS_OF.isoformat(), dry_run=dry_run)
+    assert not result.success
+    assert "rule 'old': the server could not evaluate" in failure_text(result)
+    assert not [event for event in result.all_events if event.event_type is DagsterEventType.STEP_UP_FOR_RETRY]
+    assert set(statuses(db).values()) == {"OPEN"}
+    (record,) = db.background_jobs.find()
+    assert record["status"] == "failed"
+    if not dry_run:
+        assert check_verdicts(result) == ALL_PASSED | {"rules_valid": False}
 
 
 def test_a_poison_alert_is_a_warning_and_names_itself(execute: Execute, db: AlertDatabase) -> None:

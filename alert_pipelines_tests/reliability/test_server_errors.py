@@ -10,7 +10,10 @@ from pymongo.errors import PyMongoError, WriteConcernError
 
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
+from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import apply
+from alert_pipelines.scanner import scan as scan_module
+from alert_pipelines.scanner.report import RuleQueryError
 from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod, free_port
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
@@ -166,3 +169,32 @@ def test_written_decisions_that_no_majority_can_confirm_are_not_called_refused(
         check_records_end(db, originals)
         [failed, _] = db.background_jobs.find().sort("started_at", 1)
         assert not any("refused" in error for error in failed["errors"])
+
+
+def test_a_query_that_an_index_drop_ended_is_tried_once_more(
+    failing_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline, tries = Clause.pipeline, 0
+    with client_of(failing_port) as client, client_of(failing_port, FailAt(client.admin, {}, 0)) as failing:
+        db = client["reliability"]
+
+        def plan_killed(clause: Clause, *args: Any) -> Any:
+            nonlocal tries
+            tries += 1
+            data = {"failCommands": ["aggregate"], "appName": "failing", "errorCode": 175}
+            mode = {"times": 1} if tries <= kills else "off"
+            client.admin.command("configureFailPoint", "failCommand", mode=mode, data=data)
+            return pipeline(clause, *args)
+
+        monkeypatch.setattr(Clause, "pipeline", plan_killed)
+        fill_fleet(db, SIZE)
+        # The fingerprint of the rules asks for the pipelines as well, before the plan does.
+        monkeypatch.setattr(scan_module, "fingerprint", lambda *_: "the same")
+        kills = 1
+        scan(failing["reliability"])
+        assert tries > 1
+        fill_fleet(db, SIZE)
+        tries, kills = 0, 2
+        with pytest.raises(RuleQueryError, match="could not evaluate"):
+            scan(failing["reliability"])
+        client.admin.command("configureFailPoint", "failCommand", mode="off")

@@ -14,7 +14,7 @@ from alert_pipelines.job_records import ScanAlreadyRunningError, create_job_reco
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import scan as scan_module
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.report import RuleQueryError, ScanRequest
 from alert_pipelines.scanner.scan import (
     InvalidScanError,
     auto_close_scanner,
@@ -434,7 +434,9 @@ def test_a_rule_that_the_server_cannot_evaluate_is_a_bad_rule(
         return [*stages, {"$set": {"x": {"$divide": [1, 0]}}}] if clause.rule_id == "expire" else stages
 
     monkeypatch.setattr(Clause, "pipeline", broken)
-    report = scan(db)
+    with pytest.raises(RuleQueryError, match="'expire'") as failed:
+        scan(db)
+    report = failed.value.report
     assert len(report.bad_rules) == 1
     assert "'expire'" in report.bad_rules[0]
     assert report.bad_rules[0] in report.errors
