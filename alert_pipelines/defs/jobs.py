@@ -21,6 +21,7 @@ from alert_pipelines.defs.config import LoadAlertsConfig, PublishRulesConfig, pa
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
+from alert_pipelines.defs.run_records import NO_RETRY_TAGS
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.rules.publish import RuleChange
 
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 AUTO_CLOSE_JOB = "auto_close_job"
 
-# Scans go before whatever else is queued, and one that hangs does not block the queue for ever.
-SCAN_TAGS = {"dagster/priority": "10", "dagster/max_runtime": "1800"}
+# Scans go before whatever else is queued, and one that hangs does not block the queue for ever. A blocked scan waits
+# for a person in every instance, also in one that retries failed runs.
+SCAN_TAGS = {"dagster/priority": "10", "dagster/max_runtime": "1800", **NO_RETRY_TAGS}
 
 # Whatever nobody waits for goes behind all else, and keeps a scan waiting for minutes at the very worst.
 BACKGROUND_TAGS = {"dagster/priority": "-10", "dagster/max_runtime": "120"}

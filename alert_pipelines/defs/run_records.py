@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRun
 from pymongo import DESCENDING
 
 from alert_pipelines.decisions import decisions_of, stats_of
@@ -12,6 +12,8 @@ from alert_pipelines.mongo.client import AlertDatabase
 
 JOB_ID_TAG = "alert_pipelines/job_id"
 SKIPPED_TAG = "alert_pipelines/skipped"
+NO_RETRY_TAGS = {"dagster/retry_on_asset_or_op_failure": "false"}
+"""Keep an instance with `run_retries` from launching a failed run again. An op's own retries are not concerned."""
 
 
 def record_of_run(db: AlertDatabase, run_id: str) -> dict[str, Any] | None:
@@ -28,6 +30,12 @@ def run_of_job(db: AlertDatabase, job_id: str) -> str | None:
 def tag_run(instance: DagsterInstance, run_id: str, job_id: str) -> None:
     """Let the run name its job record."""
     instance.add_run_tags(run_id, {JOB_ID_TAG: job_id})
+
+
+def keep_from_retry(instance: DagsterInstance, run: DagsterRun) -> None:
+    """Give the run NO_RETRY_TAGS: one from "Materialize" lacks its job's tags, and others may have been changed."""
+    if not NO_RETRY_TAGS.items() <= run.tags.items():
+        instance.add_run_tags(run.run_id, NO_RETRY_TAGS)
 
 
 def runs_with_open_records(db: AlertDatabase) -> list[str]:
