@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from bson import DBRef, Regex
+
 from alert_pipelines.alerts import PENDING, Status
 
 Filter = dict[str, Any]
@@ -142,6 +144,16 @@ def status_among(statuses: Iterable[Status]) -> Test:
     """The test for one of `statuses`."""
     names = [str(status) for status in statuses]
     return Test("status", f"status is {' or '.join(names)}", {"status": {"$in": names}}, ("status",))
+
+
+def equal_to_any(path: str, values: Sequence[Any]) -> Filter:
+    """The filter of the documents whose value at `path` equals one of `values`, which anybody may have stored."""
+    # In a list the server takes {"$gt": ""} for an operator, and a regex for the texts that it matches.
+    odd = [value for value in values if isinstance(value, dict | DBRef | Regex)]
+    if not odd:
+        return {path: {"$in": list(values)}}
+    plain = [value for value in values if not isinstance(value, dict | DBRef | Regex)]
+    return {"$or": [{path: {"$in": plain}}, *({path: {"$eq": value}} for value in odd)]}
 
 
 def at_or_before(instant: datetime) -> Filter:

@@ -7,30 +7,30 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+import bson
 from bson.errors import InvalidBSON
+from bson.raw_bson import RawBSONDocument
 
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.rules.clause import Clause, Filter, dated
-from alert_pipelines.scanner.changes import MAX_TOUCHED, Changes, is_long
+from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, dated, equal_to_any
+from alert_pipelines.scanner.changes import MAX_TOUCHED, Changes
 
 _KEYS_A_QUERY = 500
 _IDS_A_QUERY = 5_000
 
 
-class _LongKeyError(AlertPipelinesError):
-    """A key is too long to ask for it together with others."""
+class _UnaskableKeyError(AlertPipelinesError):
+    """A key is too long to ask for it together with others, or would not be sent back as it is stored."""
 
 
 class Scopes:
     """Turns what was touched into the keys that a clause has to look at."""
 
     def __init__(self, db: AlertDatabase, changes: Changes, as_of: datetime) -> None:
-        self._alerts = db[COLLECTION].with_options(
-            # A key that is not exactly what is stored would not be found again.
-            codec_options=db.codec_options.with_options(unicode_decode_error_handler="strict")
-        )
+        self._options = db.codec_options.with_options(unicode_decode_error_handler="strict")
+        self._alerts = db[COLLECTION]
         self._changes = changes
         self._as_of = as_of
         self._indexes: list[tuple[list[str], bool]] | None = None
@@ -55,7 +55,7 @@ class Scopes:
         asked += [part.filter for part in matured]
         try:
             keys = self._keys(clause, asked)
-        except (InvalidBSON, _LongKeyError):
+        except (InvalidBSON, _UnaskableKeyError):
             return None
         return None if len(keys) > MAX_TOUCHED else list(_selecting(clause, keys))
 
@@ -74,14 +74,21 @@ class Scopes:
             "first": {"$min": "$timestamp"},
             "last": {"$max": "$timestamp"},
         }
+        raw_rows = self._alerts.with_options(codec_options=self._options.with_options(document_class=RawBSONDocument))
         found: list[_Key] = []
         for part in asked:
             match = {"$match": {"$and": [part, clause.groups, dated(self._as_of)]}}
-            for row in self._alerts.aggregate([match, {"$group": group}], allowDiskUse=True):
-                if is_long(row["_id"]):
-                    raise _LongKeyError
-                found.append(_Key(tuple(row["_id"][name] for name in names), row["first"], row["last"]))
+            for row in raw_rows.aggregate([match, {"$group": group}], allowDiskUse=True):
+                values = self._as_stored(row["_id"].raw)
+                found.append(_Key(tuple(values[name] for name in names), row["first"], row["last"]))
         return found
+
+    def _as_stored(self, key: bytes) -> dict[str, Any]:
+        """The values of a key; what is not exactly what is stored would not be found again."""
+        values: dict[str, Any] = bson.decode(key, self._options)
+        if len(key) > MAX_ID_BYTES or bson.encode(values, codec_options=self._options) != key:
+            raise _UnaskableKeyError
+        return values
 
 
 class _Key(NamedTuple):
@@ -97,8 +104,8 @@ def _selecting(clause: Clause, keys: Sequence[_Key]) -> Iterator[Filter]:
     for start in range(0, len(ordered), _KEYS_A_QUERY):
         part = ordered[start : start + _KEYS_A_QUERY]
         # Of several paths this selects also what mixes the values of two keys: whole keys, so no harm is done.
-        scope: Filter = {path: {"$in": [key.values[n] for key in part]} for n, path in enumerate(clause.key)}
-        yield scope | _within_reach(clause.reach, part)
+        keys_of = [equal_to_any(path, [key.values[n] for key in part]) for n, path in enumerate(clause.key)]
+        yield {"$and": [*keys_of, _within_reach(clause.reach, part)]}
 
 
 def _at(key: _Key) -> float:

@@ -1,0 +1,80 @@
+"""What anybody may have stored in an alert is data: it never becomes an operator, a pattern or another value."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.scanner.explain import explain_alert
+from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
+
+PILE = rule("pile-up", {"escalate_if_count": 2, "window_mins": 60})
+LATEST = rule("latest", {"keep_latest": True})
+QUIET = rule("quiet", {"close_if_no_repeat_mins": 60})
+
+ODD_KEYS: dict[str, Any] = {
+    "operator": {"$gt": ""},
+    "unknown operator": {"$x": 1},
+    "field path": "$status",
+    "document": {"a": {"b": 1}},
+    "reference": DBRef("drivers", 7),
+    "regex": Regex("^D"),
+    "regex that is not valid": Regex("("),
+    "decimal": Decimal128("1.50"),
+    "code": Code("x"),
+    "code with scope": Code("x", {"y": 1}),
+    "uuid": Binary.from_uuid(uuid.UUID(int=1)),
+    "old uuid": Binary(bytes(16), 3),
+    "bytes": b"\\x00\\x01",
+    "true": True,
+    "NaN": float("nan"),
+    "long": Int64(2**53 + 1),
+    "id": ObjectId(),
+    "date": AS_OF,
+    "stamp": Timestamp(1, 1),
+    "smallest": MinKey(),
+    "largest": MaxKey(),
+    "empty document": {},
+}
+
+
+def scan(db: AlertDatabase, minutes: float = 0) -> ScanReport:
+    return run_scan(db, ScanRequest(as_of=AS_OF + timedelta(minutes=minutes)))
+
+
+@pytest.mark.parametrize("odd", ODD_KEYS.values(), ids=ODD_KEYS.keys())
+def test_a_key_that_reads_as_a_query_stopped_every_keyed_rule_for_the_fleet(db: AlertDatabase, odd: Any) -> None:
+    fill(db, [alert("first", minutes=55, driver="zz")], PILE, LATEST | {"source_type": "IDLING"})
+    scan(db)
+    fill(
+        db,
+        [
+            alert("a1", minutes=10),
+            alert("a2", minutes=5),
+            alert("odd", minutes=5, driver=odd),
+            *(alert(f"idle-{n}", minutes=n, driver=odd, source_type="IDLING") for n in (4, 6)),
+        ],
+    )
+    second = scan(db, 5)
+    assert second.since
+    assert not second.errors
+    assert statuses(db) == {
+        "first": "OPEN",
+        "a1": "OPEN",
+        "a2": "ESCALATED",
+        "odd": "OPEN",
+        "idle-4": "OPEN",
+        "idle-6": "AUTO_CLOSED",
+    }
+
+
+@pytest.mark.parametrize("odd", ODD_KEYS.values(), ids=ODD_KEYS.keys())
+def test_explain_finds_the_evidence_of_any_key(db: AlertDatabase, odd: Any) -> None:
+    fill(db, [alert("a1", minutes=10, driver=odd), alert("a2", minutes=5, driver=odd), alert("other")], PILE, QUIET)
+    pile_up = next(c for c in explain_alert(db, "a2", as_of=AS_OF).clauses if c.rule_id == "pile-up")
+    assert (pile_up.due, pile_up.evidence) == (True, ("a1",))
