@@ -26,7 +26,8 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRunSta
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.maintenance import MAX_SECONDS
-from alert_pipelines.defs.old_runs import DEFAULT_KEEP_DAYS, delete_old_runs
+from alert_pipelines.defs.old_runs import delete_old_runs
+from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.schedules import busy_scan
 from alert_pipelines.mongo import MongoSettings, open_database, stop_local_mongod
 from alert_pipelines.rules.files import default_rules
@@ -34,6 +35,8 @@ from alert_pipelines.rules.publish import publish_rules
 from benchmarks.dataset import fill
 
 PER_DAY = 288
+KEEP_DAYS = 30
+_OWN = Location("alert_pipelines", "__repository__")
 _DATABASES = {
     "history/runs.db": ("runs", "run_tags"),
     "history/runs/index.db": ("event_logs", "asset_event_tags", "asset_check_executions"),
@@ -145,6 +148,7 @@ def instance_with_one_scan(directory: Path) -> Iterator[tuple[DagsterInstance, H
             publish_rules(db, default_rules())
         with DagsterInstance.from_config(str(home)) as instance:
             result = build_defs().resolve_job_def("auto_close_job").execute_in_process(instance=instance)
+            instance.add_run_tags(result.run_id, {".dagster/repository": str(_OWN)})
             yield instance, History(home, result.run_id)
     finally:
         stop_local_mongod(mongod)
@@ -172,7 +176,7 @@ def report(what: str, instance: DagsterInstance, history: History, runs: int) ->
 def delete(instance: DagsterInstance) -> None:
     """Print what one run of the job deletes, and how long it takes."""
     started = time.perf_counter()
-    deleted = delete_old_runs(instance, datetime.now(UTC) - timedelta(days=DEFAULT_KEEP_DAYS), MAX_SECONDS)
+    deleted = delete_old_runs(instance, _OWN, datetime.now(UTC) - timedelta(days=KEEP_DAYS), MAX_SECONDS)
     print(
         f"  deleted {deleted.deleted:,} runs in {time.perf_counter() - started:.1f} s; more to do: {deleted.more_to_do}"
     )
@@ -190,7 +194,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="alert_pipelines_bench_", dir=args.directory) as directory,
         instance_with_one_scan(Path(directory)) as (instance, history),
     ):
-        kept = DEFAULT_KEEP_DAYS * PER_DAY
+        kept = KEEP_DAYS * PER_DAY
         history.add(1, kept)
         for day in range(2):
             history.give_files(history.add(kept + day * PER_DAY + 1, kept + (day + 1) * PER_DAY))

@@ -1,34 +1,45 @@
-"""The job that deletes old runs, and its daily schedule."""
+"""The job that deletes old runs of this code location, and its daily schedule."""
 
 from datetime import UTC, datetime, timedelta
 
 from dagster import (
     DefaultScheduleStatus,
     OpExecutionContext,
-    ScheduleDefinition,
+    RunRequest,
+    ScheduleEvaluationContext,
+    SkipReason,
     in_process_executor,
     job,
     op,
+    schedule,
 )
 
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.old_runs import KEEP_VARIABLE, delete_old_runs, keep_days_setting
+from alert_pipelines.defs.own_runs import Location, location_of_run
+from alert_pipelines.errors import AlertPipelinesError
 
 MAX_SECONDS = 40.0
 """No run may last over a minute: a scheduled scan may be waiting behind it."""
 
 
+class NothingDeletedError(AlertPipelinesError):
+    """It is not known which runs may be deleted, so none was."""
+
+
 @op(name="delete_old_runs")
 def delete_old_runs_op(context: OpExecutionContext) -> None:
-    """Delete the finished runs that are older than the setting says; what is left over is for the next time."""
+    """Delete the location's finished runs that are older than the setting says; the rest is for the next time."""
     with clear_failures():
-        created_before = datetime.now(UTC) - timedelta(days=keep_days_setting())
-    deleted = delete_old_runs(context.instance, created_before, MAX_SECONDS)
+        own = _own_location(context)
+        created_before = datetime.now(UTC) - timedelta(days=_keep_days())
+    deleted = delete_old_runs(context.instance, own, created_before, MAX_SECONDS)
     rest = "; the time was up, and there may be more: launch the job again, or wait for its next tick"
     context.log.info(
-        "Deleted %d runs created before %s, kept %d%s",
+        "Deleted %d runs of %s created before %s, kept %d%s",
         deleted.deleted,
+        own,
         created_before.isoformat(timespec="seconds"),
         deleted.kept,
         rest if deleted.more_to_do else "",
@@ -38,8 +49,29 @@ def delete_old_runs_op(context: OpExecutionContext) -> None:
     )
 
 
+def _keep_days() -> int:
+    days = keep_days_setting()
+    if days is None:
+        raise NothingDeletedError(
+            f"No run was deleted: {KEEP_VARIABLE} is not set. Set it where the code server runs, for example to 30"
+        )
+    return days
+
+
+def _own_location(context: OpExecutionContext) -> Location:
+    own = location_of_run(context.run)
+    if own is None:
+        raise NothingDeletedError(
+            "No run was deleted: this run does not say which code location it belongs to, so no other run is known to "
+            "belong to the same one. Launch the job from the UI or by `dagster job launch`, not by `dagster job "
+            "execute`"
+        )
+    return own
+
+
 @job(
-    description=f"Delete finished runs older than {KEEP_VARIABLE} days, with their events and logs; never job records.",
+    description=f"Delete this location's finished runs older than {KEEP_VARIABLE} days, with their events and logs; "
+    "never job records, nor runs of other locations.",
     tags=BACKGROUND_TAGS,
     executor_def=in_process_executor,
 )
@@ -48,12 +80,17 @@ def delete_old_runs_job() -> None:
     delete_old_runs_op()
 
 
-delete_old_runs_schedule = ScheduleDefinition(
+@schedule(
     name="delete_old_runs_schedule",
     job=delete_old_runs_job,
     # Not at a multiple of five minutes, where scans begin.
     cron_schedule="17 4 * * *",
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
-    description=f"Deletes once a day the finished runs older than {KEEP_VARIABLE} days, by default 30.",
+    description=f"Deletes once a day this location's finished runs older than {KEEP_VARIABLE} days; none without it.",
 )
+def delete_old_runs_schedule(_context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+    """Delete only where somebody said for how long runs are to be kept."""
+    if keep_days_setting() is None:
+        return SkipReason(f"{KEEP_VARIABLE} is not set: all runs are kept.")
+    return RunRequest()

@@ -4,14 +4,24 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import pytest
-from dagster import DagsterEventType, DagsterInstance, ExecuteInProcessResult
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, ExecuteInProcessResult
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS
+from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.dagster_processes import dagster_home
 
 Execute: TypeAlias = Callable[..., ExecuteInProcessResult]
+
+OWN = Location("alert_pipelines", "__repository__")
+
+
+def launched_from(location: Location, job: str) -> RemoteJobOrigin:
+    """What Dagster notes with a run of that job which is launched from that code location."""
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location.name), location.repository)
+    return RemoteJobOrigin(repository, job)
 
 
 @pytest.fixture
@@ -29,14 +39,25 @@ def mongodb_env(monkeypatch: pytest.MonkeyPatch, mongo_uri: str, db: AlertDataba
 
 @pytest.fixture
 def execute(instance: DagsterInstance, mongodb_env: None) -> Execute:
-    """Execute a job by name in this process; `config` is that of its op."""
+    """Execute a job by name in this process, as if launched from `location`; `config` is that of its op."""
 
-    def run(job: str = "auto_close_job", op: str = "auto_close", **config: Any) -> ExecuteInProcessResult:
-        return (
-            build_defs()
-            .resolve_job_def(job)
-            .execute_in_process(instance=instance, run_config={"ops": {op: {"config": config}}}, raise_on_error=False)
-        )
+    def run(
+        job: str = "auto_close_job", op: str = "auto_close", location: Location | None = None, **config: Any
+    ) -> ExecuteInProcessResult:
+        create = instance.create_run_for_job
+
+        def create_there(**options: Any) -> DagsterRun:
+            return create(**options, remote_job_origin=launched_from(location, job) if location else None)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(instance, "create_run_for_job", create_there)
+            return (
+                build_defs()
+                .resolve_job_def(job)
+                .execute_in_process(
+                    instance=instance, run_config={"ops": {op: {"config": config}}}, raise_on_error=False
+                )
+            )
 
     return run
 
