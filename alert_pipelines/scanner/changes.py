@@ -8,6 +8,7 @@ What has to be looked at because of the touched ones is the business of `scopes`
 """
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import bson
 import pymongo
 from bson import Timestamp, json_util
+from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 from pymongo.synchronous.change_stream import ChangeStream
 
@@ -42,6 +44,7 @@ _ANY_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 _JSON = json_util.CANONICAL_JSON_OPTIONS
 # Changes to these change an alert's key, or its place in it.
 _ALWAYS_DECIDING = ("source_type", "timestamp")
+_log = logging.getLogger(__name__)
 _SETTLED = [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]
 
 
@@ -77,7 +80,18 @@ class Checkpoint(NamedTuple):
     def load(cls, text: str) -> "Checkpoint":
         """Read what `dump` wrote."""
         fields = json_util.loads(text, json_options=_JSON)
-        return cls(fields["token"], fields["election"], fields["fingerprint"], tuple(fields["left"]))
+        found = cls(fields["token"], fields["election"], fields["fingerprint"], tuple(fields["left"]))
+        # The server is asked with both.
+        bson.encode({"token": dict(found.token), "left": found.left})
+        return found
+
+
+class _Earlier(NamedTuple):
+    """A completed scan that left a checkpoint."""
+
+    job_id: str
+    as_of: datetime
+    checkpoint: Checkpoint
 
 
 @dataclass
@@ -134,12 +148,12 @@ def find_changes(
         return Changes(whole_because="MONGODB_URI has reads go to secondaries, which may lag behind")
     stream = _Stream(db, job_id, {path for rule in rules for path in rule.conditions.key}, check)
     try:
-        if later := _later_scan(db, as_of):
-            return Changes(whole_because=f"{later} scanned at a later as_of")
+        if other := _scan_at_or_after(db, as_of, but=job_id):
+            return Changes(whole_because=f"{other} scanned at the same or a later as_of")
         return _since_checkpoint(db, stream, before.election, as_of, meaning)
     except TRANSIENT as fault:
         return Changes(whole_because=f"MongoDB is away ({fault})")
-    except (_UnknownError, PyMongoError) as unknown:
+    except (_UnknownError, BSONError, PyMongoError) as unknown:
         return _whole(stream, before.operation_time, str(unknown))
 
 
@@ -151,30 +165,27 @@ def next_checkpoint(changes: Changes, before: Vantage, meaning: str, left: Seque
     return text if len(text) <= MAX_CHECKPOINT_CHARS else None
 
 
-def _later_scan(db: AlertDatabase, as_of: datetime) -> str | None:
-    """A scan at a later as_of: its decisions are left alone by this scan and not by the next, so that cannot build on
-    this one."""
+def _scan_at_or_after(db: AlertDatabase, as_of: datetime, *, but: str) -> str | None:
+    """Another scan than `but` at the same or a later as_of, of whichever rules.
+
+    This scan leaves alone what that one decided, and the next does not: so that cannot build on this one.
+    """
     # No scan looks far ahead of the clock by which it started.
     recent = {"$gt": as_of - timedelta(minutes=10)}
-    record = db[JOB_RECORDS].find_one({"job_type": SCANNER, "started_at": recent, "as_of": {"$gt": as_of}})
+    query = {"job_type": SCANNER, "started_at": recent, "as_of": {"$gte": as_of}, "job_id": {"$ne": but}}
+    record = db[JOB_RECORDS].find_one(query, {"job_id": 1})
     return str(record.get("job_id")) if record else None
 
 
 def _since_checkpoint(db: AlertDatabase, stream: "_Stream", election: str, as_of: datetime, meaning: str) -> Changes:
-    # A day by the clock that started_at is by, since as_of may be any.
-    today = {"$gt": server_now(db) - MAX_AGE}
-    completed = {"job_type": SCANNER, "status": COMPLETED, "started_at": today, "stats.checkpoint": {"$type": "string"}}
-    record = db[JOB_RECORDS].find_one(completed, sort=[("started_at", -1)])
-    if record is None:
-        raise _UnknownError("no completed scan of the last day has left a checkpoint")
-    name, checkpoint = record["job_id"], Checkpoint.load(record["stats"]["checkpoint"])
+    name, since_as_of, checkpoint = _newest_checkpoint(db)
     if checkpoint.fingerprint != meaning:
         raise _UnknownError(f"rules or maintenance windows have changed since {name}")
     if checkpoint.election != election:
         raise _UnknownError(f"another primary was elected since {name}")
-    if record["as_of"] > as_of:
+    if since_as_of > as_of:
         raise _UnknownError(f"{name} scanned at a later as_of")
-    changes = Changes(since=name, since_as_of=record["as_of"], touched=list(checkpoint.left))
+    changes = Changes(since=name, since_as_of=since_as_of, touched=list(checkpoint.left))
     changes.token = stream.drain(changes, resume_after=checkpoint.token)
     if len(changes.touched) > MAX_TOUCHED:
         why = f"more than {MAX_TOUCHED} alerts were touched since {name}"
@@ -182,11 +193,31 @@ def _since_checkpoint(db: AlertDatabase, stream: "_Stream", election: str, as_of
     return changes
 
 
+def _newest_checkpoint(db: AlertDatabase) -> _Earlier:
+    """The newest completed scan of the last day that left a checkpoint. Raises _UnknownError."""
+    # A day by the clock that started_at is by, since as_of may be any.
+    today = {"$gt": server_now(db) - MAX_AGE}
+    completed = {"job_type": SCANNER, "status": COMPLETED, "started_at": today, "stats.checkpoint": {"$type": "string"}}
+    fields = {"job_id": 1, "as_of": 1, "stats.checkpoint": 1}
+    record = db[JOB_RECORDS].find_one(completed, fields, sort=[("started_at", -1)])
+    if record is None:
+        raise _UnknownError("no completed scan of the last day has left a checkpoint")
+    name, as_of = str(record.get("job_id")), record.get("as_of")
+    if not isinstance(as_of, datetime):
+        raise _UnknownError(f"the job record of {name} has no valid as_of")
+    try:
+        return _Earlier(name, as_of, Checkpoint.load(record["stats"]["checkpoint"]))
+    except Exception as fault:
+        # Another version may have written it, or anybody edited it: whatever is wrong, a full scan needs none of it.
+        _log.warning("The checkpoint of %s cannot be read", name, exc_info=True)
+        raise _UnknownError(f"the checkpoint of {name} cannot be read ({type(fault).__name__})") from fault
+
+
 def _whole(stream: "_Stream", operation_time: Timestamp, why: str) -> Changes:
     changes = Changes(whole_because=why)
     try:
         changes.token = stream.drain(Changes(), start_at_operation_time=operation_time)
-    except (_UnknownError, PyMongoError) as unknown:
+    except (_UnknownError, BSONError, PyMongoError) as unknown:
         changes.whole_because = f"{why}; and the next scan cannot build on this one: {unknown}"
     return changes
 

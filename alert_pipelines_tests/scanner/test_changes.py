@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from bson import DatetimeMS
 
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.mongo import AlertDatabase
@@ -146,7 +147,7 @@ def test_an_earlier_as_of_means_a_full_scan_that_is_nothing_to_build_on(db: Aler
     fill(db, [alert(minutes=-1), alert(minutes=-2)], PILE)
     late = scan(db, 10)
     early = scan(db, 5)
-    assert early.whole_because == f"{late.job_id} scanned at a later as_of"
+    assert early.whole_because == f"{late.job_id} scanned at the same or a later as_of"
     assert early.checkpoint is None
     assert scan(db, 15).since == late.job_id
 
@@ -246,6 +247,69 @@ def test_a_token_that_the_oplog_no_longer_knows_means_a_full_scan(db: AlertDatab
     assert looked_at_all(report)
     assert report.closed == 1
     assert scan(db, 10).since == report.job_id
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"$unset": {"as_of": ""}},
+        {"$set": {"as_of": "2026-03-01T12:00:00Z"}},
+        {"$set": {"completed_at": DatetimeMS(2**60)}},
+        {"$unset": {"job_id": ""}},
+        {"$set": {"stats.checkpoint": ""}},
+        {"$set": {"stats.checkpoint": "[]"}},
+        {"$set": {"stats.checkpoint": "{"}},
+        {"$set": {"stats.checkpoint": '{"token": 1}'}},
+        {"$set": {"stats.checkpoint": '{"token": 1, "election": "e", "fingerprint": "f", "left": []}'}},
+        {"$set": {"stats.checkpoint": '{"token": {}, "election": "e", "fingerprint": "f", "left": 1}'}},
+        {"$set": {"stats.checkpoint": '{"token": {}, "election": "e", "fingerprint": "f", "left": ["\\ud800"]}'}},
+        {"$set": {"stats.checkpoint": '{"$uuid": "none"}'}},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_or_record_that_cannot_be_read_once_crashed_every_scan_of_a_day(
+    db: AlertDatabase, damage: dict[str, Any]
+) -> None:
+    fill(db, [alert("old", minutes=40)], LATEST)
+    scan(db)
+    db.background_jobs.update_one({}, damage)
+    fill(db, [alert("new", minutes=30)])
+    assert scan(db, 5).closed == 1
+    assert not looked_at_all(scan(db, 10))
+
+
+@pytest.mark.parametrize("token", [{}, {"_data": "no token"}, {"_data": 5}])
+def test_a_token_that_is_not_valid_means_a_full_scan(db: AlertDatabase, token: dict[str, Any]) -> None:
+    fill(db, [alert("old", minutes=40)], LATEST)
+    scan(db)
+    checkpoint = changes.Checkpoint.load(db.background_jobs.find_one({})["stats"]["checkpoint"])  # type: ignore[index]
+    db.background_jobs.update_one({}, {"$set": {"stats.checkpoint": checkpoint._replace(token=token).dump()}})
+    fill(db, [alert("new", minutes=30)])
+    report = scan(db, 5)
+    assert (looked_at_all(report), report.closed) == (True, 1)
+    assert scan(db, 10).since == report.job_id
+
+
+@pytest.mark.parametrize("first", ["all rules", "one rule"])
+def test_what_a_second_scan_at_one_as_of_left_alone_was_forgotten(db: AlertDatabase, first: str) -> None:
+    both = rule("both", {"escalate_if_count": 2, "window_mins": 10, "keep_latest": True})
+    pile = rule("pile", {"escalate_if_count": 2, "window_mins": 10})
+    fill(db, [alert("a1", minutes=61), alert("a2", minutes=60)], both if first == "all rules" else pile)
+    base = scan(db)
+    if first == "one rule":
+        db.alerts.update_many({}, {"$set": {"status": "OPEN", "state_history": []}})
+        fill(db, [], rule("latest", {"keep_latest": True}))
+        run_scan(db, ScanRequest(as_of=AS_OF + timedelta(minutes=5), rule_ids=("pile",)))
+        assert statuses(db) == {"a1": "OPEN", "a2": "ESCALATED"}
+    fill(db, [alert("a3", minutes=30)])
+    again = scan(db, 0 if first == "all rules" else 5)
+    assert again.whole_because is not None
+    assert "scanned at the same or a later as_of" in again.whole_because
+    assert again.checkpoint is None
+    later = scan(db, 60)
+    assert (later.since == base.job_id) == (first == "all rules")
+    scan(db, 65)
+    assert statuses(db) == {"a1": "AUTO_CLOSED", "a2": "AUTO_CLOSED", "a3": "OPEN"}
 
 
 def test_a_user_who_may_not_watch_has_all_looked_at(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
