@@ -11,17 +11,26 @@ from alert_pipelines.scanner.undo import undo_job
 @click.command()
 @click.argument("job_id", type=text)
 @click.option("--rule", "rule_id", metavar="ID", help="Only this rule's decisions.")
+@click.option("--allow-again", is_flag=True, help="Let the rules decide these alerts again.")
 @click.option("--yes", is_flag=True, help="Do it.")
 @json_option
-def undo(job_id: str, rule_id: str | None, yes: bool, as_json: bool) -> None:
-    """Take back the decisions of a job. Without --yes: only say what that would be."""
+def undo(job_id: str, rule_id: str | None, allow_again: bool, yes: bool, as_json: bool) -> None:
+    """Take back the decisions of a job; `latest` is the last scan that decided anything.
+
+    Without --yes: only say what that would be.
+    """
     with open_database() as db:
-        report = undo_job(db, job_id, rule_id=rule_id, dry_run=not yes)
+        report = undo_job(db, job_id, rule_id=rule_id, allow_again=allow_again, dry_run=not yes)
     if as_json:
         print_json(report)
         return
+    if job_id != report.job_id:
+        click.echo(f"The last scan that decided anything: {report.job_id}")
+    if report.already_undone:
+        click.echo(f"{report.already_undone} alerts are already undone.")
     if report.dry_run:
-        click.echo(f"{report.restored} alerts would be set back. To do it, add --yes.")
+        todo = " To do it, add --yes." if report.restored else ""
+        click.echo(f"{report.restored} alerts would be set back.{todo}")
     else:
         click.echo(f"{report.undo_job_id}: {report.restored} alerts set back.")
     if report.alerts:

@@ -85,8 +85,15 @@ def list_decisions_job() -> None:
 def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource) -> None:
     """Take back what a job decided, or only show what that would be."""
     with clear_failures(), mongo.open() as db:
-        report = undo_job(db, config.job_id, rule_id=config.rule or None, dry_run=config.dry_run, run_id=context.run_id)
-        undone_run = run_of_job(db, config.job_id)
+        report = undo_job(
+            db,
+            config.job_id,
+            rule_id=config.rule or None,
+            allow_again=config.allow_again,
+            dry_run=config.dry_run,
+            run_id=context.run_id,
+        )
+        undone_run = run_of_job(db, report.job_id)
     if report.undo_job_id is not None:
         tag_run(context.instance, context.run_id, report.undo_job_id)
     context.log_event(_undone(report, undone_run))
@@ -188,6 +195,7 @@ def _undone(report: UndoReport, undone_run: str | None) -> AssetObservation:
         "undo's own job": report.undo_job_id,
         did: report.restored,
         left: report.skipped_total,
+        "already undone": report.already_undone or None,
         f"{of}{did} by rule": _table_if_any(_BY_RULE_COLUMNS, report.by_rule()),
         f"{did}: alerts": _table_if_any(_RESTORED_COLUMNS, report.alerts[:MAX_LISTED]),
         f"{left}: touched since": _table_if_any(_SKIPPED_COLUMNS, report.skipped[:MAX_LISTED]),

@@ -162,7 +162,8 @@ def _in_no_window(windows: Iterable[MaintenanceWindow], source_type: str | None,
 def _not_closed_before(rule_id: str) -> Test:
     """No close of this occurrence by the rule, nor by an automation that named no rule, stands in the history.
 
-    A close from before the alert's present `timestamp` belongs to an earlier occurrence. The first branch spares the
+    A close from before the alert's present `timestamp` belongs to an earlier occurrence, and an undo may have allowed
+    the close again. The first branch spares the
     common history the comparison with the alert's own `timestamp`, which only an expression can make.
     """
     closed = str(Status.AUTO_CLOSED)
@@ -186,14 +187,17 @@ def _not_closed_before(rule_id: str) -> Test:
                 ]
             },
             {"$gte": [{"$cond": [_is_date(as_of), as_of, undated]}, "$timestamp"]},
+            {"$not": [{"$in": ["$$entry.job_id", "$$allowed_again"]}]},
         ]
     }
     history = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
+    allowing = {"$filter": {"input": history, "as": "undo", "cond": {"$eq": ["$$undo.undoes.allow_again", True]}}}
+    allowed_again = {"$map": {"input": allowing, "as": "undo", "in": "$$undo.undoes.job_id"}}
     counted = {"$filter": {"input": history, "as": "entry", "cond": counts}}
     never: Filter = {
         "$or": [
             {"state_history": {"$not": {"$elemMatch": {"to_status": closed, "$or": [by_it, unnamed]}}}},
-            {"$expr": {"$eq": [counted, []]}},
+            {"$expr": {"$let": {"vars": {"allowed_again": allowed_again}, "in": {"$eq": [counted, []]}}}},
         ]
     }
     says = "neither this rule nor a job that names no rule has closed it since its timestamp"

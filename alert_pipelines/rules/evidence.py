@@ -182,7 +182,7 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
 def escalate(rule: Rule, judged: Sequence[Test], as_of: datetime, count: int) -> Clause:
     """Escalates when the window before an OPEN alert holds `count` pending alerts of its key."""
     key, minutes = rule.conditions.key, rule.conditions.window_mins or DEFAULT_WINDOW_MINS
-    undone = {"from_status": str(Status.ESCALATED), "undoes.rule_id": rule.rule_id}
+    undone = {"from_status": str(Status.ESCALATED), "undoes.rule_id": rule.rule_id, "undoes.allow_again": {"$ne": True}}
     never = {"state_history": {"$not": {"$elemMatch": undone}}}
     tests = (
         *judged,

@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pymongo import DESCENDING
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.alerts import COLLECTION, Status, tally_decisions
+from alert_pipelines.alerts import COLLECTION, Severity, Status, tally_decisions
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import (
     COMPLETED,
     FAILED,
+    RUNNING,
+    SCANNER,
     JobRecordError,
     Lease,
     create_job_record,
@@ -29,6 +32,9 @@ from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines.spelling import suggestion
 
 JOB_TYPE = "auto_close_undo"
+LATEST = "latest"
+"""What stands for the last scan of ours that decided anything, where a job id is asked for."""
+
 BATCH = 1_000
 MAX_LISTED = 1_000
 # What a decision may have written besides history and updated_at; an undo is a change too, so that moves on.
@@ -79,7 +85,7 @@ class UndoReport:
     """What was, or in a dry run would be, taken back. `undo_job_id` is None for a dry run.
 
     `alerts` names the first 1,000 of the `restored`, `skipped` the first 1,000 of the `skipped_total` that were touched
-    since, or whose write the server refuses.
+    since, or whose write the server refuses. `already_undone` counts the alerts that an earlier undo has taken back.
     """
 
     job_id: str
@@ -89,6 +95,7 @@ class UndoReport:
     alerts: tuple[Restored, ...]
     skipped: tuple[Skipped, ...]
     skipped_total: int
+    already_undone: int
 
     def by_rule(self) -> list[tuple[str, str, str, int]]:
         """How many of `alerts` go back, by rule, from which status and to which."""
@@ -97,17 +104,26 @@ class UndoReport:
 
 
 def undo_job(
-    db: AlertDatabase, job_id: str, *, rule_id: str | None = None, dry_run: bool = True, run_id: str | None = None
+    db: AlertDatabase,
+    job_id: str,
+    *,
+    rule_id: str | None = None,
+    allow_again: bool = False,
+    dry_run: bool = True,
+    run_id: str | None = None,
 ) -> UndoReport:
     """Take back the decisions of `job_id`, all or those of one rule; by default only say what that would be.
 
-    An alert is restored where the decision is the last thing that happened to it, but for what was undone since;
-    others are skipped and listed. An undone decision is not taken again by its rule, and undoing twice does nothing.
-    Raises UndoError for a job that is unknown or still running, and for a rule that decided nothing in it.
+    `job_id` may be LATEST. An alert is restored where the decision is the last thing that happened to it, but for what
+    was undone since, and what the decision wrote stands as it was written; others are skipped and listed. An undone
+    decision is not taken again by its rule, unless with `allow_again`, and undoing twice does nothing. Raises UndoError
+    for a job that is unknown or still running, and for a rule that decided nothing in it.
     """
     prepare_collections(db)
     # A scan whose process died is no longer running, only nobody has said so yet.
     sweep_dead_jobs(db)
+    if job_id == LATEST:
+        job_id = _latest_decider(db)
     record = db[JOB_RECORDS].find_one({"job_id": job_id})
     if record is None:
         raise UndoError(f"no job record {job_id!r} in {db.name}.{JOB_RECORDS}: `alert-pipelines jobs list` names them")
@@ -119,10 +135,10 @@ def undo_job(
     if dry_run:
         return _report(db, job_id, None, decided, ())
     undo_job_id = create_job_record(JOB_TYPE, db, run_id=run_id)
-    stats = {"undone_job_id": job_id, "rule_id": rule_id}
+    stats = {"undone_job_id": job_id, "rule_id": rule_id, "allow_again": allow_again}
     try:
         with Lease(db, undo_job_id) as lease:
-            refused = _restore_all(db, job_id, undo_job_id, decided, lease.check)
+            refused = _restore_all(db, decided, _Undoing(job_id, undo_job_id, allow_again), lease.check)
             report = _report(db, job_id, undo_job_id, decided, refused)
             done = {"restored": report.restored, "skipped": report.skipped_total}
             errors = [f"alert {one.alert_id!r}: {one.why}" for one in report.skipped]
@@ -131,6 +147,16 @@ def undo_job(
         _record_failure(db, undo_job_id, stats, error)
         raise
     return report
+
+
+def _latest_decider(db: AlertDatabase) -> str:
+    """The last ended scan of ours that decided anything; the older service's records have no stats."""
+    decided = {"$or": [{"alerts_closed": {"$gt": 0}}, {"alerts_escalated": {"$gt": 0}}]}
+    ours = {"job_type": SCANNER, "status": {"$ne": RUNNING}, "stats": {"$exists": True}, **decided}
+    record = db[JOB_RECORDS].find_one(ours, {"job_id": 1}, sort=[("started_at", DESCENDING)])
+    if record is None:
+        raise UndoError(f"no scan of {db.name} has decided anything yet: `alert-pipelines jobs list` names the jobs")
+    return str(record["job_id"])
 
 
 def _refuse_unknown_rule(db: AlertDatabase, job_id: str, rule_id: str) -> None:
@@ -157,13 +183,19 @@ def _report(
         which, fields = {**decided, "$expr": _is_untouched(job_id)}, _WOULD_BE
     else:
         which, fields = {"state_history.job_id": undo_job_id}, _was(undo_job_id)
+    undone = {"state_history": {"$elemMatch": {"undoes.job_id": job_id, "job_id": {"$ne": undo_job_id}}}}
     # What was undone, now or before, was touched by nobody but the undo.
     touched = {
         "$and": [decided, {"state_history.undoes.job_id": {"$ne": job_id}}],
         "$expr": {"$not": [_is_untouched(job_id)]},
     }
     # By expressions, to which an entry that is no object has no fields.
-    standing = {"by": "$$standing.triggered_by", "to": "$$standing.to_status", "last_at": "$$last.timestamp"}
+    standing = {
+        "by": "$$standing.triggered_by",
+        "to": "$$standing.to_status",
+        "last_at": "$$last.timestamp",
+        "is_jobs": {"$eq": ["$$standing.job_id", job_id]},
+    }
     since = {"$let": {"vars": {"standing": _STANDING, "last": {"$last": _HISTORY}}, "in": standing}}
     shown = {"alert_id": 1, "updated_at": 1, "since": since}
     skipped = [*refused, *(_why_skipped(doc) for doc in db[COLLECTION].find(touched, shown).limit(MAX_LISTED))]
@@ -175,6 +207,7 @@ def _report(
         alerts=_restored(db, which, fields),
         skipped=tuple(skipped[:MAX_LISTED]),
         skipped_total=len(refused) + db[COLLECTION].count_documents(touched),
+        already_undone=db[COLLECTION].count_documents({"$and": [decided, undone]}),
     )
 
 
@@ -184,23 +217,47 @@ def _decided(job_id: str, rule_id: str | None) -> dict[str, Any]:
 
 
 def _is_untouched(job_id: str) -> dict[str, Any]:
-    """Whether the job's decision is what the alert stands at, and nothing was written after the last entry."""
+    """Whether the job's decision is what the alert stands at, as it was written, and nothing was written since."""
     stands = {
         "$and": [
             {"$eq": ["$$standing.job_id", job_id]},
             {"$eq": ["$$standing.to_status", "$status"]},
             {"$eq": ["$$last.timestamp", "$updated_at"]},
+            # Who changes a field need not have moved updated_at.
+            {"$cond": [{"$eq": ["$$standing.to_status", str(Status.AUTO_CLOSED)]}, _CLOSED, _ESCALATED]},
         ]
     }
     return {"$let": {"vars": {"standing": _STANDING, "last": {"$last": _HISTORY}}, "in": stands}}
 
 
+_CLOSED = {
+    "$and": [
+        {"$eq": ["$closed_at", "$$standing.timestamp"]},
+        {"$eq": ["$auto_close_reason", "$$standing.reason"]},
+    ]
+}
+_ESCALATED = {
+    "$and": [
+        {"$eq": ["$escalated_at", "$$standing.timestamp"]},
+        {"$eq": ["$severity", str(Severity.CRITICAL)]},
+    ]
+}
+
+
+class _Undoing(NamedTuple):
+    """Which job is undone by which, and whether its rules may decide those alerts again."""
+
+    job_id: str
+    undo_job_id: str
+    allow_again: bool
+
+
 def _restore_all(
-    db: AlertDatabase, job_id: str, undo_job_id: str, decided: dict[str, Any], check: Callable[[], None]
+    db: AlertDatabase, decided: dict[str, Any], undoing: _Undoing, check: Callable[[], None]
 ) -> list[Skipped]:
     """Restore every untouched alert; return those whose write the server refuses."""
-    untouched = {**decided, "$expr": _is_untouched(job_id)}
-    update = _restoring_update(job_id, undo_job_id)
+    untouched = {**decided, "$expr": _is_untouched(undoing.job_id)}
+    update = _restoring_update(undoing)
     refused: dict[bytes, tuple[Any, Skipped]] = {}
 
     def write(ids: Sequence[Any]) -> int:
@@ -220,21 +277,22 @@ def _restore_all(
         return len(ids)
 
     while done := retry_transient(next_batch, before_retry=check):
-        _log.info("Undo of %s: %d more alerts looked at", job_id, done)
+        _log.info("Undo of %s: %d more alerts looked at", undoing.job_id, done)
     return [skipped for _, skipped in refused.values()]
 
 
-def _restoring_update(job_id: str, undo_job_id: str) -> list[dict[str, Any]]:
+def _restoring_update(undoing: _Undoing) -> list[dict[str, Any]]:
     before = "$__undone.before"
     entry = {
         "from_status": "$status",
         "to_status": f"{before}.status",
         "timestamp": "$$NOW",
-        "reason": {"$literal": f"undo of {job_id}"},
+        "reason": {"$literal": f"undo of {undoing.job_id}"},
         "triggered_by": "undo",
         "rule_triggered": None,
-        "job_id": undo_job_id,
-        "undoes": {"job_id": job_id, "rule_id": "$__undone.rule_triggered"},
+        "job_id": undoing.undo_job_id,
+        "undoes": {"job_id": undoing.job_id, "rule_id": "$__undone.rule_triggered"}
+        | ({"allow_again": True} if undoing.allow_again else {}),
     }
 
     def taken_back(name: str) -> dict[str, Any]:
@@ -287,7 +345,9 @@ def _restored(db: AlertDatabase, which: dict[str, Any], fields: dict[str, Any]) 
 
 def _why_skipped(doc: dict[str, Any]) -> Skipped:
     since = doc["since"]
-    if doc.get("updated_at") == since.get("last_at"):
+    if since.get("is_jobs") and doc.get("updated_at") == since.get("last_at"):
+        why = "what the decision wrote was changed since, without a new updated_at"
+    elif doc.get("updated_at") == since.get("last_at"):
         why = f"{since.get('by')} set it to {since.get('to')} since"
     else:
         why = f"it was changed at {doc.get('updated_at')} since"

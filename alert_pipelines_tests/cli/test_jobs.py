@@ -140,3 +140,11 @@ def test_history_lists_decisions_with_the_rule_of_then(run: Run, db: AlertDataba
 def test_history_of_an_alert_without_decisions_and_of_none(run: Run, job_id: str) -> None:
     assert run("history", "C").stdout == "No automatic decision.\n"
     assert "no alert 'NOBODY'" in run("history", "NOBODY", code=1).stderr
+
+
+def test_a_second_undo_did_not_say_that_it_was_already_done(run: Run, db: AlertDatabase, job_id: str) -> None:
+    assert f"The last scan that decided anything: {job_id}" in run("undo", "latest", "--allow-again", "--yes").stdout
+    assert run("undo", "latest").stdout.splitlines()[1:] == [
+        "2 alerts are already undone.",
+        "0 alerts would be set back.",
+    ]

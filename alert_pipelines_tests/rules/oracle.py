@@ -198,8 +198,14 @@ def _was_closed_by(alert: Document, rule_id: str) -> bool:
         entry.get("to_status") == AUTO_CLOSED
         and (entry.get("rule_triggered") == rule_id or _is_by_a_job_that_names_no_rule(entry))
         and not _is_of_an_earlier_occurrence(entry, alert)
+        and entry.get("job_id") not in _allowed_again(alert)
         for entry in _history(alert)
     )
+
+
+def _allowed_again(alert: Document) -> set[object]:
+    undos = [_undoes(entry) for entry in _history(alert)]
+    return {undo.get("job_id") for undo in undos if undo.get("allow_again") is True}
 
 
 def _is_by_a_job_that_names_no_rule(entry: Document) -> bool:
@@ -214,7 +220,10 @@ def _is_of_an_earlier_occurrence(entry: Document, alert: Document) -> bool:
 
 def _escalation_was_undone(alert: Document, rule_id: str) -> bool:
     return any(
-        entry.get("from_status") == ESCALATED and _undoes(entry).get("rule_id") == rule_id for entry in _history(alert)
+        entry.get("from_status") == ESCALATED
+        and _undoes(entry).get("rule_id") == rule_id
+        and _undoes(entry).get("allow_again") is not True
+        for entry in _history(alert)
     )
 
 

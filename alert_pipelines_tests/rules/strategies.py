@@ -118,7 +118,9 @@ def _decisions(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def _undoings(draw: st.DrawFn) -> dict[str, Any]:
     """An entry that an undo left."""
-    undone = {"job_id": draw(st.sampled_from(JOBS)), "rule_id": draw(st.sampled_from(RULE_IDS))}
+    undone: dict[str, Any] = {"job_id": draw(st.sampled_from(JOBS)), "rule_id": draw(st.sampled_from(RULE_IDS))}
+    if draw(st.booleans()):
+        undone["allow_again"] = draw(st.sampled_from([True, False, None, 1]))
     return {
         "from_status": draw(st.sampled_from(["AUTO_CLOSED", "ESCALATED"])),
         "to_status": "OPEN",

@@ -1,7 +1,7 @@
 """Taking decisions back."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from alert_pipelines.scanner import scan as scan_module
 from alert_pipelines.scanner import undo as undo_module
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.scanner.undo import Skipped, UndoError, undo_job
+from alert_pipelines.scanner.undo import LATEST, Skipped, UndoError, undo_job
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses, stored
 
 EXPIRE = rule("expire", {"expire_after_mins": 60})
@@ -71,8 +71,9 @@ def test_undoing_twice_does_nothing(decided: tuple[AlertDatabase, str]) -> None:
     db, job_id = decided
     undo_job(db, job_id, dry_run=False)
     before = list(db.alerts.find())
-    report = undo_job(db, job_id, dry_run=False)
-    assert (report.restored, report.skipped) == (0, ())
+    for dry_run in (True, False):
+        report = undo_job(db, job_id, dry_run=dry_run)
+        assert (report.restored, report.skipped, report.already_undone) == (0, (), 3)
     assert list(db.alerts.find()) == before
 
 
@@ -103,6 +104,55 @@ def test_alerts_touched_since_are_skipped_and_listed(decided: tuple[AlertDatabas
         assert report.skipped_total == 2
     assert [stored(db, "absent"), stored(db, "pile")] == before
     assert isinstance(report.skipped[0], Skipped)
+
+
+@pytest.mark.parametrize(
+    ("alert_id", "changed"),
+    [
+        ("absent", {"auto_close_reason": "The driver left"}),
+        ("absent", {"closed_at": AS_OF}),
+        ("pile", {"severity": "WARNING"}),
+        ("pile", {"escalated_at": None}),
+    ],
+    ids=str,
+)
+def test_what_somebody_changed_without_a_new_updated_at_was_overwritten_by_an_undo(
+    decided: tuple[AlertDatabase, str], alert_id: str, changed: dict[str, Any]
+) -> None:
+    db, job_id = decided
+    db.alerts.update_one({"alert_id": alert_id}, {"$set": changed})
+    before = stored(db, alert_id)
+    for dry_run in (True, False):
+        report = undo_job(db, job_id, dry_run=dry_run)
+        assert report.restored == 2
+        assert report.skipped == (
+            Skipped(alert_id, "what the decision wrote was changed since, without a new updated_at"),
+        )
+    assert stored(db, alert_id) == before
+
+
+def test_an_undo_may_allow_the_rules_to_decide_those_alerts_again(decided: tuple[AlertDatabase, str]) -> None:
+    db, job_id = decided
+    before = statuses(db)
+    undo_job(db, job_id, allow_again=True, dry_run=False)
+    assert set(statuses(db).values()) == {"OPEN"}
+    again = scan(db, minutes_later=5)
+    assert statuses(db) == before
+    undo_job(db, again, dry_run=False)
+    scan(db, minutes_later=10)
+    assert set(statuses(db).values()) == {"OPEN"}
+
+
+def test_the_latest_is_the_last_scan_of_ours_that_decided_anything(db: AlertDatabase) -> None:
+    with pytest.raises(UndoError, match="has decided anything yet"):
+        undo_job(db, LATEST)
+    fill(db, [alert("old", minutes=90)], EXPIRE)
+    job_id = scan(db)
+    scan(db, minutes_later=1)
+    service = {"job_id": "JOB-OLD", "job_type": scan_module.SCANNER, "status": "completed", "alerts_closed": 5}
+    db.background_jobs.insert_one(service | {"started_at": datetime.now(UTC)})
+    assert undo_job(db, LATEST, dry_run=False).job_id == job_id
+    assert undo_job(db, LATEST).already_undone == 1
 
 
 def test_the_decisions_of_two_scans_are_both_undone_the_last_one_first(db: AlertDatabase) -> None:
