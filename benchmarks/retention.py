@@ -160,7 +160,7 @@ def report(what: str, instance: DagsterInstance, history: History, runs: int) ->
     print(f"{what}: {runs:,} runs; {shared:,.0f} MB in the shared databases, {own:,.0f} MB in a file and logs a run")
     closed = AssetRecordsFilter(AssetKey("closed_alerts"))
     for name, call in {
-        "the tick's look for a busy scan": lambda: busy_scan(instance),
+        "the tick's look for a busy scan": lambda: busy_scan(instance, _OWN),
         "the newest 25 runs": lambda: instance.get_runs(limit=25),
         "all failed runs": lambda: instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.FAILURE])),
         "100 materializations": lambda: instance.fetch_materializations(closed, limit=100),

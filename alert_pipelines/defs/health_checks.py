@@ -16,7 +16,6 @@ from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     DefaultScheduleStatus,
-    RunsFilter,
     ScheduleDefinition,
     define_asset_job,
     in_process_executor,
@@ -27,6 +26,7 @@ from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS, CLOSED, JOBS
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.freshness import stale_after
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
+from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import SKIPPED_TAG, record_of_run
 from alert_pipelines.defs.scan_events import table
@@ -42,12 +42,12 @@ MAX_RUNS = 1000
 class _Check(NamedTuple):
     spec: AssetCheckSpec
     severity: AssetCheckSeverity
-    ask: Callable[[AlertDatabase, datetime, DagsterInstance], Verdict]
+    ask: Callable[[AlertDatabase, datetime, DagsterInstance, Location | None], Verdict]
 
 
-def _orphans(db: AlertDatabase, now: datetime, instance: DagsterInstance) -> Verdict:
+def _orphans(db: AlertDatabase, now: datetime, instance: DagsterInstance, own: Location | None) -> Verdict:
     records = health.orphaned_records(db, now)
-    runs = _scans_without_record(db, now, instance)
+    runs = _scans_without_record(db, now, instance, own)
     problems = [
         f"{job_id} is running without a sign of life: dead_scan_sensor should have ended it, so see whether that is on "
         "and the daemon runs; the next scan ends it as well."
@@ -57,18 +57,23 @@ def _orphans(db: AlertDatabase, now: datetime, instance: DagsterInstance) -> Ver
         f"Run {run_id} succeeded and has no job record: see whether records are deleted, or another database is meant."
         for run_id in runs
     ]
+    well = "Every running record has a living owner, every scan of the last day its record."
+    if own is None:
+        well = "Every running record has a living owner. Runs were not looked at: this one names no code location."
     return Verdict(
         not problems,
-        "\n".join(problems) or "Every running record has a living owner, every scan of the last day its record.",
+        "\n".join(problems) or well,
         {"records without an owner": len(records), "runs without a record": len(runs)},
     )
 
 
-def _scans_without_record(db: AlertDatabase, now: datetime, instance: DagsterInstance) -> list[str]:
-    recent = RunsFilter(statuses=[DagsterRunStatus.SUCCESS], created_after=now - timedelta(days=1))
+def _scans_without_record(
+    db: AlertDatabase, now: datetime, instance: DagsterInstance, own: Location | None
+) -> list[str]:
+    succeeded = [DagsterRunStatus.SUCCESS]
     return [
         run.run_id
-        for run in instance.get_runs(recent, limit=MAX_RUNS)
+        for run in own_runs(instance, own, statuses=succeeded, created_after=now - timedelta(days=1), limit=MAX_RUNS)
         if is_scan(run)
         # One that found another scan running, or only checked something, made none.
         and SKIPPED_TAG not in run.tags
@@ -80,7 +85,7 @@ _CHECKS = (
     _Check(
         AssetCheckSpec("scan_fresh", asset=JOBS, description="A scan completed lately enough: none was missed."),
         AssetCheckSeverity.ERROR,
-        lambda db, now, _: health.scans_are_fresh(db, now, stale_after(cron_setting())),
+        lambda db, now, *_: health.scans_are_fresh(db, now, stale_after(cron_setting())),
     ),
     _Check(
         AssetCheckSpec(
@@ -95,22 +100,22 @@ _CHECKS = (
             "no_spike", asset=JOBS, description="The last hour closed, escalated and found pending no more than usual."
         ),
         AssetCheckSeverity.WARN,
-        lambda db, now, _: health.spikes(db, now),
+        lambda db, now, *_: health.spikes(db, now),
     ),
     _Check(
         AssetCheckSpec("no_silent_rule", asset=ALERT_RULES, description="Every active rule decides something in days."),
         AssetCheckSeverity.WARN,
-        lambda db, now, _: health.silent_rules(db, now, Thresholds.from_env().silent_days),
+        lambda db, now, *_: health.silent_rules(db, now, Thresholds.from_env().silent_days),
     ),
     _Check(
         AssetCheckSpec("reopen_rate", asset=CLOSED, description="People reopen few of the alerts that rules close."),
         AssetCheckSeverity.WARN,
-        lambda db, now, _: health.reopened(db, now, Thresholds.from_env().reopen_percent),
+        lambda db, now, *_: health.reopened(db, now, Thresholds.from_env().reopen_percent),
     ),
     _Check(
         AssetCheckSpec("oldest_pending", asset=ALERTS, description="No alert is pending too long; what is, by source."),
         AssetCheckSeverity.WARN,
-        lambda db, now, _: health.oldest_pending(db, now, Thresholds.from_env().pending_days),
+        lambda db, now, *_: health.oldest_pending(db, now, Thresholds.from_env().pending_days),
     ),
 )
 
@@ -124,12 +129,13 @@ def scanner_health(context: AssetCheckExecutionContext, mongo: MongoResource) ->
     if context.run.asset_selection:
         context.log.info("Left out, as this run is a scan: %s looks at the scanner's health", check_health_job.name)
         return
+    own = location_of_run(context.run)
     asked = context.op_execution_context.selected_asset_check_keys
     with clear_failures(), mongo.open() as db:
         now = server_now(db)
         for check in _CHECKS:
             if check.spec.key in asked:
-                yield _result(check, check.ask(db, now, context.instance))
+                yield _result(check, check.ask(db, now, context.instance, own))
 
 
 def _result(check: _Check, verdict: Verdict) -> AssetCheckResult:

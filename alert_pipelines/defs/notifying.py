@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from dagster import DagsterInstance, DefaultSensorStatus, SensorEvaluationContext, SensorResult, sensor
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorState, ScheduleInstigatorData
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.defs.freshness import stale_after
+from alert_pipelines.defs.own_runs import Location, location_of_sensor, own_schedule_state
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE, busy_scan, cron_setting
 from alert_pipelines.errors import AlertPipelinesError
@@ -58,7 +57,7 @@ def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource) 
     if not receivers:
         return SensorResult(skip_reason=f"{NOTIFY_VARIABLE} is not set: nobody is told of failures.", cursor="")
     cursor = _cursor(context.cursor, datetime.now(UTC), len(receivers))
-    seen = _look(cursor, context.instance, mongo)
+    seen = _look(cursor, context.instance, location_of_sensor(context), mongo)
     answers = [
         tell(told, failed, seen.stale, seen.now) for told, failed in zip(cursor.receivers, seen.failed, strict=True)
     ]
@@ -88,7 +87,7 @@ class _Seen(NamedTuple):
     stale: str | None
 
 
-def _look(cursor: Cursor, instance: DagsterInstance, mongo: MongoResource) -> _Seen:
+def _look(cursor: Cursor, instance: DagsterInstance, own: Location | None, mongo: MongoResource) -> _Seen:
     fault: Exception | None = None
     now, completed = datetime.now(UTC), cursor.completed
     failed: Sequence[list[FailedScan] | None] = [None] * len(cursor.receivers)
@@ -99,38 +98,31 @@ def _look(cursor: Cursor, instance: DagsterInstance, mongo: MongoResource) -> _S
     except (AlertPipelinesError, PyMongoError) as error:
         # That, too, has to be told, and Dagster knows whether scans are due.
         fault = error
-    return _Seen(now, completed, failed, _stale(instance, cursor.began, completed, now, fault))
+    return _Seen(
+        now, completed, failed, _stale(instance, own, cursor.model_copy(update={"completed": completed}), now, fault)
+    )
 
 
 def _stale(
-    instance: DagsterInstance, began: datetime, completed: datetime | None, now: datetime, fault: Exception | None
+    instance: DagsterInstance, own: Location | None, cursor: Cursor, now: datetime, fault: Exception | None
 ) -> str | None:
     """That no scan completes although the schedule is on, and what is known of the cause; None while all is well."""
     cron = cron_setting()
     window = stale_after(cron)
-    states = [
-        state
-        for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
-        if state.name == AUTO_CLOSE_SCHEDULE
-    ]
-    if window is None or (states and not any(state.is_running for state in states)):
+    state = own_schedule_state(instance, own, AUTO_CLOSE_SCHEDULE)
+    if window is None or (state and not state.is_running):
         return None
-    started = [datetime.fromtimestamp(at, UTC) for at in map(_switched_on_at, states) if at is not None]
-    since = max(began, *started, completed or began)
+    started = datetime.fromtimestamp(state.started_at, UTC) if state and state.started_at else cursor.began
+    since = max(cursor.began, started, cursor.completed or cursor.began)
     if now < since + window:
         return None
     what = f"No scan has completed since {since.isoformat(timespec='seconds')}, and the schedule ({cron}) is on."
-    busy = busy_scan(instance)
+    busy = busy_scan(instance, own)
     causes = [
         f" The job records cannot be read: {str(fault)[:_LONGEST_FAULT]}" if fault else "",
         f" Dagster run {busy.run_id} is {busy.status.value}." if busy else "",
     ]
     return "".join([what, *causes])
-
-
-def _switched_on_at(state: InstigatorState) -> float | None:
-    data = state.instigator_data
-    return data.start_timestamp if isinstance(data, ScheduleInstigatorData) else None
 
 
 def _cursor(text: str | None, now: datetime, receivers: int) -> Cursor:

@@ -1,4 +1,4 @@
-"""Which runs of a Dagster instance are this code location's. Everybody else's are never touched.
+"""Which runs and schedules of a Dagster instance are this code location's. Everybody else's are never touched.
 
 Other teams use the same instance, and two copies of this package may be in one workspace. So what is ours is told by
 the code location and the repository that Dagster itself notes with each run, never by a job's name alone. Where nothing
@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import (
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    RunsFilter,
+    ScheduleEvaluationContext,
+    SensorEvaluationContext,
+)
+
+from alert_pipelines.defs.dagster_internals import InstigatorType, ScheduleInstigatorData
 
 FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
@@ -33,26 +42,97 @@ def location_of_run(run: DagsterRun) -> Location | None:
     return Location(origin.location_name, origin.repository_origin.repository_name) if origin else None
 
 
+def location_of_sensor(context: SensorEvaluationContext) -> Location | None:
+    """Where a sensor that ticks belongs; None where nobody says, as in a test of it."""
+    origin = context.code_location_origin
+    return Location(origin.location_name, context.repository_name) if origin and context.repository_name else None
+
+
+def location_of_tick(context: ScheduleEvaluationContext) -> Location | None:
+    """Where a schedule that ticks belongs; None where the tick is not the daemon's, as with "Test schedule".
+
+    Dagster does not tell a schedule its location, but the tick's number, and keeps of each tick whose it is.
+    """
+    *_, number = context.log_key or ("",)
+    storage = context.instance.schedule_storage
+    if storage is None or not number.isdecimal():
+        return None
+    ticks = storage.get_ticks_by_ids([int(number)])
+    owners = {tick.instigator_origin_id for tick in ticks}
+    return next(
+        (state.location for state in _schedule_states(context.instance) if state.origin_id in owners),
+        None,
+    )
+
+
+class ScheduleState(NamedTuple):
+    """Of a schedule that was on once: where it belongs, whether it is on, and since when a person wants it so."""
+
+    name: str
+    location: Location
+    origin_id: str
+    is_running: bool
+    started_at: float | None
+
+
+def own_schedule_state(instance: DagsterInstance, own: Location | None, name: str) -> ScheduleState | None:
+    """The state of the location's schedule of that name; None where it has none yet, or `own` is not known."""
+    found = (state for state in _schedule_states(instance) if (state.location, state.name) == (own, name))
+    return next(found, None)
+
+
+def _schedule_states(instance: DagsterInstance) -> list[ScheduleState]:
+    states = []
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE):
+        repository = state.origin.repository_origin
+        location = Location(repository.code_location_origin.location_name, repository.repository_name)
+        data = state.instigator_data
+        started_at = data.start_timestamp if isinstance(data, ScheduleInstigatorData) else None
+        states.append(ScheduleState(state.name, location, state.instigator_origin_id, state.is_running, started_at))
+    return states
+
+
 def own_runs(
     instance: DagsterInstance,
-    own: Location,
+    own: Location | None,
     *,
     statuses: Sequence[DagsterRunStatus] = (),
     job_name: str | None = None,
     created_before: datetime | None = None,
+    created_after: datetime | None = None,
     cursor: str | None = None,
     limit: int | None = None,
     ascending: bool = False,
 ) -> Sequence[DagsterRun]:
-    """The runs of that location and no other, the newest first."""
+    """The runs of that location and no other, the newest first; none where it is not known which one is meant."""
+    if own is None:
+        return []
     return instance.get_runs(
         RunsFilter(
             statuses=statuses,
             job_name=job_name,
             created_before=created_before,
+            created_after=created_after,
             tags={_REPOSITORY_TAG: str(own)},
         ),
         cursor=cursor,
         limit=limit,
         ascending=ascending,
     )
+
+
+def runs_of_no_other(
+    instance: DagsterInstance, own: Location | None, statuses: Sequence[DagsterRunStatus]
+) -> list[DagsterRun]:
+    """The runs of that location, and those that belong to none: only a job record in our database makes these ours."""
+    return [run for run in instance.get_runs(RunsFilter(statuses=statuses)) if not is_elsewhere(run, own)]
+
+
+def is_elsewhere(run: DagsterRun, own: Location | None) -> bool:
+    """Whether the run belongs to another location than that."""
+    return location_of_run(run) not in (None, own)
+
+
+def finished_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> Sequence[DagsterRun]:
+    """Those of the runs that have finished; they are ours since job records name them."""
+    return instance.get_runs(RunsFilter(run_ids=run_ids, statuses=FINISHED)) if run_ids else []

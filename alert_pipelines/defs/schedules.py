@@ -10,7 +10,6 @@ from dagster import (
     DagsterRunStatus,
     DefaultScheduleStatus,
     RunRequest,
-    RunsFilter,
     ScheduleDefinition,
     ScheduleEvaluationContext,
     SkipReason,
@@ -18,6 +17,7 @@ from dagster import (
 
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.jobs import AUTO_CLOSE_JOB, auto_close_job
+from alert_pipelines.defs.own_runs import Location, location_of_tick, own_runs
 from alert_pipelines.errors import AlertPipelinesError
 
 AUTO_CLOSE_SCHEDULE = "auto_close_schedule"
@@ -66,17 +66,16 @@ def build_schedule(cron: str | None) -> ScheduleDefinition:
         ) from error
 
 
-def busy_scan(instance: DagsterInstance) -> DagsterRun | None:
-    """A scan that waits or runs, however it was launched, or None.
+def busy_scan(instance: DagsterInstance, own: Location | None) -> DagsterRun | None:
+    """A scan of that code location that waits or runs, however it was launched, or None.
 
     One launched by "Materialize" has neither the job's name nor its tags, so its assets are looked at.
     """
-    runs = instance.get_runs(RunsFilter(statuses=BUSY))
-    return next((run for run in runs if is_scan(run)), None)
+    return next((run for run in own_runs(instance, own, statuses=BUSY) if is_scan(run)), None)
 
 
 def is_scan(run: DagsterRun) -> bool:
-    """Whether a run is a scan, however it was launched."""
+    """Whether a run of this code location is a scan, however it was launched."""
     return (
         run.job_name == AUTO_CLOSE_JOB
         or not _SCAN_KEYS.isdisjoint(run.asset_selection or ())
@@ -85,7 +84,7 @@ def is_scan(run: DagsterRun) -> bool:
 
 
 def _tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-    busy = busy_scan(context.instance)
+    busy = busy_scan(context.instance, location_of_tick(context))
     if busy is not None:
         return SkipReason(f"Scan run {busy.run_id} is {busy.status.value}: one scan at a time.")
     return RunRequest()

@@ -13,14 +13,13 @@ from dagster import (
     DagsterRun,
     DagsterRunStatus,
     DefaultSensorStatus,
-    RunsFilter,
     SensorEvaluationContext,
     SkipReason,
     sensor,
 )
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from alert_pipelines.defs.assets import auto_close
+from alert_pipelines.defs.own_runs import Location, finished_runs, is_elsewhere, location_of_sensor, runs_of_no_other
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import close_records_of_run, record_of_run, runs_with_open_records, tag_run
 from alert_pipelines.defs.schedules import is_scan
@@ -41,12 +40,13 @@ ENDED_FOR_GOOD = timedelta(minutes=1)
 )
 def dead_scan_sensor(context: SensorEvaluationContext, mongo: MongoResource) -> SkipReason:
     """End the records of finished runs; sweep expired leases and report their Dagster runs failed."""
+    own = location_of_sensor(context)
     with mongo.open() as db:
         ended = _close_records_of_finished_runs(context.instance, db)
         swept = sweep_dead_jobs(db)
         for record in swept:
-            _fail_run(context.instance, record)
-        left_over = _fail_runs_of_ended_records(context.instance, db)
+            _fail_run(context.instance, own, record)
+        left_over = _fail_runs_of_ended_records(context.instance, own, db)
     job_ids = [*ended, *(record.job_id for record in swept), *left_over]
     return SkipReason(f"Ended as failed: {', '.join(job_ids)}." if job_ids else "No scan has died.")
 
@@ -54,10 +54,7 @@ def dead_scan_sensor(context: SensorEvaluationContext, mongo: MongoResource) -> 
 def _close_records_of_finished_runs(instance: DagsterInstance, db: AlertDatabase) -> list[str]:
     ended: list[str] = []
     ends = time.monotonic() + MAX_SECONDS
-    open_records = runs_with_open_records(db)
-    if not open_records:
-        return ended
-    for run in instance.get_runs(RunsFilter(run_ids=open_records, statuses=FINISHED_STATUSES)):
+    for run in finished_runs(instance, runs_with_open_records(db)):
         reason = f"its Dagster run ended as {run.status.value} without ending this record"
         ended += close_records_of_run(db, run.run_id, reason)
         if time.monotonic() > ends:
@@ -65,22 +62,24 @@ def _close_records_of_finished_runs(instance: DagsterInstance, db: AlertDatabase
     return ended
 
 
-def _fail_run(instance: DagsterInstance, record: SweptRecord) -> None:
+def _fail_run(instance: DagsterInstance, own: Location | None, record: SweptRecord) -> None:
     run = instance.get_run_by_id(record.run_id) if record.run_id else None
+    if run is None or run.is_finished or is_elsewhere(run, own):
+        return
     # An attempt that the run has given up and will soon repeat leaves a dead record, too.
-    if run is None or run.is_finished or _last_of_scan(instance, run) is DagsterEventType.STEP_UP_FOR_RETRY:
+    if _last_of_scan(instance, run) is DagsterEventType.STEP_UP_FOR_RETRY:
         return
     _report_dead(instance, run, record.job_id, record.alerts_closed, record.alerts_escalated)
 
 
-def _fail_runs_of_ended_records(instance: DagsterInstance, db: AlertDatabase) -> list[str]:
+def _fail_runs_of_ended_records(instance: DagsterInstance, own: Location | None, db: AlertDatabase) -> list[str]:
     """Fail the runs that still scan for Dagster although their record has ended: no run may block the queue.
 
     So it is when another scan's claim swept the record while no daemon was there, or a tick ended between the two.
     """
     job_ids = []
     long_ago = server_now(db) - ENDED_FOR_GOOD
-    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED])):
+    for run in runs_of_no_other(instance, own, [DagsterRunStatus.STARTED]):
         record = record_of_run(db, run.run_id) if is_scan(run) else None
         if record is None or record["status"] == RUNNING or not record["completed_at"] < long_ago:
             continue

@@ -1,15 +1,34 @@
 """A Dagster instance of the test's own, made from the project's dagster.yaml, and a way to run jobs on it."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import pytest
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, ExecuteInProcessResult
+from dagster import (
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    ExecuteInProcessResult,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SensorEvaluationContext,
+    build_sensor_context,
+)
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    ScheduleInstigatorData,
+    TickData,
+    TickStatus,
+)
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS
 from alert_pipelines.defs.own_runs import Location
+from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.dagster_processes import dagster_home
 
@@ -20,8 +39,44 @@ OWN = Location("alert_pipelines", "__repository__")
 
 def launched_from(location: Location, job: str) -> RemoteJobOrigin:
     """What Dagster notes with a run of that job which is launched from that code location."""
-    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location.name), location.repository)
-    return RemoteJobOrigin(repository, job)
+    return RemoteJobOrigin(_repository(location), job)
+
+
+def _repository(location: Location) -> RemoteRepositoryOrigin:
+    return RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location.name), location.repository)
+
+
+def daemons_tick(
+    instance: DagsterInstance, schedule: ScheduleDefinition, location: Location = OWN
+) -> ScheduleEvaluationContext:
+    """The context of a tick, after the daemon has noted state and tick of the location's schedule as it does."""
+    origin, kind = _repository(location).get_instigator_origin(schedule.name), InstigatorType.SCHEDULE
+    now = datetime.now(UTC)
+    state = InstigatorState(
+        origin, kind, InstigatorStatus.RUNNING, ScheduleInstigatorData("*/5 * * * *", now.timestamp())
+    )
+    if instance.get_instigator_state(state.instigator_origin_id, state.selector_id) is None:
+        instance.add_instigator_state(state)
+    data = TickData(
+        state.instigator_origin_id,
+        schedule.name,
+        kind,
+        TickStatus.STARTED,
+        now.timestamp(),
+        selector_id=state.selector_id,
+    )
+    number = str(instance.create_tick(data).tick_id)
+    log_key = [location.repository, schedule.name, number]
+    return ScheduleEvaluationContext(instance.get_ref(), now, log_key, location.repository, schedule.name)
+
+
+def sensor_context(instance: DagsterInstance, location: Location = OWN) -> SensorEvaluationContext:
+    """The context in which the daemon lets a sensor of that location tick."""
+    context = build_sensor_context(
+        instance=instance, repository_name=location.repository, resources={"mongo": MongoResource()}
+    )
+    context._code_location_origin = RegisteredCodeLocationOrigin(location.name)
+    return context
 
 
 @pytest.fixture
@@ -44,22 +99,24 @@ def execute(instance: DagsterInstance, mongodb_env: None) -> Execute:
     def run(
         job: str = "auto_close_job", op: str = "auto_close", location: Location | None = None, **config: Any
     ) -> ExecuteInProcessResult:
-        create = instance.create_run_for_job
-
-        def create_there(**options: Any) -> DagsterRun:
-            return create(**options, remote_job_origin=launched_from(location, job) if location else None)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(instance, "create_run_for_job", create_there)
-            return (
-                build_defs()
-                .resolve_job_def(job)
-                .execute_in_process(
-                    instance=instance, run_config={"ops": {op: {"config": config}}}, raise_on_error=False
-                )
-            )
+        run_config = {"ops": {op: {"config": config}}}
+        return execute_in(location, instance, job, run_config=run_config, raise_on_error=False)
 
     return run
+
+
+def execute_in(
+    location: Location | None, instance: DagsterInstance, job: str, **options: Any
+) -> ExecuteInProcessResult:
+    """Execute a job in this process, its run noted as launched from that location; None: as `dagster job execute`."""
+    create = instance.create_run_for_job
+
+    def create_there(**noted: Any) -> DagsterRun:
+        return create(**noted, remote_job_origin=launched_from(location, job) if location else None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instance, "create_run_for_job", create_there)
+        return build_defs().resolve_job_def(job).execute_in_process(instance=instance, **options)
 
 
 def scan_metadata(result: ExecuteInProcessResult) -> dict[str, dict[str, Any]]:

@@ -9,24 +9,22 @@ from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     DefaultScheduleStatus,
-    ExecuteInProcessResult,
 )
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.health_checks import HEALTH_CHECKS
+from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines_tests.defs.conftest import Execute, check_verdicts
+from alert_pipelines_tests.defs.conftest import OWN, Execute, check_verdicts, execute_in
 from alert_pipelines_tests.defs.test_schedules import make_run, tick
 from alert_pipelines_tests.factories import alert, fill, rule
 
 NAMES = {spec.name for spec in HEALTH_CHECKS}
 
 
-def checked(instance: DagsterInstance) -> dict[str, AssetCheckEvaluation]:
-    done: ExecuteInProcessResult = (
-        build_defs().resolve_job_def("check_health_job").execute_in_process(instance=instance)
-    )
+def checked(instance: DagsterInstance, location: Location | None = OWN) -> dict[str, AssetCheckEvaluation]:
+    done = execute_in(location, instance, "check_health_job", raise_on_error=True)
     return {one.check_name: one for one in done.get_asset_check_evaluations()}
 
 
@@ -59,13 +57,28 @@ def test_scans_that_are_switched_off_are_not_missed(
 def test_a_scan_whose_record_is_gone_is_an_orphan(
     execute: Execute, instance: DagsterInstance, db: AlertDatabase
 ) -> None:
-    kept, lost = execute(), execute()
+    kept, lost = execute(location=OWN), execute(location=OWN)
     db.background_jobs.delete_one({"run_id": lost.run_id})
     found = checked(instance)["no_orphans"]
     assert not found.passed
     assert found.description is not None
     assert lost.run_id in found.description
     assert kept.run_id not in found.description
+
+
+@pytest.mark.parametrize("location", [Location("another_copy", "__repository__"), None])
+def test_scans_of_other_locations_lacked_a_record_in_our_database(
+    execute: Execute, instance: DagsterInstance, db: AlertDatabase, location: Location | None
+) -> None:
+    execute(location=location)
+    db.background_jobs.delete_many({})
+    assert checked(instance)["no_orphans"].passed
+
+
+def test_a_check_that_does_not_know_its_location_says_that_it_looked_at_no_run(
+    execute: Execute, instance: DagsterInstance, db: AlertDatabase
+) -> None:
+    assert "Runs were not looked at" in (checked(instance, None)["no_orphans"].description or "")
 
 
 def test_a_bad_setting_fails_the_run_with_its_name(

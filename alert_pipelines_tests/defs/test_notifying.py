@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance, DefaultSensorStatus, SensorResult, build_sensor_context
+from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, SensorResult
 
 from alert_pipelines import scheduler
 from alert_pipelines.defs.notifying import Cursor, notification_sensor
-from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.own_runs import Location
+from alert_pipelines.defs.schedules import build_schedule
 from alert_pipelines.defs.sensors import dead_scan_sensor
 from alert_pipelines.job_records import COMPLETED, FAILED, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
@@ -18,7 +19,8 @@ from alert_pipelines.monitoring.notifications import NOTIFY_VARIABLE
 from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines_tests.defs.conftest import Execute
+from alert_pipelines_tests.defs.conftest import Execute, daemons_tick, sensor_context
+from alert_pipelines_tests.defs.test_schedules import make_run
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 from alert_pipelines_tests.receivers import Inbox, webhook
 
@@ -36,7 +38,7 @@ class Ticks:
     """Ticks of the sensor, each with the cursor of the one before; a call answers what the UI shows."""
 
     def __init__(self, instance: DagsterInstance) -> None:
-        self._context = build_sensor_context(instance=instance, resources={"mongo": MongoResource()})
+        self._context = sensor_context(instance)
         self.cursor = ""
 
     def __call__(self) -> str:
@@ -105,7 +107,7 @@ def test_a_scan_that_died_is_told_once_it_is_swept(
     job_id = create_job_record(SCANNER, db)
     assert tick() == "Nothing to tell."
     db.background_jobs.update_one({}, {"$set": {"lease_expires_at": datetime.now(UTC) - timedelta(minutes=1)}})
-    dead_scan_sensor(build_sensor_context(instance=instance, resources={"mongo": MongoResource()}))
+    dead_scan_sensor(sensor_context(instance))
     tick()
     assert f"the process that ran {job_id} died" in hook.got[0][1]
 
@@ -242,6 +244,21 @@ def test_a_schedule_that_is_off_or_has_just_been_switched_on_is_not_stale(
     monkeypatch.setenv("AUTO_CLOSE_CRON", "off")
     assert tick() == "Nothing to tell."
     assert hook.got == []
+
+
+def test_the_schedule_and_the_runs_of_another_copy_were_taken_for_ours(
+    tick: Ticks, hook: Inbox, db: AlertDatabase, instance: DagsterInstance
+) -> None:
+    complete(db)
+    tick()
+    let_pass(tick, db, hours=2)
+    # Theirs has just been switched on, which would be a reason not to miss a scan.
+    daemons_tick(instance, build_schedule("*/5 * * * *"), Location("another_copy", "__repository__"))
+    theirs = make_run(instance, "auto_close_job", DagsterRunStatus.STARTED, Location("another_copy", "__repository__"))
+    tick()
+    [(title, body)] = hook.got
+    assert title == "Alert scanner: no scan completes"
+    assert theirs.run_id not in body
 
 
 def test_a_schedule_of_longer_intervals_is_stale_later(

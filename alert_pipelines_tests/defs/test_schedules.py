@@ -12,26 +12,28 @@ from dagster import (
     DefaultScheduleStatus,
     build_schedule_context,
 )
-from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from alert_pipelines.definitions import build_defs
+from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.schedules import BUSY, InvalidCronError, build_schedule, cron_setting
+from alert_pipelines_tests.defs.conftest import OWN, daemons_tick, launched_from
 
 
-def tick(instance: DagsterInstance, cron: str | None = "*/5 * * * *") -> str | None:
+def tick(instance: DagsterInstance, cron: str | None = "*/5 * * * *", location: Location = OWN) -> str | None:
     """Why the tick is skipped; None where it makes one run."""
     schedule = build_schedule(cron)
-    answer = schedule.evaluate_tick(build_schedule_context(instance=instance))
+    with daemons_tick(instance, schedule, location) as context:
+        answer = schedule.evaluate_tick(context)
     assert (len(answer.run_requests or ()), answer.skip_message is None) in {(0, False), (1, True)}
     return answer.skip_message
 
 
-def make_run(instance: DagsterInstance, job: str, status: DagsterRunStatus, **selection: Any) -> DagsterRun:
+def make_run(
+    instance: DagsterInstance, job: str, status: DagsterRunStatus, location: Location = OWN, **selection: Any
+) -> DagsterRun:
     # Only a run whose origin is known can be queued.
-    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(), location_name="alert_pipelines")
-    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job)
+    origin = launched_from(location, job)
     run: DagsterRun = create_run_for_test(instance, job_name=job, status=status, remote_job_origin=origin, **selection)
     return run
 
@@ -61,6 +63,30 @@ def test_a_tick_makes_one_scan_whatever_else_runs(instance: DagsterInstance) -> 
     for over in (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED):
         make_run(instance, "auto_close_job", over)
     assert tick(instance) is None
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [Location("another_copy", "__repository__"), Location("alert_pipelines", "somebody_elses")]
+)
+def test_runs_of_other_code_locations_skipped_our_ticks(instance: DagsterInstance, elsewhere: Location) -> None:
+    make_run(instance, "auto_close_job", DagsterRunStatus.QUEUED, elsewhere)
+    theirs = frozenset({AssetKey("background_jobs")})
+    make_run(instance, "__ASSET_JOB", DagsterRunStatus.STARTED, elsewhere, asset_selection=theirs)
+    assert tick(instance) is None
+
+
+def test_two_copies_skip_their_own_ticks_and_not_each_others(instance: DagsterInstance) -> None:
+    copies = [Location("north", "__repository__"), Location("south", "__repository__")]
+    for copy in copies:
+        assert tick(instance, location=copy) is None
+        make_run(instance, "auto_close_job", DagsterRunStatus.QUEUED, copy)
+    assert all("one scan at a time" in (tick(instance, location=copy) or "") for copy in copies)
+
+
+def test_a_tick_that_does_not_say_where_it_is_from_is_skipped_for_nobody(instance: DagsterInstance) -> None:
+    make_run(instance, "auto_close_job", DagsterRunStatus.STARTED)
+    answer = build_schedule("*/5 * * * *").evaluate_tick(build_schedule_context(instance=instance))
+    assert len(answer.run_requests or ()) == 1
 
 
 def test_off_outranks_a_schedule_that_was_switched_on(instance: DagsterInstance) -> None:

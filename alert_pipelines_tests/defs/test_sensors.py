@@ -13,23 +13,28 @@ from dagster import (
     DagsterRunStatus,
     DefaultSensorStatus,
     SkipReason,
-    build_sensor_context,
 )
 from dagster._core.execution.plan.objects import StepSuccessData
 from dagster._core.test_utils import create_run_for_test
 
-from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.run_records import JOB_ID_TAG, close_records_of_run
 from alert_pipelines.defs.sensors import dead_scan_sensor
 from alert_pipelines.job_records import COMPLETED, DRY_RUN, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines_tests.defs.conftest import OWN, launched_from, sensor_context
 from alert_pipelines_tests.factories import alert, fill
 
 pytestmark = pytest.mark.usefixtures("mongodb_env")
 
 
-def started_run(instance: DagsterInstance) -> DagsterRun:
-    run: DagsterRun = create_run_for_test(instance, job_name="auto_close_job", status=DagsterRunStatus.STARTED)
+def started_run(instance: DagsterInstance, location: Location | None = OWN) -> DagsterRun:
+    run: DagsterRun = create_run_for_test(
+        instance,
+        job_name="auto_close_job",
+        status=DagsterRunStatus.STARTED,
+        remote_job_origin=launched_from(location, "auto_close_job") if location else None,
+    )
     return run
 
 
@@ -46,8 +51,7 @@ def die(db: AlertDatabase, job_id: str) -> None:
 
 
 def sweep(instance: DagsterInstance) -> str:
-    context = build_sensor_context(instance=instance, resources={"mongo": MongoResource()})
-    answer = dead_scan_sensor(context)
+    answer = dead_scan_sensor(sensor_context(instance))
     assert isinstance(answer, SkipReason)
     return str(answer.skip_message)
 
@@ -73,6 +77,29 @@ def test_a_scan_that_died_is_ended_with_its_true_counts_and_its_run_failed(
     assert failed is not None
     assert failed.status is DagsterRunStatus.FAILURE
     assert failed.tags[JOB_ID_TAG] == job_id
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"), [(OWN, "FAILURE"), (None, "FAILURE"), (Location("another", "__repository__"), "STARTED")]
+)
+@pytest.mark.parametrize("swept_before", [True, False])
+def test_only_runs_of_our_own_location_and_of_none_are_failed(
+    instance: DagsterInstance, db: AlertDatabase, location: Location | None, expected: str, *, swept_before: bool
+) -> None:
+    run = started_run(instance, location)
+    report(instance, run, "START")
+    dead = create_job_record(SCANNER, db, run_id=run.run_id)
+    die(db, dead)
+    if swept_before:
+        create_job_record(SCANNER, db)
+        ended_at = {"$subtract": ["$$NOW", 61_000]}
+        db.background_jobs.update_one({"job_id": dead}, [{"$set": {"completed_at": ended_at}}])
+    sweep(instance)
+    left = instance.get_run_by_id(run.run_id)
+    assert left is not None
+    assert left.status.value == expected
+    # The record is in our database, so it is ended wherever its run is from.
+    assert (db.background_jobs.find_one({"job_id": dead}) or {})["status"] == "failed"
 
 
 def test_a_living_scan_is_left_alone(instance: DagsterInstance, db: AlertDatabase) -> None:
