@@ -7,7 +7,7 @@ asked, and what the UI makes of them, the Dagster layer's.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import A_DATE, COLLECTION, PENDING, Status
@@ -58,7 +58,7 @@ class Verdict(NamedTuple):
 
 
 class PendingOfSource(NamedTuple):
-    """The pending alerts of one source and status; `oldest` is the first of their timestamps that are dates."""
+    """The pending alerts of one source and status; `oldest` is the first of their timestamps up to now."""
 
     source_type: str
     status: Status
@@ -105,7 +105,8 @@ def scans_are_fresh(db: AlertDatabase, now: datetime, stale_after: timedelta | N
     """Whether a scan completed within `stale_after` before `now`; None where none is scheduled."""
     last = last_completed_scan(db, now)
     ended = last.get("completed_at") if last else None
-    minutes = (now - ended).total_seconds() / 60 if isinstance(ended, datetime) else None
+    # The server's clock may have been set back since.
+    minutes = max((now - ended).total_seconds() / 60, 0.0) if isinstance(ended, datetime) else None
     numbers = {} if minutes is None else {"minutes since the last scan": round(minutes, 1)}
     if stale_after is None:
         return Verdict(True, "Scans are switched off by AUTO_CLOSE_CRON.", numbers)
@@ -200,7 +201,7 @@ def reopened(db: AlertDatabase, now: datetime, percent: int) -> Verdict:
 
 def oldest_pending(db: AlertDatabase, now: datetime, days: int) -> Verdict:
     """Whether no pending alert is older than `days`; its table says what is pending, by source."""
-    found = pending_by_source(db)
+    found = pending_by_source(db, now)
     rows = [(one.source_type, str(one.status), one.alerts, _age_days(one, now), one.oldest_alert) for one in found]
     old = [one for one in found if (_age_days(one, now) or 0) > days]
     says = "\n".join(
@@ -218,7 +219,7 @@ def oldest_pending(db: AlertDatabase, now: datetime, days: int) -> Verdict:
     )
 
 
-def pending_by_source(db: AlertDatabase) -> list[PendingOfSource]:
+def pending_by_source(db: AlertDatabase, now: datetime) -> list[PendingOfSource]:
     """The pending alerts by source and status, counted from the index; those without a source are left out."""
     counted = []
     # A distinct over the index jumps from source to source; grouping would read every pending alert.
@@ -227,7 +228,7 @@ def pending_by_source(db: AlertDatabase) -> list[PendingOfSource]:
             which = {"source_type": source, "status": str(status)}
             alerts = db[COLLECTION].count_documents(which)
             if alerts:
-                dated = {**which, "timestamp": {**A_DATE, "$lte": datetime.max.replace(tzinfo=UTC)}}
+                dated = {**which, "timestamp": {**A_DATE, "$lte": now}}
                 oldest = db[COLLECTION].find_one(dated, {"alert_id": 1, "timestamp": 1}, sort=[("timestamp", 1)]) or {}
                 counted.append(
                     PendingOfSource(str(source), status, alerts, oldest.get("timestamp"), oldest.get("alert_id"))

@@ -152,7 +152,7 @@ def _of_last_scan(record: dict[str, Any] | None) -> Iterator[Metric]:
 def _of_completion(record: dict[str, Any] | None, now: datetime) -> Iterator[Metric]:
     ended = _seconds(record.get("completed_at")) if record else None
     says = "Seconds since a scan completed; infinite where none did in 30 days."
-    yield _gauge("seconds_since_completed_scan", says, math.inf if ended is None else now.timestamp() - ended)
+    yield _gauge("seconds_since_completed_scan", says, math.inf if ended is None else max(now.timestamp() - ended, 0.0))
     if ended is not None:
         yield _gauge("completed_scan_timestamp_seconds", "When the last completed scan ended.", ended)
 
@@ -165,7 +165,7 @@ def _age_of_oldest(record: dict[str, Any]) -> float | None:
         # Where nothing was pending nothing is old; where something was, how old it is cannot be told.
         return None if record.get("alerts_processed") else 0.0
     as_of, oldest = _seconds(record.get("as_of")), _seconds(stats["oldest_pending"])
-    return None if as_of is None or oldest is None else as_of - oldest
+    return None if as_of is None or oldest is None else max(as_of - oldest, 0.0)
 
 
 def _seconds(value: Any) -> float | None:

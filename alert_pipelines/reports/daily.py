@@ -173,7 +173,7 @@ def daily_report(db: AlertDatabase, day: date, *, days: int = 30, max_seconds: f
         counts=counts.frame,
         ages=ages.frame,
         keys=keys.frame,
-        pending=tuple(pending_by_source(db)),
+        pending=tuple(pending_by_source(db, now)),
         made_at=now,
         seconds=time.perf_counter() - started,
     )

@@ -5,7 +5,7 @@ as_of; scan, dry run, explanation and back-test all run it. Nothing here talks t
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
 from alert_pipelines.rules.clause import Clause, Filter, Test, all_of, at_or_before, dated, status_among
@@ -15,6 +15,8 @@ from alert_pipelines.rules.tree import leaves
 from alert_pipelines.rules.tree_compiler import compile_tree, describe
 
 MAX_REASON = 1_000
+ZERO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
+"""Up to here a date means "none". As a bound of the index it spares a scan the alerts that never expire."""
 
 
 def compile_rules(
@@ -76,14 +78,19 @@ def compile_rule(
 
 
 def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = ()) -> Clause:
-    """The alert's own `expires_at`, for every source; it ranks behind all rules."""
+    """The alert's own `expires_at`, for every source; it ranks behind all rules.
+
+    Many programs write year 1 or 1970 for "never", so one before the alert's timestamp is no expiry.
+    """
     says = "its own expires_at has passed"
+    not_before = {"$expr": {"$gte": ["$expires_at", "$timestamp"]}}
     tests = (
         status_among(PENDING),
         *_at_as_of(as_of),
         *_in_no_window(windows, None, as_of),
         _not_closed_before(EXPIRES_AT),
-        Test(EXPIRES_AT, says, {"expires_at": at_or_before(as_of)}, ("expires_at",)),
+        Test(EXPIRES_AT, says, {"expires_at": {"$gt": ZERO_DATE, **at_or_before(as_of)}}, ("expires_at",)),
+        Test(EXPIRES_AT, "its own expires_at is not before its timestamp", not_before, ("expires_at", "timestamp")),
     )
     return Clause(EXPIRES_AT, EXPIRES_AT, Status.AUTO_CLOSED, says, tests, all_of(tests))
 

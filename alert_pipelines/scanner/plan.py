@@ -18,15 +18,15 @@ from alert_pipelines.alerts import A_DATE, COLLECTION, PENDING, Status
 from alert_pipelines.decisions import Decision, DecisionCount, decision_of
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import retry_transient
-from alert_pipelines.rules.clause import BAD_TIMESTAMP, MAX_ID_BYTES, Clause, Filter
+from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Rule, RuleSet
 from alert_pipelines.scanner.changes import Changes
+from alert_pipelines.scanner.malformed import MAX_NAMED, name_malformed
 from alert_pipelines.scanner.report import Sample
 from alert_pipelines.scanner.scopes import Scopes
 
 MAX_PLAN_SECONDS = 240
-MAX_NAMED = 1000
 SAMPLES_PER_CLAUSE = 5
 _CURSOR_BATCH = 10_000
 # Unauthorized and AuthenticationFailed concern the whole scan, never one rule.
@@ -146,7 +146,7 @@ def make_plan(
         plan.shadow += merge_counts(count for planned in alone for count in planned.counts())
     refused = (error for planned in plan.clauses for error in _bad_histories(planned))
     plan.failed_rules = planner.failures
-    plan.errors = [*planner.bad_timestamps(), *refused]
+    plan.errors = [*planner.malformed(), *refused]
     return plan
 
 
@@ -175,21 +175,8 @@ class _Planner:
         found = self._ask(lambda: self._alerts.find_one(query, {"timestamp": 1}, sort=[("timestamp", 1)]))
         return found["timestamp"] if found else None
 
-    def bad_timestamps(self) -> list[str]:
-        fields = {"alert_id": 1, "timestamp": 1}
-
-        def read() -> list[dict[str, Any]]:
-            return list(self._alerts.find(BAD_TIMESTAMP, fields).limit(MAX_NAMED + 1))
-
-        found = self._ask(read)
-        named = [
-            f"alert {doc.get('alert_id', doc['_id'])!r:.200}: timestamp is {doc.get('timestamp')!r:.100}, no date: no "
-            "rule can judge it until it is mended"
-            for doc in found[:MAX_NAMED]
-        ]
-        if len(found) > MAX_NAMED:
-            named.append(f"more than {MAX_NAMED} pending alerts have a timestamp that is no date")
-        return named
+    def malformed(self) -> list[str]:
+        return name_malformed(self._alerts, self._as_of, self._ask)
 
     def run(
         self, clauses: Iterable[Clause], rules: Iterable[Rule], scopes: Scopes | None = None

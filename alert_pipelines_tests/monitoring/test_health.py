@@ -166,6 +166,22 @@ def test_the_oldest_pending_alert_is_named_with_its_source(db: AlertDatabase) ->
     assert health.oldest_pending(db, NOW, 31).passed
 
 
+def test_alerts_of_the_future_had_negative_ages(db: AlertDatabase) -> None:
+    ahead = datetime(2106, 2, 7, tzinfo=UTC)
+    fill(
+        db, [alert("clock", timestamp=ahead, source_type="SAFETY"), alert("soon", minutes=-5), alert("now", minutes=0)]
+    )
+    found = health.oldest_pending(db, NOW, 30)
+    assert found.rows == [("OVERSPEEDING", "OPEN", 2, 0.0, "now"), ("SAFETY", "OPEN", 1, None, None)]
+    assert found.numbers["oldest, days"] == 0.0
+
+
+def test_a_server_clock_that_was_set_back_gave_a_negative_time_since_the_last_scan(db: AlertDatabase) -> None:
+    record(db, scan_record(0.25))
+    set_back = health.scans_are_fresh(db, NOW - timedelta(minutes=14, seconds=30), FIFTEEN)
+    assert set_back.numbers == {"minutes since the last scan": 0.0}
+
+
 def test_a_record_is_orphaned_once_the_sensor_should_have_swept_it(db: AlertDatabase) -> None:
     running = {"status": "running", "completed_at": None}
     record(

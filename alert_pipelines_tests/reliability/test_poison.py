@@ -77,8 +77,8 @@ def test_any_value_in_any_field(db: AlertDatabase, figures: Figures) -> None:
             # Only a read of every pending alert would find it: it is decided by nothing, and not named.
             assert stored(db, f"timestamp-{number}")["status"] == "OPEN"
             continue
-        is_date = isinstance(value, DatetimeMS | datetime)
-        assert any(f"'timestamp-{number}'" in error for error in report.errors) == (not is_date), value
+        is_fine = isinstance(value, datetime) or (isinstance(value, DatetimeMS) and int(value) < 0)
+        assert any(f"'timestamp-{number}'" in error for error in report.errors) == (not is_fine), value
     again = scan(db)
     assert (again.closed, again.escalated) == (0, 0)
     figures(alerts=len(poison), closed=report.closed - GOOD, named=len(report.errors))

@@ -130,6 +130,7 @@ def due_by_expires_at(alerts: Sequence[Document], windows: Sequence[Document], a
         if _may_be_decided(alert, windows, now)
         and not _was_closed_by(alert, EXPIRES_AT)
         and _at_or_before(alert.get("expires_at"), now)
+        and _ms(alert["expires_at"]) >= max(_ms(alert["timestamp"]), 1)
     }
 
 
@@ -152,6 +153,19 @@ def has_reportable_timestamp(alert: Document) -> bool:
     if isinstance(timestamp, list):
         return not timestamp or not all(isinstance(entry, datetime) for entry in timestamp)
     return not isinstance(timestamp, datetime)
+
+
+def has_reportable_expiry(alert: Document) -> bool:
+    """Whether a scan names the pending alert in its errors because its `expires_at` is not a date."""
+    expires_at = alert.get("expires_at")
+    each = expires_at if isinstance(expires_at, list) else [expires_at]
+    return not all(isinstance(entry, datetime | None) for entry in each)
+
+
+def is_far_ahead(alert: Document, clock: datetime) -> bool:
+    """Whether the alert's timestamp is a day or more after `clock`, the later of as_of and the server's time."""
+    timestamp = alert.get("timestamp")
+    return isinstance(timestamp, datetime) and _ms(timestamp) >= _ms(clock) + 24 * 60 * _MINUTE
 
 
 def holds(tree: Document, alert: Document, as_of: datetime) -> bool:

@@ -299,16 +299,20 @@ def test_a_condition_on_the_alert_itself(db: AlertDatabase, row: Row) -> None:
 
 
 EXPIRES_AT = Row(
-    "a pending alert whose `expires_at` is at or before as_of is closed, of whatever source",
+    "a pending alert whose `expires_at` is from its timestamp to as_of is closed, of whatever source",
     {},
     [
-        *each("expires_at", AS_OF, ago(1).replace(tzinfo=None), datetime(1969, 7, 20, tzinfo=UTC)),
+        *each("expires_at", AS_OF, ago(1).replace(tzinfo=None)),
+        {"expires_at": ago(1), "timestamp": ago(1)},
         {"expires_at": AS_OF, "source_type": "nobody's"},
         {"expires_at": AS_OF, "source_type": MISSING},
         {"expires_at": AS_OF, "status": "ESCALATED", "state_history": [closed_by("r1")]},
     ],
     [
         *each("expires_at", AS_OF + MS, None, MISSING, "2020-01-01", 0, ""),
+        *each("expires_at", datetime(1, 1, 1, tzinfo=UTC), datetime(1969, 7, 20, tzinfo=UTC)),
+        {"expires_at": ago(1) - MS, "timestamp": ago(1)},
+        *({"expires_at": zero, "timestamp": zero} for zero in (datetime(year, 1, 1, tzinfo=UTC) for year in (1, 1970))),
         {"expires_at": AS_OF, "status": "RESOLVED"},
         {"expires_at": AS_OF, "timestamp": AS_OF + MS},
         {"expires_at": AS_OF, "timestamp": "2020-01-01"},

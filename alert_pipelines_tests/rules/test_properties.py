@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.mongo.client import server_now
 from alert_pipelines.rules.compiler import compile_expires_at, compile_rule
 from alert_pipelines.rules.model import MaintenanceWindow, Rule
 from alert_pipelines.scanner.limits import BlastRadiusError
@@ -53,12 +54,18 @@ def test_a_scan_decides_what_the_page_says_and_names_what_it_cannot(db: AlertDat
         alert_id: (decision.rule_id, decision.to_status, reasons[decision]) for alert_id, decision in decided.items()
     }
     assert _decisions(db, report) == expected
-    undated = {
+    clock = max(AS_OF, server_now(db))
+    malformed = {
         alert["alert_id"]
         for alert in case.alerts
-        if alert["status"] in oracle.PENDING and oracle.has_reportable_timestamp(alert)
+        if alert["status"] in oracle.PENDING
+        and (
+            oracle.has_reportable_timestamp(alert)
+            or oracle.has_reportable_expiry(alert)
+            or oracle.is_far_ahead(alert, clock)
+        )
     }
-    assert _named(report, case) == undated | (unwritable & planned.keys())
+    assert _named(report, case) == malformed | (unwritable & planned.keys())
     assert report.reconciles
 
 

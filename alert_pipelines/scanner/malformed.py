@@ -1,0 +1,93 @@
+"""Names the pending alerts whose dates no rule can judge, and those whose timestamp lies far ahead.
+
+Each kind is found through an index, so a scan of well-formed alerts reads none of them.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
+
+from pymongo.collection import Collection
+
+from alert_pipelines.alerts import PENDING
+from alert_pipelines.mongo.client import AlertDocument
+from alert_pipelines.rules.clause import BAD_TIMESTAMP, NOT_NULL_TYPES, Filter
+
+MAX_NAMED = 1000
+CLOCK_AHEAD = timedelta(days=1)
+"""Clocks of devices differ by minutes; a timestamp this far ahead of the server's clock is wrong."""
+
+BAD_EXPIRES_AT: Filter = {
+    "status": {"$in": [str(status) for status in PENDING]},
+    # `$exists` lets the server use the partial index; type ranges are ranges of it.
+    "$and": [
+        {"expires_at": {"$exists": True}},
+        {"expires_at": {"$type": [kind for kind in NOT_NULL_TYPES if kind not in ("date", "array")]}},
+    ],
+}
+"""The pending alerts that never expire, since their `expires_at` is not a date."""
+
+
+class _Kind(NamedTuple):
+    """One kind of date that is wrong: how alerts with it are found, at `field`, and what is said of each and of all."""
+
+    field: str
+    filter: Filter
+    says: str
+    effect: str
+
+
+_Ask = Callable[[Callable[[], list[AlertDocument]]], list[AlertDocument]]
+
+
+def name_malformed(alerts: Collection[AlertDocument], as_of: datetime, ask: _Ask) -> list[str]:
+    """Name the pending alerts with a malformed date, at most MAX_NAMED of each kind. `ask` runs each query."""
+    errors: list[str] = []
+    for kind in _kinds(as_of):
+        found = ask(partial(_find, alerts, kind))
+        errors += [
+            f"alert {doc.get('alert_id', doc['_id'])!r:.200}: {kind.field} {kind.says}; got "
+            f"{doc.get(kind.field)!r:.100}. {kind.effect}"
+            for doc in found[:MAX_NAMED]
+        ]
+        if len(found) > MAX_NAMED:
+            errors.append(f"more than {MAX_NAMED} pending alerts: {kind.field} {kind.says}. {kind.effect}")
+    return errors
+
+
+def _find(alerts: Collection[AlertDocument], kind: _Kind) -> list[AlertDocument]:
+    return list(alerts.find(kind.filter, {"alert_id": 1, kind.field: 1}).limit(MAX_NAMED + 1))
+
+
+def _kinds(as_of: datetime) -> tuple[_Kind, ...]:
+    return (
+        _Kind(
+            "timestamp",
+            BAD_TIMESTAMP,
+            "is not a valid date: expected a BSON date",
+            "No rule can judge the alert until the timestamp is fixed.",
+        ),
+        _Kind(
+            "timestamp",
+            _far_ahead(as_of),
+            "is not a valid time of an alert: expected one at most a day ahead of the server's clock",
+            "No rule decides the alert before that time. Check the clock of the device that sent it.",
+        ),
+        _Kind(
+            "expires_at",
+            BAD_EXPIRES_AT,
+            "is not a valid date: expected a BSON date or null",
+            "The alert does not expire until expires_at is fixed.",
+        ),
+    )
+
+
+def _far_ahead(as_of: datetime) -> Filter:
+    """The pending alerts of a day or more after `as_of` and after the server's clock: an older as_of is no error."""
+    ahead = {"$add": ["$$NOW", int(CLOCK_AHEAD.total_seconds() * 1000)]}
+    return {
+        "status": {"$in": [str(status) for status in PENDING]},
+        "timestamp": {"$gte": as_of + CLOCK_AHEAD, "$not": {"$type": "array"}},
+        "$expr": {"$gte": ["$timestamp", ahead]},
+    }
