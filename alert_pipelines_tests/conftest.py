@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,8 @@ import pytest
 
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
 from alert_pipelines.mongo.settings import LOCAL_DIR_VARIABLE
-from alert_pipelines_tests.memory import MEMORY
+from alert_pipelines_tests.leftovers import leftovers
+from alert_pipelines_tests.memory import MEMORY, PREFIX
 
 _CHECKOUT = Path(__file__).parents[1]
 
@@ -32,6 +33,19 @@ sys.stdin.read()
 stop_local_mongod(Path(sys.argv[1]))
 shutil.rmtree(sys.argv[1])
 """
+
+
+_LEFT = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What scripts/test asks of the tests that need few processes."""
+    parser.addoption(
+        "--slow",
+        type=float,
+        metavar="SECONDS",
+        help="fail what takes longer and is not marked as slow, process or long",
+    )
 
 
 def pytest_configure() -> None:
@@ -50,10 +64,47 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(reason)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is slow, by the clock and not by its own work alone, since waiting is what makes most so."""
+    report = yield
+    slow: float | None = item.config.getoption("--slow")
+    if slow is None or not report.passed or any(item.get_closest_marker(name) for name in ("process", "slow", "long")):
+        return report
+    # Where more wants to run than there are cores, each gets that much less of one: the load of the last minute.
+    limit = slow * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    if call.duration > limit:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{item.nodeid}: its {call.when} took {call.duration:.1f} s, where {limit:.1f} are allowed on a machine as "
+            "busy as this. Make it shorter, or mark it as slow or process, for scripts/test --all."
+        )
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run where it has left anything on the machine; xdist's workers have ended by now."""
+    if hasattr(session.config, "workerinput"):
+        return
+    session.config.stash[_LEFT] = leftovers()
+    if session.config.stash[_LEFT] and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was left."""
+    if left := config.stash.get(_LEFT, []):
+        terminalreporter.section("left on the machine", red=True)
+        terminalreporter.write_line("\n".join(left))
+
+
 @contextmanager
 def guarded_local_dir() -> Iterator[Path]:
     """A directory for a local mongod, which is stopped at the end, also when the test process is killed."""
-    directory = Path(tempfile.mkdtemp(prefix="alert_pipelines_", dir=MEMORY))
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY))
     command = [sys.executable, "-c", _GUARD, str(directory)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=_CHECKOUT, start_new_session=True) as guard:
         try:

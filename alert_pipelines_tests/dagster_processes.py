@@ -25,7 +25,7 @@ import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
 from alert_pipelines.scheduler import CODE_LOCATION
-from alert_pipelines_tests.memory import MEMORY
+from alert_pipelines_tests.memory import MEMORY, PREFIX
 
 CHECKOUT = Path(__file__).parents[1]
 START_LIMIT_S = 180.0
@@ -53,7 +53,7 @@ Found = TypeVar("Found")
 @contextmanager
 def dagster_home(config: Path = CHECKOUT / "dagster.yaml", *, on_disk: bool = False) -> Iterator[Path]:
     """A Dagster home whose dagster.yaml is `config`, in memory where that can be: SQLite waits for the disk often."""
-    with tempfile.TemporaryDirectory(dir=None if on_disk else MEMORY) as directory:
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=None if on_disk else MEMORY) as directory:
         home = Path(directory)
         (home / "dagster.yaml").symlink_to(config)
         yield home

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alert_pipelines_tests.dagster_processes import CHECKOUT
+from alert_pipelines_tests.memory import RUN_VARIABLE
 
 
 def run_tests(
@@ -19,7 +21,7 @@ def run_tests(
     return subprocess.run(
         [*by, sys.executable, "-m", "pytest", *settings, *options, file],
         cwd=CHECKOUT,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, RUN_VARIABLE: uuid.uuid4().hex[:8], **(env or {})},
         capture_output=True,
         text=True,
         timeout=120,

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from alert_pipelines_tests.memory import MEMORY
+from alert_pipelines_tests.memory import MEMORY, PREFIX
 
 PASSWORD = "s3cret of:the@instance"
 _START_LIMIT_S = 60.0
@@ -23,7 +23,7 @@ _END_LIMIT_S = 30.0
 @contextmanager
 def postgres_server() -> Iterator[Mapping[str, str]]:
     """Start it, and yield the settings that deploy/dagster-postgres.yaml reads; nothing of it is left."""
-    directory = Path(tempfile.mkdtemp(prefix="postgres_", dir=MEMORY))
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY))
     data, password_file = directory / "data", directory / "password"
     password_file.write_text(PASSWORD)
     as_user = _unprivileged(directory, password_file)

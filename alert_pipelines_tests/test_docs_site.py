@@ -41,17 +41,20 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.slow
 def test_the_site_holds_every_page(site: Path) -> None:
     for page in PAGES[1:]:
         assert (site / f"{page.stem}.html").is_file(), page
 
 
+@pytest.mark.slow
 def test_the_site_asks_for_nothing_from_elsewhere(site: Path) -> None:
     for file in [*site.glob("*.html"), *site.rglob("*.css")]:
         text = file.read_text(errors="replace")
         assert not _FROM_ELSEWHERE.findall(text), file
 
 
+@pytest.mark.slow
 def test_the_reference_is_the_code_s_own(site: Path) -> None:
     api = (site / "api.html").read_text()
     for name in (
@@ -63,6 +66,7 @@ def test_the_reference_is_the_code_s_own(site: Path) -> None:
     assert "AUTO_CLOSE_MAX_FRACTION" in (site / "settings.html").read_text()
 
 
+@pytest.mark.slow
 def test_nothing_of_the_build_s_environment_is_published(site: Path) -> None:
     for file in site.rglob("*"):
         assert not file.is_file() or CANARY.encode() not in file.read_bytes(), file

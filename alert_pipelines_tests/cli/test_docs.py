@@ -18,6 +18,7 @@ def test_the_page_names_every_command() -> None:
     assert {shlex.split(line)[0] for line in _DOCUMENTED} == set(_COMMANDS)
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("hook")
 def test_each_command_of_the_page_runs(
     run: Run, db: AlertDatabase, environment: Path, local_dir: Path, monkeypatch: pytest.MonkeyPatch

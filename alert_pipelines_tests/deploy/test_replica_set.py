@@ -56,6 +56,7 @@ def settings(host: str, password: str) -> MongoSettings:
     return MongoSettings(before + password + after.partition("}")[2], environment["MONGODB_DATABASE"], Path())
 
 
+@pytest.mark.process
 def test_the_replica_set_is_made_and_the_scanner_s_user_can_do_what_a_scan_does_and_no_more(host: str) -> None:
     for password in ("first", "second"):
         # The second time nothing is left to do but to take the new password.

@@ -290,6 +290,7 @@ def test_progress_is_told_for_each_batch(db: AlertDatabase, export: Path) -> Non
     assert [report.rows_read for report in told] == sorted(report.rows_read for report in told)
 
 
+@pytest.mark.slow
 def test_a_load_that_broke_off_is_taken_up_again(db: AlertDatabase, tmp_path: Path) -> None:
     rows = "".join(f"A{n},SAFETY,INFO,2025-01-01,D,1\n" for n in range(30_000))
     whole = gzip.compress(("id,source,severity,at,driver,speed\n" + rows).encode())

@@ -32,6 +32,7 @@ def dates(value: Any) -> Iterator[datetime]:
             yield from dates(inner)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "alerts", "distinct"),
     [("russellmitchell_alerts", 45_544, 9_984), ("shaw_alerts", 70_782, 18_242)],
@@ -49,6 +50,7 @@ def test_every_intrusion_alert_is_loaded_once(
     assert (again.alerts_inserted, again.alerts_already_there) == (0, alerts)
 
 
+@pytest.mark.slow
 def test_all_incidents_loaded_whole_are_closed(db: AlertDatabase, tmp_path: Path) -> None:
     mapping = load_mapping(CHECKOUT / "mappings" / "servicenow_incidents.yaml")
     report = load_alerts(db, INCIDENTS, mapping, reject_path=tmp_path / "bad.jsonl")
@@ -56,6 +58,7 @@ def test_all_incidents_loaded_whole_are_closed(db: AlertDatabase, tmp_path: Path
     assert db.alerts.count_documents({"status": "AUTO_CLOSED"}) == 24_918
 
 
+@pytest.mark.slow
 def test_incidents_loaded_until_an_instant_know_nothing_later(db: AlertDatabase, tmp_path: Path) -> None:
     mapping = load_mapping(CHECKOUT / "mappings" / "servicenow_incidents.yaml")
     report = load_alerts(db, INCIDENTS, mapping, until=UNTIL, reject_path=tmp_path / "bad.jsonl")

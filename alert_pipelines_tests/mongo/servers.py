@@ -14,7 +14,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from alert_pipelines.mongo.mongod_process import _mongod_binary
-from alert_pipelines_tests.memory import MEMORY
+from alert_pipelines_tests.memory import MEMORY, PREFIX
 
 LIMIT_S = 30.0
 
@@ -27,7 +27,7 @@ def free_port() -> int:
 @contextmanager
 def data_dir() -> Iterator[Path]:
     """A directory for a server's data, in memory where that can be: on a slow disk it waits long."""
-    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=MEMORY) as directory:
         yield Path(directory)
 
 

@@ -173,6 +173,7 @@ def test_a_port_that_a_silent_listener_has_taken_is_left_to_it(
     _write(uri, "as primary on the new port")
 
 
+@pytest.mark.process
 def test_another_mongod_on_the_old_port_is_never_taken_for_ours(local_dir: Path, tmp_path: Path) -> None:
     _write(ensure_local_mongod(local_dir), "ours")
     old = _running(local_dir)
@@ -217,6 +218,7 @@ def test_data_that_another_mongod_holds_is_a_bounded_error(local_dir: Path, monk
         assert foreign.test.kept.count_documents({}) == 1
 
 
+@pytest.mark.process
 def test_a_mongod_that_hangs_is_a_bounded_error(local_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ensure_local_mongod(local_dir)
     mongod = _running(local_dir)

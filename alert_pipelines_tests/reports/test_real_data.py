@@ -44,6 +44,7 @@ def percentile_90(values: list[float]) -> float:
     return statistics.quantiles(values, n=10, method="inclusive")[8]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not INCIDENTS.is_file(), reason=f"the public data set {INCIDENTS} is not there")
 def test_the_incidents(db: AlertDatabase, tmp_path: Path) -> None:
     mapping = load_mapping(CHECKOUT / "mappings" / "servicenow_incidents.yaml")
@@ -112,6 +113,7 @@ def check_report(db: AlertDatabase, last: date, number: int, incidents: list[lis
     assert all(keys[key] == times for key, times in zip(top["key"], top["opened"], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not INTRUSIONS.is_file(), reason=f"the public data set {INTRUSIONS} is not there")
 def test_the_intrusion_alerts(db: AlertDatabase, tmp_path: Path) -> None:
     load_alerts(

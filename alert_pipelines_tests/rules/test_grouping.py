@@ -217,6 +217,7 @@ def test_an_alert_in_a_window_is_evidence_for_others(
     assert due(db, clause_of(conditions, [window])) == expected
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_alerts_of_one_key(db: AlertDatabase) -> None:
     # Two alerts a second: pairs of one instant, and more than a day's length.
     db.alerts.insert_many(

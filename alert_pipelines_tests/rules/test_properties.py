@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from alert_pipelines_tests.rules.oracle import AUTO_CLOSED, ESCALATED, Decision
 from alert_pipelines_tests.rules.strategies import AS_OF, Case, cases
 
 
+@pytest.mark.slow
 @examples(150)
 @given(case=cases())
 def test_each_condition_is_due_for_the_alerts_that_the_page_says(db: AlertDatabase, case: Case) -> None:
@@ -39,6 +41,7 @@ def test_each_condition_is_due_for_the_alerts_that_the_page_says(db: AlertDataba
     assert by_expiry == sorted(oracle.due_by_expires_at(case.alerts, case.windows, AS_OF))
 
 
+@pytest.mark.slow
 @examples(150)
 @given(case=cases())
 def test_a_scan_decides_what_the_page_says_and_names_what_it_cannot(db: AlertDatabase, case: Case) -> None:
@@ -101,6 +104,7 @@ def test_a_second_scan_at_the_same_instant_writes_nothing(db: AlertDatabase, cas
     assert _snapshot(db) == first
 
 
+@pytest.mark.slow
 @examples(40)
 @given(case=cases(), order=st.randoms(use_true_random=False))
 def test_the_order_of_insertion_changes_nothing(db: AlertDatabase, case: Case, order: random.Random) -> None:

@@ -23,6 +23,7 @@ def after_days(days: int) -> dict[str, object]:
     return {"close_if": {"field": "metadata.resolved_at", "op": "older_than_mins", "value": days * 24 * 60}}
 
 
+@pytest.mark.slow
 def test_the_systems_own_auto_close_as_a_rule(db: AlertDatabase, tmp_path: Path) -> None:
     """In March 2016 the automation stood still from the 10th to the 24th: the rule would have gone on."""
     # The final resolved_at is a label, and may not be used to predict. But once it is five days past it is history.

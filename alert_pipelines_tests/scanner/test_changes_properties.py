@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +75,7 @@ def unlimited(rules: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(rules)
 
 
+@pytest.mark.slow
 @examples(60)
 @given(data=st.data(), case=strategies.cases())
 def test_the_short_way_decides_what_the_long_one_would(
@@ -113,6 +115,7 @@ EVIDENCE = st.one_of(
 DRIVERS = st.sampled_from(["D1", "D1", "D2"])
 
 
+@pytest.mark.slow
 @examples(80)
 @given(data=st.data(), conditions=st.lists(EVIDENCE, min_size=1, max_size=2))
 def test_late_arrivals_edits_and_deletions_make_the_short_way_no_shorter_than_it_may_be(

@@ -27,6 +27,7 @@ def load(db: AlertDatabase, file: str, name: str, until: datetime | None = None)
     return list(db.alerts.find())
 
 
+@pytest.mark.slow
 def test_incidents_settled_for_five_days_are_closed_and_piles_of_ten_escalated(db: AlertDatabase) -> None:
     as_of = datetime(2016, 5, 1, tzinfo=UTC)
     incidents = load(db, "servicenow_incidents/incident_event_log.csv.gz", "servicenow_incidents", as_of)
@@ -56,6 +57,7 @@ def test_incidents_settled_for_five_days_are_closed_and_piles_of_ten_escalated(d
     assert report.errors == ()
 
 
+@pytest.mark.slow
 def test_fifty_rules_on_the_intrusion_alerts(db: AlertDatabase) -> None:
     alerts = load(db, "ids_alerts/russellmitchell_alerts.csv.gz", "ids_alerts")
     as_of = max(doc["timestamp"] for doc in alerts)

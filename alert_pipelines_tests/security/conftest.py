@@ -33,7 +33,10 @@ class SecuredServer:
 
     def uri(self, user: str, password: str = PASSWORD, ca: Path | None = None) -> str:
         who = f"{user}:{quote_plus(password)}@" if user else ""
-        options = f"replicaSet=rs0&authSource=admin&serverSelectionTimeoutMS=5000&tls=true&tlsCAFile={ca or self.ca}"
+        # With the wrong authority it is waited for in vain.
+        limit_ms = 1000 if ca else 5000
+        options = f"replicaSet=rs0&authSource=admin&serverSelectionTimeoutMS={limit_ms}"
+        options += f"&tls=true&tlsCAFile={ca or self.ca}"
         return f"mongodb://{who}127.0.0.1:{self.port}/?{options}"
 
     def open(

@@ -80,7 +80,7 @@ def test_a_known_vulnerability_fails(lock: Path) -> None:
 
 
 @pytest.mark.parametrize(("required", "code"), [("", 0), ("1", 1)])
-@pytest.mark.parametrize("trouble", ["refuses", "fails", "says nothing"])
+@pytest.mark.parametrize("trouble", ["refuses", "fails", pytest.param("says nothing", marks=pytest.mark.process)])
 def test_a_service_that_cannot_be_asked_is_no_clean_audit(lock: Path, trouble: str, required: str, code: int) -> None:
     services: dict[str, AbstractContextManager[int]] = {
         "refuses": black_port(),

@@ -154,6 +154,7 @@ def heard_db(db: AlertDatabase, mongo_uri: str, heard: Heard) -> Iterator[AlertD
         yield client[db.name]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=_EXAMPLES,
     derandomize="ALERT_PIPELINES_EXAMPLES" not in os.environ,

@@ -1,0 +1,39 @@
+"""What a run of the suite has left on the machine: processes, and entries in shared memory.
+
+Both are told from those of anybody else, another run of the suite included, by the run's name: in the environment of
+each process, and before the names in shared memory.
+"""
+
+import time
+
+import psutil
+
+from alert_pipelines_tests.memory import MEMORY, PREFIX, RUN, RUN_VARIABLE
+
+# A process that was told to end may take this long.
+_PATIENCE_S = 10.0
+
+
+def leftovers() -> list[str]:
+    """A line for each thing that was left, looked for again for a while."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while (found := _processes() + _shared_memory()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return found
+
+
+def _processes() -> list[str]:
+    own = psutil.Process()
+    spared = {own.pid, *(parent.pid for parent in own.parents())}
+    # Python's own, which end with this process.
+    spared |= {child.pid for child in own.children() if "multiprocessing" in " ".join(child.cmdline())}
+    return [
+        f"process {process.pid}: {' '.join(process.info['cmdline'] or ())[:200]}"
+        # Neither is known of a process that has ended, or that is another user's.
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if process.pid not in spared and (process.info["environ"] or {}).get(RUN_VARIABLE) == RUN
+    ]
+
+
+def _shared_memory() -> list[str]:
+    return [] if MEMORY is None else [str(path) for path in sorted(MEMORY.glob(f"{PREFIX}*"))]

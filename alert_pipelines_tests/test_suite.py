@@ -1,0 +1,60 @@
+"""What the suite asks of its own tests: that none slows down a run of all, and that nothing is left behind."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from alert_pipelines_tests.inner_pytest import run_tests
+
+SLOW = """
+import time
+import pytest
+
+def test_quick(): pass
+
+def test_waiting(): time.sleep(0.5)
+
+@pytest.mark.process
+def test_process(): time.sleep(0.5)
+
+@pytest.fixture
+def waiting(): time.sleep(0.5)
+
+def test_prepared(waiting): pass
+"""
+
+LEAVING = """
+import subprocess
+import tempfile
+from pathlib import Path
+from alert_pipelines_tests.memory import MEMORY, PREFIX
+
+def test_leaving():
+    process = subprocess.Popen(["sleep", "100"], start_new_session=True)
+    process.returncode = 0
+    directory = tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY)
+    Path(__file__).with_name("left").write_text(f"{process.pid} {directory}")
+"""
+
+
+def test_a_slow_test_made_every_run_slower_and_nobody_was_told(tmp_path: Path) -> None:
+    # Far below what the slow ones take, since a busy machine is allowed more.
+    done = run_tests(tmp_path, SLOW, "--slow", "0.05")
+    assert "1 failed, 2 passed, 1 error" in done.stdout, done.stdout + done.stderr
+    assert "::test_waiting: its call took 0." in done.stdout
+    assert "::test_prepared: its setup took 0." in done.stdout
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_what_a_test_left_on_the_machine_was_not_told(tmp_path: Path, workers: str) -> None:
+    done = run_tests(tmp_path, LEAVING, "--numprocesses", workers)
+    pid, directory = (tmp_path / "left").read_text().split()
+    os.kill(int(pid), signal.SIGKILL)
+    Path(directory).rmdir()
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert f"process {pid}: sleep 100\n" in done.stdout
+    assert directory in done.stdout
