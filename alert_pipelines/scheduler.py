@@ -122,8 +122,11 @@ def _status(instance: DagsterInstance) -> SchedulerStatus:
     schedule = _schedule(instance)
     stored = instance.get_instigator_state(schedule.get_remote_origin_id(), schedule.selector_id)
     switched_on = schedule.get_current_instigator_state(stored).is_running and cron_setting() is not None
-    daemons = get_daemon_statuses(instance, _DAEMONS, heartbeat_tolerance_seconds=_HEARTBEAT_TOLERANCE_S)
-    running = switched_on and all(daemon.healthy for daemon in daemons.values())
+    # A daemon keeps the errors of its last minutes beside its heartbeat, and goes on making ticks.
+    daemons = get_daemon_statuses(
+        instance, _DAEMONS, ignore_errors=True, heartbeat_tolerance_seconds=_HEARTBEAT_TOLERANCE_S
+    )
+    running = switched_on and all(daemon.healthy for daemon in daemons.values() if daemon.required)
     next_run = _next_tick(schedule) if running else None
     return {"running": running, "jobs": [{"id": JOB_ID, "name": JOB_NAME, "next_run_time": next_run}]}
 

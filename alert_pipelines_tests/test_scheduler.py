@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from dagster import DagsterInstance
+from dagster import DagsterInstance, instance_for_test
 from dagster._daemon.types import DaemonHeartbeat
+from dagster_shared.error import SerializableErrorInfo
 
 from alert_pipelines import scheduler
 from alert_pipelines.scheduler import (
@@ -42,6 +43,24 @@ def beat(instance: DagsterInstance, *daemons: str, ago_s: float = 0) -> None:
 def test_without_a_daemon_nothing_runs_even_if_the_schedule_is_on(instance: DagsterInstance) -> None:
     assert start_scheduler() == NOT_RUNNING
     assert not is_scheduler_running()
+
+
+def test_one_error_of_a_daemon_stopped_the_scheduler_in_the_status_while_ticks_went_on(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTO_CLOSE_CRON", "*/5 * * * *")
+    error = SerializableErrorInfo("the storage was away for a moment", [], "OperationalError")
+    for daemon in DAEMONS:
+        instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), daemon, "one", [error]))
+    assert is_scheduler_running()
+
+
+def test_without_a_queue_the_scheduler_never_ran_in_the_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTO_CLOSE_CRON", "*/5 * * * *")
+    launching = {"run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}}
+    with instance_for_test(overrides=launching) as direct:
+        beat(direct, "SCHEDULER")
+        assert is_scheduler_running(direct)
 
 
 def test_the_status_of_a_living_scheduler_says_when_the_next_scan_is(
