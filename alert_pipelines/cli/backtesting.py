@@ -10,7 +10,7 @@ from alert_pipelines.cli.options import FILE, json_option
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.reports.backtest import render_report
-from alert_pipelines.reports.files import refuse_unwritable, writing
+from alert_pipelines.reports.files import refuse_unwritable, write_report
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.backtest import DAY, DEFAULT_STEP, DayOutcome, RuleOutcome
@@ -54,8 +54,7 @@ def backtest(
         _print_days(outcomes)
     if html:
         page = render_report(outcomes)
-        with writing(html):
-            html.write_text(page, encoding="utf-8")
+        write_report(html, page)
         if not as_json:
             click.echo(f"\nReport: {click.format_filename(html)}")
 

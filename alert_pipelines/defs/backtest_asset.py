@@ -33,7 +33,7 @@ from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.reports.backtest import render_report, rule_plots
-from alert_pipelines.reports.files import write_whole
+from alert_pipelines.reports.files import write_report
 from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, data_uri
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.model import Rule
@@ -84,7 +84,7 @@ def backtest(context: AssetExecutionContext, config: BacktestConfig, mongo: Mong
     _keep(directory, outcome)
     outcomes = list(_kept(directory))
     report = directory / "report.html"
-    write_whole(report, render_report(outcomes))
+    write_report(report, render_report(outcomes))
     return MaterializeResult(metadata=_shown(outcome, outcomes) | {"report": MetadataValue.path(str(report))})
 
 
@@ -119,7 +119,7 @@ def _deadline(day: date) -> Callable[[], None]:
 
 def _keep(directory: Path, outcome: DayOutcome) -> None:
     """Keep one day for the report of all; a day that is back-tested again replaces itself."""
-    write_whole(directory / f"{outcome.day}.json", _OUTCOME.dump_json(outcome))
+    write_report(directory / f"{outcome.day}.json", _OUTCOME.dump_json(outcome))
 
 
 def _kept(directory: Path) -> Iterator[DayOutcome]:

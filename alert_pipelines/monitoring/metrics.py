@@ -12,12 +12,13 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeGuard
 
-from prometheus_client import CollectorRegistry, start_http_server, write_to_textfile
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.files import write_file
 from alert_pipelines.job_records import COMPLETED, RUNNING, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.monitoring.scan_history import (
@@ -73,7 +74,7 @@ def write_metrics(db: AlertDatabase | None, path: Path) -> None:
     Raises MetricsError.
     """
     try:
-        write_to_textfile(str(path), registry_of(db))
+        write_file(path, generate_latest(registry_of(db)))
     except OSError as error:
         raise MetricsError(f"cannot write {path}: {error.strerror}") from error
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from alert_pipelines.reports.daily import DailyReport
-from alert_pipelines.reports.files import html_page, html_picture, html_table, write_whole
+from alert_pipelines.reports.files import html_page, html_picture, html_table, write_report
 from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, lines, stacked_bars
 
 MAX_RULES_PLOTTED = 7
@@ -82,7 +82,7 @@ def export(report: DailyReport, directory: Path) -> list[Path]:
     if importlib.util.find_spec("pyarrow") is not None:
         contents |= {f"{name}.parquet": _parquet(frame) for name, frame in frames.items()}
     for name, content in contents.items():
-        write_whole(folder / name, content)
+        write_report(folder / name, content)
     return [folder / name for name in contents]
 
 

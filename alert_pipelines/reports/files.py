@@ -1,4 +1,4 @@
-"""What all reports share: an HTML page that needs nothing else, and files that are whole or not there at all."""
+"""What all reports share: an HTML page that needs nothing else, and how a report becomes a file."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.files import is_special, write_file
 from alert_pipelines.reports.plots import data_uri
 
 _STYLE = """
@@ -40,34 +41,31 @@ def html_picture(title: str, svg: str) -> str:
     return f'<div><img alt="{escape(title)}" src="{data_uri(svg)}"></div>'
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """To be held while `path` is written. Raises ReportFileError for what the system says against it."""
-    try:
-        yield
-    except OSError as error:
-        raise ReportFileError(
-            f"{path} cannot be written: {error.strerror or error}. Name a place that can be, or make room there."
-        ) from error
-
-
 def refuse_unwritable(path: Path) -> None:
     """Raise ReportFileError where `path` cannot be written, to be asked before what takes long; it stays as it is."""
+    if is_special(path) and not path.is_dir():
+        # A pipe would wait here for its reader.
+        return
     is_new = not path.exists()
-    with writing(path):
+    with _writing(path):
         path.open("ab").close()
         if is_new:
             # Through a link that leads nowhere yet: the link stays.
             path.resolve().unlink()
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: a run may be ended at any time, and others read what is there.
-
-    Raises ReportFileError.
-    """
-    with writing(path):
+def write_report(path: Path, content: str | bytes) -> None:
+    """Write a report as `write_file` does, and make its directory. Raises ReportFileError."""
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
-        unfinished.replace(path)
+        write_file(path, content)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ReportFileError(
+            f"{path} cannot be written: {error.strerror or error}. Name a place that can be, or make room there."
+        ) from error

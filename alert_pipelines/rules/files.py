@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from alert_pipelines.alerts import SourceType
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.files import write_file
 from alert_pipelines.rules.model import Rule, StrictRule
 from alert_pipelines.rules.validation import RuleError, parse_rule
 from alert_pipelines.spelling import suggestion
@@ -100,7 +101,7 @@ def dump_rules(rules: Iterable[Rule], file_format: Literal["yaml", "json"] = "ya
 def write_rules(path: Path, rules: Iterable[Rule]) -> None:
     """Write `rules` as `dump_rules` does, JSON where `path` is named so, else YAML. Raises RuleFileError."""
     try:
-        path.write_text(dump_rules(rules, "json" if path.suffix == ".json" else "yaml"), encoding="utf-8")
+        write_file(path, dump_rules(rules, "json" if path.suffix == ".json" else "yaml"))
     except OSError as error:
         raise RuleFileError(f"the rule file {path} cannot be written: {error.strerror or error}") from error
 
