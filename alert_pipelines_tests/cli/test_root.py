@@ -186,7 +186,7 @@ def test_a_file_name_that_is_no_utf_8_is_printed_all_the_same(run: Run, environm
     (environment / "m.yaml").write_text(MAPPING)
     name = os.fsdecode(b"\xff.csv")
     (environment / name).write_text("id,at\nA,never\n")
-    assert "\ufffd.rejects.jsonl" in run("load", name, "--mapping", "m.yaml").stdout
+    assert "\ufffd.rejects.jsonl" in run("load", name, "--mapping", "m.yaml", code=1).stdout
     assert "Report: \ufffd.html" in run("backtest", "2026-03-01", "--html", os.fsdecode(b"\xff.html")).stdout
     assert "Written: \ufffd.prom" in run("metrics", "write", os.fsdecode(b"\xff.prom")).stdout
 
