@@ -60,6 +60,12 @@ def in_environment(command: str, env: dict[str, str]) -> subprocess.CompletedPro
     )
 
 
+def test_the_first_refused_command_closed_the_shell_that_had_sourced_the_environment(env: dict[str, str]) -> None:
+    done = in_environment('false; echo "$UNSET_VARIABLE"; echo still here; echo "$-"', env)
+    *_, here, options = done.stdout.splitlines()
+    assert (here, set(options) & set("eu")) == ("still here", set())
+
+
 def test_dg_and_dagster_are_told_the_same_code_location() -> None:
     tools = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]
     project = tools["dg"]["project"]
