@@ -22,6 +22,7 @@ from alert_pipelines.decisions import decisions_of, stats_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase, lacking_right, server_now
 from alert_pipelines.mongo.indexes import create_missing_indexes
+from alert_pipelines.mongo.reasons import reason_of
 
 COLLECTION = "background_jobs"
 SCANNER = "auto_close_scanner"
@@ -179,6 +180,11 @@ def _when_its_claim_ends(holder: Mapping[str, Any]) -> str:
 def failure_text(db: AlertDatabase, error: BaseException) -> str:
     """What the record of an execution says of the error that ended it."""
     named = lacking_right(error, db.name) or error
+    if isinstance(named, PyMongoError):
+        return f"{type(named).__name__}: {reason_of(named)}"
+    if not isinstance(named, Exception):
+        # A signal, or Dagster's own interrupt, which says nothing.
+        return f"cancelled ({type(named).__name__}{f': {named}' if str(named) else ''})"
     return f"{type(named).__name__}: {named}"
 
 
@@ -210,7 +216,8 @@ def update_job_record(
         if record is None:
             raise JobNotFoundError(f"no job record {job_id!r} in {db.name}.{COLLECTION}: check the id")
         raise JobEndedError(f"{job_id} is already {record['status']}: it was ended or swept; it is left as it is")
-    _log.info("Updated job record: %s - Status: %s", job_id, status)
+    if status != RUNNING:
+        _log.info("Updated job record: %s - Status: %s", job_id, status)
 
 
 def get_recent_jobs(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:

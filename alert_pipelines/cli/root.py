@@ -3,7 +3,9 @@
 import importlib
 import logging
 import sys
-from typing import Any, NoReturn
+import traceback
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -48,21 +50,27 @@ class _Root(click.Group):
             return super().invoke(ctx)
         except AlertPipelinesError as error:
             raise click.ClickException(str(error)) from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            _raise_without_trace(error)
+            raise click.ClickException(_without_trace(error)) from error
 
 
-def _raise_without_trace(error: Exception) -> NoReturn:
+def _without_trace(error: Exception) -> str:
     # Imported only now: without it `--help` starts in a third of the time.
     from pymongo.errors import PyMongoError  # noqa: PLC0415
 
+    from alert_pipelines.mongo.reasons import reason_of  # noqa: PLC0415
+
     if isinstance(error, PyMongoError):
-        # What follows is the driver's whole picture of the servers.
-        reason = str(error).split(", Timeout:")[0].split(", full error:")[0]
-        raise click.ClickException(f"MongoDB failed: {reason}") from error
-    raise error
+        return f"MongoDB failed: {reason_of(error)}"
+    if isinstance(error, OSError):
+        return str(error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"{type(error).__name__}: {error!s:.500} (line {where.lineno} of {Path(where.filename).name}). This is a "
+        "defect of alert-pipelines: report it with this message and the command."
+    )
 
 
 @click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})

@@ -18,6 +18,7 @@ from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyM
 
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.local import ensure_local_mongod
+from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.settings import URI_VARIABLE, MongoSettings, MongoSettingsError
 
 AlertDocument: TypeAlias = dict[str, Any]
@@ -140,8 +141,7 @@ def _raise_named(error: PyMongoError, settings: MongoSettings) -> NoReturn:
     server = f"the MongoDB server of {URI_VARIABLE}"
     if settings.uri is None:
         server = f"the local MongoDB in {settings.local_dir}"
-    # What follows is the driver's whole picture of the servers, which helps nobody here.
-    reason = str(error).split(", Timeout:")[0].split(", full error:")[0]
+    reason = reason_of(error)
     if isinstance(error, OperationFailure) and error.code in _REFUSAL_CODES:
         raise MongoAuthenticationError(
             f"{server} refuses access to the database {settings.database!r}: {reason}. Check the user, the "

@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase, lacking_right
+from alert_pipelines.mongo.reasons import reason_of
 
 MAX_BUILD_SECONDS = 1_800
 _MEANINGFUL = ("key", "unique", "sparse", "partialFilterExpression")
@@ -72,7 +73,7 @@ def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> No
         if refusal := lacking_right(error, db.name):
             raise refusal from error
         names = ", ".join(index.document["name"] for index in missing)
-        raise IndexConflictError(f"cannot create the indexes {names} on {collection!r}: {error.details}") from error
+        raise IndexConflictError(f"cannot create the indexes {names} on {collection!r}: {reason_of(error)}") from error
 
 
 def _meaning(spec: Mapping[str, Any]) -> dict[str, Any]:

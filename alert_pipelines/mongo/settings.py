@@ -79,7 +79,11 @@ def _fault_of_name(database: str) -> str | None:
         return "it is empty"
     if forbidden:
         return f"it contains {' '.join(map(repr, forbidden))}"
-    if len(database.encode()) > _LONGEST_NAME_BYTES:
+    try:
+        encoded = database.encode()
+    except UnicodeEncodeError:
+        return "it is not valid UTF-8"
+    if len(encoded) > _LONGEST_NAME_BYTES:
         return f"it is longer than {_LONGEST_NAME_BYTES} bytes"
     if database in _SERVER_DATABASES:
         return "the server keeps its own data there"

@@ -21,6 +21,7 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.files import write_file
 from alert_pipelines.job_records import COMPLETED, RUNNING, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.monitoring.scan_history import (
     decisions_by_rule,
     last_completed_scan,
@@ -52,7 +53,7 @@ class ScannerCollector(Collector):
         try:
             families = list(_families(self._db))
         except PyMongoError as error:
-            _log.warning("No numbers, since the database is away: %s", str(error).split(", full error:")[0])
+            _log.warning("No numbers, since the database is away: %s", reason_of(error))
             return [_gauge("up", "Whether the database answered.", 0)]
         return [_gauge("up", "Whether the database answered.", 1), *families]
 

@@ -16,6 +16,7 @@ from bson import ObjectId
 from alert_pipelines.alerts import COLLECTION, Severity, Status
 from alert_pipelines.job_records import write_limit_s
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner.batches import write_in_halves
@@ -170,7 +171,7 @@ class _Writer:
         found = self._alerts.find_one({"_id": _id}, {"alert_id": 1}) or {}
         return (
             f"alert {found.get('alert_id', _id)!r:.200}: rule {clause.rule_id!r} decided it ({clause.condition}), but "
-            f"the server refused the write: {failure!s:.300}"
+            f"the server refused the write: {reason_of(failure):.300}"
         )
 
 

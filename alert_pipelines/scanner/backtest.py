@@ -20,6 +20,7 @@ from alert_pipelines.decisions import Decision, decision_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Mode, Rule, RuleSet
@@ -191,7 +192,7 @@ class _Evaluator:
             except OperationFailure as failure:
                 raise BacktestError(
                     f"rule {clause.rule_id!r}: the server could not evaluate {clause.condition} at "
-                    f"{self.as_of.isoformat()}: {failure}. Leave the rule out, or simplify it"
+                    f"{self.as_of.isoformat()}: {reason_of(failure)}. Leave the rule out, or simplify it"
                 ) from failure
             self._answers[question] = found
         return self._answers[question]

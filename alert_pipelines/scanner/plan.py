@@ -17,6 +17,7 @@ from pymongo.errors import OperationFailure
 from alert_pipelines.alerts import A_DATE, COLLECTION, PENDING, Status
 from alert_pipelines.decisions import Decision, DecisionCount, decision_of
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter
 from alert_pipelines.rules.compiler import compile_rules
@@ -228,9 +229,9 @@ class _Planner:
                 raise
             self._failed_rules.add(clause.rule_id)
             self.failures.append(
-                f"rule {clause.rule_id!r}: the server could not evaluate {clause.condition} ({failure}); the rule "
-                f"decided nothing more in this scan{_and_no_escalation(clause)}. `alert-pipelines indexes advise` "
-                "names an index that may help"
+                f"rule {clause.rule_id!r}: the server could not evaluate {clause.condition} ({reason_of(failure)}); "
+                f"the rule decided nothing more in this scan{_and_no_escalation(clause)}. `alert-pipelines indexes "
+                "advise` names an index that may help"
             )
             return PlannedClause(clause)
 

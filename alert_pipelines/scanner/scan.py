@@ -19,6 +19,7 @@ from alert_pipelines.job_records import (
     COMPLETED,
     DRY_RUN,
     FAILED,
+    RUNNING,
     SCANNER,
     JobRecordError,
     Lease,
@@ -132,6 +133,9 @@ def evaluate_all_pending_alerts(
     stops = find_stops(db, plan, rule_set, request)
     if not request.dry_run:
         drop_stopped(plan, stops)
+    if planned and not request.dry_run:
+        # A scan that is cancelled while it writes has to say what it looked at.
+        update_job_record(job_id, {"alerts_processed": sum(plan.pending.values())}, RUNNING, None, db)
     samples = take_samples(db, plan)
     applied, decisions = Applied(), planned
     if not request.dry_run:

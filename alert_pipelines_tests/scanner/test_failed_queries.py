@@ -96,3 +96,12 @@ def test_a_dry_run_whose_query_failed_is_a_failure_too(db: AlertDatabase, fail: 
     fail("keep")
     assert failed_scan(db, dry_run=True).planned == ()
     assert get_recent_jobs(1, db)[0]["status"] == "failed"
+
+
+def test_a_failed_query_was_recorded_with_the_servers_cluster_time_and_signature(db: AlertDatabase, fail: Fail) -> None:
+    fill(db, pile(), KEEP)
+    fail("keep")
+    report = failed_scan(db)
+    (error,) = get_recent_jobs(1, db)[0]["errors"]
+    assert "can't $divide by zero" in error
+    assert not [raw for raw in ("clusterTime", "signature", "full error") if raw in error or raw in str(report.errors)]

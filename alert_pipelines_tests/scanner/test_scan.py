@@ -267,11 +267,11 @@ def test_a_scan_that_fails_in_the_midst_is_recorded_with_its_true_counts(
     with pytest.raises(KeyboardInterrupt):
         scan(db)
     record = last_job(db)
-    assert (record["status"], record["alerts_closed"]) == ("failed", 1)
+    assert (record["status"], record["alerts_processed"], record["alerts_closed"]) == ("failed", 1, 1)
     assert record["stats"]["decisions"] == [
         {"rule_id": "expire", "source_type": "OVERSPEEDING", "decision": "close", "alerts": 1}
     ]
-    assert record["errors"] == ["KeyboardInterrupt: cancelled"]
+    assert record["errors"] == ["cancelled (KeyboardInterrupt: cancelled)"]
 
 
 def test_a_database_that_is_gone_surfaces_and_nothing_is_recorded_as_done(

@@ -1,0 +1,104 @@
+"""However a command fails, it ends with a message for people: no traceback, no raw document of the server."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pymongo.errors import BulkWriteError
+
+from alert_pipelines.cli import explaining
+from alert_pipelines.cli.root import cli
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.mongo.reasons import MAX_REASON, reason_of
+from alert_pipelines_tests.cli.conftest import Run
+from alert_pipelines_tests.factories import AS_OF
+
+_SCRIPT = str(Path(sys.executable).with_name("alert-pipelines"))
+RAW = ("Traceback", "clusterTime", "signature", "full error", "operationTime")
+
+
+def ended(*arguments: str, stdout: str, **env: bytes) -> tuple[int, str]:
+    """The exit code and the standard error of a command whose output goes to the file `stdout`."""
+    with Path(stdout).open("w") as output:
+        done = subprocess.run(
+            [_SCRIPT, *arguments],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environb, **{name.encode(): value for name, value in env.items()}},
+        )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["jobs", "list"], ["rules", "schema"]], ids=" ".join)
+def test_a_full_disk_ended_in_a_traceback(environment: Path, db: AlertDatabase, arguments: list[str]) -> None:
+    db.background_jobs.insert_one({"job_id": "JOB-1", "job_type": "x", "status": "failed", "started_at": AS_OF})
+    code, said = ended(*arguments, stdout="/dev/full")
+    assert code == 1
+    assert re.fullmatch(r"Error: .*No space left on device\n", said)
+
+
+def test_an_error_on_a_full_disk_ends_the_command_as_well() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([_SCRIPT, "--help"], stdout=full, stderr=full, timeout=60, check=False)
+    assert done.returncode == 1
+
+
+def test_a_reader_that_wants_the_first_line_alone_is_told_nothing() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{_SCRIPT} rules schema | head -1"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+def test_a_database_name_that_is_not_utf_8_ended_in_a_traceback(environment: Path) -> None:
+    code, said = ended("jobs", "list", stdout=os.devnull, MONGODB_DATABASE=b"fleet\xff")
+    assert code == 1
+    assert said.startswith(
+        "Error: MONGODB_DATABASE='fleet\\udcff' is no name for the alerts' database: it is not valid"
+    )
+
+
+@pytest.mark.parametrize("arguments", [["scan"], ["scan", "--dry-run"], ["jobs", "list"], ["indexes", "create"]])
+@pytest.mark.parametrize("kind", ["view", "time series"])
+def test_an_alerts_collection_that_is_none_ended_in_a_traceback_or_a_raw_document(
+    bare_db: AlertDatabase, mongo_uri: str, monkeypatch: pytest.MonkeyPatch, arguments: list[str], kind: str
+) -> None:
+    if kind == "view":
+        bare_db.create_collection("alerts", viewOn="elsewhere", pipeline=[])
+    else:
+        bare_db.create_collection("alerts", timeseries={"timeField": "timestamp"})
+    monkeypatch.setenv("MONGODB_URI", mongo_uri)
+    monkeypatch.setenv("MONGODB_DATABASE", bare_db.name)
+    result = CliRunner().invoke(cli, arguments, prog_name="alert-pipelines")
+    assert isinstance(result.exception, SystemExit | None)
+    assert not [word for word in RAW if word in result.output]
+
+
+def test_a_validator_on_the_job_records_ended_in_a_raw_document(run: Run, db: AlertDatabase) -> None:
+    db.command("collMod", "background_jobs", validator={"status": {"$ne": "running"}})
+    said = run("scan", code=1).stderr.splitlines()[-1]
+    assert said == "Error: MongoDB failed: Document failed validation"
+
+
+def test_a_defect_is_one_line_that_says_where(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("nothing to divide by")
+
+    monkeypatch.setattr(explaining, "explain_alert", fail)
+    said = run("explain", "A", code=1).stderr.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("Error: ZeroDivisionError: nothing to divide by (line ")
+    assert "of test_no_traceback.py). This is a defect" in said[0]
+
+
+def test_the_reason_of_a_failed_batch_is_that_of_its_first_write() -> None:
+    details = {"writeErrors": [{"index": 0, "errmsg": "too large" * 1_000}], "nInserted": 0}
+    assert reason_of(BulkWriteError(details)) == ("too large" * 1_000)[:MAX_REASON] + "…"
+    assert reason_of(BulkWriteError({"writeErrors": []})) == "batch op errors occurred"
