@@ -16,9 +16,9 @@ pytestmark = pytest.mark.skipif(
 DIRECTORY = "alert_pipelines_tests/reliability"
 
 
-def collected(*arguments: str) -> set[str]:
+def collected(*arguments: str, paths: tuple[str, ...] = (DIRECTORY,)) -> set[str]:
     """The tests that the script would run."""
-    command = [CHECKOUT / "scripts" / "test", *arguments, "--collect-only", "-q", "-p", "no:cacheprovider", DIRECTORY]
+    command = [CHECKOUT / "scripts" / "test", *arguments, "--collect-only", "-q", "-p", "no:cacheprovider", *paths]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return {line for line in done.stdout.splitlines() if "::" in line}
@@ -32,3 +32,8 @@ def test_the_default_leaves_out_what_takes_processes_but_its_short_proof_and_no_
     assert default < without_long
     assert not without_long & long
     assert without_long | long == collected("-m", "")
+
+
+@pytest.mark.process
+def test_without_a_path_the_suite_s_own_options_were_unknown() -> None:
+    assert len(collected("-m", "proof", paths=())) == 3
