@@ -13,6 +13,7 @@ from pymongo import ASCENDING, IndexModel
 
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
 
 COLLECTION = "alerts"
@@ -164,6 +165,7 @@ INDEXES = (
 )
 
 
+@at_the_door
 def ensure_indexes(db: AlertDatabase) -> list[str]:
     """Create the indexes that `alerts` lacks; return their names.
 
@@ -180,6 +182,7 @@ class SharedAlertIdError(AlertPipelinesError):
     """More than one alert has this id, so which is meant cannot be told."""
 
 
+@at_the_door
 def find_alert(db: AlertDatabase, alert_id: str, fields: Sequence[str] | None = None) -> AlertDocument:
     """The one alert of this id, whole or only its `fields`. Raises AlertNotFoundError, SharedAlertIdError."""
     found = list(db[COLLECTION].find({"alert_id": alert_id}, fields).limit(2))
@@ -202,6 +205,7 @@ class DecisionTally(NamedTuple):
     alerts: int
 
 
+@at_the_door
 def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
     """The decisions that `job_id` left in the alerts' own histories, also those later undone or overtaken.
 

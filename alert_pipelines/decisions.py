@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from alert_pipelines.alerts import Status, tally_decisions
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
 
 Decision = Literal["close", "escalate"]
 
@@ -26,6 +27,7 @@ class DecisionCount(NamedTuple):
     alerts: int
 
 
+@at_the_door
 def decisions_of(db: AlertDatabase, job_id: str) -> tuple[DecisionCount, ...]:
     """What `job_id` decided, also what was undone or overtaken since. Raises PyMongoError."""
     return tuple(

@@ -21,6 +21,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 from alert_pipelines.decisions import decisions_of, stats_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase, lacking_right, server_now
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
 from alert_pipelines.mongo.reasons import reason_of
 
@@ -99,6 +100,7 @@ class SweptRecord(NamedTuple):
     alerts_escalated: int
 
 
+@at_the_door
 def ensure_indexes(db: AlertDatabase) -> list[str]:
     """Create the indexes that `background_jobs` lacks; return their names.
 
@@ -116,6 +118,7 @@ def new_job_id(now: datetime) -> str:
     return f"JOB-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
+@at_the_door
 def create_job_record(
     job_type: str, db: AlertDatabase, *, run_id: str | None = None, attempt: int = 1, as_of: datetime | None = None
 ) -> str:
@@ -177,6 +180,7 @@ def _when_its_claim_ends(holder: Mapping[str, Any]) -> str:
     )
 
 
+@at_the_door
 def failure_text(db: AlertDatabase, error: BaseException) -> str:
     """What the record of an execution says of the error that ended it."""
     named = lacking_right(error, db.name) or error
@@ -188,6 +192,7 @@ def failure_text(db: AlertDatabase, error: BaseException) -> str:
     return f"{type(named).__name__}: {named}"
 
 
+@at_the_door
 def update_job_record(
     job_id: str, stats: Mapping[str, Any] | None, status: str, errors: Sequence[str] | None, db: AlertDatabase
 ) -> None:
@@ -220,6 +225,7 @@ def update_job_record(
         _log.info("Updated job record: %s - Status: %s", job_id, status)
 
 
+@at_the_door
 def get_recent_jobs(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
     """The `limit` newest records, newest first, without `_id`. Raises InvalidLimitError."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_RECENT:
@@ -227,6 +233,7 @@ def get_recent_jobs(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
     return list(db[COLLECTION].find({}, {"_id": 0}).sort("started_at", DESCENDING).limit(limit))
 
 
+@at_the_door
 def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
     """End, as `failed` and with their true counts, the running records whose owner is dead.
 
@@ -305,6 +312,7 @@ def _is_ahead(field: str, span: timedelta) -> dict[str, Any]:
     return {"$expr": {"$gt": [f"${field}", {"$add": ["$$NOW", int(span.total_seconds() * 1000)]}]}}
 
 
+@at_the_door
 def let_writes_end(db: AlertDatabase) -> None:
     """Return when no write that a scan gave up on is under way any more, so that what it decided can be counted.
 

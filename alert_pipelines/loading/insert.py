@@ -7,6 +7,7 @@ from pymongo.errors import BulkWriteError
 
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
+from alert_pipelines.mongo.door import at_the_door
 
 BATCH_SIZE = 5000
 _DUPLICATE_KEY = 11000
@@ -27,6 +28,7 @@ class Inserted(NamedTuple):
     refused: list[Refusal]
 
 
+@at_the_door
 def insert_missing(db: AlertDatabase, alerts: Sequence[AlertDocument]) -> Inserted:
     """Insert those of `alerts` whose `alert_id` is not there; leave the others as they are.
 

@@ -25,6 +25,7 @@ from alert_pipelines.loading.rejects import RejectFile, RejectReason, default_re
 from alert_pipelines.loading.spool import Spool, Update, open_spool
 from alert_pipelines.loading.summary import Summary
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
+from alert_pipelines.mongo.door import at_the_door
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class _Loaded(NamedTuple):
     alert: AlertDocument
 
 
+@at_the_door
 def load_alerts(
     db: AlertDatabase,
     path: Path,

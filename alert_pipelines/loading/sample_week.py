@@ -14,6 +14,7 @@ from alert_pipelines.loading.documents import new_alert
 from alert_pipelines.loading.insert import BATCH_SIZE, Inserted, insert_missing
 from alert_pipelines.loading.sample_awkward import awkward_alerts
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
+from alert_pipelines.mongo.door import at_the_door
 
 _WEEK = timedelta(days=7)
 _DRIVERS = 150
@@ -60,6 +61,7 @@ def generate_week(seed: int, until: datetime, count: int = 4000) -> Iterator[Ale
     yield from awkward_alerts(until)
 
 
+@at_the_door
 def insert_week(db: AlertDatabase, seed: int, until: datetime, count: int = 4000) -> Inserted:
     """Insert a generated week; alerts that are there already are left as they are and counted.
 

@@ -1,7 +1,8 @@
 """MongoDB, as far as it knows nothing of alerts: settings, connections, and the local mongod.
 
-`settings` says which server, `client` opens it, `local` owns the mongod that is started when no server is
-named, `mongod_process` starts it. Collections, indexes and documents belong to the packages above.
+`settings` says which server, `client` opens it, `door` brings a caller's own database to the same form, `local` owns
+the mongod that is started when no server is named, `mongod_process` starts it. Collections, indexes and documents
+belong to the packages above.
 """
 
 from alert_pipelines.mongo.client import (
@@ -13,6 +14,7 @@ from alert_pipelines.mongo.client import (
     open_database,
     server_now,
 )
+from alert_pipelines.mongo.door import UnusableDatabaseError, known_form
 from alert_pipelines.mongo.local import ensure_local_mongod, local_mongod_status, stop_local_mongod
 from alert_pipelines.mongo.mongod_process import LocalMongod, LocalMongodError
 from alert_pipelines.mongo.settings import MongoSettings, MongoSettingsError
@@ -26,8 +28,10 @@ __all__ = [
     "MongoConnectionError",
     "MongoSettings",
     "MongoSettingsError",
+    "UnusableDatabaseError",
     "connect",
     "ensure_local_mongod",
+    "known_form",
     "local_mongod_status",
     "open_database",
     "server_now",

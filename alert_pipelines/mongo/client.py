@@ -12,11 +12,12 @@ from typing import Any, NoReturn, TypeAlias
 from urllib.parse import parse_qsl
 
 from bson.codec_options import CodecOptions
-from pymongo import MongoClient, ReadPreference
+from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.door import known_form
 from alert_pipelines.mongo.local import ensure_local_mongod
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.settings import URI_VARIABLE, MongoSettings, MongoSettingsError
@@ -59,14 +60,7 @@ def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
     in_uri = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2], keep_blank_values=True)}
     defaults = {name: value for name, value in _DEFAULT_OPTIONS.items() if name.lower() not in in_uri}
     try:
-        # A date beyond Python's years, or a text that is no UTF-8, in one document must not hide all others.
-        client = MongoClient[AlertDocument](
-            uri,
-            tz_aware=True,
-            datetime_conversion="DATETIME_AUTO",
-            unicode_decode_error_handler="replace",
-            **defaults,
-        )
+        client = MongoClient[AlertDocument](uri, tz_aware=True, **defaults)
     except (PyMongoError, ValueError, TypeError, OSError) as error:
         # Without the cause: the driver quotes the piece of the URI that it tripped over, and where an
         # unescaped character cut the URI in the wrong place, that piece is a piece of the password.
@@ -90,8 +84,7 @@ def open_database(settings: MongoSettings | None = None) -> Iterator[AlertDataba
     """
     settings = settings or MongoSettings.from_env()
     with connect(settings) as client:
-        # A secondary that lags behind would count decisions that it has not heard of yet as lost.
-        database = client.get_database(settings.database, read_preference=ReadPreference.PRIMARY)
+        database = known_form(client.get_database(settings.database))
         try:
             # Unlike a ping, a server with access control refuses this to a client without a user.
             database.command("listCollections", nameOnly=True, authorizedCollections=True)

@@ -21,6 +21,7 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.files import write_file
 from alert_pipelines.job_records import COMPLETED, RUNNING, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.door import at_the_door, known_form
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.monitoring.scan_history import (
     decisions_by_rule,
@@ -44,7 +45,7 @@ class ScannerCollector(Collector):
     """Reads the numbers of one database anew each time it is asked."""
 
     def __init__(self, db: AlertDatabase | None) -> None:
-        self._db = db
+        self._db = None if db is None else known_form(db)
 
     def collect(self) -> Iterable[Metric]:
         """All numbers; where the database is away only `alert_pipelines_up`, as 0."""
@@ -62,6 +63,7 @@ class ScannerCollector(Collector):
         return []
 
 
+@at_the_door
 def registry_of(db: AlertDatabase | None) -> CollectorRegistry:
     """A registry that holds the scanner's numbers and no others."""
     registry = CollectorRegistry()
@@ -69,6 +71,7 @@ def registry_of(db: AlertDatabase | None) -> CollectorRegistry:
     return registry
 
 
+@at_the_door
 def write_metrics(db: AlertDatabase | None, path: Path) -> None:
     """Write the numbers as a text file, whole or as it was before; without a database, that it did not answer.
 
@@ -80,6 +83,7 @@ def write_metrics(db: AlertDatabase | None, path: Path) -> None:
         raise MetricsError(f"cannot write {path}: {error.strerror}") from error
 
 
+@at_the_door
 def serve_metrics(db: AlertDatabase, host: str, port: int, until: Event) -> None:
     """Answer at http://host:port/metrics until the event is set. Raises MetricsError."""
     try:

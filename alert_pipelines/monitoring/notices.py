@@ -12,6 +12,7 @@ from pymongo import DESCENDING
 
 from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.notifications import Message
 from alert_pipelines.scanner.report import ALLOW_SCAN
 
@@ -57,6 +58,7 @@ class Told(BaseModel):
     stale: bool = False
 
 
+@at_the_door
 def failed_scans(db: AlertDatabase, told: Told, now: datetime) -> list[FailedScan]:
     """The failed scans that this receiver has not been told of, newest first, at most 1000."""
     query = {
@@ -72,6 +74,7 @@ def failed_scans(db: AlertDatabase, told: Told, now: datetime) -> list[FailedSca
     return [_failed(record) for record in found]
 
 
+@at_the_door
 def last_completed(db: AlertDatabase) -> datetime | None:
     """When the newest completed scan ended; None where none has."""
     query = {"job_type": SCANNER, "status": COMPLETED, "completed_at": {"$type": "date"}}

@@ -12,6 +12,7 @@ from pymongo import DESCENDING
 
 from alert_pipelines.job_records import COLLECTION, COMPLETED, RUNNING, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
 
 LOOK_BACK = timedelta(days=30)
 """No scan that is older is asked for."""
@@ -46,21 +47,25 @@ class ScanHour(NamedTuple):
     pending: int
 
 
+@at_the_door
 def last_completed_scan(db: AlertDatabase, now: datetime) -> dict[str, Any] | None:
     """The newest completed scan's record, without `_id`; None where there is none in the last 30 days."""
     return _last(db, {"status": COMPLETED}, now - LOOK_BACK, now)
 
 
+@at_the_door
 def last_ended_scan(db: AlertDatabase, now: datetime) -> dict[str, Any] | None:
     """The newest record of a scan that completed or failed, without `_id`; None where there is none in 30 days."""
     return _last(db, {"status": {"$ne": RUNNING}}, now - LOOK_BACK, now)
 
 
+@at_the_door
 def completed_before(db: AlertDatabase, since: datetime) -> bool:
     """Whether a scan completed in the 30 days before `since`."""
     return _last(db, {"status": COMPLETED}, since - LOOK_BACK, since) is not None
 
 
+@at_the_door
 def decisions_by_rule(db: AlertDatabase, since: datetime) -> list[RuleTotal]:
     """What scans that began at `since` or later decided, by rule, source and decision, the most first.
 
@@ -83,6 +88,7 @@ def decisions_by_rule(db: AlertDatabase, since: datetime) -> list[RuleTotal]:
     ]
 
 
+@at_the_door
 def hours_of_scans(db: AlertDatabase, now: datetime, hours: int) -> list[ScanHour]:
     """The last `hours` hours in which scans began, the latest first; hours without scans are left out."""
     age = {"$floor": {"$divide": [{"$subtract": [now, "$started_at"]}, HOUR // timedelta(milliseconds=1)]}}
@@ -103,12 +109,14 @@ def hours_of_scans(db: AlertDatabase, now: datetime, hours: int) -> list[ScanHou
     return [ScanHour(int(row["_id"]), row["closed"], row["escalated"], int(row["pending"] or 0)) for row in rows]
 
 
+@at_the_door
 def closing_jobs(db: AlertDatabase, since: datetime) -> Sequence[str]:
     """The ids of the scans that began at `since` or later and closed anything."""
     found = db[COLLECTION].find({**_scans_since(since), "alerts_closed": {"$gt": 0}}, {"job_id": 1})
     return [str(record["job_id"]) for record in found]
 
 
+@at_the_door
 def records_by_status(db: AlertDatabase, since: datetime) -> list[RecordTotal]:
     """How many job records began at `since` or later, by type and status."""
     group = {"type": "$job_type", "status": "$status"}
@@ -122,6 +130,7 @@ def records_by_status(db: AlertDatabase, since: datetime) -> list[RecordTotal]:
     return [RecordTotal(str(row["_id"].get("type")), str(row["_id"].get("status")), row["records"]) for row in rows]
 
 
+@at_the_door
 def running_scan(db: AlertDatabase) -> bool:
     """Whether a scan's record is running."""
     return db[COLLECTION].find_one({"job_type": SCANNER, "status": RUNNING}, {"_id": 1}) is not None

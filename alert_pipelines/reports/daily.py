@@ -16,6 +16,7 @@ import pandas as pd
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.instants import EARLIEST_AS_OF, LATEST_AS_OF
 from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.health import PendingOfSource, pending_by_source
 from alert_pipelines.reports.activity import MAX_DAYS, Change, changes
 
@@ -147,6 +148,7 @@ class DailyReport:
         return frame[frame["day"] == self.day.isoformat()]
 
 
+@at_the_door
 def daily_report(db: AlertDatabase, day: date, *, days: int = 30, max_seconds: float | None = None) -> DailyReport:
     """Report on `day` and the `days` that end with it; nothing is written.
 

@@ -14,6 +14,7 @@ from pymongo.errors import ExecutionTimeout
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
 from alert_pipelines.rules.clause import Clause, Stage
 from alert_pipelines.rules.compiler import compile_rule
@@ -48,6 +49,7 @@ class Advice:
     says: str
 
 
+@at_the_door
 def advise(db: AlertDatabase, as_of: datetime) -> list[Advice]:
     """Run each condition of each active and shadow rule at `as_of` under `explain` and name the wasteful ones.
 
@@ -67,6 +69,7 @@ def advise(db: AlertDatabase, as_of: datetime) -> list[Advice]:
     return [advice for advice in judged if advice is not None]
 
 
+@at_the_door
 def create_advised(db: AlertDatabase, advice: Sequence[Advice]) -> list[str]:
     """Create the indexes that `advice` names; return the names of those that were not there.
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from pymongo.errors import DuplicateKeyError
 
 from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.model import Rule, canonical_json
 from alert_pipelines.rules.store import COLLECTION, ensure_indexes
 from alert_pipelines.rules.validation import RuleError, parse_rule
@@ -45,12 +46,14 @@ class RuleChange(NamedTuple):
     written: bool = False
 
 
+@at_the_door
 def diff_rules(db: AlertDatabase, rules: Iterable[Rule]) -> list[RuleChange]:
     """What publishing `rules` would change; rules that only the collection has come last and are never deleted."""
     given = list(rules)
     return [*(_compare(rule, _stored(db, rule)) for rule in given), *_others(db, given)]
 
 
+@at_the_door
 def publish_rules(db: AlertDatabase, rules: Iterable[Rule], *, overwrite: bool = False) -> list[RuleChange]:
     """Write the new and changed of `rules`; those that a person changed only with `overwrite`.
 
@@ -67,6 +70,7 @@ def publish_rules(db: AlertDatabase, rules: Iterable[Rule], *, overwrite: bool =
     return [*changes, *_others(db, given)]
 
 
+@at_the_door
 def export_rules(db: AlertDatabase) -> list[Rule]:
     """Every usable rule of the collection, by rule id. Raises RuleError for one that is not."""
     return [parse_rule(document) for document in db[COLLECTION].find().sort("rule_id", 1)]

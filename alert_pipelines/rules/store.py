@@ -12,6 +12,7 @@ from pymongo import ASCENDING, IndexModel
 
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
 from alert_pipelines.rules.model import MaintenanceWindow, Rule, RuleSet
 from alert_pipelines.rules.validation import RuleError, parse_rule, parse_window
@@ -38,6 +39,7 @@ class LoadedWindows(NamedTuple):
     errors: tuple[str, ...]
 
 
+@at_the_door
 def ensure_indexes(db: AlertDatabase) -> list[str]:
     """Create the indexes that `rules` and `rule_versions` lack; return their names.
 
@@ -49,6 +51,7 @@ def ensure_indexes(db: AlertDatabase) -> list[str]:
     ]
 
 
+@at_the_door
 def load_rules(db: AlertDatabase) -> LoadedRules:
     """Read every rule; a bad one is left out and named, and so are all that share one rule_id."""
     rules: list[Rule] = []
@@ -69,6 +72,7 @@ def load_rules(db: AlertDatabase) -> LoadedRules:
     return LoadedRules(RuleSet.of([rule for rule in rules if times[rule.rule_id] == 1]), tuple(errors))
 
 
+@at_the_door
 def load_windows(db: AlertDatabase, as_of: datetime) -> LoadedWindows:
     """Read the maintenance windows, but for those that surely do not hold at `as_of`."""
     windows: list[MaintenanceWindow] = []
@@ -82,6 +86,7 @@ def load_windows(db: AlertDatabase, as_of: datetime) -> LoadedWindows:
     return LoadedWindows(tuple(windows), tuple(errors))
 
 
+@at_the_door
 def keep_version(db: AlertDatabase, rule_set: RuleSet) -> None:
     """Keep the full text of the rule set's version, once."""
     if db[VERSIONS].find_one({"version": rule_set.version}, {"_id": 1}) is None:
@@ -89,6 +94,7 @@ def keep_version(db: AlertDatabase, rule_set: RuleSet) -> None:
         db[VERSIONS].update_one({"version": rule_set.version}, [{"$set": fields}], upsert=True)
 
 
+@at_the_door
 def rule_text(db: AlertDatabase, version: str, rule_id: str) -> dict[str, Any] | None:
     """A rule as it was in a rule set version, or None where that version or rule was never kept."""
     kept = db[VERSIONS].find_one({"version": version})

@@ -10,15 +10,14 @@ from itertools import islice
 from typing import Any
 
 import bson
-from bson.codec_options import CodecOptions
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
-from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import KNOWN_CODEC, at_the_door
 from alert_pipelines.rules.clause import Stage
 from alert_pipelines.scanner.history import HISTORY, effective_time, entries_by, entries_from, touched_within
 
 _BATCH = 10_000
-_OPAQUE = CodecOptions[AlertDocument](tz_aware=True)
 _PENDING = [str(status) for status in PENDING]
 _SETTLED = [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]
 # Somebody wrote down what was done; a mere click on "resolve" leaves no notes.
@@ -64,6 +63,7 @@ def alert_key(_id: Any) -> bytes:
     return bson.encode({"_id": _id})
 
 
+@at_the_door
 def fates_after(
     db: AlertDatabase, keys: Collection[bytes], as_of: datetime, scans_until: datetime
 ) -> Iterator[tuple[bytes, Fate]]:
@@ -72,7 +72,7 @@ def fates_after(
     What scans decided after `scans_until` belongs to it.
     """
     waiting = iter(keys)
-    while batch := [bson.decode(key, _OPAQUE)["_id"] for key in islice(waiting, _BATCH)]:
+    while batch := [bson.decode(key, KNOWN_CODEC)["_id"] for key in islice(waiting, _BATCH)]:
         with db[COLLECTION].aggregate([{"$match": {"_id": {"$in": batch}}}, *_fate_stages(as_of, scans_until)]) as rows:
             for row in rows:
                 yield (
@@ -88,6 +88,7 @@ def fates_after(
                 )
 
 
+@at_the_door
 def really_done(db: AlertDatabase, start: datetime, end: datetime) -> ReallyDone:
     """Count what scans and people did after `start` up to `end`; a scan at `start` is part of it, one at `end` not."""
     changes = {"$slice": [HISTORY, "$from", {"$max": [1, {"$subtract": ["$to", "$from"]}]}]}

@@ -20,6 +20,7 @@ from alert_pipelines.decisions import Decision, decision_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rules
@@ -85,6 +86,7 @@ class DayOutcome:
     seconds: float
 
 
+@at_the_door
 def backtest(
     db: AlertDatabase, rules: Iterable[Rule], days: Iterable[date], *, step: timedelta = DEFAULT_STEP
 ) -> Iterator[DayOutcome]:
@@ -96,6 +98,7 @@ def backtest(
         yield backtest_day(db, proposed, day, step=step)
 
 
+@at_the_door
 def backtest_day(
     db: AlertDatabase,
     rules: Iterable[Rule],

@@ -2,11 +2,13 @@
 
 from alert_pipelines import alerts, job_records
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import DuplicateKeyValuesError
 from alert_pipelines.mongo.settings import DATABASE_VARIABLE
 from alert_pipelines.rules import store
 
 
+@at_the_door
 def prepare_collections(db: AlertDatabase) -> tuple[str, ...]:
     """Create every index that is missing; say what is wrong with alerts, and rules, that share an id. Idempotent.
 
@@ -24,6 +26,7 @@ def prepare_collections(db: AlertDatabase) -> tuple[str, ...]:
     return tuple(broken)
 
 
+@at_the_door
 def emptiness(db: AlertDatabase) -> tuple[str, ...]:
     """What is odd about a database that holds neither alerts nor rules: most likely another one was meant."""
     if any(db[name].find_one({}, {"_id": 1}) for name in (alerts.COLLECTION, store.COLLECTION)):

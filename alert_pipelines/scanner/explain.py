@@ -15,6 +15,7 @@ from alert_pipelines.alerts import COLLECTION, find_alert
 from alert_pipelines.decisions import Decision, decision_of
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Test
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import MaintenanceWindow, Mode, Rule
@@ -75,6 +76,7 @@ class Explanation:
     problems: tuple[str, ...]
 
 
+@at_the_door
 def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = None) -> Explanation:
     """Explain `alert_id` as it stands, at `as_of` (None: the server's clock; naive is read as UTC).
 

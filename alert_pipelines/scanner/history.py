@@ -12,9 +12,11 @@ from typing import Any
 from bson import ObjectId
 from pymongo import ASCENDING, IndexModel, WriteConcern
 from pymongo.collection import Collection
+from pymongo.read_concern import ReadConcern
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Severity, Status
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import Filter, Stage
 from alert_pipelines.rules.model import Rule
 
@@ -129,8 +131,10 @@ class RebuiltDay:
     """
 
     def __init__(self, db: AlertDatabase, name: str, rules: Sequence[Rule], instants: Sequence[datetime]) -> None:
-        # It is dropped in a moment, so no acknowledgement of it needs to outlive a crash.
-        self.collection: Collection[AlertDocument] = db[name].with_options(write_concern=WriteConcern(w=1))
+        # It is dropped in a moment, so no acknowledgement of it needs to outlive a crash, and no read of it either.
+        self.collection: Collection[AlertDocument] = db[name].with_options(
+            write_concern=WriteConcern(w=1), read_concern=ReadConcern("local")
+        )
         self._alerts = db[COLLECTION].with_options(write_concern=WriteConcern(w=1))
         self._before, self._at = instants[:2]
         self._relevant = self._find_relevant(rules, self._before, instants[-1])
@@ -176,6 +180,7 @@ class RebuiltDay:
         self._alerts.aggregate(pipeline, allowDiskUse=True).close()
 
 
+@at_the_door
 @contextmanager
 def rebuilt_day(db: AlertDatabase, rules: Sequence[Rule], instants: Sequence[datetime]) -> Iterator[RebuiltDay]:
     """The alerts as they stood at the second of `instants`, as far as they matter to `rules` until the last.

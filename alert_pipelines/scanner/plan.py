@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import bson
+from bson import ObjectId
 from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import A_DATE, COLLECTION, PENDING, Status
@@ -308,5 +309,5 @@ def _bad_history(clause: Clause, due: dict[str, Any]) -> str:
 
 
 def _hashable(_id: Any) -> Hashable:
-    # MongoDB allows a document as _id, and tells true, 1 and NaN apart where Python's sets do not.
-    return bson.encode({"_id": _id}) if isinstance(_id, dict | bool | float) else _id
+    # Any value but an array may be an `_id`: some cannot be hashed, and Python's sets take true for 1.
+    return _id if type(_id) in (ObjectId, str, int) else bson.encode({"_id": _id})

@@ -7,6 +7,7 @@ from alert_pipelines.alerts import COLLECTION, DecisionTally, find_alert, tally_
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import JobNotFoundError
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.store import rule_text
 
 
@@ -18,6 +19,7 @@ class PastDecision(NamedTuple):
     rule: dict[str, Any] | None
 
 
+@at_the_door
 def decisions_of_alert(db: AlertDatabase, alert_id: str) -> list[PastDecision]:
     """Every automatic decision and undo about `alert_id`, oldest first.
 
@@ -34,6 +36,7 @@ def is_automatic(entry: Any) -> bool:
     return isinstance(entry, dict) and ("job_id" in entry or entry.get("triggered_by") == "system")
 
 
+@at_the_door
 def tally_of_job(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
     """How many alerts `job_id` decided, by rule and source. Raises JobNotFoundError."""
     if db[JOB_RECORDS].find_one({"job_id": job_id}, {"_id": 1}) is None:
@@ -41,6 +44,7 @@ def tally_of_job(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
     return tally_decisions(db, job_id)
 
 
+@at_the_door
 def decisions_of_job(db: AlertDatabase, job_id: str) -> Iterator[PastDecision]:
     """Every decision that `job_id` left, one an alert, in the order of their alert ids."""
     rules = _RuleTexts(db)

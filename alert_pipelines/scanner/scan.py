@@ -30,6 +30,7 @@ from alert_pipelines.job_records import (
     update_job_record,
 )
 from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.model import EXPIRES_AT, RuleSet
 from alert_pipelines.rules.store import keep_version, load_rules, load_windows
@@ -54,6 +55,7 @@ class InvalidScanError(AlertPipelinesError):
     """A scan was asked for that cannot be made."""
 
 
+@at_the_door
 def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> dict[str, int]:
     """Scan all pending alerts once at `as_of` (None: the server's clock) and close or escalate what the rules say.
 
@@ -65,6 +67,7 @@ def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> d
     return run_scan(db, ScanRequest(as_of=as_of)).summary()
 
 
+@at_the_door
 def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | None = None) -> ScanReport:
     """Do what `request` asks under a claim of its own, and record it. Raises as `auto_close_scanner` does, and
     InvalidScanError, InvalidInstantError."""
@@ -96,6 +99,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     return report
 
 
+@at_the_door
 def evaluate_all_pending_alerts(
     db: AlertDatabase,
     request: ScanRequest | None = None,

@@ -25,6 +25,7 @@ from alert_pipelines.job_records import (
     update_job_record,
 )
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.scanner.aftermath import alert_key
 from alert_pipelines.scanner.batches import write_in_halves
@@ -103,6 +104,7 @@ class UndoReport:
         return [(*which, alerts) for which, alerts in sorted(counted.items())]
 
 
+@at_the_door
 def undo_job(
     db: AlertDatabase,
     job_id: str,

@@ -1,0 +1,86 @@
+"""The door: whatever client a caller's database came from, everything behind it works with one known form of it.
+
+The alert service opens its database for its own use: dates without a zone, UUIDs as objects, writes that nobody
+acknowledges, reads from a secondary. None of that may change what a scan decides, or what an answer says.
+"""
+
+import inspect
+from collections.abc import Callable
+from datetime import UTC
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo import ReadPreference, WriteConcern
+from pymongo.database import Database
+from pymongo.read_concern import ReadConcern
+
+from alert_pipelines.errors import AlertPipelinesError
+
+KNOWN_CODEC = CodecOptions[dict[str, Any]](
+    document_class=dict,
+    tz_aware=True,
+    tzinfo=UTC,
+    # Binary stays binary: so what is sent back, as a key or an `_id`, is what is stored.
+    uuid_representation=UuidRepresentation.UNSPECIFIED,
+    # A date beyond Python's years, or a text that is not UTF-8, in one document must not hide all others.
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
+)
+_MAJORITY = "majority"
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+class UnusableDatabaseError(AlertPipelinesError):
+    """What was given as the alerts' database cannot be worked with."""
+
+
+def known_form(db: Database[Any]) -> Database[dict[str, Any]]:
+    """`db` as everything behind the door works with it, whatever the options of its client.
+
+    Reads are from the primary and of what no election can take back, writes wait for the majority (as long as the
+    client's own wtimeout says), documents are dicts and dates are aware, in UTC. Raises UnusableDatabaseError for the
+    database of an asynchronous client, and for whatever else is not a pymongo Database.
+    """
+    if not isinstance(db, Database):
+        raise UnusableDatabaseError(_refusal(db))
+    timeout = db.write_concern.document.get("wtimeout")
+    write_concern = WriteConcern(_MAJORITY, wtimeout=timeout)
+    if (
+        db.codec_options == KNOWN_CODEC
+        and db.write_concern == write_concern
+        and db.read_concern == ReadConcern(_MAJORITY)
+        and db.read_preference == ReadPreference.PRIMARY
+    ):
+        return db
+    return db.with_options(KNOWN_CODEC, ReadPreference.PRIMARY, write_concern, ReadConcern(_MAJORITY))
+
+
+def at_the_door(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
+    """Have `function`, which takes any caller's database as `db`, see its known form; raises what `known_form` does."""
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def entered(*args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        given = signature.bind(*args, **kwargs)
+        # None where a function answers also without a database.
+        if given.arguments["db"] is not None:
+            given.arguments["db"] = known_form(given.arguments["db"])
+        return function(*given.args, **given.kwargs)
+
+    return entered
+
+
+def _refusal(given: Any) -> str:
+    kind = f"{type(given).__module__.partition('.')[0]}'s {type(given).__qualname__}"
+    # Motor has an attribute for whatever name is asked of it, so only the type can tell.
+    name = given.name if isinstance(getattr(given, "name", None), str) else "alert_management"
+    return (
+        f"{kind} is not a database that alert_pipelines can use: expected pymongo's Database, which is synchronous. "
+        "Open one beside it:\n"
+        "    from pymongo import MongoClient\n"
+        f'    db = MongoClient("mongodb://...")["{name}"]'
+    )

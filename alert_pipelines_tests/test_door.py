@@ -1,0 +1,161 @@
+"""Whatever client a caller's database came from: the same decisions, the same answers."""
+
+import asyncio
+import inspect
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from importlib import import_module
+from pkgutil import walk_packages
+from typing import Any
+
+import pytest
+from bson import Binary, Decimal128
+from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
+from bson.son import SON
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.server_api import ServerApi
+
+import alert_pipelines
+from alert_pipelines.job_records import create_job_record, get_recent_jobs, update_job_record
+from alert_pipelines.mongo import AlertDatabase, UnusableDatabaseError, known_form
+from alert_pipelines.monitoring.health import oldest_pending, pending_by_source, reopened, scans_are_fresh
+from alert_pipelines.monitoring.metrics import ScannerCollector
+from alert_pipelines.monitoring.scan_history import hours_of_scans
+from alert_pipelines.reports.daily import daily_report
+from alert_pipelines.rules.index_advice import advise
+from alert_pipelines.rules.publish import export_rules, publish_rules
+from alert_pipelines.rules.validation import parse_rule
+from alert_pipelines.scanner.backtest import backtest_day
+from alert_pipelines.scanner.explain import explain_alert
+from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.scan import auto_close_scanner, run_scan
+from alert_pipelines.scanner.undo import undo_job
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
+
+RULES = [
+    rule("pile-up", {"escalate_if_count": 2, "window_mins": 60}),
+    rule("expire", {"expire_after_mins": 2880, "hold_mins": 5}),
+    rule("latest", {"keep_latest": True}, source_type="IDLING"),
+]
+KEY = Binary.from_uuid(uuid.UUID(int=7))
+BEYOND = DatetimeMS(400_000_000_000_000)
+
+CLIENTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "zone of its own": {"tz_aware": True, "tzinfo": timezone(timedelta(hours=5, minutes=30))},
+    "dates as milliseconds": {"datetime_conversion": "DATETIME_MS"},
+    "dates clamped": {"datetime_conversion": "DATETIME_CLAMP", "tz_aware": True},
+    "uuid standard": {"uuidRepresentation": "standard"},
+    "uuid legacy": {"uuidRepresentation": "pythonLegacy", "tz_aware": True},
+    "raw documents": {"document_class": RawBSONDocument},
+    "ordered documents": {"document_class": SON},
+    "unacknowledged": {"w": 0},
+    "one member": {"w": 1, "journal": False},
+    "more members than there are": {"w": 2},
+    "linearizable": {"readConcernLevel": "linearizable"},
+    "snapshot": {"readConcernLevel": "snapshot"},
+    "available": {"readConcernLevel": "available"},
+    "secondary": {"readPreference": "secondaryPreferred"},
+    "strict texts": {"unicode_decode_error_handler": "strict"},
+    "no retries": {"retryWrites": False, "retryReads": False},
+    "strict api": {"server_api": ServerApi("1", strict=True, deprecation_errors=True)},
+    "bounded": {"timeoutMS": 20_000},
+}
+
+
+@pytest.fixture(params=CLIENTS.values(), ids=CLIENTS.keys())
+def callers_db(request: pytest.FixtureRequest, mongo_uri: str, bare_db: AlertDatabase) -> Iterator[AlertDatabase]:
+    """`bare_db` as a caller opened it."""
+    with MongoClient[dict[str, Any]](mongo_uri, **request.param) as client:
+        yield client[bare_db.name]
+
+
+def the_work_of_a_day(db: AlertDatabase, seen: AlertDatabase) -> dict[str, Any]:
+    """All that the public functions decide and answer through `db`, as far as no clock is in it."""
+    told: dict[str, Any] = {}
+    publish_rules(db, [parse_rule(one) for one in RULES])
+    told["rules"] = [one.canonical() for one in export_rules(db)]
+    first = [
+        alert("a1", minutes=20, driver=KEY, _id=Decimal128("1.50")),
+        alert("far", driver="D2", metadata={"driver_id": "D2", "due": BEYOND}, expires_at=BEYOND),
+        alert("never", timestamp=BEYOND),
+        alert("idle", minutes=9, source_type="IDLING", driver=KEY),
+    ]
+    fill(seen, first)
+    told["first"] = auto_close_scanner(db, as_of=AS_OF)
+    fill(
+        seen,
+        [
+            alert("a2", minutes=5, driver=KEY, _id=Binary.from_uuid(uuid.UUID(int=1))),
+            alert("old", minutes=3000, driver="D3"),
+            alert("newer", minutes=-1, source_type="IDLING", driver=KEY),
+        ],
+    )
+    at = AS_OF + timedelta(minutes=5)
+    explained = {name: explain_alert(db, name, as_of=at) for name in ("a1", "a2", "old", "far", "idle")}
+    told["explained"] = {name: (one.why, one.timestamp, one.clauses, one.past) for name, one in explained.items()}
+    dry = run_scan(db, ScanRequest(as_of=at, dry_run=True))
+    second = run_scan(db, ScanRequest(as_of=at))
+    told["planned"] = (dry.planned, dry.samples, dry.errors)
+    told["second"] = (second.decisions, second.since is not None, second.whole_because, second.errors, second.pending)
+    told["statuses"] = statuses(seen)
+    day = backtest_day(db, [parse_rule(RULES[0])], AS_OF.date())
+    told["backtest"] = (day.proposed, day.today, day.really)
+    told["advice"] = [str(one) for one in advise(db, at)]
+    undone = undo_job(db, second.job_id, dry_run=False)
+    told["undone"] = (undone.restored, undone.alerts, undone.skipped)
+    told["statuses after undo"] = statuses(seen)
+    told["pending"] = pending_by_source(db, at)
+    told["oldest"] = oldest_pending(db, at, 1)
+    told["fresh"] = scans_are_fresh(db, datetime.now().astimezone(), timedelta(hours=1)).passed
+    told["reopened"] = reopened(db, datetime.now().astimezone(), 10)
+    told["hours"] = hours_of_scans(db, datetime.now().astimezone(), 1)
+    told["metrics"] = [family.name for family in ScannerCollector(db).collect()]
+    told["report"] = daily_report(db, AS_OF.date(), days=2).day
+    update_job_record(create_job_record("a_job", db), {"n": 1}, "completed", [], db)
+    jobs = get_recent_jobs(9, db)
+    told["jobs"] = [(one["job_type"], one["status"], one["alerts_closed"], one["errors"]) for one in jobs]
+    told["kinds"] = [{name: type(value) for name, value in one.items()} for one in jobs]
+    return told
+
+
+def test_what_a_callers_client_was_opened_with_changed_decisions_and_answers(
+    callers_db: AlertDatabase, bare_db: AlertDatabase, mongo_uri: str
+) -> None:
+    told = the_work_of_a_day(callers_db, bare_db)
+    bare_db.client.drop_database(bare_db.name)
+    assert told == the_work_of_a_day(bare_db, bare_db)
+    assert told["statuses"]["a2"] == "ESCALATED"
+    assert told["statuses"]["idle"] == "AUTO_CLOSED"
+    assert told["second"][1]
+
+
+def test_an_asynchronous_database_was_answered_with_nonsense(mongo_uri: str) -> None:
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo_uri, connect=False)
+    with pytest.raises(UnusableDatabaseError, match="AsyncDatabase is not a database") as raised:
+        get_recent_jobs(1, client["fleet"])  # type: ignore[arg-type]
+    asyncio.run(client.close())
+    assert str(raised.value).splitlines()[1:] == [
+        "    from pymongo import MongoClient",
+        '    db = MongoClient("mongodb://...")["fleet"]',
+    ]
+
+
+def test_the_known_form_of_a_known_form_is_itself(bare_db: AlertDatabase) -> None:
+    assert known_form(bare_db) is bare_db
+
+
+def test_every_public_function_that_takes_a_database_goes_through_the_door() -> None:
+    internal = ("alert_pipelines.defs", "alert_pipelines.cli", "alert_pipelines.mongo")
+    behind = {"apply", "changes", "limits", "plan", "activity", "index_choice"}
+    open_to_all = []
+    for info in walk_packages(alert_pipelines.__path__, "alert_pipelines."):
+        if info.name.startswith(internal) or info.name.endswith("__main__") or info.name.split(".")[-1] in behind:
+            continue
+        for name, function in inspect.getmembers(import_module(info.name), inspect.isfunction):
+            public = function.__module__ == info.name and not name.startswith("_")
+            if public and "db" in inspect.signature(function).parameters and not hasattr(function, "__wrapped__"):
+                open_to_all.append(f"{info.name}.{name}")
+    assert not open_to_all
