@@ -43,19 +43,20 @@ _LAST_WRITE_S = 1.0
 
 _log = logging.getLogger(__name__)
 
+# Bound to the scanner's own type: the service may run two jobs of another type at once.
+CLAIM_INDEX = IndexModel(
+    [("job_type", ASCENDING)],
+    name="one_scan_at_a_time",
+    unique=True,
+    partialFilterExpression={"job_type": SCANNER, "status": RUNNING},
+)
 INDEXES = (
     IndexModel([("job_id", ASCENDING)], name="job_id_unique", unique=True),
     IndexModel([("started_at", DESCENDING)], name="recent"),
     IndexModel([("run_id", ASCENDING)], name="by_run", sparse=True),
     IndexModel([("job_type", ASCENDING), ("status", ASCENDING), ("completed_at", DESCENDING)], name="by_end"),
     IndexModel([("status", ASCENDING)], name="running", partialFilterExpression={"status": RUNNING}),
-    # Bound to the scanner's own type: the service may run two jobs of another type at once.
-    IndexModel(
-        [("job_type", ASCENDING)],
-        name="one_scan_at_a_time",
-        unique=True,
-        partialFilterExpression={"job_type": SCANNER, "status": RUNNING},
-    ),
+    CLAIM_INDEX,
 )
 
 
@@ -111,6 +112,11 @@ def ensure_indexes(db: AlertDatabase) -> list[str]:
     if "one_scan_at_a_time" not in present:
         sweep_dead_jobs(db)
     return create_missing_indexes(db, COLLECTION, INDEXES)
+
+
+def ensure_claim_index(db: AlertDatabase) -> None:
+    """Create the index that keeps scans apart if it is missing. Raises IndexConflictError, MongoAuthenticationError."""
+    create_missing_indexes(db, COLLECTION, [CLAIM_INDEX])
 
 
 def new_job_id(now: datetime) -> str:

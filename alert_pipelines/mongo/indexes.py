@@ -3,7 +3,8 @@
 The modules that own a collection declare its indexes; this module holds only the mechanism.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import pymongo
@@ -15,6 +16,8 @@ from alert_pipelines.mongo.client import AlertDatabase, lacking_right
 from alert_pipelines.mongo.reasons import reason_of
 
 MAX_BUILD_SECONDS = 1_800
+_PARALLEL_ARRAYS = 171
+_FIND_MS = 5_000
 _MEANINGFUL = ("key", "unique", "sparse", "partialFilterExpression")
 
 
@@ -30,31 +33,47 @@ def create_missing_indexes(db: AlertDatabase, collection: str, indexes: Sequence
     """Create those of `indexes` that `collection` lacks; return the names of the ones created.
 
     An index over the same keys with the same meaning but another name (the service may have made it) counts
-    as present. Raises IndexConflictError where a name is taken by something else; DuplicateKeyValuesError where
-    documents break a unique index, when all others are made; MongoAuthenticationError where the user may make none.
+    as present. One that cannot be made keeps no other from being made. Raises IndexConflictError afterwards if a name
+    is taken by something else or the documents do not allow an index, as DuplicateKeyValuesError if they break a
+    unique one; MongoAuthenticationError where the user may make none.
     """
     present = {spec["name"]: _meaning(spec) for spec in db[collection].list_indexes()}
-    missing = []
+    missing: list[IndexModel] = []
+    faults: list[IndexConflictError] = []
     for index in indexes:
         name, wanted = index.document["name"], _meaning(index.document)
         if name in present and present[name] != wanted:
-            raise IndexConflictError(
+            fault = (
                 f"index {name!r} of {collection!r} exists with another definition ({present[name]}, needed: "
-                f"{wanted}). Drop it (db.{collection}.dropIndex({name!r})) and run again: it is made anew."
+                f"{wanted}). Drop it (db.{collection}.dropIndex({name!r})) and run again: it is recreated."
             )
-        if wanted not in present.values():
+            faults.append(IndexConflictError(fault))
+        elif wanted not in present.values():
             missing.append(index)
-    # Those that may meet duplicates one by one: a build that fails fails all that the same command asked for.
     plain = [index for index in missing if not index.document.get("unique")]
-    broken: DuplicateKeyValuesError | None = None
-    for together in ([plain] if plain else []) + [[index] for index in missing if index not in plain]:
-        try:
-            _create(db, collection, together)
-        except DuplicateKeyValuesError as error:
-            broken = broken or error
-    if broken:
-        raise broken
+    faults += _create_all(db, collection, plain)
+    for index in missing:
+        if index not in plain:
+            faults += _create_all(db, collection, [index])
+    if len(faults) > 1:
+        raise IndexConflictError(" ".join(map(str, faults)))
+    if faults:
+        raise faults[0]
     return [index.document["name"] for index in missing]
+
+
+def _create_all(db: AlertDatabase, collection: str, together: list[IndexModel]) -> list[IndexConflictError]:
+    """Create indexes by one command, which reads the documents once; return why some could not be made."""
+    if not together:
+        return []
+    try:
+        _create(db, collection, together)
+    except IndexConflictError as fault:
+        if len(together) == 1:
+            return [fault]
+        # A build that fails fails all that the same command asked for.
+        return [fault for index in together for fault in _create_all(db, collection, [index])]
+    return []
 
 
 def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> None:
@@ -73,7 +92,21 @@ def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> No
         if refusal := lacking_right(error, db.name):
             raise refusal from error
         names = ", ".join(index.document["name"] for index in missing)
-        raise IndexConflictError(f"cannot create the indexes {names} on {collection!r}: {reason_of(error)}") from error
+        which = _parallel_arrays(db, collection, missing) if error.code == _PARALLEL_ARRAYS else ""
+        raise IndexConflictError(
+            f"cannot create the indexes {names} on {collection!r}: {reason_of(error)}{which}"
+        ) from error
+
+
+def _parallel_arrays(db: AlertDatabase, collection: str, indexes: Iterable[IndexModel]) -> str:
+    """Name a document that holds arrays at two paths of one of `indexes`, if one is found soon."""
+    pairs = [pair for index in indexes for pair in combinations(index.document["key"], 2)]
+    query = {"$or": [{path: {"$type": "array"} for path in pair} for pair in pairs]}
+    try:
+        found = db[collection].find_one(query, {"alert_id": 1}, max_time_ms=_FIND_MS)
+    except OperationFailure:
+        return ""
+    return f", as in {found.get('alert_id', found['_id'])!r:.200}" if found else ""
 
 
 def _meaning(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,29 +1,29 @@
 """The collections as a whole: their indexes, made before anything is read or claimed; whether they hold anything."""
 
 from alert_pipelines import alerts, job_records
-from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.client import AlertDatabase, MongoAuthenticationError
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.mongo.indexes import DuplicateKeyValuesError
+from alert_pipelines.mongo.indexes import IndexConflictError
 from alert_pipelines.mongo.settings import DATABASE_VARIABLE
 from alert_pipelines.rules import store
 
 
 @at_the_door
 def prepare_collections(db: AlertDatabase) -> tuple[str, ...]:
-    """Create every index that is missing; say what is wrong with alerts, and rules, that share an id. Idempotent.
+    """Create every index that is missing; return why some could not be made. Idempotent.
 
-    Raises IndexConflictError.
+    Raises IndexConflictError, MongoAuthenticationError if the claim's cannot be made.
     """
-    job_records.ensure_indexes(db)
-    broken = []
-    for ensure_indexes in (alerts.ensure_indexes, store.ensure_indexes):
-        # Alerts are written by their `_id`, and rules that share one decide nothing: what an old service left need not
-        # keep all others waiting.
+    faults = []
+    for ensure_indexes in (job_records.ensure_indexes, alerts.ensure_indexes, store.ensure_indexes):
+        # Indexes are an optimisation. Alerts are written by their `_id`, and rules that share an id decide nothing, so
+        # one document that does not fit into an index does not keep all others waiting.
         try:
             ensure_indexes(db)
-        except DuplicateKeyValuesError as error:
-            broken.append(str(error))
-    return tuple(broken)
+        except (IndexConflictError, MongoAuthenticationError) as fault:
+            job_records.ensure_claim_index(db)
+            faults.append(str(fault))
+    return tuple(faults)
 
 
 @at_the_door

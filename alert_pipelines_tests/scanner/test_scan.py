@@ -8,10 +8,12 @@ import pytest
 from bson import DatetimeMS
 from pymongo.errors import PyMongoError
 
+from alert_pipelines import alerts
 from alert_pipelines.decisions import DecisionCount
 from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.job_records import ScanAlreadyRunningError, create_job_record, get_recent_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
+from alert_pipelines.mongo.indexes import IndexConflictError
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import scan as scan_module
 from alert_pipelines.scanner.report import RuleQueryError, ScanRequest
@@ -79,6 +81,47 @@ def test_rules_that_share_an_id_or_have_none_once_kept_every_scan_from_running(b
     bare_db.rules.delete_many({"rule_id": {"$in": ["twice", None]}})
     assert scan(bare_db).errors == ()
     assert "rule_id_unique" in bare_db.rules.index_information()
+
+
+def test_an_alert_with_arrays_at_two_indexed_paths_once_kept_every_scan_dry_run_and_undo_from_running(
+    bare_db: AlertDatabase,
+) -> None:
+    two_arrays = alert("TWO-ARRAYS", timestamp=[ago(90)], driver=["x", "y"])
+    fill(bare_db, [two_arrays, alert("a", minutes=90)], EXPIRE)
+    assert [entry.alerts for entry in scan(bare_db, dry_run=True).planned] == [1]
+    report = scan(bare_db)
+    assert statuses(bare_db) == {"a": "AUTO_CLOSED", "TWO-ARRAYS": "OPEN"}
+    (warning,) = last_job(bare_db)["errors"]
+    assert "by_driver" in warning
+    assert "cannot index parallel arrays" in warning
+    assert "'TWO-ARRAYS'" in warning
+    assert last_job(bare_db)["status"] == "completed"
+    # It keeps no other index from being made.
+    missing = {index.document["name"] for index in alerts.INDEXES} - set(bare_db.alerts.index_information())
+    assert missing == {"by_driver"}
+    assert undo_job(bare_db, report.job_id, dry_run=False).restored == 1
+
+
+@pytest.mark.parametrize(
+    ("collection", "name"),
+    [("alerts", "by_source"), ("background_jobs", "recent"), ("rule_versions", "version_unique")],
+)
+def test_an_index_of_another_definition_under_our_name_once_kept_every_scan_from_running(
+    bare_db: AlertDatabase, collection: str, name: str
+) -> None:
+    bare_db[collection].create_index("severity", name=name)
+    fill(bare_db, [alert("old", minutes=60)], EXPIRE)
+    report = scan(bare_db)
+    assert report.closed == 1
+    assert any(f"index '{name}' of '{collection}' exists with another definition" in error for error in report.errors)
+
+
+def test_a_scan_without_the_index_of_the_claim_is_refused(bare_db: AlertDatabase) -> None:
+    bare_db.background_jobs.create_index("severity", name="one_scan_at_a_time")
+    fill(bare_db, [alert("old", minutes=60)], EXPIRE)
+    with pytest.raises(IndexConflictError, match="'one_scan_at_a_time'"):
+        scan(bare_db)
+    assert statuses(bare_db) == {"old": "OPEN"}
 
 
 def test_a_closed_alert_has_the_fields_of_the_contract_and_a_full_history_entry(db: AlertDatabase) -> None:

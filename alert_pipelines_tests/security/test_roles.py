@@ -149,9 +149,10 @@ def test_a_right_that_is_lacking_in_the_midst_of_a_task_is_named(
     [failed] = fleet_db.background_jobs.find({"status": "failed"})
     assert re.search(says, failed["errors"][0])
     fleet_db.alerts.drop_index("pending_by_source")
-    says = "createIndexes on alerts"
-    with pytest.raises(MongoAuthenticationError, match=says), secured.open("viewer") as db:
-        run_scan(db, replace(REQUEST, dry_run=True))
+    # An index that he may not make is a warning: the dry run needs it only to be fast.
+    with secured.open("viewer") as db:
+        (warning,) = run_scan(db, replace(REQUEST, dry_run=True)).errors
+    assert "createIndexes on alerts" in warning
 
 
 @pytest.mark.parametrize(
