@@ -218,8 +218,50 @@ def _is_date(expression: str) -> dict[str, object]:
 def _settled(hold_mins: int | None, as_of: datetime) -> list[Test]:
     if hold_mins is None:
         return []
-    settled = at_or_before(as_of - timedelta(minutes=hold_mins))
+    cutoff = as_of - timedelta(minutes=hold_mins)
+    settled = at_or_before(cutoff)
     absent = {"$eq": None, "$not": {"$type": "array"}}
-    held = {"$or": [{"updated_at": settled}, {"updated_at": absent, "created_at": settled}]}
-    says = f"it was not updated in the last {hold_mins} minutes"
+    own_write = {"triggered_by": "system", "before": {"$type": "object"}}
+    held = {
+        "$or": [
+            {"updated_at": settled},
+            {"updated_at": absent, "created_at": settled},
+            {
+                # What a scan decided and a person set back is as the person left it.
+                "status": str(Status.ESCALATED),
+                "updated_at": {"$gt": cutoff},
+                "state_history": {"$elemMatch": own_write},
+                "$expr": _is_settled(_last_update_by_others(), cutoff),
+            },
+        ]
+    }
+    says = f"it was not updated in the last {hold_mins} minutes, but by scans"
     return [Test("hold_mins", says, held, ("updated_at", "created_at"))]
+
+
+def _last_update_by_others() -> dict[str, object]:
+    """The alert's `updated_at`; where a scan's decision set it, the one that it replaced, and so on; null for none."""
+    history = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
+    is_scans = {
+        "$and": [
+            {"$eq": ["$$this.triggered_by", "system"]},
+            {"$eq": [{"$type": "$$this.before"}, "object"]},
+            _is_date("$$this.timestamp"),
+            # What a back-test rebuilds has the as_of where the scan wrote its clock.
+            {"$in": ["$$value", ["$$this.timestamp", "$$this.as_of"]]},
+        ]
+    }
+    replaced = {"$ifNull": ["$$this.before.updated_at", None]}
+    return {
+        "$reduce": {
+            "input": {"$reverseArray": history},
+            "initialValue": "$updated_at",
+            "in": {"$cond": [is_scans, replaced, "$$value"]},
+        }
+    }
+
+
+def _is_settled(update: dict[str, object], cutoff: datetime) -> dict[str, object]:
+    last = {"$ifNull": [update, "$created_at"]}
+    settled = {"$and": [_is_date("$$last"), {"$lte": ["$$last", cutoff]}]}
+    return {"$let": {"vars": {"last": last}, "in": settled}}

@@ -62,9 +62,23 @@ def _held_until(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
         return []
     settled = _between(since, as_of, rule.conditions.hold_mins)
     pending = {"source_type": rule.source_type, **status_among(PENDING).filter}
+    by_scan = {"triggered_by": "system", "before": {"$type": "object"}}
     return [
         Slice("updated_at", {**pending, "updated_at": settled}),
         Slice("updated_at", {**pending, "updated_at": None, "created_at": settled}),
+        # A scan's escalation is no update; what it replaced is what held the alert until now.
+        Slice(
+            "updated_at",
+            {
+                **pending,
+                "status": str(Status.ESCALATED),
+                "updated_at": {"$gt": settled["$gt"]},
+                "$or": [
+                    {"state_history": {"$elemMatch": {**by_scan, "before.updated_at": settled}}},
+                    {"state_history": {"$elemMatch": {**by_scan, "before.updated_at": None}}, "created_at": settled},
+                ],
+            },
+        ),
     ]
 
 

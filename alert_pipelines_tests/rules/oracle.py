@@ -270,9 +270,23 @@ def _stopped(planned: Iterable[Decision], rules: Sequence[Document], alerts: Seq
 def _is_held(alert: Document, conditions: Document, now: int) -> bool:
     if "hold_mins" not in conditions:
         return False
+    limit = now - conditions["hold_mins"] * _MINUTE
+    updates = (alert.get("updated_at"), _last_update_by_others(alert))
+    return not any(_at_or_before(alert.get("created_at") if updated is None else updated, limit) for updated in updates)
+
+
+def _last_update_by_others(alert: Document) -> object:
+    """Which update was the last that no scan made; an array or a text is none that a scan made."""
     updated = alert.get("updated_at")
-    touched = alert.get("created_at") if updated is None else updated
-    return not _at_or_before(touched, now - conditions["hold_mins"] * _MINUTE)
+    if alert["status"] != ESCALATED:
+        return updated
+    for entry in reversed(_history(alert)):
+        if entry.get("triggered_by") != "system" or not isinstance(entry.get("before"), dict):
+            continue
+        written = [entry[name] for name in ("timestamp", "as_of") if isinstance(entry.get(name), datetime)]
+        if isinstance(entry.get("timestamp"), datetime) and updated in written:
+            updated = entry["before"].get("updated_at")
+    return updated
 
 
 def _closes(alert: Document, name: str, conditions: Document, evidence: Sequence[Document], now: int) -> bool:

@@ -104,7 +104,8 @@ def _metadata() -> st.SearchStrategy[Any]:
 @st.composite
 def _decisions(draw: st.DrawFn) -> dict[str, Any]:
     """An entry that a scan left."""
-    return {
+    before = draw(st.sampled_from([None, {}, {"updated_at": None}, {"updated_at": AS_OF - timedelta(hours=2)}]))
+    return ({} if before is None else {"before": before}) | {
         "from_status": "OPEN",
         "to_status": draw(st.sampled_from(["AUTO_CLOSED", "ESCALATED"])),
         "timestamp": AS_OF,

@@ -50,6 +50,19 @@ def old_close(timestamp: object) -> Fields:
     return closed_by("", timestamp=timestamp) | {"rule_triggered": None}
 
 
+def scans_entry(replaced: object, written: datetime) -> Fields:
+    """A scan's escalation, written at `written`, of an alert whose `updated_at` was `replaced`."""
+    before = {} if replaced is MISSING else {"updated_at": replaced}
+    return {"to_status": "ESCALATED", "rule_triggered": "r2", "triggered_by": "system", "timestamp": written} | {
+        "before": before
+    }
+
+
+def escalated(replaced: object) -> Fields:
+    """What is pending since a scan escalated it two minutes ago."""
+    return {"status": "ESCALATED", "updated_at": ago(2), "state_history": [scans_entry(replaced, ago(2))]}
+
+
 def decided(as_of: object) -> Fields:
     return closed_by("other", as_of=as_of, job_id="JOB-1")
 
@@ -203,6 +216,27 @@ OWN_TESTS = [
             {"updated_at": "", "created_at": ago(90)},
             {"updated_at": None, "created_at": ago(60) + MS},
             {"created_at": "2020-01-01"},
+        ],
+    ),
+    Row(
+        "`hold_mins`: a scan's own write is no update: the `updated_at` that it replaced counts",
+        {**ALWAYS, "hold_mins": 60},
+        [
+            escalated(ago(60)),
+            escalated(None) | {"created_at": ago(60)},
+            escalated(MISSING) | {"created_at": ago(60)},
+            {**escalated(ago(60)), "state_history": [scans_entry(ago(70), ago(3)), scans_entry(ago(3), ago(2))]},
+        ],
+        [
+            escalated(ago(60) + MS),
+            escalated(None) | {"created_at": ago(59)},
+            escalated(None),
+            escalated(ago(60)) | {"status": "OPEN"},
+            escalated(ago(60)) | {"updated_at": ago(1)},
+            escalated(ago(60)) | {"updated_at": "text"},
+            {**escalated(ago(60)), "state_history": [scans_entry(ago(70), ago(2)) | {"triggered_by": "ana"}]},
+            {**escalated(ago(60)), "state_history": [{**scans_entry(ago(70), ago(2)), "before": None}]},
+            {**escalated(ago(60)), "state_history": [scans_entry(ago(59), ago(3)), scans_entry(ago(3), ago(2))]},
         ],
     ),
     Row(

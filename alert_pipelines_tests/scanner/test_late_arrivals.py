@@ -1,4 +1,4 @@
-"""What the default rules make of alerts that arrive days after they were raised."""
+"""What the default rules make of alerts that arrive days after they were raised, and what holds an alert back."""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, statuses
+from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
 
 DAYS = 24 * 60
 
@@ -48,3 +48,19 @@ def test_no_default_rule_that_closes_by_age_closes_what_just_arrived_and_each_do
 
     scan(by_default_rules, AS_OF + timedelta(days=1))
     assert statuses(by_default_rules) == dict.fromkeys(sources, "AUTO_CLOSED")
+
+
+def test_an_escalation_by_a_scan_held_its_alert_back_as_if_somebody_had_updated_it(db: AlertDatabase) -> None:
+    pile_up = rule("pile-up", {"escalate_if_count": 2}, priority=1)
+    fill(db, [alert("A", minutes=50), alert("B", minutes=49)], pile_up)
+    fill(db, [], rule("latest", {"keep_latest": True, "hold_mins": 60, "statuses": ["OPEN", "ESCALATED"]}))
+    fill(db, [alert("C", minutes=45)])
+
+    scan(db, AS_OF)
+    assert statuses(db) == {"A": "OPEN", "B": "ESCALATED", "C": "ESCALATED"}
+
+    for minutes in (5, 10, 11):
+        assert statuses(db)["B"] == "ESCALATED"
+        scan(db, AS_OF + timedelta(minutes=minutes))
+
+    assert statuses(db) == {"A": "AUTO_CLOSED", "B": "AUTO_CLOSED", "C": "ESCALATED"}
