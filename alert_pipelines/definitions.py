@@ -8,6 +8,7 @@ from dagster import Definitions, in_process_executor
 from alert_pipelines.defs.asset_specs import alerts, dry_runs, shadow_rules
 from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.backtest_asset import backtest, backtest_job
+from alert_pipelines.defs.checked_settings import check_settings
 from alert_pipelines.defs.code_links import with_code_links
 from alert_pipelines.defs.daily_report_asset import daily_report, daily_report_job, daily_report_schedule
 from alert_pipelines.defs.freshness import stale_after, with_freshness
@@ -24,7 +25,8 @@ from alert_pipelines.defs.trust_jobs import explain_alert_job, list_decisions_jo
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Definitions:
-    """All definitions; `resource_overrides` replaces resources by name. Raises InvalidCronError."""
+    """All definitions; `resource_overrides` replaces resources by name. Raises InvalidSettingsError."""
+    check_settings()
     cron = cron_setting()
     return Definitions(
         assets=with_code_links(

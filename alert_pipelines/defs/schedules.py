@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 from dagster import (
     DagsterInstance,
-    DagsterInvalidDefinitionError,
     DagsterRun,
     DagsterRunStatus,
     DefaultScheduleStatus,
@@ -14,6 +13,7 @@ from dagster import (
     ScheduleEvaluationContext,
     SkipReason,
 )
+from dagster._utils.schedules import is_valid_cron_schedule
 
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.jobs import AUTO_CLOSE_JOB, auto_close_job
@@ -43,27 +43,33 @@ class InvalidCronError(AlertPipelinesError):
 
 
 def cron_setting(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The cron expression that AUTO_CLOSE_CRON sets, by default every five minutes; None where it says `off`."""
+    """The cron expression that AUTO_CLOSE_CRON sets, by default every five minutes; None where it says `off`.
+
+    Raises InvalidCronError.
+    """
     setting = environ.get(CRON_VARIABLE, "").strip() or DEFAULT_CRON
-    return None if setting.lower() == OFF else setting
+    if setting.lower() == OFF:
+        return None
+    # What else reads it, as the freshness policy does, would fail by croniter's own errors.
+    if not is_valid_cron_schedule(setting):
+        raise InvalidCronError(
+            f"{CRON_VARIABLE} is not a valid cron expression: expected five fields such as {DEFAULT_CRON!r}, or "
+            f"{OFF!r}; got {setting!r}"
+        )
+    return setting
 
 
 def build_schedule(cron: str | None) -> ScheduleDefinition:
-    """The schedule of scans on `cron`, in UTC; None is a schedule that makes none. Raises InvalidCronError."""
-    try:
-        return ScheduleDefinition(
-            name=AUTO_CLOSE_SCHEDULE,
-            job=auto_close_job,
-            cron_schedule=cron or DEFAULT_CRON,
-            execution_fn=_tick if cron else _tick_while_off,
-            execution_timezone="UTC",
-            default_status=DefaultScheduleStatus.RUNNING if cron else DefaultScheduleStatus.STOPPED,
-            description=f"Scans the pending alerts. {CRON_VARIABLE} sets the cron expression, or {OFF}.",
-        )
-    except DagsterInvalidDefinitionError as error:
-        raise InvalidCronError(
-            f"{CRON_VARIABLE}={cron!r} is no cron expression: write five fields, such as {DEFAULT_CRON!r}, or {OFF!r}"
-        ) from error
+    """The schedule of scans on `cron`, in UTC; None is a schedule that makes none."""
+    return ScheduleDefinition(
+        name=AUTO_CLOSE_SCHEDULE,
+        job=auto_close_job,
+        cron_schedule=cron or DEFAULT_CRON,
+        execution_fn=_tick if cron else _tick_while_off,
+        execution_timezone="UTC",
+        default_status=DefaultScheduleStatus.RUNNING if cron else DefaultScheduleStatus.STOPPED,
+        description=f"Scans the pending alerts. {CRON_VARIABLE} sets the cron expression, or {OFF}.",
+    )
 
 
 def busy_scan(instance: DagsterInstance, own: Location | None) -> DagsterRun | None:
