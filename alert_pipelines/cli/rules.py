@@ -12,6 +12,7 @@ from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.files import default_rules, dump_rules, language_schema, read_rules
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.publish import ChangeKind, RuleChange, diff_rules, export_rules, publish_rules
+from alert_pipelines.rules.validation import warnings_of
 
 _KINDS = {
     ChangeKind.NEW: "new",
@@ -33,7 +34,10 @@ def rules() -> None:
 @file_argument
 def validate(file: Path | None) -> None:
     """Check a rule file."""
-    click.echo(f"{len(_read(file))} rules, all valid.")
+    given = _read(file)
+    click.echo(f"{len(given)} rules, all valid.")
+    for warning in warnings_of(given):
+        click.echo(f"Warning: {warning}.", err=True)
 
 
 @rules.command()

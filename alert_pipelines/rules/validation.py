@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.rules.model import Conditions, MaintenanceWindow, Rule, StrictRule
+from alert_pipelines.rules.model import Conditions, MaintenanceWindow, Mode, Rule, StrictRule
 from alert_pipelines.rules.tree import Leaf
 from alert_pipelines.spelling import suggestion
 
@@ -37,6 +37,21 @@ def parse_rule(document: Any, *, strict: bool = False) -> Rule:
         return (StrictRule if strict else Rule).model_validate(document)
     except ValidationError as error:
         raise RuleError(document.get("rule_id"), _problems(error, document)) from error
+
+
+def warnings_of(rules: Iterable[Rule]) -> list[str]:
+    """What is valid and hardly meant: pairs of active rules of one source, of which one cancels the other."""
+    active = [rule for rule in rules if rule.effective_mode is Mode.ACTIVE]
+    return [
+        f"rule {escalating.rule_id!r}: escalate_if_count counts pending alerts, and keep_latest of "
+        f"{'the same rule' if keeping is escalating else f'rule {keeping.rule_id!r}'} closes all but the newest of a "
+        f"key, so {escalating.source_type} alerts are hardly ever escalated. Take one of the two conditions out"
+        for keeping in active
+        for escalating in active
+        if keeping.source_type == escalating.source_type
+        and keeping.conditions.keep_latest
+        and (escalating.conditions.escalate_if_count or 1) > 1
+    ]
 
 
 def parse_window(document: Mapping[str, Any]) -> MaintenanceWindow:

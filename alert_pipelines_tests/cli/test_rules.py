@@ -19,13 +19,43 @@ def file(environment: Path) -> str:
 
 def test_validate_counts_the_rules(run: Run, file: str) -> None:
     assert run("rules", "validate", file).stdout == "1 rules, all valid.\n"
-    assert run("rules", "validate").stdout == f"{len(default_rules())} rules, all valid.\n"
+    default = run("rules", "validate")
+    assert (default.stdout, default.stderr) == (f"{len(default_rules())} rules, all valid.\n", "")
 
 
 def test_validate_names_what_is_wrong(run: Run, environment: Path) -> None:
     (environment / "bad.yaml").write_text("overspeed: {expire_after_min: 5}\n")
     result = run("rules", "validate", "bad.yaml", code=1)
     assert "did you mean 'expire_after_mins'?" in result.stderr
+
+
+@pytest.mark.parametrize(("first", "second"), [("one", "two"), ("both", None)], ids=["two rules", "one rule"])
+def test_keep_latest_cancelled_the_escalations_of_its_source_in_silence(
+    run: Run, environment: Path, first: str, second: str | None
+) -> None:
+    keep, count = {"keep_latest": True}, {"escalate_if_count": 21}
+    rules = [{"rule_id": first, "source_type": "SAFETY", "conditions": keep if second else keep | count}]
+    if second:
+        rules.append({"rule_id": second, "source_type": "SAFETY", "conditions": count})
+    (environment / "pair.json").write_text(json.dumps({"rules": rules}))
+
+    result = run("rules", "validate", "pair.json")
+
+    assert result.stdout == f"{len(rules)} rules, all valid.\n"
+    assert result.stderr.startswith(f"Warning: rule {second or first!r}: escalate_if_count counts pending alerts, and ")
+    assert ("the same rule" if second is None else "rule 'one'") in result.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"source_type": "COMPLIANCE"}, {"mode": "shadow"}, {"conditions": {"escalate_if_count": 1}}],
+    ids=["another source", "a shadow rule", "the first alert escalates"],
+)
+def test_rules_that_do_not_meet_are_not_warned_of(run: Run, environment: Path, change: dict[str, object]) -> None:
+    keep = {"rule_id": "one", "source_type": "SAFETY", "conditions": {"keep_latest": True}}
+    other = {"rule_id": "two", "source_type": "SAFETY", "conditions": {"escalate_if_count": 21}} | change
+    (environment / "pair.json").write_text(json.dumps({"rules": [keep, other]}))
+    assert run("rules", "validate", "pair.json").stderr == ""
 
 
 def test_publish_asks_and_a_no_writes_nothing(run: Run, file: str, db: AlertDatabase) -> None:
