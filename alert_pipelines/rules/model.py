@@ -130,6 +130,12 @@ class Conditions(BaseModel):
     max_close_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="the same as a fraction of the pending alerts of the rule's source"
     )
+    max_escalate: Annotated[StrictInt, Field(ge=0, lt=2**31)] | None = Field(
+        None, description="a scan that would escalate more by this rule escalates none by it"
+    )
+    max_escalate_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="the same as a fraction of the OPEN alerts of the rule's source"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -155,6 +161,10 @@ class Conditions(BaseModel):
             raise ValueError(f"decides nothing: give at least one of {', '.join(CLOSE_CONDITIONS)}, escalate_if_count")
         if self.hold_mins and not self.closes:
             raise ValueError("hold_mins: holds back close conditions, and there is none")
+        if not self.escalate_if_count and (self.max_escalate, self.max_escalate_fraction) != (None, None):
+            raise ValueError(
+                "max_escalate, max_escalate_fraction: limit escalations, and there is no escalate_if_count"
+            )
         return self
 
     @property

@@ -1,4 +1,6 @@
-"""The blast-radius limits: what a rule, or a whole scan, may close at most. Asked after the plan, before any write."""
+"""The blast-radius limits: what a rule, or a whole scan, may decide at most.
+
+Asked after the plan, before any write."""
 
 import math
 import os
@@ -7,6 +9,7 @@ from fractions import Fraction
 from shlex import quote
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.decisions import decision_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
@@ -18,10 +21,12 @@ from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanIncomplete
 FRACTION_VARIABLE = "AUTO_CLOSE_MAX_FRACTION"
 SMALL_SCAN = 100
 """Up to so many pending alerts the scan's own limit does not apply."""
+_DECIDED = {Status.AUTO_CLOSED: PENDING, Status.ESCALATED: (Status.OPEN,)}
+"""The statuses of the alerts that may be closed, and of those that may be escalated."""
 
 
 class BlastRadiusError(ScanIncompleteError):
-    """Limits stopped closes; all else of the scan was done. `report` says what."""
+    """Limits stopped closes or escalations; all else of the scan was done. `report` says what."""
 
     def __init__(self, report: ScanReport) -> None:
         super().__init__(report, (stop.message for stop in report.stops))
@@ -49,35 +54,40 @@ def find_stops(db: AlertDatabase, plan: Plan, rule_set: RuleSet, request: ScanRe
     fraction = fraction_setting() if request.max_close_fraction is None else request.max_close_fraction
     stops = []
     for rule in rule_set.active:
-        planned = plan.closes(rule.rule_id)
-        limit = _limit(db, rule) if planned and rule.rule_id not in request.allow_over_limit else None
-        if limit is not None and planned > limit:
-            stops.append(_stop(rule.rule_id, f"rule {rule.rule_id!r}", planned, limit))
-    remaining = plan.closes() - sum(stop.planned for stop in stops)
+        for to_status in () if rule.rule_id in request.allow_over_limit else _DECIDED:
+            planned = plan.decided(to_status, rule.rule_id)
+            limit = _limit(db, rule, to_status) if planned else None
+            if limit is not None and planned > limit:
+                stops.append(_stop(rule.rule_id, f"rule {rule.rule_id!r}", planned, limit, to_status))
+    remaining = plan.decided(Status.AUTO_CLOSED) - sum(stop.planned for stop in stops if stop.decision == "close")
     limit = _scan_limit(db, plan, request, fraction)
     if limit is not None and remaining > limit:
-        stops.append(_stop(ALLOW_SCAN, "the scan", remaining, limit))
+        stops.append(_stop(ALLOW_SCAN, "the scan", remaining, limit, Status.AUTO_CLOSED))
     return tuple(stops)
 
 
 def drop_stopped(plan: Plan, stops: tuple[LimitStop, ...]) -> None:
-    """Take out of `plan` the closes that `stops` forbid to write; they keep their place in the counts."""
-    stopped = {stop.stopped for stop in stops}
+    """Take out of `plan` the decisions that `stops` forbid to write; they keep their place in the counts."""
+    stopped = {(stop.stopped, stop.decision) for stop in stops}
     for planned in plan.clauses:
-        closes = planned.clause.to_status is Status.AUTO_CLOSED
-        if closes and (ALLOW_SCAN in stopped or planned.clause.rule_id in stopped):
+        decision = decision_of(planned.clause.to_status)
+        if stopped & {(ALLOW_SCAN, decision), (planned.clause.rule_id, decision)}:
             planned.ids.clear()
 
 
-def _limit(db: AlertDatabase, rule: Rule) -> int | None:
+def _limit(db: AlertDatabase, rule: Rule, to_status: Status) -> int | None:
     conditions = rule.conditions
-    limits = [] if conditions.max_close is None else [conditions.max_close]
-    if conditions.max_close_fraction is not None:
-        pending = sum(
+    if to_status is Status.AUTO_CLOSED:
+        most, fraction = conditions.max_close, conditions.max_close_fraction
+    else:
+        most, fraction = conditions.max_escalate, conditions.max_escalate_fraction
+    limits = [] if most is None else [most]
+    if fraction is not None:
+        of_source = sum(
             db[COLLECTION].count_documents({"source_type": rule.source_type, "status": str(status)})
-            for status in PENDING
+            for status in _DECIDED[to_status]
         )
-        limits.append(_fraction_of(pending, conditions.max_close_fraction))
+        limits.append(_fraction_of(of_source, fraction))
     return min(limits, default=None)
 
 
@@ -97,10 +107,11 @@ def _fraction_of(pending: int, fraction: float) -> int:
     return int(Fraction(str(fraction)) * pending)
 
 
-def _stop(stopped: str, who: str, planned: int, limit: int) -> LimitStop:
+def _stop(stopped: str, who: str, planned: int, limit: int, to_status: Status) -> LimitStop:
+    decision = decision_of(to_status)
     message = (
-        f"{who} would close {planned} alerts, its limit is {limit}: none of them was closed. To allow it once, run "
-        f"with allow_over_limit: [{stopped!r}] (Launchpad) or `alert-pipelines scan --allow-over-limit "
+        f"{who} would {decision} {planned} alerts, its limit is {limit}: none of them was {decision}d. To allow it "
+        f"once, run with allow_over_limit: [{stopped!r}] (Launchpad) or `alert-pipelines scan --allow-over-limit "
         f"{quote(stopped)}`."
     )
-    return LimitStop(stopped, planned, limit, message)
+    return LimitStop(stopped, planned, limit, message, decision)

@@ -101,12 +101,12 @@ class Plan:
             _id for planned in self.clauses for _id in (*(due["_id"] for due in planned.unappendable), *planned.unnamed)
         ]
 
-    def closes(self, rule_id: str | None = None) -> int:
-        """Alerts planned to be closed, by one rule or by all."""
+    def decided(self, to_status: Status, rule_id: str | None = None) -> int:
+        """Alerts planned to be closed, or escalated, by one rule or by all."""
         return sum(
             len(planned.ids)
             for planned in self.clauses
-            if planned.clause.to_status is Status.AUTO_CLOSED and rule_id in (None, planned.clause.rule_id)
+            if planned.clause.to_status is to_status and rule_id in (None, planned.clause.rule_id)
         )
 
     def counts(self) -> tuple[DecisionCount, ...]:

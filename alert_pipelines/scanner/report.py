@@ -42,12 +42,13 @@ class Sample(NamedTuple):
 
 
 class LimitStop(NamedTuple):
-    """A rule, or the scan, that planned more closes than its limit allows and so wrote none of them."""
+    """A rule, or the scan, that planned more closes or escalations than its limit allows and wrote none of them."""
 
     stopped: str
     planned: int
     limit: int
     message: str
+    decision: Decision
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class ScanReport:
 
     @property
     def stopped(self) -> int:
-        """Closes planned and not written since a limit stopped them."""
+        """Closes and escalations planned and not written since a limit stopped them."""
         return sum(stop.planned for stop in self.stops)
 
     @property

@@ -43,7 +43,7 @@ def decide(
     return {
         alert_id: decision
         for alert_id, decision in writable.items()
-        if decision.to_status != AUTO_CLOSED or decision.rule_id not in stopped
+        if (decision.rule_id, decision.to_status) not in stopped
     }
 
 
@@ -250,17 +250,21 @@ def _covers(window: Document, alert: Document, now: int) -> bool:
     )
 
 
-def _stopped(planned: Iterable[Decision], rules: Sequence[Document], alerts: Sequence[Document]) -> set[str]:
-    closes = Counter(decision.rule_id for decision in planned if decision.to_status == AUTO_CLOSED)
+def _stopped(
+    planned: Iterable[Decision], rules: Sequence[Document], alerts: Sequence[Document]
+) -> set[tuple[str, str]]:
+    """The rules past a limit, each with the status that it would have set."""
+    decided = Counter((decision.rule_id, decision.to_status) for decision in planned)
     stopped = set()
     for rule in rules:
-        pending = sum(
-            alert["status"] in PENDING and alert.get("source_type") == rule["source_type"] for alert in alerts
-        )
-        count, fraction = (rule["conditions"].get(name) for name in ("max_close", "max_close_fraction"))
-        closing = closes[rule["rule_id"]]
-        if (count is not None and closing > count) or (fraction is not None and closing > fraction * pending):
-            stopped.add(rule["rule_id"])
+        for to_status, verb, statuses in ((AUTO_CLOSED, "close", PENDING), (ESCALATED, "escalate", (OPEN,))):
+            of_source = sum(
+                alert["status"] in statuses and alert.get("source_type") == rule["source_type"] for alert in alerts
+            )
+            count, fraction = (rule["conditions"].get(name) for name in (f"max_{verb}", f"max_{verb}_fraction"))
+            due = decided[rule["rule_id"], to_status]
+            if (count is not None and due > count) or (fraction is not None and due > fraction * of_source):
+                stopped.add((rule["rule_id"], to_status))
     return stopped
 
 

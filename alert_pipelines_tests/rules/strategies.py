@@ -229,6 +229,9 @@ def _conditions(draw: st.DrawFn) -> dict[str, Any]:
         "max_close": st.sampled_from([0, 1, 2]),
         "max_close_fraction": st.sampled_from([0, 0.5, 1]),
     }
+    if escalates:
+        limiting["max_escalate"] = st.sampled_from([0, 1, 2])
+        limiting["max_escalate_fraction"] = st.sampled_from([0, 0.5, 1])
     if deciding != ["escalate_if_count"]:
         limiting["hold_mins"] = st.sampled_from(MINUTES)
     optional = {name: _rarely(values, st.none()) for name, values in limiting.items()}

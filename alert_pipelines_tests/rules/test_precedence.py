@@ -130,6 +130,32 @@ def test_a_limit_lets_through_what_it_says_and_else_nothing(db: AlertDatabase, l
     assert [stop.stopped for stop in report.stops] == ([] if closed else ["a"])
 
 
+@pytest.mark.parametrize(
+    ("limit", "escalated"),
+    [
+        ({"max_escalate": 3}, 3),
+        ({"max_escalate": 2}, 0),
+        ({"max_escalate": 0}, 0),
+        ({"max_escalate_fraction": 0.75}, 3),
+        ({"max_escalate_fraction": 0.74}, 0),
+        ({"max_escalate": 3, "max_escalate_fraction": 0.5}, 0),
+        ({"max_close": 0, "max_close_fraction": 0}, 3),
+    ],
+    ids=str,
+)
+def test_escalations_had_no_limit(db: AlertDatabase, limit: Fields, escalated: int) -> None:
+    # Three of the four OPEN alerts of the source are due. One that is ESCALATED, or of another source, does not enlarge
+    # the fraction.
+    due = [{"timestamp": ago(1), "metadata": {"driver_id": f"d{number}"}} for number in range(3)]
+    keyless = {"timestamp": ago(1), "metadata": {}}
+    others = [{"timestamp": ago(1), "metadata": {}, "status": "ESCALATED"}, {"source_type": "COMPLIANCE"}]
+
+    report = scan(db, [rule("a", {"escalate_if_count": 1, **limit})], *due, keyless, *others)
+
+    assert (report.escalated, report.reconciles) == (escalated, True)
+    assert [(stop.stopped, stop.decision) for stop in report.stops] == ([] if escalated else [("a", "escalate")])
+
+
 def test_a_limit_is_for_closes_alone(db: AlertDatabase) -> None:
     scan(db, [rule("a", {**ESCALATES, **OLD, "max_close": 0})], {"timestamp": ago(1)}, {"timestamp": ago(10)})
 

@@ -70,7 +70,7 @@ class Acts:
 def unlimited(rules: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Without limits, whose stops are another test's."""
     for one in rules:
-        for name in ("max_close", "max_close_fraction"):
+        for name in ("max_close", "max_close_fraction", "max_escalate", "max_escalate_fraction"):
             one["conditions"].pop(name, None)
     return list(rules)
 
