@@ -5,7 +5,7 @@ What the alerts' documents look like is `alerts`' matter; what happens to them a
 
 from alert_pipelines.loading.load import LoadReport, load_alerts
 from alert_pipelines.loading.mapping import Mapping, MappingError, load_mapping
-from alert_pipelines.loading.reader import LoadError
+from alert_pipelines.loading.readers import LoadError
 from alert_pipelines.loading.sample_week import generate_week, insert_week
 
 __all__ = [

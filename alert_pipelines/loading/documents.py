@@ -21,8 +21,8 @@ from alert_pipelines.loading.mapping import (
     MetadataColumn,
     template_parts,
 )
-from alert_pipelines.loading.reader import Values
-from alert_pipelines.loading.values import PLAIN, BadValueError, Converter, date_converter, to_text
+from alert_pipelines.loading.readers.rows import Values
+from alert_pipelines.loading.values import PLAIN, BadValueError, Converter, NumberReader, date_converter, to_text
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.rules.clause import MAX_ID_BYTES
 from alert_pipelines.spelling import nearest
@@ -83,6 +83,8 @@ class RowReader:
         self._columns = dict.fromkeys((column for _, column in mapping.columns()), False)
         self._missing = frozenset(mapping.missing) | {""}
         self._dates = mapping.dates
+        numbers = NumberReader(mapping.numbers.decimal, mapping.numbers.thousands)
+        self._converters = {**PLAIN, "int": numbers.to_int, "float": numbers.to_float}
         self._alert_id = self._id_reader(mapping.alert_id)
         self._timestamp = self._date(mapping.timestamp)
         self._source_type = self._choice(mapping.source_type, to_text)
@@ -140,7 +142,7 @@ class RowReader:
     def _metadata_column(self, field: MetadataColumn) -> Read[Any]:
         if field.type == "date":
             return self._optional_date(DateColumn(column=field.column, format=field.format))
-        return self._optional(field.column, PLAIN[field.type])
+        return self._optional(field.column, self._converters[field.type])
 
     def _event_reader(self, events: Events) -> Read[Event]:
         time, state = self._date(events.time), self._required(events.state, to_text)

@@ -20,7 +20,7 @@ from alert_pipelines.loading.documents import RowError, RowReader
 from alert_pipelines.loading.history import Standing
 from alert_pipelines.loading.insert import BATCH_SIZE, insert_missing
 from alert_pipelines.loading.mapping import Mapping
-from alert_pipelines.loading.reader import BadRow, Row, read_rows
+from alert_pipelines.loading.readers import BadRow, Row, read_rows
 from alert_pipelines.loading.rejects import RejectFile, RejectReason, default_reject_path
 from alert_pipelines.loading.spool import Spool, Update, open_spool
 from alert_pipelines.loading.summary import Summary

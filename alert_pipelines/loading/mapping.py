@@ -11,11 +11,12 @@ from string import Formatter
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from alert_pipelines.alerts import Severity, Status
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.loading.paths import ColumnPath
 from alert_pipelines.loading.values import ValueType, check_date_format, check_zone
 from alert_pipelines.spelling import suggestion
 from alert_pipelines.yaml_files import RefuseDuplicates
@@ -144,10 +145,56 @@ class Dates(Part):
     zone: Annotated[str, AfterValidator(check_zone)] = "UTC"
 
 
+def _one_character(text: str) -> str:
+    if len(text) != 1 or text in "\r\n\0":
+        raise ValueError(f'{text!r} is not a valid character here: expected one, such as ";", or "\\t" for a tab')
+    return text
+
+
+def _quote(text: str) -> str:
+    return text if text == "none" else _one_character(text)
+
+
+def _number(text: Any) -> Any:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() else text
+
+
+Whole = Annotated[int, BeforeValidator(_number)]
+
+
+class Csv(Part):
+    """How a CSV file is written; the header stands on `header_line`, and what is above it is skipped."""
+
+    delimiter: Annotated[str, AfterValidator(_one_character)] = ","
+    quote: Annotated[str, AfterValidator(_quote)] = '"'
+    header_line: Annotated[Whole, Field(ge=1, le=1000)] = 1
+
+    @property
+    def quote_character(self) -> str | None:
+        """The quote, or None where values are never quoted."""
+        return None if self.quote == "none" else self.quote
+
+
+class Numbers(Part):
+    """How numbers are written as text."""
+
+    decimal: Annotated[str, AfterValidator(_one_character)] = "."
+    thousands: Annotated[str, AfterValidator(_one_character)] | None = None
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if self.decimal == self.thousands:
+            raise ValueError("decimal and thousands have to differ")
+        return self
+
+
 class Mapping(Part):
     """One file format, declared: see docs/loading.md."""
 
-    format: Literal["csv", "jsonl"]
+    format: Literal["csv", "jsonl", "json"]
+    rows: ColumnPath | None = None
+    csv: Csv = Csv()
+    numbers: Numbers = Numbers()
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
     missing: list[str] = []
     dates: Dates = Dates()
@@ -158,6 +205,13 @@ class Mapping(Part):
     expires_at: DateColumn | None = None
     metadata: dict[FieldName, MetadataColumn] = {}
     events: Events | None = None
+
+    @model_validator(mode="after")
+    def _keys_of_the_format(self) -> Self:
+        for key, formats in (("rows", ("json", "jsonl")), ("csv", ("csv",))):
+            if key in self.model_fields_set and self.format not in formats:
+                raise ValueError(f"{key} is for format {' or '.join(formats)}, and the format is {self.format}")
+        return self
 
     @model_validator(mode="after")
     def _events_need_an_id(self) -> Self:

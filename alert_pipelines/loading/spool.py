@@ -18,7 +18,7 @@ from bson.codec_options import CodecOptions
 
 from alert_pipelines.alerts import Status
 from alert_pipelines.loading.history import Event
-from alert_pipelines.loading.reader import LoadError
+from alert_pipelines.loading.readers.rows import LoadError
 from alert_pipelines.mongo.client import AlertDocument
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -19,8 +19,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_UNITS = {"epoch_s": timedelta(seconds=1), "epoch_ms": timedelta(milliseconds=1)}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+", re.ASCII)
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
-_PROBE = datetime(2024, 12, 31, 23, 59)  # noqa: DTZ001 - a date format is tried on it, it is no instant
+_PROBE = datetime(2024, 12, 31, 23, 59, tzinfo=UTC)  # a date format is tried on it
 
 
 class BadValueError(ValueError):
@@ -86,6 +87,40 @@ def to_float(value: Any) -> float:
     raise BadValueError("is not a valid number", text)
 
 
+class NumberReader:
+    """Reads numbers written with a decimal sign and perhaps a thousands sign; JSON's own numbers stay as they are."""
+
+    def __init__(self, decimal: str, thousands: str | None) -> None:
+        self._plain = decimal == "." and thousands is None
+        self._decimal = decimal
+        mark = {None: "(?!)", " ": "[ \u00a0\u202f]"}.get(thousands, re.escape(thousands or ""))
+        self._mark = re.compile(mark)
+        whole = rf"(\d{{1,3}}({mark}\d{{3}})+|\d*)"
+        self._written = re.compile(rf"[+-]?{whole}({re.escape(decimal)}\d*)?([eE][+-]?\d+)?", re.ASCII)
+
+    def to_int(self, value: Any) -> int:
+        """A whole number that MongoDB can store (64 bits)."""
+        return to_int(self._normal(value))
+
+    def to_float(self, value: Any) -> float:
+        """A finite number."""
+        try:
+            return to_float(self._normal(value))
+        except BadValueError as error:
+            if self._plain and _DECIMAL_COMMA.fullmatch(error.value or ""):
+                raise BadValueError(
+                    error.problem, error.value, '; if "," is its decimal sign, write numbers: {decimal: ","}'
+                ) from error
+            raise
+
+    def _normal(self, value: Any) -> Any:
+        if self._plain or not isinstance(value, str):
+            return value
+        if not self._written.fullmatch(text := value.strip()):
+            raise BadValueError(f"is not a valid number: expected the decimal sign {self._decimal!r}", text)
+        return self._mark.sub("", text).replace(self._decimal, ".")
+
+
 def to_bool(value: Any) -> bool:
     """True or false, also written as 1 or 0, in any case of letters."""
     text = to_text(value).strip()
@@ -126,4 +161,4 @@ def _check_encoded(text: str) -> None:
         raise BadValueError("holds bytes that are not valid in the file's encoding", text) from None
 
 
-PLAIN: dict[str, Converter] = {"str": to_text, "int": to_int, "float": to_float, "bool": to_bool}
+PLAIN: dict[str, Converter] = {"str": to_text, "bool": to_bool}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from alert_pipelines.loading import LoadError
-from alert_pipelines.loading.reader import KEPT_OF_LINE, MAX_LINE, BadRow, Row, read_rows
+from alert_pipelines.loading.readers import KEPT_OF_LINE, MAX_LINE, BadRow, Row, read_rows
 
 from .mappings import FLEET, mapping, write
 
@@ -155,7 +155,7 @@ def test_a_header_that_does_not_fit_is_an_error_that_says_how(tmp_path: Path, co
 
 
 def test_a_json_array_is_an_error_that_says_how(tmp_path: Path) -> None:
-    with pytest.raises(LoadError, match="is a JSON array, not JSON Lines"):
+    with pytest.raises(LoadError, match="is a JSON array, not JSON Lines: write format: json"):
         list(read_rows(write(tmp_path / "a.jsonl", '[\n{"id": "A"}\n]\n'), JSONL))
 
 

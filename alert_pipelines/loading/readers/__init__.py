@@ -1,0 +1,34 @@
+"""Reading a file row by row: CSV, JSON Lines or one JSON document, gzipped or not, in memory that stays flat.
+
+A row that is malformed is yielded as such with its text and the reading goes on; only a file that cannot be
+read at all is an error. What the columns mean is `documents`' matter.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from alert_pipelines.loading.mapping import Mapping
+from alert_pipelines.loading.paths import steps
+from alert_pipelines.loading.readers.csv_rows import csv_rows
+from alert_pipelines.loading.readers.json_document import document_rows
+from alert_pipelines.loading.readers.json_rows import json_line_rows
+from alert_pipelines.loading.readers.lines import KEPT_OF_LINE, MAX_LINE, Lines, open_text
+from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row, Values
+
+__all__ = ["KEPT_OF_LINE", "MAX_LINE", "BadRow", "LoadError", "Row", "Values", "read_rows"]
+
+
+def read_rows(path: Path, mapping: Mapping) -> Iterator[Row | BadRow]:
+    """Yield the rows of the file, blank lines left out.
+
+    Raises LoadError when the file cannot be opened or read on, has no header, or lacks a column that
+    `mapping` names.
+    """
+    inner = steps(mapping.rows) if mapping.rows else []
+    with open_text(path, mapping.encoding) as stream:
+        if mapping.format == "json":
+            yield from document_rows(stream, path, inner)
+        elif mapping.format == "jsonl":
+            yield from json_line_rows(Lines(stream, path), inner)
+        else:
+            yield from csv_rows(Lines(stream, path, mapping.csv.quote_character or "\0"), mapping)

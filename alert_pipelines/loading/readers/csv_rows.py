@@ -1,0 +1,123 @@
+"""CSV: any delimiter and quote, a header on any line. A stray quote costs its own line only."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from alert_pipelines.loading.mapping import Mapping
+from alert_pipelines.loading.paths import shown
+from alert_pipelines.loading.readers.lines import TOO_LONG, Lines
+from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row
+from alert_pipelines.spelling import nearest
+
+_DELIMITERS = (",", ";", "\t", "|")
+_MAX_TITLE_LINES = 50
+
+
+def csv_rows(lines: Lines, mapping: Mapping) -> Iterator[Row | BadRow]:
+    """Yield the rows after the header. Raises LoadError where the header lacks a column of `mapping`."""
+    header = _header(lines, mapping)
+    reader = _reader(lines, mapping)
+    while True:
+        start = lines.mark()
+        try:
+            values = next(reader, None)
+            if values is None:
+                return
+            fault = f"{len(values)} values for {len(header)} columns" if len(values) != len(header) else None
+            whole = fault is None or lines.too_long
+        except csv.Error as error:
+            values, fault, whole = [], f"no valid CSV: {error}", False
+            reader = _reader(lines, mapping)
+        if not whole:
+            # A stray quote swallows the lines after it; they are rows of their own and get their chance.
+            lines.keep_first()
+        if lines.too_long:
+            yield BadRow(start, lines.text, TOO_LONG, TOO_LONG)
+        elif fault is None:
+            yield Row(start, lines.text, dict(zip(header, values, strict=True)))
+        elif lines.text.strip():
+            kind = "not valid CSV" if fault.startswith("no valid CSV") else "more or fewer values than columns"
+            yield BadRow(start, lines.text, fault, kind)
+
+
+def _reader(lines: Iterable[str], mapping: Mapping, delimiter: str | None = None) -> Any:
+    quote = mapping.csv.quote_character
+    return csv.reader(
+        lines,
+        strict=True,
+        delimiter=delimiter or mapping.csv.delimiter,
+        quotechar=quote,
+        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+    )
+
+
+def _header(lines: Lines, mapping: Mapping) -> list[str]:
+    titles = [next(lines, "") for _ in range(mapping.csv.header_line - 1)]
+    lines.mark()
+    try:
+        header: list[str] = next(_reader(lines, mapping), [])
+    except csv.Error as error:
+        raise LoadError(f"{lines.path}: the header is no valid CSV: {error}") from error
+    if lines.too_long:
+        raise LoadError(f"{lines.path}: the header is {TOO_LONG}: it has to name the columns")
+    if twice := sorted({name for name in header if name and header.count(name) > 1}):
+        raise LoadError(f"{lines.path}: the header names {', '.join(twice)} twice: rename one of them")
+    first = lines.text
+    wanted = [(place, shown(column)) for place, column in mapping.columns()]
+    missing = [(place, column) for place, column in wanted if column not in header]
+    if missing:
+        seen = [*titles, first, *(line for line, _ in zip(lines, range(_MAX_TITLE_LINES), strict=False))]
+        hint = _guess(seen, mapping, {column for _, column in wanted})
+        raise LoadError(_unfit(lines, header, missing, hint))
+    return header
+
+
+def _unfit(lines: Lines, header: list[str], missing: list[tuple[str, str]], hint: str) -> str:
+    if not header and not hint:
+        return f"{lines.path} has no header: its first line has to name the columns"
+    faults = [
+        f"  {place}: no column {column!r}" + (f", did you mean {near!r}?" if (near := nearest(column, header)) else "")
+        for place, column in missing
+    ]
+    return "\n".join([f"{lines.path} does not fit the mapping:", *faults, f"Its columns: {', '.join(header)}{hint}"])
+
+
+class _Guess(NamedTuple):
+    found: int
+    line: int
+    delimiter: str
+
+
+def _guess(seen: list[str], mapping: Mapping, wanted: set[str]) -> str:
+    """What to write in the mapping so that most of the columns `wanted` are found, from the file's first lines."""
+    declared = mapping.csv
+    if next(iter(seen), "").lstrip().startswith(("{", "[")):
+        return "\nThe file seems to be JSON: write format: json, or jsonl for one object a line"
+    delimiters = (declared.delimiter, *_DELIMITERS)
+    guesses = [
+        _Guess(_found(text, mapping, at, wanted), line, at) for line, text in enumerate(seen, 1) for at in delimiters
+    ]
+    now = max((one.found for one in guesses if one[1:] == (declared.header_line, declared.delimiter)), default=0)
+    best = max(guesses, key=lambda one: (one.found, -one.line), default=_Guess(0, 1, ","))
+    if best.found <= now:
+        return ""
+    hints = []
+    if best.delimiter != declared.delimiter:
+        hints.append(
+            f"\nThe delimiter seems to be {best.delimiter!r}: write csv: {{delimiter: {_yaml(best.delimiter)}}}"
+        )
+    if best.line != declared.header_line:
+        hints.append(f"\nThe header seems to be line {best.line}: write csv: {{header_line: {best.line}}}")
+    return "".join(hints)
+
+
+def _found(text: str, mapping: Mapping, delimiter: str, wanted: set[str]) -> int:
+    try:
+        return len(wanted.intersection(next(_reader([text], mapping, delimiter), [])))
+    except csv.Error:
+        return 0
+
+
+def _yaml(delimiter: str) -> str:
+    return '"\\t"' if delimiter == "\t" else f'"{delimiter}"'

@@ -1,0 +1,147 @@
+"""One JSON document: its rows are an array at the top, or at a path of keys; read piece by piece, never whole."""
+
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row
+
+# What stands in the document beside the rows, and each row, is shorter than this.
+MAX_VALUE = 16_000_000
+_CHUNK = 65_536
+_DECODER = json.JSONDecoder()
+
+
+class _Value(NamedTuple):
+    line: int
+    text: str
+    value: Any
+
+
+def document_rows(stream: TextIO, path: Path, rows: list[str]) -> Iterator[Row | BadRow]:
+    """Yield the rows of the array at the keys `rows`, or of the array that the document is where they are none.
+
+    Raises LoadError where there is no such array or the document is not valid, with line and column.
+    """
+    text = _Text(stream, path)
+    for depth, key in enumerate(rows):
+        text.enter(key, rows[:depth])
+    if text.peek() != "[":
+        raise LoadError(f"{path}: {_not_an_array(text, rows)}")
+    for line, raw, value in text.elements():
+        if isinstance(value, dict):
+            yield Row(line, raw, value)
+        else:
+            yield BadRow(line, raw, f"a {type(value).__name__} where an object is expected", "not a JSON object")
+
+
+def _not_an_array(text: "_Text", rows: list[str]) -> str:
+    if rows:
+        return f"rows: {'.'.join(rows)} is not a list. Name the key that holds the rows"
+    if text.peek() != "{":
+        return "not a valid JSON document of rows: expected an array or an object. Is its format another?"
+    value = text.value().value
+    lists = [key for key, inner in value.items() if isinstance(inner, list)]
+    return f"is one object, not an array: write rows: KEY, the key that holds them (lists here: {', '.join(lists)})"
+
+
+class _Text:
+    """The document from where it is read on."""
+
+    def __init__(self, stream: TextIO, path: Path) -> None:
+        self._stream = stream
+        self._path = path
+        self._buffer = ""
+        self._at = 0
+        self._line = 1
+        self._ended = False
+
+    def enter(self, key: str, above: list[str]) -> None:
+        """Go to the value of `key` in the object that stands here."""
+        self._expect("{", f"an object with the key {key!r}")
+        known = []
+        while self.peek() != "}":
+            found = self.value().value
+            known.append(str(found))
+            self._expect(":", "':'")
+            if found == key:
+                return
+            self.value()
+            if self.peek() != ",":
+                break
+            self._expect(",", "','")
+        place = f"rows: {'.'.join([*above, key])}"
+        raise LoadError(f"{self._path} has nothing at {place}. Keys there: {', '.join(known)}")
+
+    def elements(self) -> Iterator[_Value]:
+        """The elements of the array that stands here."""
+        self._expect("[", "an array")
+        while self.peek() != "]":
+            yield self.value()
+            if self.peek() != "]":
+                self._expect(",", "',' or ']'")
+
+    def value(self) -> _Value:
+        """Read the value that stands here."""
+        self.peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._buffer, self._at)
+            except (ValueError, RecursionError) as error:
+                if self._ended or len(self._buffer) - self._at > MAX_VALUE:
+                    raise self._invalid(error) from error
+            else:
+                if end < len(self._buffer) or self._ended:
+                    break
+            self._more()
+        found = _Value(self._line, self._buffer[self._at : end], value)
+        self._go_to(end)
+        return found
+
+    def peek(self) -> str:
+        """The next character that is no white space, or nothing at the end."""
+        while True:
+            rest = self._buffer[self._at : self._at + 1]
+            if rest and not rest.isspace():
+                return rest
+            if rest:
+                self._go_to(self._at + 1)
+            elif self._ended:
+                return ""
+            else:
+                self._more()
+
+    def _expect(self, mark: str, expected: str) -> None:
+        if (found := self.peek()) != mark:
+            seen = repr(found) if found else "the end of the file"
+            raise LoadError(
+                f"{self._path}, line {self._line}: not valid JSON: expected {expected}; got {seen}. Fetch it again"
+                ", and load it again: what is loaded already stays as it is."
+            )
+        self._go_to(self._at + 1)
+
+    def _go_to(self, end: int) -> None:
+        self._line += self._buffer.count("\n", self._at, end)
+        self._at = end
+
+    def _more(self) -> None:
+        # Twice as much each time, so that a long value is not tried over and over.
+        try:
+            piece = self._stream.read(max(_CHUNK, len(self._buffer) - self._at))
+        except (OSError, EOFError, UnicodeError, zlib.error) as error:
+            raise LoadError(
+                f"{self._path} cannot be read beyond line {self._line}: {error}. Fetch it again."
+            ) from error
+        self._buffer = self._buffer[self._at :] + piece
+        self._at = 0
+        self._ended = not piece
+
+    def _invalid(self, error: Exception) -> LoadError:
+        message, line, column = str(error), self._line, ""
+        if isinstance(error, json.JSONDecodeError):
+            message = error.msg
+            line += self._buffer.count("\n", self._at, error.pos)
+            column = f", column {error.colno}"
+        return LoadError(f"{self._path}, line {line}{column}: not valid JSON: {message}. Rows before it are loaded.")

@@ -1,0 +1,58 @@
+"""JSON Lines: one object a line, which is a row or holds rows at a path of keys."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from alert_pipelines.loading.paths import finder
+from alert_pipelines.loading.readers.lines import TOO_LONG, Lines
+from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row
+
+
+def json_line_rows(lines: Lines, rows: list[str]) -> Iterator[Row | BadRow]:
+    """Yield each line's object, or the objects of the list that it holds at the keys `rows`."""
+    find = finder(rows)
+    for start, _ in enumerate(lines, start=1):
+        text, too_long = lines.text, lines.too_long
+        lines.mark()
+        if not text.strip() and not too_long:
+            continue
+        if start == 1:
+            _refuse_document(text, lines)
+        if too_long:
+            yield BadRow(start, text, TOO_LONG, TOO_LONG)
+            continue
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            yield BadRow(start, text, f"no valid JSON: {error}", "not valid JSON")
+            continue
+        if rows and isinstance(values, dict):
+            yield from _inner_rows(start, text, find(values), rows)
+        else:
+            yield _row(start, text, values)
+
+
+def _refuse_document(text: str, lines: Lines) -> None:
+    if text.lstrip().startswith("["):
+        raise LoadError(f"{lines.path} is a JSON array, not JSON Lines: write format: json")
+    if text.strip() == "{":
+        raise LoadError(
+            f"{lines.path} seems to be one JSON document over several lines: write format: json, and rows: KEY for the "
+            "key that holds the rows"
+        )
+
+
+def _inner_rows(line: int, text: str, inner: Any, rows: list[str]) -> Iterator[Row | BadRow]:
+    if not isinstance(inner, list):
+        reason = f"no list at rows: {'.'.join(rows)}"
+        yield BadRow(line, text, reason, reason)
+        return
+    for values in inner:
+        yield _row(line, json.dumps(values), values)
+
+
+def _row(line: int, text: str, values: Any) -> Row | BadRow:
+    if isinstance(values, dict):
+        return Row(line, text, values)
+    return BadRow(line, text, f"a {type(values).__name__} where an object is expected", "not a JSON object")

@@ -1,0 +1,124 @@
+"""A text file as numbered lines, gzipped or not, in memory that does not grow with the file or with a line."""
+
+import codecs
+import gzip
+import zlib
+from collections import deque
+from pathlib import Path
+from typing import NamedTuple, Self, TextIO
+
+from alert_pipelines.loading.readers.rows import LoadError
+
+# A line is shorter than this, or rejected and only its beginning kept, so that no line can fill the memory.
+MAX_LINE = 1_000_000
+KEPT_OF_LINE = 1_000
+TOO_LONG = f"a line of {MAX_LINE:,} characters or more"
+
+_GZIP = b"\x1f\x8b"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def open_text(path: Path, encoding: str) -> TextIO:
+    """Open a file of text; gzip is known by its first bytes, or by the name.
+
+    Raises LoadError when it cannot be opened, or is UTF-16 and `encoding` is another.
+    """
+    try:
+        start = _first_bytes(path)
+        return _open(path, encoding, start)
+    except OSError as error:
+        raise LoadError(f"{path} cannot be opened: {error.strerror or error}. Check its name and rights.") from error
+
+
+def _first_bytes(path: Path) -> bytes:
+    if not path.is_file():
+        return b""  # a pipe gives its bytes once
+    with path.open("rb") as stream:
+        return stream.read(2)
+
+
+def _open(path: Path, encoding: str, start: bytes) -> TextIO:
+    codec = codecs.lookup(encoding).name
+    if start in _UTF_16 and not codec.startswith("utf-16"):
+        raise LoadError(f"{path} seems to be UTF-16, and the mapping reads it as {codec}: write encoding: utf-16")
+    if codec == "utf-8":
+        encoding = "utf-8-sig"  # a byte order mark, as spreadsheets write it, is no part of the first column
+    # Bytes that are not valid become surrogates: they spoil their own row and not the whole file.
+    if start == _GZIP or path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
+    return path.open(encoding=encoding, errors="surrogateescape", newline="")
+
+
+class _Line(NamedTuple):
+    """A line of the file, or its beginning where it is too long; then `instead` is what a CSV parser is given."""
+
+    text: str
+    instead: str | None = None
+
+
+class Lines:
+    """The lines of a file, numbered; those taken since the last `mark` can be given back but for the first."""
+
+    def __init__(self, stream: TextIO, path: Path, quote: str = '"') -> None:
+        self.path = path
+        self._quote = quote
+        self.number = 0
+        self._stream = stream
+        self._taken: list[_Line] = []
+        self._returned: deque[_Line] = deque()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._returned.popleft() if self._returned else self._read()
+        if not line.text:
+            raise StopIteration
+        self.number += 1
+        self._taken.append(line)
+        return line.text if line.instead is None else line.instead
+
+    def _read(self) -> _Line:
+        text = piece = self._read_piece()
+        if not _goes_on(piece):
+            return _Line(text)
+        quotes = piece.count(self._quote)
+        while _goes_on(piece):
+            piece = self._read_piece()
+            quotes += piece.count(self._quote)
+        # Opens or closes a quoted value as the whole line does, so that the row is found to end where it does.
+        return _Line(text[:KEPT_OF_LINE], self._quote * (quotes % 2) + "\n")
+
+    def _read_piece(self) -> str:
+        try:
+            return self._stream.readline(MAX_LINE)
+        except (OSError, EOFError, UnicodeError, zlib.error) as error:
+            raise LoadError(
+                f"{self.path} cannot be read beyond line {self.number}: {error}. Fetch the file again and "
+                "load it again: what is loaded already stays as it is."
+            ) from error
+
+    def mark(self) -> int:
+        """Forget the lines taken; return the number of the next one."""
+        self._taken.clear()
+        return self.number + 1
+
+    def keep_first(self) -> None:
+        """Give back all lines taken but the first."""
+        self._returned.extendleft(reversed(self._taken[1:]))
+        self.number -= len(self._taken) - 1
+        del self._taken[1:]
+
+    @property
+    def text(self) -> str:
+        """The lines taken, without the last one's end."""
+        return "".join(line.text for line in self._taken).rstrip("\r\n")
+
+    @property
+    def too_long(self) -> bool:
+        """Whether any line taken is too long, and so only its beginning is in `text`."""
+        return any(line.instead is not None for line in self._taken)
+
+
+def _goes_on(piece: str) -> bool:
+    return len(piece) == MAX_LINE and not piece.endswith(("\n", "\r"))
