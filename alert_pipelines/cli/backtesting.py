@@ -78,11 +78,11 @@ def _print_days(outcomes: Sequence[DayOutcome]) -> None:
             f"{one.hours_earlier_total:.1f}",
             one.would_escalate,
             one.really_escalated,
+            ", ".join(one.known_as_of_now),
         )
         for outcome in outcomes
         for whose, rules in _sides(outcome)
         for one in rules
-        if one.would_close or one.would_escalate
     ]
     print_table(
         [
@@ -97,10 +97,12 @@ def _print_days(outcomes: Sequence[DayOutcome]) -> None:
             "hours earlier",
             "would escalate",
             "really escalated",
+            "known as of now only",
         ],
         rows,
     )
-    if not rows:
+    shown = [one for outcome in outcomes for _, rules in _sides(outcome) for one in rules]
+    if not any(one.would_close or one.would_escalate for one in shown):
         click.echo("No rule would have decided anything.")
     for problem in sorted({problem for outcome in outcomes for problem in outcome.bad_rules}):
         click.echo(f"Left out of today's rules: {problem}")

@@ -63,6 +63,7 @@ _RULE_COLUMNS = {
     "really escalated": "int",
     "closes shared": "int",
     "escalations shared": "int",
+    "known as of now only": "string",
 }
 
 
@@ -191,6 +192,7 @@ def _rule_table(rules: Iterable[RuleOutcome]) -> TableMetadataValue:
                 one.really_escalated,
                 one.closes_shared,
                 one.escalates_shared,
+                ", ".join(one.known_as_of_now),
             )
             for one in rules
         ),

@@ -96,8 +96,16 @@ def _rule_table(caption: str, days: Sequence[Iterable[RuleOutcome]]) -> str:
         # Medians cannot be added up, so the table holds the mean over the days.
         closed = sum(one.closed_later for one in ones)
         mean = f"{hours / closed:.1f}" if closed else ""
-        rows.append([rule_id, mode, *sums, f"{hours:.1f}", mean])
-    headings = ["rule", "mode", *(heading for heading, _ in _COLUMNS), "hours earlier, total", "mean"]
+        known = ", ".join(dict.fromkeys(field for one in ones for field in one.known_as_of_now))
+        rows.append([rule_id, mode, *sums, f"{hours:.1f}", mean, known])
+    headings = [
+        "rule",
+        "mode",
+        *(heading for heading, _ in _COLUMNS),
+        "hours earlier, total",
+        "mean",
+        "known as of now only",
+    ]
     return html_table(caption, headings, rows)
 
 

@@ -23,7 +23,7 @@ from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.rules.clause import Clause
-from alert_pipelines.rules.compiler import compile_rules
+from alert_pipelines.rules.compiler import compile_rule, compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Mode, Rule, RuleSet
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.scanner.aftermath import Fate, ReallyDone, alert_key, fates_after, really_done
@@ -46,7 +46,9 @@ class RuleOutcome:
     The others: `closed_later` and, part of it, `auto_closed_later` are those really closed or resolved later, the
     hours are by how much; `never_closed` are pending still. `reopened_later` counts among all. `really_escalated` is
     the part of `would_escalate` that was escalated after that instant. `closes_shared` and `escalates_shared` are what
-    the other rule set, today's or the proposed, would have decided alike in that day.
+    the other rule set, today's or the proposed, would have decided alike in that day. `known_as_of_now` are the fields
+    that the rule looks at and of which no history tells what they held that day, so that it was judged by what they
+    hold now.
     """
 
     rule_id: str
@@ -65,6 +67,7 @@ class RuleOutcome:
     really_escalated: int = 0
     closes_shared: int = 0
     escalates_shared: int = 0
+    known_as_of_now: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -259,8 +262,22 @@ class _Side:
                     closes_shared=len(closed.keys() & other.active.closes.keys()),
                     escalates_shared=len(escalated.keys() & other.active.escalations.keys()),
                     would_close=len(closed),
+                    known_as_of_now=_known_as_of_now(group.rules, rule_id),
                     **_what_became(list(_fates_of(closed, fates))),
                 )
+
+
+_TOLD = frozenset({"alert_id", "source_type", "status", "severity", "timestamp", "created_at", "state_history"})
+
+
+def _known_as_of_now(rules: Sequence[Rule], rule_id: str) -> tuple[str, ...]:
+    """What the rule, or the alerts' own expiry, looks at beyond what never changes and what histories tell."""
+    if rule_id == EXPIRES_AT:
+        return (EXPIRES_AT,)
+    any_instant = datetime(2000, 1, 1, tzinfo=UTC)
+    clauses = [clause for rule in rules if rule.rule_id == rule_id for clause in compile_rule(rule, any_instant)]
+    looked_at = {field for clause in clauses for test in clause.tests for field in (*test.fields, *clause.key)}
+    return tuple(sorted(field for field in looked_at if field not in _TOLD))
 
 
 _Fates = Mapping[tuple[bytes, datetime], Fate]

@@ -203,3 +203,14 @@ def test_quiet_logs_warnings_only_and_no_handler_stays(run: Run) -> None:
     assert "Starting auto-close alert scanner" in run("scan").stderr
     assert run("--quiet", "scan").stderr == ""
     assert logging.getLogger("alert_pipelines").handlers == []
+
+
+def test_a_rule_that_would_have_decided_nothing_was_missing_from_the_table_of_a_backtest(
+    run: Run, db: AlertDatabase
+) -> None:
+    db.rules.insert_one({"rule_id": "fact", "source_type": "COMPLIANCE", "conditions": {"auto_close_if": "valid"}})
+    lines = run("backtest", "2026-03-01").stdout.splitlines()
+    assert [line.split()[3:] for line in lines if " fact " in line] == [
+        ["fact", "active", *["0"] * 4, "0.0", *["0"] * 2, "metadata.valid"]
+    ]
+    assert lines[-1] == "No rule would have decided anything."

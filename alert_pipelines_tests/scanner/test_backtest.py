@@ -82,6 +82,26 @@ def test_a_day_counts_what_became_due_within_it(db: AlertDatabase) -> None:
     assert [proposed(outcome, "expire").would_close for outcome in backtest(db, [EXPIRE], days)] == [1, 2, 1]
 
 
+def test_a_rule_that_looks_at_what_is_known_as_of_now_only_was_not_told_apart(db: AlertDatabase) -> None:
+    leaf = {"field": "metadata.speed", "op": "lt", "value": 50}
+    rules = [
+        EXPIRE,
+        rule("held", {"expire_after_mins": 60, "hold_mins": 5, "severities": ["INFO"]}),
+        rule("fact", {"auto_close_if": "document_valid"}),
+        rule("tree", {"close_if": leaf}, mode="shadow"),
+        rule("keyed", {"escalate_if_count": 2}),
+    ]
+    told = {one.rule_id: one.known_as_of_now for one in backtest_day(db, rules, DAY).proposed}
+    assert told == {
+        "expire": (),
+        "held": ("updated_at",),
+        "fact": ("metadata.document_valid",),
+        "tree": ("metadata.speed",),
+        "keyed": ("metadata.driver_id",),
+        "expires_at": ("expires_at",),
+    }
+
+
 def test_what_became_of_the_closes(db: AlertDatabase) -> None:
     resolved = change("OPEN", "RESOLVED", 12)
     fill(
