@@ -1,4 +1,4 @@
-"""What people are told of: failed scans, closes that a limit stopped, and that no scan completes any more.
+"""What people are told of: failed scans, closes and escalations that a limit stopped, and that no scan completes.
 
 Read from the job records, told once to each receiver. How a message reaches a receiver belongs to `notifications`.
 """
@@ -27,8 +27,26 @@ _LONGEST_ERROR = 500
 _FAILURE = "failure"
 
 
+class Stop(NamedTuple):
+    """What a limit stopped: the closes or the escalations, by `decision`, of a rule or of the whole scan."""
+
+    stopped: str
+    decision: str
+
+    @property
+    def kind(self) -> str:
+        """What it is told as."""
+        return f"stopped: {self.stopped}" if self.decision == "close" else f"stopped, {self.decision}: {self.stopped}"
+
+    @property
+    def title(self) -> str:
+        """What a message about it is called."""
+        whose = "a whole scan" if self.stopped == ALLOW_SCAN else f"rule {self.stopped!r}"
+        return f"{whose} was stopped by a limit{'' if self.decision == 'close' else ' of escalations'}"
+
+
 class FailedScan(NamedTuple):
-    """A scan that ended as failed; `stops` has the limits that stopped closes, by what they stopped."""
+    """A scan that ended as failed; `stops` has the messages of the limits that it exceeded."""
 
     job_id: str
     run_id: str | None
@@ -36,12 +54,12 @@ class FailedScan(NamedTuple):
     closed: int
     escalated: int
     error: str
-    stops: dict[str, str]
+    stops: dict[Stop, str]
 
     @property
     def kinds(self) -> frozenset[str]:
         """What it is told as: a repeated one of the same kind waits, another kind does not."""
-        return frozenset(f"stopped: {stopped}" for stopped in self.stops) or frozenset({_FAILURE})
+        return frozenset(stop.kind for stop in self.stops) or frozenset({_FAILURE})
 
 
 class Told(BaseModel):
@@ -122,15 +140,14 @@ def _of_staleness(told: Told, stale: str | None) -> Iterator[tuple[str, str]]:
 
 
 def _of_stops(scans: Iterable[FailedScan]) -> Iterator[tuple[str, str]]:
-    by_stop: dict[str, list[FailedScan]] = {}
+    by_stop: dict[Stop, list[FailedScan]] = {}
     for scan in scans:
-        for stopped in scan.stops:
-            by_stop.setdefault(stopped, []).append(scan)
-    for stopped, stopped_scans in by_stop.items():
+        for stop in scan.stops:
+            by_stop.setdefault(stop, []).append(scan)
+    for stop, stopped_scans in by_stop.items():
         newest = stopped_scans[0]
-        what = "a whole scan" if stopped == ALLOW_SCAN else f"rule {stopped!r}"
         more = f" So did {_scans(len(stopped_scans) - 1)} before it." if len(stopped_scans) > 1 else ""
-        yield f"{what} was stopped by a limit", f"{_name(newest)}: {newest.stops[stopped]}{more}"
+        yield stop.title, f"{_name(newest)}: {newest.stops[stop]}{more}"
 
 
 def _of_failures(scans: Sequence[FailedScan]) -> Iterator[tuple[str, str]]:
@@ -170,7 +187,8 @@ def _failed(record: dict[str, Any]) -> FailedScan:
         escalated=record.get("alerts_escalated") or 0,
         error=str(errors[0])[:_LONGEST_ERROR] if isinstance(errors, list) and errors else "its record says no more.",
         stops={
-            str(stop.get("stopped")): str(stop.get("message"))
+            # Records from before escalations had limits name no decision.
+            Stop(str(stop.get("stopped")), str(stop.get("decision", "close"))): str(stop.get("message"))
             for stop in (stops if isinstance(stops, list) else ())
             if isinstance(stop, dict)
         },

@@ -125,6 +125,21 @@ def test_a_limit_that_stopped_a_rule_is_told_with_its_count_its_limit_and_how_to
     assert "allow_over_limit: ['old']" in body
 
 
+def test_of_a_rule_stopped_in_closing_and_in_escalating_only_one_was_told(
+    tick: Ticks, hook: Inbox, db: AlertDatabase, execute: Execute
+) -> None:
+    tick()
+    both = {"expire_after_mins": 60, "max_close": 1, "escalate_if_count": 3, "max_escalate": 2}
+    fill(db, [*(alert(minutes=120) for _ in range(2)), *(alert(minutes=5) for _ in range(3))], rule("both", both))
+    assert not execute(as_of=AS_OF.isoformat()).success
+    tick()
+    [(title, body)] = hook.got
+    by_limit = "rule 'both' was stopped by a limit"
+    assert title == f"Alert scanner: {by_limit}; {by_limit} of escalations"
+    assert "would close 2 alerts, its limit is 1" in body
+    assert "would escalate 3 alerts, its limit is 2" in body
+
+
 def test_what_comes_again_with_every_scan_is_told_again_after_an_hour_and_what_is_new_at_once(
     tick: Ticks, hook: Inbox, db: AlertDatabase
 ) -> None:
