@@ -1,14 +1,12 @@
 """A pytest of a test's own, with this suite's settings and hooks, on a file that the test has written."""
 
-import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alert_pipelines_tests.dagster_processes import CHECKOUT
-from alert_pipelines_tests.memory import RUN_VARIABLE
+from alert_pipelines_tests.memory import env_of_another_run
 
 
 def run_tests(
@@ -21,7 +19,7 @@ def run_tests(
     return subprocess.run(
         [*by, sys.executable, "-m", "pytest", *settings, *options, file],
         cwd=CHECKOUT,
-        env={**os.environ, RUN_VARIABLE: uuid.uuid4().hex[:8], **(env or {})},
+        env={**env_of_another_run(), **(env or {})},
         capture_output=True,
         text=True,
         timeout=120,

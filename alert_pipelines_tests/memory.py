@@ -11,3 +11,8 @@ MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 RUN_VARIABLE = "ALERT_PIPELINES_TEST_RUN"
 RUN = os.environ.setdefault(RUN_VARIABLE, uuid.uuid4().hex[:8])
 PREFIX = f"alert_pipelines_{RUN}_"
+
+
+def env_of_another_run() -> dict[str, str]:
+    """The environment for a run within this one, which is not to take this one's servers for what it has left."""
+    return {**os.environ, RUN_VARIABLE: uuid.uuid4().hex[:8]}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from alert_pipelines_tests.dagster_processes import CHECKOUT
+from alert_pipelines_tests.memory import env_of_another_run
 
 pytestmark = pytest.mark.skipif(
     Path(sys.prefix) != CHECKOUT / ".venv", reason="the script would make the environment .venv, which is not this one"
@@ -19,7 +20,7 @@ DIRECTORY = "alert_pipelines_tests/reliability"
 def collected(*arguments: str, paths: tuple[str, ...] = (DIRECTORY,)) -> set[str]:
     """The tests that the script would run."""
     command = [CHECKOUT / "scripts" / "test", *arguments, "--collect-only", "-q", "-p", "no:cacheprovider", *paths]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=env_of_another_run(), capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return {line for line in done.stdout.splitlines() if "::" in line}
 
