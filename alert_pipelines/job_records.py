@@ -114,6 +114,7 @@ def ensure_indexes(db: AlertDatabase) -> list[str]:
     return create_missing_indexes(db, COLLECTION, INDEXES)
 
 
+@at_the_door
 def ensure_claim_index(db: AlertDatabase) -> None:
     """Create the index that keeps scans apart if it is missing. Raises IndexConflictError, MongoAuthenticationError."""
     create_missing_indexes(db, COLLECTION, [CLAIM_INDEX])

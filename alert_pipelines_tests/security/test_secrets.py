@@ -18,6 +18,7 @@ from dagster import DagsterInstance
 from alert_pipelines import scheduler
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs import assets
+from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_home, dagster_processes
@@ -119,13 +120,21 @@ def test_a_dagster_run_at_a_wrong_uri(
     secured: SecuredServer, logged: None, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assets, "RETRY_AFTER_S", 0)
+    # With wrong settings the code location would not load; here they go wrong afterwards.
+    job = build_defs().resolve_job_def("auto_close_job")
     monkeypatch.setenv("MONGODB_URI", wrong_uris(secured)[kind])
     monkeypatch.setenv("MONGODB_DATABASE", DATABASE)
     with dagster_home() as home:
         with DagsterInstance.from_config(str(home)) as instance:
-            job = build_defs().resolve_job_def("auto_close_job")
             assert not job.execute_in_process(instance=instance, raise_on_error=False).success
         check_files_free_of_secrets(home)
+
+
+def test_the_code_location_at_a_wrong_uri(secured: SecuredServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONGODB_URI", wrong_uris(secured)["no scheme"])
+    with pytest.raises(AlertPipelinesError, match="MONGODB_URI") as failed:
+        build_defs()
+    check_free_of_secrets("traceback", "".join(traceback.format_exception(failed.value)))
 
 
 @pytest.mark.parametrize("kind", DISTINCT)
