@@ -61,7 +61,7 @@ class Summary:
     def warnings(self) -> Iterator[str]:
         """What may be wrong with the mapping, or with the file."""
         if self.columns_without_value:
-            yield f"Columns of the mapping that no row had: {', '.join(self.columns_without_value)}"
+            yield f"Columns of the mapping with no value in any row: {', '.join(self.columns_without_value)}"
         if self.rows_sharing_id:
             ids = ", ".join(self.shared_ids)
             yield (

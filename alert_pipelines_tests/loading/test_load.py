@@ -195,7 +195,7 @@ def test_columns_that_no_row_had_shared_ids_and_ends_before_their_start_were_not
             "Sources: X 4",
             "Statuses: OPEN 4",
             "Severities: INFO 4",
-            "Columns of the mapping that no row had: meta.sped",
+            "Columns of the mapping with no value in any row: meta.sped",
             "2 rows share an id with an earlier row of the file (A): the first counts (or write events)",
             "1 alerts end before they start: expires_at is before timestamp",
         ]
