@@ -5,6 +5,7 @@ What a rule means is the compiler's; where rules are kept is the store's.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
@@ -251,6 +252,11 @@ class RuleSet(NamedTuple):
 def canonical_json(value: Any) -> str:
     """One text for one value: sorted keys, no white space, no escapes beyond JSON's own."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def content_hash(content: Mapping[str, Any]) -> str:
+    """The SHA-256 of a rule's canonical content: what a published rule keeps of what was published."""
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
 UtcDatetime = Annotated[datetime, Field(strict=True), AfterValidator(as_utc)]

@@ -4,7 +4,6 @@ A published rule keeps a hash of what was published. A rule whose hash no longer
 person's or the service's.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -14,8 +13,8 @@ from pymongo.errors import DuplicateKeyError
 
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules.model import Rule, canonical_json
-from alert_pipelines.rules.store import COLLECTION, ensure_indexes
+from alert_pipelines.rules.model import Rule, canonical_json, content_hash
+from alert_pipelines.rules.store import COLLECTION, ensure_indexes, intact_rule
 from alert_pipelines.rules.validation import RuleError, parse_rule
 
 
@@ -73,7 +72,7 @@ def publish_rules(db: AlertDatabase, rules: Iterable[Rule], *, overwrite: bool =
 @at_the_door
 def export_rules(db: AlertDatabase) -> list[Rule]:
     """Every usable rule of the collection, by rule id. Raises RuleError for one that is not."""
-    return [parse_rule(document) for document in db[COLLECTION].find().sort("rule_id", 1)]
+    return [intact_rule(db, document) for document in db[COLLECTION].find().sort("rule_id", 1)]
 
 
 def _stored(db: AlertDatabase, rule: Rule) -> dict[str, Any] | None:
@@ -95,7 +94,7 @@ def _compare(rule: Rule, document: Mapping[str, Any] | None) -> RuleChange:
     if not differences:
         return RuleChange(rule.rule_id, ChangeKind.SAME)
     published = document.get("published")
-    ours = isinstance(published, Mapping) and published.get("hash") == _hash(before)
+    ours = isinstance(published, Mapping) and published.get("hash") == content_hash(before)
     return RuleChange(rule.rule_id, ChangeKind.CHANGED if ours else ChangeKind.CHANGED_BY_PERSON, differences)
 
 
@@ -109,7 +108,8 @@ def _content(document: Mapping[str, Any]) -> dict[str, Any]:
 def _write(db: AlertDatabase, rule: Rule, document: Mapping[str, Any] | None, now: datetime) -> bool:
     """Write `rule` over `document`, unless somebody wrote meanwhile."""
     content = rule.canonical()
-    fields = {**content, "published": {"hash": _hash(content), "at": now}, "updated_at": now}
+    published = {"hash": content_hash(content), "conditions": list(content["conditions"]), "at": now}
+    fields = {**content, "published": published, "updated_at": now}
     if document is None:
         try:
             db[COLLECTION].insert_one({**fields, "created_at": now})
@@ -130,7 +130,3 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any], under: str
         elif canonical_json(old) != canonical_json(new):  # Python takes 1 and true for equal
             found.append(FieldChange(f"{under}{name}", old, new))
     return tuple(found)
-
-
-def _hash(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()

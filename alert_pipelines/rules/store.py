@@ -5,6 +5,7 @@ Publishing is another matter: see `publish`.
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,11 +15,11 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
+from alert_pipelines.rules.edits import VERSIONS, lost_conditions
 from alert_pipelines.rules.model import MaintenanceWindow, Rule, RuleSet
 from alert_pipelines.rules.validation import RuleError, parse_rule, parse_window
 
 COLLECTION = "rules"
-VERSIONS = "rule_versions"
 MAINTENANCE_WINDOWS = "maintenance_windows"
 
 INDEXES = (IndexModel([("rule_id", ASCENDING)], name="rule_id_unique", unique=True),)
@@ -61,7 +62,7 @@ def load_rules(db: AlertDatabase) -> LoadedRules:
         if isinstance(document.get("rule_id"), str):
             times[document["rule_id"]] += 1
         try:
-            rules.append(parse_rule(document))
+            rules.append(intact_rule(db, document))
         except RuleError as error:
             errors.append(error)
     errors += [
@@ -70,6 +71,14 @@ def load_rules(db: AlertDatabase) -> LoadedRules:
         if count > 1
     ]
     return LoadedRules(RuleSet.of([rule for rule in rules if times[rule.rule_id] == 1]), tuple(errors))
+
+
+def intact_rule(db: AlertDatabase, document: Mapping[str, Any]) -> Rule:
+    """The rule of a stored document. Raises RuleError if it is not valid, or lost conditions since it was published."""
+    rule = parse_rule(document)
+    if lost := lost_conditions(db, document, rule):
+        raise RuleError(rule.rule_id, [lost])
+    return rule
 
 
 @at_the_door
