@@ -11,6 +11,7 @@ from alert_pipelines.alerts import COLLECTION, PENDING, Status
 from alert_pipelines.rules.clause import Clause, Filter, Test, all_of, at_or_before, dated, status_among
 from alert_pipelines.rules.evidence import escalate, keep_latest, no_repeat
 from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Rule
+from alert_pipelines.rules.never_again import not_closed_before
 from alert_pipelines.rules.tree import leaves
 from alert_pipelines.rules.tree_compiler import compile_tree, describe
 
@@ -46,7 +47,7 @@ def compile_rule(
     """The clauses of `rule` at `as_of`, closes first, each in the order of the language's table."""
     conditions = rule.conditions
     judged = _judged(rule, as_of, windows)
-    closing = [*judged, _not_closed_before(rule.rule_id), *_settled(conditions.hold_mins, as_of)]
+    closing = [*judged, not_closed_before(rule.rule_id), *_settled(conditions.hold_mins, as_of)]
 
     def closes_on_itself(condition: str, says: str, test: Filter, fields: Iterable[str]) -> Clause:
         tests = (*closing, Test(condition, says, test, tuple(fields)))
@@ -88,7 +89,7 @@ def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = (
         status_among(PENDING),
         *_at_as_of(as_of),
         *_in_no_window(windows, None, as_of),
-        _not_closed_before(EXPIRES_AT),
+        not_closed_before(EXPIRES_AT),
         Test(EXPIRES_AT, says, {"expires_at": {"$gt": ZERO_DATE, **at_or_before(as_of)}}, ("expires_at",)),
         Test(EXPIRES_AT, "its own expires_at is not before its timestamp", not_before, ("expires_at", "timestamp")),
     )
@@ -164,51 +165,6 @@ def _in_no_window(windows: Iterable[MaintenanceWindow], source_type: str | None,
     if not exempt:
         return []
     return [Test("maintenance", "it is in no maintenance window", {"$nor": exempt}, tuple(dict.fromkeys(fields)))]
-
-
-def _not_closed_before(rule_id: str) -> Test:
-    """No close of this occurrence by the rule, nor by an automation that named no rule, stands in the history.
-
-    A close from before the alert's present `timestamp` belongs to an earlier occurrence, and an undo may have allowed
-    the close again. The first branch spares the
-    common history the comparison with the alert's own `timestamp`, which only an expression can make.
-    """
-    closed = str(Status.AUTO_CLOSED)
-    by_it = {"rule_triggered": rule_id}
-    unnamed = {"triggered_by": "system", "rule_triggered": {"$in": [None, ""]}}
-    as_of, written = "$$entry.as_of", "$$entry.timestamp"
-    # One without a date may be of this occurrence, so it counts.
-    undated: dict[str, object] = {"$cond": [_is_date(written), written, "$timestamp"]}
-    counts = {
-        "$and": [
-            {"$eq": ["$$entry.to_status", closed]},
-            {
-                "$or": [
-                    {"$eq": ["$$entry.rule_triggered", {"$literal": rule_id}]},
-                    {
-                        "$and": [
-                            {"$eq": ["$$entry.triggered_by", "system"]},
-                            {"$eq": [{"$ifNull": ["$$entry.rule_triggered", ""]}, ""]},
-                        ]
-                    },
-                ]
-            },
-            {"$gte": [{"$cond": [_is_date(as_of), as_of, undated]}, "$timestamp"]},
-            {"$not": [{"$in": ["$$entry.job_id", "$$allowed_again"]}]},
-        ]
-    }
-    history = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
-    allowing = {"$filter": {"input": history, "as": "undo", "cond": {"$eq": ["$$undo.undoes.allow_again", True]}}}
-    allowed_again = {"$map": {"input": allowing, "as": "undo", "in": "$$undo.undoes.job_id"}}
-    counted = {"$filter": {"input": history, "as": "entry", "cond": counts}}
-    never: Filter = {
-        "$or": [
-            {"state_history": {"$not": {"$elemMatch": {"to_status": closed, "$or": [by_it, unnamed]}}}},
-            {"$expr": {"$let": {"vars": {"allowed_again": allowed_again}, "in": {"$eq": [counted, []]}}}},
-        ]
-    }
-    says = "neither this rule nor a job that names no rule has closed it since its timestamp"
-    return Test("never_again", says, never, ("state_history", "timestamp"))
 
 
 def _is_date(expression: str) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Any
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.rules.clause import Clause, Filter, Slice, Stage, Test, all_of, dated, status_among
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
+from alert_pipelines.rules.never_again import no_undone_escalation
 
 _NO_KEY_TYPES = ["missing", "null", "undefined", "array"]
 
@@ -196,12 +197,10 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
 def escalate(rule: Rule, judged: Sequence[Test], as_of: datetime, count: int) -> Clause:
     """Escalates when the window before an OPEN alert holds `count` pending alerts of its key."""
     key, minutes = rule.conditions.key, rule.conditions.window_mins or DEFAULT_WINDOW_MINS
-    undone = {"from_status": str(Status.ESCALATED), "undoes.rule_id": rule.rule_id, "undoes.allow_again": {"$ne": True}}
-    never = {"state_history": {"$not": {"$elemMatch": undone}}}
     tests = (
         *judged,
         status_among([Status.OPEN]),
-        Test("never_again", "no escalation by this rule was undone", never, ("state_history",)),
+        no_undone_escalation(rule.rule_id),
         _keyed(key),
     )
     # As numbers: mongod 6.0 shifts a date before 1970 a second too far, and takes bounds in ms only up to int32.

@@ -233,10 +233,16 @@ def _is_of_an_earlier_occurrence(entry: Document, alert: Document) -> bool:
 
 
 def _escalation_was_undone(alert: Document, rule_id: str) -> bool:
+    bygone = [
+        entry.get("job_id")
+        for entry in _history(alert)
+        if entry.get("to_status") == ESCALATED and _is_of_an_earlier_occurrence(entry, alert)
+    ]
     return any(
         entry.get("from_status") == ESCALATED
         and _undoes(entry).get("rule_id") == rule_id
         and _undoes(entry).get("allow_again") is not True
+        and _undoes(entry).get("job_id") not in bygone
         for entry in _history(alert)
     )
 

@@ -67,6 +67,10 @@ def decided(as_of: object) -> Fields:
     return closed_by("other", as_of=as_of, job_id="JOB-1")
 
 
+def escalation(**dates: object) -> Fields:
+    return {"to_status": "ESCALATED", "triggered_by": "system", "rule_triggered": "r1", "job_id": "J", **dates}
+
+
 def undone(job_id: str, from_status: str = "AUTO_CLOSED", rule_id: str = "other") -> Fields:
     undoes = {"job_id": job_id, "rule_id": rule_id}
     return {"from_status": from_status, "to_status": "OPEN", "triggered_by": "user", "undoes": undoes}
@@ -311,16 +315,25 @@ OWN_TESTS = [
         ),
     ),
     Row(
-        "a rule does not repeat an escalation that was undone",
+        "a rule does not repeat an escalation of the same occurrence that was undone",
         {"escalate_if_count": 1, "group_by": "alert_id"},
         each(
             "state_history",
             [],
+            [escalation(as_of=ago(31)), undone("J", "ESCALATED", "r1")],
+            [escalation(timestamp=ago(31)), undone("J", "ESCALATED", "r1")],
             [undone("J", "ESCALATED", "r2")],
             [undone("J", "AUTO_CLOSED", "r1")],
             [closed_by("r1")],
         ),
-        each("state_history", [undone("J", "ESCALATED", "r1")], ["text", undone("J", "ESCALATED", "r1")]),
+        each(
+            "state_history",
+            [undone("J", "ESCALATED", "r1")],
+            ["text", undone("J", "ESCALATED", "r1")],
+            [escalation(), undone("J", "ESCALATED", "r1")],
+            [escalation(as_of=ago(5)), undone("J", "ESCALATED", "r1")],
+            [escalation(as_of=ago(31)), escalation(as_of=ago(5)) | {"job_id": "K"}, undone("K", "ESCALATED", "r1")],
+        ),
     ),
 ]
 

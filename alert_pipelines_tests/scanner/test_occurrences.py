@@ -9,6 +9,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.explain import explain_alert
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.scanner.undo import LATEST, undo_job
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
 
 CLEARED = {"metadata": {"driver_id": "D1", "cleared": True}}
@@ -82,3 +83,18 @@ def test_an_alert_that_the_old_job_closed_and_a_person_reopened_was_closed_by_ev
     explanation = explain_alert(db, "X", as_of=AS_OF)
     never = [test.holds for clause in explanation.clauses for test in clause.tests if test.name == "never_again"]
     assert (never, list(explanation.past)) == ([False, False], [close])
+
+
+@pytest.mark.parametrize(("opened_again", "status"), [(True, "ESCALATED"), (False, "OPEN")])
+def test_an_undone_escalation_of_an_earlier_occurrence_kept_the_rule_from_escalating(
+    db: AlertDatabase, opened_again: bool, status: str
+) -> None:
+    fill(db, [alert("X")], rule("esc", {"escalate_if_count": 1}))
+    scan(db, AS_OF)
+    undo_job(db, LATEST, dry_run=False)
+    assert statuses(db) == {"X": "OPEN"}
+
+    change(db, timestamp=AS_OF + timedelta(minutes=10) if opened_again else ago(30))
+    scan(db, AS_OF + timedelta(minutes=20))
+
+    assert statuses(db) == {"X": status}

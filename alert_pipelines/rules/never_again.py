@@ -1,0 +1,99 @@
+"""Compiles "never again": what people took back, or set pending again, a rule does not decide a second time.
+
+An alert that its source opened again with a later `timestamp` is a new occurrence: earlier decisions do not count.
+"""
+
+from typing import Any
+
+from alert_pipelines.alerts import Status
+from alert_pipelines.rules.clause import Filter, Test
+
+_HISTORY = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
+
+
+def not_closed_before(rule_id: str) -> Test:
+    """No close of this occurrence by the rule, nor by an automation that named no rule, stands in the history.
+
+    An undo may have allowed the close again. The first branch spares the common history the comparison with the alert's
+    own `timestamp`, which only an expression can make.
+    """
+    closed = str(Status.AUTO_CLOSED)
+    by_it = {"rule_triggered": rule_id}
+    unnamed = {"triggered_by": "system", "rule_triggered": {"$in": [None, ""]}}
+    counts = {
+        "$and": [
+            {"$eq": ["$$entry.to_status", closed]},
+            {
+                "$or": [
+                    {"$eq": ["$$entry.rule_triggered", {"$literal": rule_id}]},
+                    {
+                        "$and": [
+                            {"$eq": ["$$entry.triggered_by", "system"]},
+                            {"$eq": [{"$ifNull": ["$$entry.rule_triggered", ""]}, ""]},
+                        ]
+                    },
+                ]
+            },
+            _is_of_this_occurrence("$$entry"),
+            {"$not": [{"$in": ["$$entry.job_id", "$$allowed_again"]}]},
+        ]
+    }
+    allowing = {"$filter": {"input": _HISTORY, "as": "undo", "cond": {"$eq": ["$$undo.undoes.allow_again", True]}}}
+    allowed_again = {"$map": {"input": allowing, "as": "undo", "in": "$$undo.undoes.job_id"}}
+    counted = {"$filter": {"input": _HISTORY, "as": "entry", "cond": counts}}
+    never: Filter = {
+        "$or": [
+            {"state_history": {"$not": {"$elemMatch": {"to_status": closed, "$or": [by_it, unnamed]}}}},
+            {"$expr": {"$let": {"vars": {"allowed_again": allowed_again}, "in": {"$eq": [counted, []]}}}},
+        ]
+    }
+    says = "neither this rule nor a job that names no rule has closed it since its timestamp"
+    return Test("never_again", says, never, ("state_history", "timestamp"))
+
+
+def no_undone_escalation(rule_id: str) -> Test:
+    """No escalation of this occurrence by the rule was undone, but by an undo that allowed it again.
+
+    Which occurrence it was of, the escalation says and not the undo, which may come long after.
+    """
+    escalated = str(Status.ESCALATED)
+    undone = {"from_status": escalated, "undoes.rule_id": rule_id, "undoes.allow_again": {"$ne": True}}
+    earlier = {
+        "$and": [{"$eq": ["$$entry.to_status", escalated]}, {"$not": [_is_of_this_occurrence("$$entry")]}],
+    }
+    jobs_of_earlier = {
+        "$map": {
+            "input": {"$filter": {"input": _HISTORY, "as": "entry", "cond": earlier}},
+            "as": "entry",
+            "in": "$$entry.job_id",
+        }
+    }
+    counts = {
+        "$and": [
+            {"$eq": ["$$undo.from_status", escalated]},
+            {"$eq": ["$$undo.undoes.rule_id", {"$literal": rule_id}]},
+            {"$ne": ["$$undo.undoes.allow_again", True]},
+            {"$not": [{"$in": ["$$undo.undoes.job_id", "$$jobs_of_earlier"]}]},
+        ]
+    }
+    counted = {"$filter": {"input": _HISTORY, "as": "undo", "cond": counts}}
+    never: Filter = {
+        "$or": [
+            {"state_history": {"$not": {"$elemMatch": undone}}},
+            {"$expr": {"$let": {"vars": {"jobs_of_earlier": jobs_of_earlier}, "in": {"$eq": [counted, []]}}}},
+        ]
+    }
+    says = "no escalation by this rule since its timestamp was undone"
+    return Test("never_again", says, never, ("state_history", "timestamp"))
+
+
+def _is_of_this_occurrence(entry: str) -> dict[str, Any]:
+    """Whether a decision is not from before the alert's present `timestamp`, by its as_of or else its own date."""
+    as_of, written = f"{entry}.as_of", f"{entry}.timestamp"
+    # One without a date may be of this occurrence, so it counts.
+    undated = {"$cond": [_is_date(written), written, "$timestamp"]}
+    return {"$gte": [{"$cond": [_is_date(as_of), as_of, undated]}, "$timestamp"]}
+
+
+def _is_date(expression: str) -> dict[str, Any]:
+    return {"$eq": [{"$type": expression}, "date"]}
