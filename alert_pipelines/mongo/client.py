@@ -21,6 +21,7 @@ from alert_pipelines.mongo.door import known_form
 from alert_pipelines.mongo.local import ensure_local_mongod
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.settings import URI_VARIABLE, MongoSettings, MongoSettingsError
+from alert_pipelines.mongo.uri_options import check_options
 
 AlertDocument: TypeAlias = dict[str, Any]
 AlertDatabase: TypeAlias = Database[AlertDocument]
@@ -60,6 +61,7 @@ def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
     in_uri = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2], keep_blank_values=True)}
     defaults = {name: value for name, value in _DEFAULT_OPTIONS.items() if name.lower() not in in_uri}
     try:
+        check_options(uri)
         client = MongoClient[AlertDocument](uri, tz_aware=True, **defaults)
     except (PyMongoError, ValueError, TypeError, OSError) as error:
         # Without the cause: the driver quotes the piece of the URI that it tripped over, and where an

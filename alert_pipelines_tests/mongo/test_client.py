@@ -146,6 +146,9 @@ def test_a_server_that_does_not_answer_is_a_bounded_error_without_the_password(t
         "mongodb://ops:gehe@im@db.invalid/alerts",
         "mongodb://ops:gehe?im@db.invalid/alerts",
         "mongodb://ops:gehe%im@db.invalid/alerts",
+        "mongodb://ops:27017?gehe=im@db.invalid/alerts",
+        "mongodb://ops:27017?gehe=im@db.invalid/alerts?tls=yes",
+        "mongodb://ops:geheim@db.invalid/?tlsCertificateKeyFilePasswrd=geheim",
         "mongodb://ops:gehe:im@db.invalid/alerts",
         "mongodb://ops:gehe",
         "mongodb+srv://ops:gehe",
@@ -194,6 +197,40 @@ def test_a_refusal_is_an_error_at_once_and_without_the_password(
         pass
 
     assert "geheim" not in _everything_shown(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ("tls=yes", "tls is not valid: The value of tls must be 'true' or 'false'"),
+        ("foo=1", "foo is not valid: no option has this name"),
+        ("conectTimeoutMS=1", "conectTimeoutMS is not valid: no option has this name; did you mean 'connecttimeoutms'"),
+        ("connectTimeoutMS=soon", "connectTimeoutMS is not valid"),
+        ("replicaSet=rs0&replicaset=rs1", "replicaset is given more than once"),
+        ("readPreference=nearst", "readPreference is not valid: nearst"),
+        ("readConcernLevel=odd", "readConcernLevel is not valid: expected available or .* got odd"),
+        ("compressors=zlib,foo", "compressors is not valid: expected snappy or zlib or zstd; got foo"),
+        ("authMechanism=ODD", "authMechanism is not valid"),
+        ("foo=1;bar=2", "foo is not valid.*bar is not valid"),
+        ("retryWrites=maybe&w=1&tsl=true", "retryWrites is not valid.*tsl is not valid.*did you mean 'tls'"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_an_option_that_the_driver_does_not_know_was_dropped_with_a_python_warning(
+    options: str, fault: str, tmp_path: Path
+) -> None:
+    for scheme in ("mongodb", "mongodb+srv"):
+        with pytest.raises(MongoSettingsError, match=f"MONGODB_URI cannot be used: {fault}.* Correct the options"):
+            connect(_settings(f"{scheme}://ops:geheim@db.example.org/alerts?{options}", tmp_path))
+
+
+@pytest.mark.filterwarnings("error")
+def test_every_good_option_is_still_taken(mongo_uri: str, tmp_path: Path) -> None:
+    tags = "readPreference=secondary&readPreferenceTags=a:b&readPreferenceTags="
+    uri = f"{mongo_uri}&w=1&journal=true&readConcernLevel=majority&compressors=zlib&appName=a%40b&{tags}"
+    with connect(_settings(uri, tmp_path)) as client:
+        assert client.write_concern.document == {"w": 1, "j": True}
+        assert client.options.pool_options.appname == "a@b"
 
 
 def test_writes_that_nobody_would_acknowledge_are_refused(tmp_path: Path) -> None:
