@@ -122,6 +122,14 @@ def _no_database_by_mistake() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_limit_of_the_scan() -> Iterator[None]:
+    """Scans of tests may close all that is due, also the first; the tests of the limits take the setting away."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTO_CLOSE_MAX_FRACTION", "1")
+        yield
+
+
 @pytest.fixture
 def local_dir() -> Iterator[Path]:
     """A directory for a local mongod of the test's own; whatever it starts there is stopped."""

@@ -40,7 +40,7 @@ pytestmark = [
 def demo(mongo_uri: str, *arguments: str) -> str:
     """Run the script on the test's own server and a Dagster home of its own; what it printed."""
     with dagster_home() as home:
-        env = {**os.environ, "MONGODB_URI": mongo_uri, "DAGSTER_HOME": str(home)}
+        env = {**os.environ, "MONGODB_URI": mongo_uri, "DAGSTER_HOME": str(home), "AUTO_CLOSE_MAX_FRACTION": "0.5"}
         done = subprocess.run(
             [str(CHECKOUT / "scripts" / "demo"), *arguments],
             env=env,

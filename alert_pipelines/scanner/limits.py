@@ -4,16 +4,18 @@ Asked after the plan, before any write."""
 
 import math
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from shlex import quote
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
-from alert_pipelines.decisions import decision_of
+from alert_pipelines.decisions import cut_short, decision_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.rules.clause import Stage
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.scanner.plan import Plan
 from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanIncompleteError, ScanReport, ScanRequest
@@ -21,6 +23,9 @@ from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanIncomplete
 FRACTION_VARIABLE = "AUTO_CLOSE_MAX_FRACTION"
 SMALL_SCAN = 100
 """Up to so many pending alerts the scan's own limit does not apply."""
+_COMPLETED_SCAN_OF_OURS = {"job_type": SCANNER, "status": COMPLETED, "stats.planned": {"$exists": True}}
+_BATCH = 10_000
+_MAX_PREVIEWED = 20
 _DECIDED = {Status.AUTO_CLOSED: PENDING, Status.ESCALATED: (Status.OPEN,)}
 """The statuses of the alerts that may be closed, and of those that may be escalated."""
 
@@ -59,11 +64,9 @@ def find_stops(db: AlertDatabase, plan: Plan, rule_set: RuleSet, request: ScanRe
             limit = _limit(db, rule, to_status) if planned else None
             if limit is not None and planned > limit:
                 stops.append(_stop(rule.rule_id, f"rule {rule.rule_id!r}", planned, limit, to_status))
-    remaining = plan.decided(Status.AUTO_CLOSED) - sum(stop.planned for stop in stops if stop.decision == "close")
-    limit = _scan_limit(db, plan, request, fraction)
-    if limit is not None and remaining > limit:
-        stops.append(_stop(ALLOW_SCAN, "the scan", remaining, limit, Status.AUTO_CLOSED))
-    return tuple(stops)
+    if ALLOW_SCAN in request.allow_over_limit:
+        return tuple(stops)
+    return (*stops, *_stops_of_scan(db, plan, stops, fraction))
 
 
 def drop_stopped(plan: Plan, stops: tuple[LimitStop, ...]) -> None:
@@ -91,15 +94,51 @@ def _limit(db: AlertDatabase, rule: Rule, to_status: Status) -> int | None:
     return min(limits, default=None)
 
 
-def _scan_limit(db: AlertDatabase, plan: Plan, request: ScanRequest, fraction: float) -> int | None:
+def _stops_of_scan(db: AlertDatabase, plan: Plan, stops: Sequence[LimitStop], fraction: float) -> tuple[LimitStop, ...]:
+    """What the scan's own limit stops of the decisions that `stops` leave."""
     pending = sum(plan.pending.values())
-    if pending <= SMALL_SCAN or ALLOW_SCAN in request.allow_over_limit:
-        return None
-    # The first scan ever meets the backlog that it was installed for. One that a limit stopped has met it as well.
-    came_through = {"job_type": SCANNER, "$or": [{"status": COMPLETED}, {"stats.stopped.0": {"$exists": True}}]}
-    if db[JOB_RECORDS].find_one(came_through, {"_id": 1}) is None:
-        return None
-    return _fraction_of(pending, fraction)
+    left = {to_status: plan.decided(to_status) for to_status in _DECIDED}
+    for to_status in _DECIDED:
+        left[to_status] -= sum(stop.planned for stop in stops if stop.decision == decision_of(to_status))
+    closes, escalations = left[Status.AUTO_CLOSED], left[Status.ESCALATED]
+    limit = _fraction_of(pending, fraction)
+    if pending <= SMALL_SCAN or closes <= limit:
+        return ()
+    stop = _stop(ALLOW_SCAN, "the scan", closes, limit, Status.AUTO_CLOSED)
+    if db[JOB_RECORDS].find_one(_COMPLETED_SCAN_OF_OURS, {"_id": 1}) is not None:
+        return (stop,)
+    # Nobody has seen yet what these rules do to these alerts: as long as that is not looked at, they do nothing.
+    first = f"No scan has completed here before, so look at what it would do: {_preview(db, plan, stops)}."
+    found = [stop._replace(message=f"{stop.message} {first}")]
+    if escalations:
+        message = (
+            f"the scan would escalate {escalations} alerts: none of them was escalated, since its closes were stopped "
+            "and no scan has completed here before. What allows the closes allows these."
+        )
+        found.append(LimitStop(ALLOW_SCAN, escalations, 0, message, "escalate"))
+    return tuple(found)
+
+
+def _preview(db: AlertDatabase, plan: Plan, stops: Sequence[LimitStop]) -> str:
+    """What `plan` would do by rule, source and status, but for what `stops` forbid already."""
+    stopped = {(stop.stopped, stop.decision) for stop in stops}
+    alerts: Counter[tuple[str, str, str, str]] = Counter()
+    for planned in plan.clauses:
+        which = (planned.clause.rule_id, decision_of(planned.clause.to_status))
+        if which in stopped:
+            continue
+        for start in range(0, len(planned.ids), _BATCH):
+            batch: Stage = {"$match": {"_id": {"$in": planned.ids[start : start + _BATCH]}}}
+            group: Stage = {"$group": {"_id": ["$source_type", "$status"], "alerts": {"$sum": 1}}}
+            for row in db[COLLECTION].aggregate([batch, group]):
+                source, status = row["_id"]
+                alerts[*which, cut_short(str(source)), cut_short(str(status))] += row["alerts"]
+    lines = [
+        f"rule {rule_id!r} would {decision} {number} {status} alerts of {source}"
+        for (rule_id, decision, source, status), number in alerts.most_common(_MAX_PREVIEWED)
+    ]
+    more = [f"{len(alerts) - _MAX_PREVIEWED} more such groups"] if len(alerts) > _MAX_PREVIEWED else []
+    return "; ".join([*lines, *more])
 
 
 def _fraction_of(pending: int, fraction: float) -> int:
