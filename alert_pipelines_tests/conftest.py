@@ -124,9 +124,10 @@ def _no_database_by_mistake() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_limit_of_the_scan() -> Iterator[None]:
-    """Scans of tests may close all that is due, also the first; the tests of the limits take the setting away."""
+    """Scans of tests may do all that is due, also the first; the tests of the limits take the settings away."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTO_CLOSE_MAX_FRACTION", "1")
+        patch.setenv("AUTO_CLOSE_MAX_ESCALATE_FRACTION", "1")
         yield
 
 

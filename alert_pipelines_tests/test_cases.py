@@ -34,7 +34,8 @@ def test_a_case_from_the_field_has_its_right_value(
     path: Path, bare_db: AlertDatabase, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db = bare_db
-    monkeypatch.delenv("AUTO_CLOSE_MAX_FRACTION", raising=False)
+    monkeypatch.delenv("AUTO_CLOSE_MAX_FRACTION")
+    monkeypatch.delenv("AUTO_CLOSE_MAX_ESCALATE_FRACTION")
     case = json_util.loads(path.read_text(), json_options=OPTIONS)
     rules = default_rules() if case.get("default_rules") else parse_rules(case.get("rules") or [], path.name)
     publish_rules(db, rules)

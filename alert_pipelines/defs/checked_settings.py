@@ -12,7 +12,7 @@ from alert_pipelines.defs.schedules import cron_setting
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.settings import MongoSettings
 from alert_pipelines.monitoring.health import Thresholds
-from alert_pipelines.scanner.limits import fraction_setting
+from alert_pipelines.scanner.limits import escalate_fraction_setting, fraction_setting
 from alert_pipelines.scanner.pace import rate_setting
 
 Environ = Mapping[str, str]
@@ -22,6 +22,7 @@ _READERS: tuple[Callable[[Environ], object], ...] = (
     cron_setting,
     lambda environ: stale_after(cron_setting(environ), environ),
     fraction_setting,
+    escalate_fraction_setting,
     rate_setting,
     Thresholds.from_env,
     keep_days_setting,

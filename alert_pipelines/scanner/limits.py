@@ -21,8 +21,9 @@ from alert_pipelines.scanner.plan import Plan
 from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanIncompleteError, ScanReport, ScanRequest
 
 FRACTION_VARIABLE = "AUTO_CLOSE_MAX_FRACTION"
+ESCALATE_FRACTION_VARIABLE = "AUTO_CLOSE_MAX_ESCALATE_FRACTION"
 SMALL_SCAN = 100
-"""Up to so many pending alerts the scan's own limit does not apply."""
+"""Up to so many pending alerts the scan's own limits do not apply."""
 _COMPLETED_SCAN_OF_OURS = {"job_type": SCANNER, "status": COMPLETED, "stats.planned": {"$exists": True}}
 _BATCH = 10_000
 _MAX_PREVIEWED = 20
@@ -38,18 +39,27 @@ class BlastRadiusError(ScanIncompleteError):
 
 
 class InvalidFractionError(AlertPipelinesError):
-    """AUTO_CLOSE_MAX_FRACTION is no number from 0 to 1."""
+    """A limit of the scan in the environment is not a number from 0 to 1."""
 
 
 def fraction_setting(environ: Mapping[str, str] = os.environ) -> float:
-    """The scan's own limit as AUTO_CLOSE_MAX_FRACTION sets it, by default a half. Raises InvalidFractionError."""
-    text = environ.get(FRACTION_VARIABLE, "").strip() or "0.5"
+    """The fraction of the pending alerts that a scan may close, by default a half. Raises InvalidFractionError."""
+    return _read_fraction(FRACTION_VARIABLE, environ)
+
+
+def escalate_fraction_setting(environ: Mapping[str, str] = os.environ) -> float:
+    """The fraction of the OPEN alerts that a scan may escalate, by default a half. Raises InvalidFractionError."""
+    return _read_fraction(ESCALATE_FRACTION_VARIABLE, environ)
+
+
+def _read_fraction(variable: str, environ: Mapping[str, str]) -> float:
+    text = environ.get(variable, "").strip() or "0.5"
     try:
         fraction = float(text)
     except ValueError:
         fraction = math.nan
     if not 0 <= fraction <= 1:
-        raise InvalidFractionError(f"{FRACTION_VARIABLE}={text!r}: expected a number from 0 to 1, such as 0.5")
+        raise InvalidFractionError(f"{variable}={text!r}: expected a number from 0 to 1, such as 0.5")
     return fraction
 
 
@@ -57,6 +67,10 @@ def find_stops(db: AlertDatabase, plan: Plan, rule_set: RuleSet, request: ScanRe
     """The limits that `plan` exceeds; what they stop is not to be written. Raises InvalidFractionError."""
     # Read by each scan, so that a bad setting shows at once and not first in a flood.
     fraction = fraction_setting() if request.max_close_fraction is None else request.max_close_fraction
+    limits = {
+        Status.AUTO_CLOSED: _fraction_of(sum(plan.pending.values()), fraction),
+        Status.ESCALATED: _fraction_of(plan.pending[Status.OPEN], escalate_fraction_setting()),
+    }
     stops = []
     for rule in rule_set.active:
         for to_status in () if rule.rule_id in request.allow_over_limit else _DECIDED:
@@ -66,7 +80,7 @@ def find_stops(db: AlertDatabase, plan: Plan, rule_set: RuleSet, request: ScanRe
                 stops.append(_stop(rule.rule_id, f"rule {rule.rule_id!r}", planned, limit, to_status))
     if ALLOW_SCAN in request.allow_over_limit:
         return tuple(stops)
-    return (*stops, *_stops_of_scan(db, plan, stops, fraction))
+    return (*stops, *_stops_of_scan(db, plan, stops, limits))
 
 
 def drop_stopped(plan: Plan, stops: tuple[LimitStop, ...]) -> None:
@@ -94,29 +108,33 @@ def _limit(db: AlertDatabase, rule: Rule, to_status: Status) -> int | None:
     return min(limits, default=None)
 
 
-def _stops_of_scan(db: AlertDatabase, plan: Plan, stops: Sequence[LimitStop], fraction: float) -> tuple[LimitStop, ...]:
-    """What the scan's own limit stops of the decisions that `stops` leave."""
-    pending = sum(plan.pending.values())
-    left = {to_status: plan.decided(to_status) for to_status in _DECIDED}
-    for to_status in _DECIDED:
+def _stops_of_scan(
+    db: AlertDatabase, plan: Plan, stops: Sequence[LimitStop], limits: Mapping[Status, int]
+) -> tuple[LimitStop, ...]:
+    """What the scan's own `limits` stop of the decisions that `stops` leave."""
+    left = {to_status: plan.decided(to_status) for to_status in limits}
+    for to_status in limits:
         left[to_status] -= sum(stop.planned for stop in stops if stop.decision == decision_of(to_status))
-    closes, escalations = left[Status.AUTO_CLOSED], left[Status.ESCALATED]
-    limit = _fraction_of(pending, fraction)
-    if pending <= SMALL_SCAN or closes <= limit:
+    exceeded = [to_status for to_status, limit in limits.items() if left[to_status] > limit]
+    if sum(plan.pending.values()) <= SMALL_SCAN or not exceeded:
         return ()
-    stop = _stop(ALLOW_SCAN, "the scan", closes, limit, Status.AUTO_CLOSED)
+    found = [_stop(ALLOW_SCAN, "the scan", left[to_status], limits[to_status], to_status) for to_status in exceeded]
     if db[JOB_RECORDS].find_one(_COMPLETED_SCAN_OF_OURS, {"_id": 1}) is not None:
-        return (stop,)
+        return tuple(found)
     # Nobody has seen yet what these rules do to these alerts: as long as that is not looked at, they do nothing.
     first = f"No scan has completed here before, so look at what it would do: {_preview(db, plan, stops)}."
-    found = [stop._replace(message=f"{stop.message} {first}")]
-    if escalations:
-        message = (
-            f"the scan would escalate {escalations} alerts: none of them was escalated, since its closes were stopped "
-            "and no scan has completed here before. What allows the closes allows these."
-        )
-        found.append(LimitStop(ALLOW_SCAN, escalations, 0, message, "escalate"))
-    return tuple(found)
+    found[0] = found[0]._replace(message=f"{found[0].message} {first}")
+    others = (to_status for to_status in limits if left[to_status] and to_status not in exceeded)
+    return (*found, *(_stop_with_first(to_status, left[to_status]) for to_status in others))
+
+
+def _stop_with_first(to_status: Status, planned: int) -> LimitStop:
+    decision = decision_of(to_status)
+    message = (
+        f"the scan would {decision} {planned} alerts: none of them was {decision}d, since its other decisions were "
+        "stopped and no scan has completed here before. What allows those allows these."
+    )
+    return LimitStop(ALLOW_SCAN, planned, 0, message, decision)
 
 
 def _preview(db: AlertDatabase, plan: Plan, stops: Sequence[LimitStop]) -> str:

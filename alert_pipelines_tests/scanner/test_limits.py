@@ -8,7 +8,12 @@ import pytest
 
 from alert_pipelines.job_records import get_recent_jobs
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.limits import BlastRadiusError, InvalidFractionError, fraction_setting
+from alert_pipelines.scanner.limits import (
+    BlastRadiusError,
+    InvalidFractionError,
+    escalate_fraction_setting,
+    fraction_setting,
+)
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
@@ -17,6 +22,7 @@ from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statu
 @pytest.fixture(autouse=True)
 def _limit_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AUTO_CLOSE_MAX_FRACTION")
+    monkeypatch.delenv("AUTO_CLOSE_MAX_ESCALATE_FRACTION")
 
 
 def scan(db: AlertDatabase, **request: Any) -> Any:
@@ -153,7 +159,40 @@ def test_the_scans_own_limit_is_a_setting(db: AlertDatabase, monkeypatch: pytest
     assert scan(db).closed == 150
 
 
+def test_a_scan_escalated_all_that_a_bad_rule_said(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(db, [alert(minutes=60) for _ in range(110)], rule("expire", {"expire_after_mins": 600}))
+    scan(db)
+    fill(db, [alert(minutes=600, driver="D2")], rule("greedy", {"escalate_if_count": 2}))
+    fill(db, [alert(status="ESCALATED", driver="D3") for _ in range(50)])
+
+    with pytest.raises(BlastRadiusError, match="the scan would escalate 110 alerts, its limit is 55: none") as blocked:
+        scan(db)
+    report = blocked.value.report
+    assert (report.closed, report.escalated, report.reconciles) == (1, 0, True)
+
+    monkeypatch.setenv("AUTO_CLOSE_MAX_ESCALATE_FRACTION", "0.99")
+    with pytest.raises(BlastRadiusError, match="its limit is 108"):
+        scan(db)
+    assert scan(db, allow_over_limit=("scan",)).escalated == 110
+
+
+def test_a_first_scan_that_is_stopped_in_escalating_closes_nothing_either(db: AlertDatabase) -> None:
+    expire, greedy = rule("expire", {"expire_after_mins": 600}), rule("greedy", {"escalate_if_count": 2})
+    fill(db, [alert("one", minutes=600, driver="D2"), *(alert(minutes=60) for _ in range(110))], expire, greedy)
+    with pytest.raises(BlastRadiusError, match="the scan would escalate 110 alerts, its limit is 55") as blocked:
+        scan(db)
+    assert "rule 'expire' would close 1 OPEN alerts" in str(blocked.value)
+    assert statuses(db)["one"] == "OPEN"
+
+
+def test_a_few_escalations_are_not_limited(db: AlertDatabase) -> None:
+    fill(db, [alert(minutes=1) for _ in range(100)], rule("pile", {"escalate_if_count": 2}))
+    assert scan(db).escalated == 100
+
+
 @pytest.mark.parametrize("setting", ["half", "-0.1", "1.1", "nan"])
 def test_a_setting_that_is_no_fraction_is_named(setting: str) -> None:
     with pytest.raises(InvalidFractionError, match=f"AUTO_CLOSE_MAX_FRACTION='{setting}'"):
         fraction_setting({"AUTO_CLOSE_MAX_FRACTION": setting})
+    with pytest.raises(InvalidFractionError, match=f"AUTO_CLOSE_MAX_ESCALATE_FRACTION='{setting}'"):
+        escalate_fraction_setting({"AUTO_CLOSE_MAX_ESCALATE_FRACTION": setting})
