@@ -12,6 +12,7 @@ from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.rules.files import default_rules, dump_rules, read_rules, write_rules
 from alert_pipelines.rules.publish import export_rules
+from alert_pipelines.rules.validation import warnings_of
 
 _RULE_COLUMNS = {"rule": "string", "source": "string", "mode": "string", "priority": "int"}
 
@@ -22,7 +23,11 @@ def validate(context: OpExecutionContext, config: ValidateRulesConfig) -> None:
     with clear_failures():
         rules = read_rules(host_file(config.file)) if config.file else default_rules()
     rows = ((rule.rule_id, rule.source_type, str(rule.effective_mode), rule.priority) for rule in rules)
-    context.add_output_metadata({"valid rules": len(rules), "rules": table(_RULE_COLUMNS, rows)})
+    warnings = warnings_of(rules)
+    for warning in warnings:
+        context.log.warning("%s.", warning)
+    shown = {"warnings": MetadataValue.md("\n".join(f"- {warning}." for warning in warnings))} if warnings else {}
+    context.add_output_metadata({"valid rules": len(rules), "rules": table(_RULE_COLUMNS, rows), **shown})
 
 
 @op

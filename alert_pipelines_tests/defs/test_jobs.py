@@ -72,6 +72,16 @@ def test_a_valid_rule_file_is_shown_and_nothing_published(execute: Execute, db: 
     assert db.rules.count_documents({}) == 0
 
 
+def test_the_job_validated_in_silence_what_the_command_line_warns_of(execute: Execute, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("safety: {keep_latest: true, escalate_if_count: 21}")
+    result = execute("validate_rules_job", "validate", file=str(file))
+    assert result.success
+    warning = "rule 'safety': escalate_if_count counts pending alerts, and keep_latest of the same rule"
+    assert output_metadata(result)["warnings"].startswith(f"- {warning}")
+    assert "warnings" not in output_metadata(execute("validate_rules_job", "validate"))
+
+
 def test_a_wrong_rule_file_fails_and_all_that_is_wrong_is_named(execute: Execute, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text("overspeed: {expire_after_min: 60}\nsafety: {expire_after_mins: -5}")
