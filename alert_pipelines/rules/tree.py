@@ -21,11 +21,10 @@ from alert_pipelines.rules.paths import FieldPath
 
 MAX_DEPTH = 10
 MAX_VALUES = 1000
-# BSON has no integer beyond 64 bits; minutes beyond a century leave the range of dates.
-_INT64 = 2**63 - 1
+# Minutes beyond a century leave the range of dates.
 MAX_MINUTES = 100 * 366 * 24 * 60
 
-Scalar = StrictBool | Annotated[StrictInt, Field(ge=-_INT64, le=_INT64)] | FiniteFloat | StrictStr
+Scalar = StrictBool | Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | FiniteFloat | StrictStr
 Minutes = Annotated[StrictInt, Field(ge=1, le=MAX_MINUTES)]
 
 

@@ -1,6 +1,6 @@
 """Turns a document into a rule, or into an error that says what should have been written."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -33,6 +33,8 @@ def parse_rule(document: Any, *, strict: bool = False) -> Rule:
         raise RuleError(None, [f"expected a rule with rule_id, source_type and conditions; got {document!r:.100}"])
     if _is_too_large(Rule, document):
         raise RuleError(document.get("rule_id"), [f"has more than {MAX_CHARS} characters: split it into several"])
+    if problems := _unstorable(Rule, document):
+        raise RuleError(document.get("rule_id"), problems)
     try:
         return (StrictRule if strict else Rule).model_validate(document)
     except ValidationError as error:
@@ -56,14 +58,16 @@ def warnings_of(rules: Iterable[Rule]) -> list[str]:
 
 def parse_window(document: Mapping[str, Any]) -> MaintenanceWindow:
     """Validate a maintenance window, as it is stored or as a file holds it. Raises AlertPipelinesError."""
-    which = f"maintenance window {document.get('window_id') or document.get('_id')!s:.200}"
+    which = f"maintenance window {_printable(str(document.get('window_id') or document.get('_id')))[:200]}"
     if _is_too_large(MaintenanceWindow, document):
         raise AlertPipelinesError(f"{which}: has more than {MAX_CHARS} characters: split it into several")
+    if problems := _unstorable(MaintenanceWindow, document):
+        raise AlertPipelinesError(f"{which} is not valid and suppresses nothing: {_shown(problems)}")
     try:
         return MaintenanceWindow.model_validate({key: value for key, value in document.items() if key != "_id"})
     except ValidationError as error:
-        problems = _shown(_problems(error, document, MaintenanceWindow))
-        raise AlertPipelinesError(f"{which} is not valid and suppresses nothing: {problems}") from error
+        problems = _problems(error, document, MaintenanceWindow)
+        raise AlertPipelinesError(f"{which} is not valid and suppresses nothing: {_shown(problems)}") from error
 
 
 def _shown(problems: Sequence[str]) -> str:
@@ -74,17 +78,54 @@ def _shown(problems: Sequence[str]) -> str:
 
 def _is_too_large(model: type[BaseModel], document: Mapping[str, Any]) -> bool:
     """Whether the fields of `model` have more than MAX_CHARS in `document`, however deep it is nested."""
-    names = (field.alias or name for name, field in model.model_fields.items())
-    left, size = [document[name] for name in names if name in document], 0
-    while left and size <= MAX_CHARS:
-        value = left.pop()
-        if isinstance(value, Mapping):
-            left += [*value.keys(), *value.values()]
+    size = 0
+    for _, value in _texts_and_values(model, document):
+        size += len(str(value))
+        if size > MAX_CHARS:
+            return True
+    return False
+
+
+def _unstorable(model: type[BaseModel], document: Mapping[str, Any]) -> list[str]:
+    """What MongoDB cannot hold as it is written: a publish would break at it, or store another value."""
+    names = [("", name) for name in document]
+    faults = ((path, _storage_fault(value)) for path, value in (*names, *_texts_and_values(model, document)))
+    return [f"{_printable(path)}: {fault}" if path else fault for path, fault in faults if fault]
+
+
+def _storage_fault(value: Any) -> str:
+    if isinstance(value, str) and _printable(value) != value:
+        return f"expected text that UTF-8 can hold; got {value!r:.100}, which has half of a surrogate pair"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return f"expected a whole number that 64 bits can hold; got {value!r:.100}"
+    return ""
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _texts_and_values(model: type[BaseModel], document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every key and value under the fields of `model`, with its path, in the order written."""
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    open_levels: list[Iterator[tuple[str, Any]]] = [
+        iter([(name, document[name]) for name in names if name in document])
+    ]
+    while open_levels:
+        path, value = next(open_levels[-1], (None, None))
+        if path is None:
+            open_levels.pop()
+        elif isinstance(value, Mapping):
+            yield from ((path, key) for key in value)
+            open_levels.append(_inside(path, value.items(), "{}.{}"))
         elif isinstance(value, list):
-            left += value
+            open_levels.append(_inside(path, enumerate(value), "{}[{}]"))
         else:
-            size += len(str(value))
-    return size > MAX_CHARS
+            yield path, value
+
+
+def _inside(path: str, parts: Iterable[tuple[Any, Any]], form: str) -> Iterator[tuple[str, Any]]:
+    return ((form.format(path, name), part) for name, part in parts)
 
 
 def _problems(error: ValidationError, document: Any, model: type[BaseModel] = Rule) -> list[str]:

@@ -29,6 +29,18 @@ def test_validate_names_what_is_wrong(run: Run, environment: Path) -> None:
     assert "did you mean 'expire_after_mins'?" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["half.json", "half.yaml"])
+def test_half_of_a_surrogate_pair_passed_validate_and_broke_publish_half_way(
+    run: Run, environment: Path, db: AlertDatabase, name: str
+) -> None:
+    good = {"rule_id": "a", "source_type": "SAFETY", "conditions": {"keep_latest": True}}
+    # JSON writes it as an escape, which YAML reads, too.
+    (environment / name).write_text(json.dumps({"rules": [good, {**good, "rule_id": "b", "name": "\ud800"}]}))
+    for command in ("validate", "publish"):
+        assert "rule 'b': name: expected text that UTF-8 can hold" in run("rules", command, name, code=1).stderr
+    assert db.rules.count_documents({}) == 0
+
+
 @pytest.mark.parametrize(("first", "second"), [("one", "two"), ("both", None)], ids=["two rules", "one rule"])
 def test_keep_latest_cancelled_the_escalations_of_its_source_in_silence(
     run: Run, environment: Path, first: str, second: str | None

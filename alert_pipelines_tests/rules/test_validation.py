@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.rules.model import RESERVED_IDS
-from alert_pipelines.rules.validation import RuleError, parse_rule
+from alert_pipelines.rules.validation import RuleError, parse_rule, parse_window
 from alert_pipelines.scanner.report import ALLOW_SCAN
 from alert_pipelines_tests.factories import rule
 
@@ -137,3 +138,70 @@ def test_a_rule_id_of_the_service_may_be_any_other_text(rule_id: str) -> None:
 
 def test_the_name_of_the_scans_own_limit_is_reserved() -> None:
     assert ALLOW_SCAN in RESERVED_IDS
+
+
+HALF = "a\ud800"
+TOO_LARGE = 2**63
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        (rule(HALF, {"keep_latest": True}), "rule_id: expected text"),
+        (rule("r", {"keep_latest": True}, source_type=HALF), "source_type: expected text"),
+        (rule("r", {"keep_latest": True}, name=HALF), "name: expected text"),
+        (rule("r", {"keep_latest": True}, description=HALF), "description: expected text"),
+        (rule("r", {"keep_latest": True}, **{HALF: 1}), "expected text"),
+        (rule("r", {"keep_latest": True, HALF: 1}), "conditions: expected text"),
+        (rule("r", {"keep_latest": True, HALF: {"x": HALF}}), r"conditions.a\ud800.x: expected text"),
+        (rule("r", {"keep_latest": True, "group_by": ["b", HALF]}), "conditions.group_by[1]: expected text"),
+        (rule("r", {"auto_close_if": HALF}), "conditions.auto_close_if: expected text"),
+        (rule("r", leaf(field=f"metadata.{HALF}")), "conditions.close_if.field: expected text"),
+        (rule("r", leaf(value=HALF)), "conditions.close_if.value: expected text"),
+        (rule("r", leaf(op="in", value=["b", HALF])), "conditions.close_if.value[1]: expected text"),
+        (rule("r", leaf(value=TOO_LARGE)), "conditions.close_if.value: expected a whole number"),
+        (rule("r", leaf(value=-TOO_LARGE - 1)), "conditions.close_if.value: expected a whole number"),
+        (rule("r", leaf(op="lt", value=TOO_LARGE)), "conditions.close_if.value: expected a whole number"),
+        (rule("r", leaf(op="not_in", value=[1, 2**64])), "conditions.close_if.value[1]: expected a whole number"),
+        (rule("r", {"close_if": {"not": leaf(value=2**70)["close_if"]}}), "conditions.close_if.not.value: expected"),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False], ids=["file", "collection"])
+def test_what_mongodb_cannot_hold_was_valid_and_broke_the_publish_or_was_stored_as_another_value(
+    document: dict[str, Any], place: str, strict: bool
+) -> None:
+    with pytest.raises(RuleError) as refused:
+        parse_rule(document, strict=strict)
+    said = str(refused.value)
+    assert said.startswith(f"rule {document['rule_id']!r}: ")
+    assert place in said
+    assert said.encode()
+
+
+def test_the_largest_numbers_that_64_bits_hold_stay_whole_numbers() -> None:
+    edges = [2**63 - 1, -(2**63)]
+    conditions = parse_rule(rule("r", leaf(op="in", value=edges))).canonical()["conditions"]
+    assert [(one, type(one)) for one in conditions["close_if"]["value"]] == [(one, int) for one in edges]
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"window_id": HALF}, "window_id: expected text"),
+        ({"reason": HALF}, "reason: expected text"),
+        ({"created_by": HALF}, "created_by: expected text"),
+        ({"source_types": [HALF]}, "source_types[0]: expected text"),
+        ({"field": f"metadata.{HALF}", "values": [1]}, "field: expected text"),
+        ({"field": "metadata.x", "values": [1, HALF]}, "values[1]: expected text"),
+        ({"field": "metadata.x", "values": [1, TOO_LARGE]}, "values[1]: expected a whole number"),
+        ({HALF: 1}, "expected text"),
+    ],
+)
+def test_a_window_that_mongodb_cannot_hold_was_valid(fields: dict[str, Any], place: str) -> None:
+    span = {"from": datetime(2026, 1, 1, tzinfo=UTC), "to": datetime(2026, 1, 2, tzinfo=UTC)}
+    with pytest.raises(AlertPipelinesError) as refused:
+        parse_window({"window_id": "w"} | span | fields)
+    said = str(refused.value)
+    assert said.startswith("maintenance window ")
+    assert f"is not valid and suppresses nothing: {place}" in said
+    assert said.encode()
