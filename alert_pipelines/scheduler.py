@@ -1,7 +1,8 @@
 """The scheduler's four functions, as the old job's callers know them, over the Dagster instance.
 
 They switch and read the schedule; the ticks themselves are made by `dagster-daemon`, another process. The code
-location is loaded in this process, so AUTO_CLOSE_CRON has to be set here as it is there.
+location is loaded in this process, so AUTO_CLOSE_CRON has to be set here as it is there. Which schedule of the instance
+is meant is told by the one code location whose schedule it has; where there are several, or none yet, name `location`.
 """
 
 import sys
@@ -19,6 +20,7 @@ from dagster._daemon.controller import get_daemon_statuses
 from dagster_shared.utils.warnings import disable_dagster_warnings
 
 from alert_pipelines.defs.links import CODE_LOCATION
+from alert_pipelines.defs.own_runs import locations_of_schedule
 from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE, CRON_VARIABLE, OFF, cron_setting
 from alert_pipelines.errors import AlertPipelinesError
 
@@ -52,39 +54,40 @@ class SchedulerStatus(TypedDict):
     jobs: list[ScheduledJob]
 
 
-def start_scheduler(instance: DagsterInstance | None = None) -> SchedulerStatus:
+def start_scheduler(instance: DagsterInstance | None = None, *, location: str | None = None) -> SchedulerStatus:
     """Switch the schedule on and return the status, which is `running` only where the daemon lives, too.
 
-    `instance` is by default the one of DAGSTER_HOME. Raises SchedulerError without one, or where AUTO_CLOSE_CRON
-    says off.
+    `instance` is by default the one of DAGSTER_HOME, `location` the one whose schedule it has. Raises SchedulerError
+    without an instance, where no location or several have the schedule, or where AUTO_CLOSE_CRON says off.
     """
     if cron_setting() is None:
         raise SchedulerError(f"{CRON_VARIABLE} is {OFF}, which outranks this: set a cron expression, or unset it")
     with _instance(instance) as used:
-        used.start_schedule(_schedule(used))
-        return _status(used)
+        schedule = _schedule(used, location)
+        used.start_schedule(schedule)
+        return _status(used, schedule)
 
 
-def shutdown_scheduler(instance: DagsterInstance | None = None) -> SchedulerStatus:
+def shutdown_scheduler(instance: DagsterInstance | None = None, *, location: str | None = None) -> SchedulerStatus:
     """Switch the schedule off and return the status; a scan that runs goes on. Raises SchedulerError."""
     with _instance(instance) as used:
-        schedule = _schedule(used)
+        schedule = _schedule(used, location)
         used.stop_schedule(schedule.get_remote_origin_id(), schedule.selector_id, schedule)
-        return _status(used)
+        return _status(used, schedule)
 
 
-def is_scheduler_running(instance: DagsterInstance | None = None) -> bool:
+def is_scheduler_running(instance: DagsterInstance | None = None, *, location: str | None = None) -> bool:
     """Whether ticks will really happen: the schedule is on and the daemon alive. Raises SchedulerError.
 
     A daemon that died is noticed after 90 s at most.
     """
-    return get_scheduler_status(instance)["running"]
+    return get_scheduler_status(instance, location=location)["running"]
 
 
-def get_scheduler_status(instance: DagsterInstance | None = None) -> SchedulerStatus:
+def get_scheduler_status(instance: DagsterInstance | None = None, *, location: str | None = None) -> SchedulerStatus:
     """Whether the scheduler runs, and when the next scan is due. Raises SchedulerError."""
     with _instance(instance) as used:
-        return _status(used)
+        return _status(used, _schedule(used, location))
 
 
 @contextmanager
@@ -103,23 +106,38 @@ def _instance(given: DagsterInstance | None) -> Iterator[DagsterInstance]:
         yield instance
 
 
-def _schedule(instance: DagsterInstance) -> RemoteSchedule:
+def _schedule(instance: DagsterInstance, location: str | None) -> RemoteSchedule:
     # Dagster warns of a deprecated property that it reads itself.
     with disable_dagster_warnings():
-        return _load_schedule(instance)
+        return _load_schedule(instance, location or _only_location(instance))
 
 
-def _load_schedule(instance: DagsterInstance) -> RemoteSchedule:
+def _only_location(instance: DagsterInstance) -> str:
+    """The code location whose schedule the instance has. A guess would switch, or report as off, what nobody runs."""
+    found = locations_of_schedule(instance, AUTO_CLOSE_SCHEDULE)
+    if len(found) == 1:
+        return found[0].name
+    if found:
+        raise SchedulerError(
+            f"{AUTO_CLOSE_SCHEDULE} is in several code locations of this Dagster instance: "
+            f"{', '.join(place.name for place in found)}. Name the one that is meant, as in location={found[0].name!r}"
+        )
+    raise SchedulerError(
+        f"this Dagster instance does not know {AUTO_CLOSE_SCHEDULE} yet: start dagster-daemon with a workspace that "
+        f"has the code location, or name the location as the workspace does, as in location={CODE_LOCATION!r}"
+    )
+
+
+def _load_schedule(instance: DagsterInstance, location_name: str) -> RemoteSchedule:
     target = LoadableTargetOrigin(executable_path=sys.executable, module_name=_MODULE)
-    origin = InProcessCodeLocationOrigin(target, location_name=CODE_LOCATION)
+    origin = InProcessCodeLocationOrigin(target, location_name=location_name)
     with origin.create_location(instance) as location:
         (repository,) = location.get_repositories().values()
         schedule: RemoteSchedule = repository.get_schedule(AUTO_CLOSE_SCHEDULE)
         return schedule
 
 
-def _status(instance: DagsterInstance) -> SchedulerStatus:
-    schedule = _schedule(instance)
+def _status(instance: DagsterInstance, schedule: RemoteSchedule) -> SchedulerStatus:
     stored = instance.get_instigator_state(schedule.get_remote_origin_id(), schedule.selector_id)
     switched_on = schedule.get_current_instigator_state(stored).is_running and cron_setting() is not None
     # A daemon keeps the errors of its last minutes beside its heartbeat, and goes on making ticks.

@@ -1,7 +1,7 @@
 """The scheduler's functions on a real instance without a daemon; with one, see defs/test_processes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +9,8 @@ from dagster import DagsterInstance, instance_for_test
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
-from alert_pipelines import scheduler
+from alert_pipelines.defs.own_runs import Location
+from alert_pipelines.defs.schedules import build_schedule
 from alert_pipelines.scheduler import (
     SchedulerError,
     get_scheduler_status,
@@ -18,20 +19,30 @@ from alert_pipelines.scheduler import (
     start_scheduler,
 )
 from alert_pipelines_tests.dagster_processes import dagster_home
+from alert_pipelines_tests.defs.conftest import daemons_tick
 
 NOT_RUNNING = {
     "running": False,
     "jobs": [{"id": "auto_close_scanner", "name": "Auto-close alert scanner", "next_run_time": None}],
 }
+ASKS = (start_scheduler, shutdown_scheduler, is_scheduler_running, get_scheduler_status)
+SCHEDULE = build_schedule("*/5 * * * *")
 DAEMONS = ("SCHEDULER", "QUEUED_RUN_COORDINATOR")
 
 
 @pytest.fixture
-def instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+def new_instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
     with dagster_home() as home:
         monkeypatch.setenv("DAGSTER_HOME", str(home))
         with DagsterInstance.get() as made:
             yield made
+
+
+@pytest.fixture
+def instance(new_instance: DagsterInstance) -> DagsterInstance:
+    """One whose daemon has seen the schedule, as it does within seconds of its start."""
+    daemons_tick(new_instance, SCHEDULE)
+    return new_instance
 
 
 def beat(instance: DagsterInstance, *daemons: str, ago_s: float = 0) -> None:
@@ -59,6 +70,7 @@ def test_without_a_queue_the_scheduler_never_ran_in_the_status(monkeypatch: pyte
     monkeypatch.setenv("AUTO_CLOSE_CRON", "*/5 * * * *")
     launching = {"run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}}
     with instance_for_test(overrides=launching) as direct:
+        daemons_tick(direct, SCHEDULE)
         beat(direct, "SCHEDULER")
         assert is_scheduler_running(direct)
 
@@ -110,12 +122,50 @@ def test_the_setting_off_is_not_overruled(instance: DagsterInstance, monkeypatch
 
 def test_without_a_dagster_home_it_is_said_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    for ask in (start_scheduler, shutdown_scheduler, is_scheduler_running, get_scheduler_status):
+    for ask in ASKS:
         with pytest.raises(SchedulerError, match="DAGSTER_HOME is not set"):
             ask()
 
 
-def test_the_state_is_kept_under_the_name_that_the_workspace_gives(instance: DagsterInstance) -> None:
-    shutdown_scheduler()
-    (state,) = instance.all_instigator_state()
-    assert state.origin.repository_origin.code_location_origin.location_name == scheduler.CODE_LOCATION
+def state_of(instance: DagsterInstance) -> dict[str, bool]:
+    """Whether the schedule is on, by code location."""
+    return {
+        state.origin.repository_origin.code_location_origin.location_name: state.is_running
+        for state in instance.all_instigator_state()
+    }
+
+
+def test_a_schedule_of_another_name_of_the_location_was_said_to_be_off_and_went_on(
+    new_instance: DagsterInstance,
+) -> None:
+    beat(new_instance, *DAEMONS)
+    daemons_tick(new_instance, SCHEDULE, Location("alert_pipelines.definitions", "__repository__"))
+    assert is_scheduler_running()
+    assert shutdown_scheduler() == NOT_RUNNING
+    assert state_of(new_instance) == {"alert_pipelines.definitions": False}
+    assert start_scheduler()["running"]
+    assert state_of(new_instance) == {"alert_pipelines.definitions": True}
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_where_no_schedule_or_several_match_nothing_is_said_to_be_off(
+    new_instance: DagsterInstance, ask: Callable[..., object]
+) -> None:
+    beat(new_instance, *DAEMONS)
+    with pytest.raises(SchedulerError, match="does not know auto_close_schedule yet: start dagster-daemon"):
+        ask()
+    for name in ("north", "south"):
+        daemons_tick(new_instance, SCHEDULE, Location(name, "__repository__"))
+    with pytest.raises(SchedulerError, match="in several code locations of this Dagster instance: north, south"):
+        ask()
+    assert state_of(new_instance) == {"north": True, "south": True}
+
+
+def test_of_two_copies_the_one_that_is_named_is_switched(new_instance: DagsterInstance) -> None:
+    beat(new_instance, *DAEMONS)
+    for name in ("north", "south"):
+        daemons_tick(new_instance, SCHEDULE, Location(name, "__repository__"))
+    assert not shutdown_scheduler(location="south")["running"]
+    assert state_of(new_instance) == {"north": True, "south": False}
+    assert is_scheduler_running(location="north")
+    assert not is_scheduler_running(location="south")

@@ -81,6 +81,11 @@ def own_schedule_state(instance: DagsterInstance, own: Location | None, name: st
     return next(found, None)
 
 
+def locations_of_schedule(instance: DagsterInstance, name: str) -> list[Location]:
+    """The code locations whose schedule of that name the instance has ever switched or let tick."""
+    return sorted({state.location for state in _schedule_states(instance) if state.name == name})
+
+
 def _schedule_states(instance: DagsterInstance) -> list[ScheduleState]:
     states = []
     for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE):

@@ -19,7 +19,7 @@ from alert_pipelines.monitoring.notifications import NOTIFY_VARIABLE
 from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines_tests.defs.conftest import Execute, daemons_tick, sensor_context
+from alert_pipelines_tests.defs.conftest import OWN, Execute, daemons_tick, sensor_context
 from alert_pipelines_tests.defs.test_schedules import make_run
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 from alert_pipelines_tests.receivers import Inbox, webhook
@@ -252,7 +252,7 @@ def test_a_schedule_that_is_off_or_has_just_been_switched_on_is_not_stale(
     complete(db)
     tick()
     let_pass(tick, db, hours=2)
-    scheduler.shutdown_scheduler(instance)
+    scheduler.shutdown_scheduler(instance, location=OWN.name)
     assert tick() == "Nothing to tell."
     scheduler.start_scheduler(instance)
     assert tick() == "Nothing to tell."
