@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.model import SERVICE_CONDITIONS, Rule, content_hash
 
 VERSIONS = "rule_versions"
 
 
+@at_the_door
 def lost_conditions(db: AlertDatabase, document: Mapping[str, Any], rule: Rule) -> str | None:
     """Why `rule`, as `document` holds it, is not what was published, or None if it lost nothing.
 

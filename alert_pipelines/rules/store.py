@@ -73,6 +73,7 @@ def load_rules(db: AlertDatabase) -> LoadedRules:
     return LoadedRules(RuleSet.of([rule for rule in rules if times[rule.rule_id] == 1]), tuple(errors))
 
 
+@at_the_door
 def intact_rule(db: AlertDatabase, document: Mapping[str, Any]) -> Rule:
     """The rule of a stored document. Raises RuleError if it is not valid, or lost conditions since it was published."""
     rule = parse_rule(document)
