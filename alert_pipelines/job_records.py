@@ -22,7 +22,7 @@ from alert_pipelines.decisions import decisions_of, stats_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase, lacking_right, server_now
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.mongo.indexes import create_missing_indexes
+from alert_pipelines.mongo.indexes import create_missing_indexes, present_indexes
 from alert_pipelines.mongo.reasons import reason_of
 
 COLLECTION = "background_jobs"
@@ -106,9 +106,9 @@ def ensure_indexes(db: AlertDatabase) -> list[str]:
     """Create the indexes that `background_jobs` lacks; return their names.
 
     Dead records are swept first: the service this replaces leaves several `running`, and the claim's unique
-    index cannot be made over them. Raises IndexConflictError.
+    index cannot be made over them. Raises IndexConflictError, UnusableDatabaseError.
     """
-    present = {index["name"] for index in db[COLLECTION].list_indexes()}
+    present = {index["name"] for index in present_indexes(db, COLLECTION)}
     if "one_scan_at_a_time" not in present:
         sweep_dead_jobs(db)
     return create_missing_indexes(db, COLLECTION, INDEXES)

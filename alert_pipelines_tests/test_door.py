@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from importlib import import_module
 from pkgutil import walk_packages
@@ -19,6 +19,7 @@ from pymongo.server_api import ServerApi
 
 import alert_pipelines
 from alert_pipelines.job_records import create_job_record, get_recent_jobs, update_job_record
+from alert_pipelines.loading.sample_week import insert_week
 from alert_pipelines.mongo import AlertDatabase, UnusableDatabaseError, known_form
 from alert_pipelines.monitoring.health import oldest_pending, pending_by_source, reopened, scans_are_fresh
 from alert_pipelines.monitoring.metrics import ScannerCollector
@@ -141,6 +142,34 @@ def test_an_asynchronous_database_was_answered_with_nonsense(mongo_uri: str) -> 
         "    from pymongo import MongoClient",
         '    db = MongoClient("mongodb://...")["fleet"]',
     ]
+
+
+OTHER_KINDS: dict[str, dict[str, Any]] = {
+    "view": {"viewOn": "elsewhere", "pipeline": []},
+    "time-series collection": {"timeseries": {"timeField": "timestamp", "metaField": "metadata"}},
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+@pytest.mark.parametrize("name", ["alerts", "background_jobs", "rules", "rule_versions"])
+def test_a_view_or_a_time_series_collection_was_worked_with_until_a_write_failed(
+    bare_db: AlertDatabase, name: str, kind: str
+) -> None:
+    bare_db.create_collection(name, **OTHER_KINDS[kind])
+    work: dict[str, Callable[[], object]] = {
+        "scan": lambda: auto_close_scanner(bare_db, as_of=AS_OF),
+        "dry run": lambda: run_scan(bare_db, ScanRequest(as_of=AS_OF, dry_run=True)),
+        "undo": lambda: undo_job(bare_db, "a_job", dry_run=False),
+    }
+    if name in ("rules", "rule_versions"):
+        work["publish"] = lambda: publish_rules(bare_db, [parse_rule(RULES[0])])
+    if name == "alerts":
+        work["load"] = lambda: insert_week(bare_db, 1, AS_OF, 10)
+    for does in work.values():
+        with pytest.raises(UnusableDatabaseError, match=rf"\.{name} is a {kind}, whose documents cannot be updated"):
+            does()
+    if name != "background_jobs":
+        assert get_recent_jobs(1, bare_db) == []
 
 
 def test_the_known_form_of_a_known_form_is_itself(bare_db: AlertDatabase) -> None:

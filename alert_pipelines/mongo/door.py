@@ -74,6 +74,20 @@ def at_the_door(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
     return entered
 
 
+def refuse_other_kinds(db: Database[dict[str, Any]], collection: str) -> None:
+    """Raise UnusableDatabaseError if `collection` is there as a view or a time-series collection."""
+    # Unlike the full list, this one needs no right beyond those on the collection itself.
+    asked: dict[str, Any] = {"nameOnly": True, "authorizedCollections": True, "filter": {"name": collection}}
+    for found in db.command("listCollections", **asked)["cursor"]["firstBatch"]:
+        if found["type"] != "collection":
+            kind = {"timeseries": "time-series collection"}.get(found["type"], found["type"])
+            raise UnusableDatabaseError(
+                f"{db.name}.{collection} is a {kind}, whose documents cannot be updated: expected an ordinary "
+                f"collection. Use the database that holds the documents themselves, or rename the {kind} and copy its "
+                f"documents into a collection named {collection!r}."
+            )
+
+
 def _refusal(given: Any) -> str:
     kind = f"{type(given).__module__.partition('.')[0]}'s {type(given).__qualname__}"
     # Motor has an attribute for whatever name is asked of it, so only the type can tell.

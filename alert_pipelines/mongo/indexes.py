@@ -13,10 +13,12 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase, lacking_right
+from alert_pipelines.mongo.door import refuse_other_kinds
 from alert_pipelines.mongo.reasons import reason_of
 
 MAX_BUILD_SECONDS = 1_800
 _PARALLEL_ARRAYS = 171
+_ON_A_VIEW = 166
 _FIND_MS = 5_000
 _MEANINGFUL = ("key", "unique", "sparse", "partialFilterExpression")
 
@@ -35,9 +37,10 @@ def create_missing_indexes(db: AlertDatabase, collection: str, indexes: Sequence
     An index over the same keys with the same meaning but another name (the service may have made it) counts
     as present. One that cannot be made keeps no other from being made. Raises IndexConflictError afterwards if a name
     is taken by something else or the documents do not allow an index, as DuplicateKeyValuesError if they break a
-    unique one; MongoAuthenticationError where the user may make none.
+    unique one; MongoAuthenticationError where the user may make none; UnusableDatabaseError for a view or a time-series
+    collection, which holds no documents that could be written.
     """
-    present = {spec["name"]: _meaning(spec) for spec in db[collection].list_indexes()}
+    present = {spec["name"]: _meaning(spec) for spec in present_indexes(db, collection)}
     missing: list[IndexModel] = []
     faults: list[IndexConflictError] = []
     for index in indexes:
@@ -60,6 +63,20 @@ def create_missing_indexes(db: AlertDatabase, collection: str, indexes: Sequence
     if faults:
         raise faults[0]
     return [index.document["name"] for index in missing]
+
+
+def present_indexes(db: AlertDatabase, collection: str) -> list[Mapping[str, Any]]:
+    """The indexes of `collection`. Raises UnusableDatabaseError for a view or a time-series collection."""
+    try:
+        present: list[Mapping[str, Any]] = list(db[collection].list_indexes())
+    except OperationFailure as error:
+        if error.code != _ON_A_VIEW:
+            raise
+        present = []
+    # Only what is there and no ordinary collection lacks it.
+    if not any(spec["name"] == "_id_" for spec in present):
+        refuse_other_kinds(db, collection)
+    return present
 
 
 def _create_all(db: AlertDatabase, collection: str, together: list[IndexModel]) -> list[IndexConflictError]:
