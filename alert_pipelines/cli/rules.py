@@ -76,7 +76,9 @@ def publish(file: Path | None, overwrite: bool, yes: bool) -> None:
 def export(file_format: Literal["yaml", "json"], output: TextIO) -> None:
     """Print the collection's rules as a file that `publish` reads back."""
     with open_database() as db:
-        output.write(dump_rules(export_rules(db), file_format))
+        text = dump_rules(export_rules(db), file_format)
+    # Opened only now: a refused export leaves the file of an earlier one as it is.
+    output.write(text)
 
 
 @rules.command()

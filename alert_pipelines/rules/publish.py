@@ -4,18 +4,29 @@ A published rule keeps a hash of what was published. A rule whose hash no longer
 person's or the service's.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
+from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.model import Rule, canonical_json, content_hash
-from alert_pipelines.rules.store import COLLECTION, ensure_indexes, intact_rule
+from alert_pipelines.rules.store import COLLECTION, ensure_indexes, usable_rules
 from alert_pipelines.rules.validation import RuleError, parse_rule
+
+
+class UnusableRulesError(AlertPipelinesError):
+    """Raised when stored rules cannot be used, so that a file of all rules would lack them; `errors` name each."""
+
+    def __init__(self, errors: Sequence[RuleError]) -> None:
+        which = "1 rule" if len(errors) == 1 else f"{len(errors)} rules"
+        lines = [f"{which} cannot be exported, so nothing was. Fix or delete:", *map(str, errors)]
+        super().__init__("\n  ".join(lines))
+        self.errors = tuple(errors)
 
 
 class ChangeKind(StrEnum):
@@ -71,8 +82,11 @@ def publish_rules(db: AlertDatabase, rules: Iterable[Rule], *, overwrite: bool =
 
 @at_the_door
 def export_rules(db: AlertDatabase) -> list[Rule]:
-    """Every usable rule of the collection, by rule id. Raises RuleError for one that is not."""
-    return [intact_rule(db, document) for document in db[COLLECTION].find().sort("rule_id", 1)]
+    """Every rule of the collection, by rule id. Raises UnusableRulesError, which names all that cannot be used."""
+    rules, errors = usable_rules(db)
+    if errors:
+        raise UnusableRulesError(errors)
+    return rules
 
 
 def _stored(db: AlertDatabase, rule: Rule) -> dict[str, Any] | None:

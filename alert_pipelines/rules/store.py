@@ -55,10 +55,17 @@ def ensure_indexes(db: AlertDatabase) -> list[str]:
 @at_the_door
 def load_rules(db: AlertDatabase) -> LoadedRules:
     """Read every rule; a bad one is left out and named, and so are all that share one rule_id."""
+    rules, errors = usable_rules(db)
+    return LoadedRules(RuleSet.of(rules), tuple(errors))
+
+
+@at_the_door
+def usable_rules(db: AlertDatabase) -> tuple[list[Rule], list[RuleError]]:
+    """Every rule that can be used, of whichever mode, by rule id; and what is wrong with each of the others."""
     rules: list[Rule] = []
     errors: list[RuleError] = []
     times: Counter[str] = Counter()
-    for document in db[COLLECTION].find():
+    for document in db[COLLECTION].find().sort("rule_id", 1):
         if isinstance(document.get("rule_id"), str):
             times[document["rule_id"]] += 1
         try:
@@ -70,7 +77,7 @@ def load_rules(db: AlertDatabase) -> LoadedRules:
         for rule_id, count in times.items()
         if count > 1
     ]
-    return LoadedRules(RuleSet.of([rule for rule in rules if times[rule.rule_id] == 1]), tuple(errors))
+    return [rule for rule in rules if times[rule.rule_id] == 1], errors
 
 
 @at_the_door

@@ -7,6 +7,7 @@ import yaml
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import default_rules, read_rules
 from alert_pipelines_tests.cli.conftest import Run
+from alert_pipelines_tests.factories import rule
 
 SHORT = "overspeed: {escalate_if_count: 3, window_mins: 60}\n"
 
@@ -102,6 +103,22 @@ def test_export_is_read_back(run: Run, environment: Path, file_format: str) -> N
     assert exported == {rule.rule_id: rule.canonical() for rule in default_rules()}
     parse = json.loads if file_format == "json" else yaml.safe_load
     assert len(parse(run("rules", "export", "--format", file_format).stdout)["rules"]) == len(exported)
+
+
+def test_export_named_the_first_bad_rule_only(run: Run, environment: Path, bare_db: AlertDatabase) -> None:
+    twice = rule("twice", {"keep_latest": True})
+    bare_db.rules.drop_index("rule_id_unique")
+    bare_db.rules.insert_many([rule("a", {"keep_lastest": True}), rule("fine", {"keep_latest": True}), dict(twice)])
+    bare_db.rules.insert_many([dict(twice), {"rule_id": 7}, rule("z", {"expire_after_mins": -1})])
+
+    (environment / "rules.yaml").write_text("of yesterday")
+    result = run("rules", "export", "-o", "rules.yaml", code=1)
+
+    assert result.stdout == ""
+    first, *lines = result.stderr.splitlines()
+    assert first == "Error: 4 rules cannot be exported, so nothing was. Fix or delete:"
+    assert [line.partition(":")[0].strip() for line in lines] == ["rule 7", "rule 'a'", "rule 'z'", "rule 'twice'"]
+    assert (environment / "rules.yaml").read_text() == "of yesterday"
 
 
 def test_schema_is_json(run: Run) -> None:

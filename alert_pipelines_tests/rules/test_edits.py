@@ -7,9 +7,8 @@ import pytest
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import parse_rules
 from alert_pipelines.rules.model import SERVICE_CONDITIONS
-from alert_pipelines.rules.publish import export_rules, publish_rules
+from alert_pipelines.rules.publish import UnusableRulesError, export_rules, publish_rules
 from alert_pipelines.rules.store import load_rules
-from alert_pipelines.rules.validation import RuleError
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
@@ -76,5 +75,5 @@ def test_a_persons_edit_that_leaves_our_conditions_is_honoured(db: AlertDatabase
 def test_a_rule_that_lost_conditions_is_not_exported_as_if_it_were_whole(db: AlertDatabase) -> None:
     publish(db, CAREFUL)
     edit_through_the_api(db)
-    with pytest.raises(RuleError, match="hold_mins, severities, statuses were removed"):
+    with pytest.raises(UnusableRulesError, match="hold_mins, severities, statuses were removed"):
         export_rules(db)
