@@ -34,6 +34,8 @@ def load(file: Path, mapping: Path, until: datetime | None, reject: Path | None)
         f"{report.alerts_already_there} already there, {report.rows_after_until} rows after --until, "
         f"{report.rows_rejected} rejected"
     )
+    if report.never_fired:
+        click.echo(f"{report.never_fired:,} ids of the log never fired: no alert was made of them")
     for line in report.summary.lines():
         click.echo(as_text(line))
     if report.reject_path:

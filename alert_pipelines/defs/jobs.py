@@ -134,6 +134,7 @@ def _counts(report: "LoadReport") -> dict[str, Any]:
         "already there": report.alerts_already_there,
         "rejected": report.rows_rejected,
         "after until": report.rows_after_until,
+        "never fired": report.never_fired,
         "duration_s": round(report.seconds, 3),
         "summary": "\n".join(report.summary.lines()),
         **({"reject file": str(report.reject_path)} if report.reject_path else {}),

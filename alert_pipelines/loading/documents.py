@@ -1,49 +1,26 @@
 """From a row of a file to an alert's document, which follows the contract that `alerts` holds.
 
-Reading files is `reader`'s task; what several rows of one alert make of it, `history`'s.
+Reading single values is `row_values`' task; what several rows of one alert make of it, `history`'s and `fold`'s.
 """
 
 import hashlib
 import json
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any, Generic, TypeVar
+from datetime import datetime, timedelta
+from typing import Any
 
 from alert_pipelines.alerts import Severity, Status
-from alert_pipelines.loading.history import Event
-from alert_pipelines.loading.mapping import (
-    Actor,
-    AlertId,
-    Choice,
-    DateColumn,
-    Events,
-    Mapping,
-    MetadataColumn,
-    template_parts,
-)
+from alert_pipelines.loading.history import SYSTEM, UNKNOWN_ACTOR, Event
+from alert_pipelines.loading.mapping import Mapping
+from alert_pipelines.loading.mapping_parts import Actor, AlertId, Events, MetadataColumn, Source
+from alert_pipelines.loading.paths import holder
 from alert_pipelines.loading.readers.rows import Values
-from alert_pipelines.loading.values import PLAIN, BadValueError, Converter, NumberReader, date_converter, to_text
+from alert_pipelines.loading.row_values import Lookup, Read, RowError, ValueReader, missing
+from alert_pipelines.loading.snapshot import SnapshotReader, end_of, end_reader, tells_status
+from alert_pipelines.loading.values import to_text
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.rules.clause import MAX_ID_BYTES
-from alert_pipelines.spelling import nearest
 
-T = TypeVar("T")
-Read = Callable[[Values], T]
-
-SYSTEM = "system"
-UNKNOWN_ACTOR = "unknown"
-
-
-class RowError(ValueError):
-    """A row cannot become an alert, or an update of one; the message is the reason.
-
-    `kind` says the same of all such rows, without this row's `value`: rejects are counted by it.
-    """
-
-    def __init__(self, message: str, kind: str, value: str | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.value = value
+Fields = dict[str, Any]
 
 
 def new_alert(
@@ -80,41 +57,68 @@ class RowReader:
     """Reads by one mapping what a row says. Every method raises RowError for what the row lacks or misstates."""
 
     def __init__(self, mapping: Mapping) -> None:
-        self._columns = dict.fromkeys((column for _, column in mapping.columns()), False)
-        self._missing = frozenset(mapping.missing) | {""}
-        self._dates = mapping.dates
-        numbers = NumberReader(mapping.numbers.decimal, mapping.numbers.thousands)
-        self._converters = {**PLAIN, "int": numbers.to_int, "float": numbers.to_float}
+        self._values = values = ValueReader(mapping)
         self._alert_id = self._id_reader(mapping.alert_id)
-        self._timestamp = self._date(mapping.timestamp)
-        self._source_type = self._choice(mapping.source_type, to_text)
-        self._severity = self._choice(mapping.severity, _Lookup({str(name): name for name in Severity}))
-        self._expires_at = self._optional_date(mapping.expires_at)
-        self._metadata = {name: self._metadata_column(field) for name, field in mapping.metadata.items()}
+        severities = Lookup({str(name): name for name in Severity})
+        self._required: dict[str, tuple[Source, Read[Any]]] = {
+            "source_type": (mapping.source_type, values.choice(mapping.source_type, to_text)),
+            "severity": (mapping.severity, values.choice(mapping.severity, severities)),
+        }
+        if not mapping.starts_with_first_event:
+            self._required["timestamp"] = (mapping.timestamp, values.date(mapping.timestamp))
+        self._expires_at = end_reader(mapping.expires_at, values)
+        # Of a row that stands alone, what it does not say is missing; of an update, it is as it was.
+        self._metadata = [
+            (name, values.metadata(field), _holder(field) if mapping.events else _never)
+            for name, field in mapping.metadata.items()
+        ]
         self._event = self._event_reader(mapping.events) if mapping.events else None
+        self._snapshot = SnapshotReader(mapping, values) if tells_status(mapping) else None
 
     @property
     def columns_without_value(self) -> list[str]:
         """The columns of the mapping in which no row so far had a value."""
-        return [column for column, had_value in self._columns.items() if not had_value]
+        return self._values.columns_without_value
 
-    def alert(self, values: Values) -> AlertDocument:
-        """The row as an OPEN alert that nobody has touched since its timestamp."""
-        alert_id = self._alert_id(values)
-        if (size := len(alert_id.encode())) > MAX_ID_BYTES:
-            raise RowError(
-                f"its alert_id has {size:,} bytes, an id may have {MAX_ID_BYTES:,}: make it of shorter columns, or use "
-                "content_hash",
-                "alert_id is too long",
-            )
-        metadata = {name: read(values) for name, read in self._metadata.items()}
+    def alert(self, values: Values, until: datetime | None = None) -> AlertDocument:
+        """The row as an alert that stands as the row says it stood at `until`; OPEN where it says nothing."""
+        alert = self.complete(self.fields(values))
+        return self._snapshot.standing(alert, values, until) if self._snapshot else alert
+
+    def fields(self, values: Values) -> Fields:
+        """What the row says of its alert: of the required fields only `alert_id` has to be among it."""
+        fields: Fields = {"alert_id": self._checked_id(values)}
+        for name, (_, read) in self._required.items():
+            if (value := read(values)) is not None:
+                fields[name] = value
+        if (end := self._expires_at(values)) is not None:
+            if isinstance(end, timedelta):
+                fields["expires_after"] = end.total_seconds()
+            else:
+                fields["expires_at"] = end
+        metadata = fields["metadata"] = {}
+        for name, read, has in self._metadata:
+            value = read(values)
+            if value is not None or has(values):
+                metadata[name] = value
+        return fields
+
+    def complete(self, fields: Fields, rows: str = "") -> AlertDocument:
+        """The fields that `fields` found as an OPEN alert that nobody has touched since its timestamp.
+
+        Raises RowError for a required field that is not there; `rows` says in which rows it was looked for.
+        """
+        for name, (source, _) in self._required.items():
+            if name not in fields:
+                raise missing(source, rows)
+        start, after = fields["timestamp"], fields.get("expires_after")
         return new_alert(
-            alert_id,
-            source_type=self._source_type(values),
-            severity=self._severity(values),
-            timestamp=self._timestamp(values),
-            metadata={name: value for name, value in metadata.items() if value is not None},
-            expires_at=self._expires_at(values),
+            fields["alert_id"],
+            source_type=fields["source_type"],
+            severity=fields["severity"],
+            timestamp=start,
+            metadata={name: value for name, value in fields["metadata"].items() if value is not None},
+            expires_at=fields.get("expires_at") if after is None else end_of(timedelta(seconds=after), start),
         )
 
     def event(self, values: Values) -> Event:
@@ -122,37 +126,34 @@ class RowReader:
         assert self._event is not None
         return self._event(values)
 
+    def _checked_id(self, values: Values) -> str:
+        alert_id = self._alert_id(values)
+        if (size := len(alert_id.encode())) > MAX_ID_BYTES:
+            raise RowError(
+                f"its alert_id has {size:,} bytes, an id may have {MAX_ID_BYTES:,}: make it of shorter columns, or use "
+                "content_hash",
+                "alert_id is too long",
+            )
+        return alert_id
+
     def _id_reader(self, spec: AlertId) -> Read[str]:
         if spec.content_hash is not None:
             return lambda values: f"{spec.content_hash}-{_content_hash(values)}"
-        if spec.template is not None:
-            parts = [
-                (literal, self._required(column, to_text) if column is not None else None)
-                for literal, column in template_parts(spec.template)
-            ]
-            return lambda values: "".join(text + (read(values) if read else "") for text, read in parts)
-        return self._required(str(spec.column), to_text)
-
-    def _choice(self, choice: Choice[T], as_it_is: Callable[[Any], T]) -> Read[T]:
-        if choice.column is not None:
-            return self._required(choice.column, _Lookup(choice.map) if choice.map is not None else as_it_is)
-        constant: Any = choice.constant
-        return lambda _: constant
-
-    def _metadata_column(self, field: MetadataColumn) -> Read[Any]:
-        if field.type == "date":
-            return self._optional_date(DateColumn(column=field.column, format=field.format))
-        return self._optional(field.column, self._converters[field.type])
+        return self._values.required(spec, to_text)
 
     def _event_reader(self, events: Events) -> Read[Event]:
-        time, state = self._date(events.time), self._required(events.state, to_text)
-        status, actor = self._required(events.state, _Lookup(events.states)), self._actor_reader(events.actor)
+        column = Source(column=events.state)
+        time, state = (
+            self._values.required(events.time, self._values.date_converter(events.time)),
+            self._values.required(column, to_text),
+        )
+        status, actor = self._values.required(column, Lookup(events.states)), self._actor_reader(events.actor)
         return lambda values: Event(time(values), status(values), state(values), actor(values))
 
     def _actor_reader(self, spec: Actor | None) -> Read[str]:
         if spec is None:
             return lambda _: UNKNOWN_ACTOR
-        system, read = frozenset(spec.system), self._optional(spec.column, to_text)
+        system, read = frozenset(spec.system), self._values.optional(spec, to_text)
 
         def actor(values: Values) -> str:
             by = read(values)
@@ -160,73 +161,14 @@ class RowReader:
 
         return actor
 
-    def _date(self, spec: DateColumn) -> Read[datetime]:
-        return self._required(spec.column, self._date_converter(spec))
 
-    def _optional_date(self, spec: DateColumn | None) -> Read[datetime | None]:
-        if spec is None:
-            return lambda _: None
-        return self._optional(spec.column, self._date_converter(spec))
-
-    def _date_converter(self, spec: DateColumn) -> Converter:
-        return date_converter(spec.format or self._dates.format, self._dates.zone)
-
-    def _required(self, column: str, convert: Callable[[Any], T]) -> Read[T]:
-        optional = self._optional(column, convert)
-
-        def read(values: Values) -> T:
-            value = optional(values)
-            if value is None:
-                raise RowError(f"column {column!r} is missing or empty", f"{column} is missing or empty")
-            return value
-
-        return read
-
-    def _optional(self, column: str, convert: Callable[[Any], T]) -> Read[T | None]:
-        find, found = _finder(column), self._columns
-
-        def read(values: Values) -> T | None:
-            value = find(values)
-            if value is None or (isinstance(value, str) and value in self._missing):
-                return None
-            found[column] = True
-            try:
-                return convert(value)
-            except BadValueError as error:
-                raise RowError(f"column {column!r}: {error}", f"{column} {error.problem}", error.value) from error
-
-        return read
+def _holder(field: MetadataColumn) -> Read[bool]:
+    holders = [holder(path) for path in field.paths]
+    return lambda values: any(has(values) for has in holders)
 
 
-class _Lookup(Generic[T]):
-    """A converter by a declared map; what the map lacks is no value."""
-
-    def __init__(self, known: dict[str, T]) -> None:
-        self._known = known
-
-    def __call__(self, value: Any) -> T:
-        text = to_text(value)
-        if text in self._known:
-            return self._known[text]
-        near = nearest(text, list(self._known))
-        hint = f"did you mean {near!r}?" if near else f"known: {', '.join(self._known)}"
-        raise BadValueError("is not in the mapping", text, f"; {hint}")
-
-
-def _finder(column: str) -> Read[Any]:
-    if "." not in column:
-        return lambda values: values.get(column)
-    steps = column.split(".")
-
-    def find(values: Values) -> Any:
-        if column in values:
-            return values[column]
-        found: Any = values
-        for step in steps:
-            found = found.get(step) if isinstance(found, dict) else None
-        return found
-
-    return find
+def _never(_: Values) -> bool:
+    return False
 
 
 def _content_hash(values: Values) -> str:

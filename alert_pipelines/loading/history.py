@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 from alert_pipelines.alerts import PENDING, TRANSITIONS, Severity, Status
 from alert_pipelines.mongo.client import AlertDocument
 
+SYSTEM = "system"
+UNKNOWN_ACTOR = "unknown"
+
 
 class Event(NamedTuple):
     """One update of an alert: when, to which status, by which state of the source and by whom."""
@@ -58,6 +61,10 @@ class Standing:
             self._fields.update(closed_at=event.time, auto_close_reason=reason)
         elif event.status is Status.RESOLVED:
             self._fields.update(resolved_at=event.time, resolved_by=event.actor)
+
+    def touch(self, time: datetime) -> None:
+        """Take into account that something else changed at `time`."""
+        self._fields["updated_at"] = time
 
     def of(self, document: AlertDocument) -> AlertDocument:
         """The alert that its last update describes as `document`, standing as its events left it."""

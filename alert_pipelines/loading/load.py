@@ -16,12 +16,13 @@ from bson import json_util
 
 from alert_pipelines.alerts import ensure_indexes
 from alert_pipelines.instants import as_utc
-from alert_pipelines.loading.documents import RowError, RowReader
-from alert_pipelines.loading.history import Standing
+from alert_pipelines.loading.documents import RowReader
+from alert_pipelines.loading.fold import folded
 from alert_pipelines.loading.insert import BATCH_SIZE, insert_missing
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.readers import BadRow, Row, read_rows
 from alert_pipelines.loading.rejects import RejectFile, RejectReason, default_reject_path
+from alert_pipelines.loading.row_values import RowError
 from alert_pipelines.loading.spool import Spool, Update, open_spool
 from alert_pipelines.loading.summary import Summary
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
@@ -33,8 +34,9 @@ class LoadReport:
     """What a load did, or has done so far.
 
     rows_read = alerts_inserted + alerts_already_there + rows_rejected + rows_after_until, but for event logs,
-    where many rows make one alert. `summary` is of the alerts, inserted or already there. `reject_path` is None when
-    nothing was rejected; `reject_reasons` counts what was.
+    where many rows make one alert; `never_fired` counts the ids of a log that were never anything but closed. `summary`
+    is of the alerts, inserted or already there. `reject_path` is None when nothing was rejected; `reject_reasons`
+    counts what was.
     """
 
     rows_read: int
@@ -42,6 +44,7 @@ class LoadReport:
     alerts_already_there: int
     rows_rejected: int
     rows_after_until: int
+    never_fired: int
     reject_path: Path | None
     reject_reasons: list[RejectReason]
     summary: Summary
@@ -87,7 +90,8 @@ def load_alerts(
         rows = load.count(read_rows(path, mapping))
         reader = RowReader(mapping)
         if mapping.events is not None:
-            load.insert(load.from_updates(rows, reader, spool))
+            first = mapping.starts_with_first_event
+            load.insert(load.from_updates(rows, reader, spool, first=first))
         else:
             numbered = mapping.alert_id.content_hash is not None
             load.insert(load.from_rows(rows, reader, spool, numbered=numbered), None if numbered else spool)
@@ -112,7 +116,7 @@ class _Load:
         self._on_progress = on_progress
         self._started = time.monotonic()
         self._summary = Summary()
-        self._rows_read = self._inserted = self._already_there = self._after_until = 0
+        self._rows_read = self._inserted = self._already_there = self._after_until = self._never_fired = 0
 
     def report(self, reader: RowReader | None = None) -> LoadReport:
         """The counts so far; at the end also what `reader` found in no row."""
@@ -124,6 +128,7 @@ class _Load:
             alerts_already_there=self._already_there,
             rows_rejected=self._rejects.rows,
             rows_after_until=self._after_until,
+            never_fired=self._never_fired,
             reject_path=self._rejects.path,
             reject_reasons=self._rejects.reasons,
             summary=self._summary,
@@ -148,7 +153,7 @@ class _Load:
         """Each row as an alert of its own; `numbered` ids get the row's ordinal among those of the same id."""
         for row in rows:
             try:
-                alert = reader.alert(row.values)
+                alert = reader.alert(row.values, self._until)
             except RowError as error:
                 self._rejects.add(row.line, str(error), row.text, error.kind, error.value)
                 continue
@@ -158,26 +163,28 @@ class _Load:
                 alert["alert_id"] += f"-{spool.ordinal(alert['alert_id'])}"
             yield _Loaded(row.line, alert)
 
-    def from_updates(self, rows: Iterable[Row], reader: RowReader, spool: Spool) -> Iterator[_Loaded]:
-        """Each id as one alert, standing as its updates up to `until` left it."""
+    def from_updates(self, rows: Iterable[Row], reader: RowReader, spool: Spool, *, first: bool) -> Iterator[_Loaded]:
+        """Each id as one alert, standing as its updates up to `until` left it; an id that never fired is none."""
         for row in rows:
             try:
                 event = reader.event(row.values)
                 if self._is_after_until(event.time):
                     continue
-                alert = reader.alert(row.values)
+                fields = reader.fields(row.values)
             except RowError as error:
                 self._rejects.add(row.line, str(error), row.text, error.kind, error.value)
                 continue
-            if not self._is_after_until(alert["timestamp"]):
-                spool.add(alert["alert_id"], Update(row.line, event, bson.encode(alert)))
+            if "timestamp" not in fields or not self._is_after_until(fields["timestamp"]):
+                spool.add(fields["alert_id"], Update(row.line, event, bson.encode(fields)))
         for updates in spool.alerts():
-            update = next(updates)
-            standing = Standing(update.event.time)
-            standing.apply(update.event)
-            for update in updates:
-                standing.apply(update.event)
-            yield _Loaded(update.line, standing.of(update.document()))
+            done = folded(updates, reader, first=first)
+            if done.alert is not None:
+                yield _Loaded(done.line, done.alert)
+            elif done.fault is None:
+                self._never_fired += 1
+            else:
+                text = json_util.dumps(done.fields)
+                self._rejects.add(done.line, str(done.fault), text, done.fault.kind)
 
     def insert(self, alerts: Iterable[_Loaded], ids_seen: Spool | None = None) -> None:
         """Insert those alerts that are not there, a batch at a time; `ids_seen` finds ids that rows share."""

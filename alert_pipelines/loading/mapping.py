@@ -7,17 +7,31 @@ making documents `documents`'.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from string import Formatter
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from alert_pipelines.alerts import Severity, Status
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.loading.mapping_parts import (
+    AlertId,
+    Choice,
+    Column,
+    Csv,
+    DateColumn,
+    Dates,
+    End,
+    Events,
+    MetadataColumn,
+    Numbers,
+    Part,
+    Source,
+    Text,
+    Timestamp,
+)
 from alert_pipelines.loading.paths import ColumnPath
-from alert_pipelines.loading.values import ValueType, check_date_format, check_zone
 from alert_pipelines.spelling import suggestion
 from alert_pipelines.yaml_files import RefuseDuplicates
 
@@ -35,175 +49,33 @@ def _known_encoding(name: str) -> str:
     return name
 
 
-Text = Annotated[str, Field(min_length=1)]
-Chosen = TypeVar("Chosen")
-DateFormat = Annotated[str, AfterValidator(check_date_format)]
+# What a row says of an alert that may have ended; a log of updates says it by its events.
+SNAPSHOT_KEYS = ("status", "resolved_at", "updated_at", "resolved_by", "resolution_notes")
 # The name becomes a key of the document, where a dot or a dollar has a meaning of its own.
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-
-
-class Part(BaseModel):
-    """A piece of a mapping: nothing unknown, nothing coerced, never changed."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-def _exactly_one(part: BaseModel, *names: str) -> None:
-    if sum(getattr(part, name) is not None for name in names) != 1:
-        raise ValueError(f"exactly one of {', '.join(names)} has to be given")
-
-
-def template_parts(template: str) -> list[tuple[str, str | None]]:
-    """The pieces of `template`: each a literal text and the column that follows it, if one does.
-
-    Raises ValueError where it names no column or says more than names.
-    """
-    parts = []
-    for literal, column, spec, conversion in Formatter().parse(template):
-        if spec or conversion or column == "":
-            raise ValueError(f"template {template!r}: write only column names in braces, as in '{{host}}-{{time}}'")
-        parts.append((literal, column))
-    if not any(column for _, column in parts):
-        raise ValueError(f"template {template!r} names no column: every alert would have the same id")
-    return parts
-
-
-class AlertId(Part):
-    """Where `alert_id` comes from: a column, a template of columns, or the row's content.
-
-    `content_hash: IDS` makes IDS-<hash of the whole row>-<its ordinal among identical rows>.
-    """
-
-    column: Text | None = None
-    template: Text | None = None
-    content_hash: Text | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        _exactly_one(self, "column", "template", "content_hash")
-        if self.template is not None:
-            template_parts(self.template)
-        return self
-
-
-class Choice(Part, Generic[Chosen]):
-    """A value that is constant, or that a column holds as it is or by a map of its values."""
-
-    constant: Chosen | None = None
-    column: Text | None = None
-    map: dict[str, Chosen] | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        _exactly_one(self, "constant", "column")
-        if self.map is not None and self.column is None:
-            raise ValueError("map needs a column")
-        return self
-
-
-class DateColumn(Part):
-    """A column that holds an instant, in `format` where it differs from `dates.format`."""
-
-    column: Text
-    format: DateFormat | None = None
-
-
-class MetadataColumn(Part):
-    """A column whose value goes into `metadata`, as `type`; missing values leave the field out."""
-
-    column: Text
-    type: ValueType = "str"
-    format: DateFormat | None = None
-
-    @model_validator(mode="after")
-    def _format_of_dates(self) -> Self:
-        if self.format is not None and self.type != "date":
-            raise ValueError("format is for type date only")
-        return self
-
-
-class Actor(Part):
-    """The column that says who made an update; those in `system` are the source's own automation."""
-
-    column: Text
-    system: list[Text] = []
-
-
-class Events(Part):
-    """The file has one row per update: the rows of one id are folded, in the order of `time`, into one alert."""
-
-    time: DateColumn
-    state: Text
-    states: Annotated[dict[str, Status], Field(min_length=1)]
-    actor: Actor | None = None
-
-
-class Dates(Part):
-    """How instants are written, and the zone of those that name none."""
-
-    format: DateFormat = "iso"
-    zone: Annotated[str, AfterValidator(check_zone)] = "UTC"
-
-
-def _one_character(text: str) -> str:
-    if len(text) != 1 or text in "\r\n\0":
-        raise ValueError(f'{text!r} is not a valid character here: expected one, such as ";", or "\\t" for a tab')
-    return text
-
-
-def _quote(text: str) -> str:
-    return text if text == "none" else _one_character(text)
-
-
-def _number(text: Any) -> Any:
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() else text
-
-
-Whole = Annotated[int, BeforeValidator(_number)]
-
-
-class Csv(Part):
-    """How a CSV file is written; the header stands on `header_line`, and what is above it is skipped."""
-
-    delimiter: Annotated[str, AfterValidator(_one_character)] = ","
-    quote: Annotated[str, AfterValidator(_quote)] = '"'
-    header_line: Annotated[Whole, Field(ge=1, le=1000)] = 1
-
-    @property
-    def quote_character(self) -> str | None:
-        """The quote, or None where values are never quoted."""
-        return None if self.quote == "none" else self.quote
-
-
-class Numbers(Part):
-    """How numbers are written as text."""
-
-    decimal: Annotated[str, AfterValidator(_one_character)] = "."
-    thousands: Annotated[str, AfterValidator(_one_character)] | None = None
-
-    @model_validator(mode="after")
-    def _differ(self) -> Self:
-        if self.decimal == self.thousands:
-            raise ValueError("decimal and thousands have to differ")
-        return self
 
 
 class Mapping(Part):
     """One file format, declared: see docs/loading.md."""
 
     format: Literal["csv", "jsonl", "json"]
-    rows: ColumnPath | None = None
+    rows: Column | None = None
     csv: Csv = Csv()
     numbers: Numbers = Numbers()
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
-    missing: list[str] = []
+    missing: list[str] = Field(default_factory=list)
     dates: Dates = Dates()
     alert_id: AlertId
     source_type: Choice[Text]
     severity: Choice[Severity]
-    timestamp: DateColumn
-    expires_at: DateColumn | None = None
-    metadata: dict[FieldName, MetadataColumn] = {}
+    timestamp: Timestamp
+    expires_at: End | None = None
+    status: Choice[Status] | None = None
+    resolved_at: End | None = None
+    updated_at: DateColumn | None = None
+    resolved_by: Source | None = None
+    resolution_notes: Source | None = None
+    metadata: dict[FieldName, MetadataColumn] = Field(default_factory=dict)
     events: Events | None = None
 
     @model_validator(mode="after")
@@ -221,25 +93,46 @@ class Mapping(Part):
             )
         return self
 
-    def columns(self) -> Iterator[tuple[str, str]]:
-        """Each column that the mapping reads, after the place in the mapping that names it."""
-        if self.alert_id.template is not None:
-            for _, column in template_parts(self.alert_id.template):
-                if column is not None:
-                    yield "alert_id.template", column
+    @model_validator(mode="after")
+    def _events_tell_the_status(self) -> Self:
+        if self.events is None and self.timestamp.first:
+            raise ValueError("timestamp: first is for a log of updates: write events, or name a column")
+        told = [name for name in SNAPSHOT_KEYS if self.events is not None and getattr(self, name) is not None]
+        if told:
+            raise ValueError(f"{', '.join(told)}: in a log of updates the events say this; leave it out, or events")
+        return self
+
+    @property
+    def starts_with_first_event(self) -> bool:
+        """Whether an alert starts with the first of its updates that is not a closing."""
+        if self.events is None:
+            return False
+        return bool(self.timestamp.first) or self.timestamp.paths == self.events.time.paths
+
+    def columns(self) -> Iterator[tuple[str, list[ColumnPath]]]:
+        """The columns of which every row has to have one, after the place in the mapping that names them."""
         if self.events is not None:
-            yield "events.state", self.events.state
-        yield from _columns(self, "")
+            yield "events.state", [self.events.state]
+        for place, source in _sources(self, ""):
+            yield from ((f"{place}.{key}", paths) for key, paths in source.needs())
+
+    def paths(self) -> Iterator[ColumnPath]:
+        """Every column that the mapping reads."""
+        if self.events is not None:
+            yield self.events.state
+        for _, source in _sources(self, ""):
+            yield from source.paths
 
 
-def _columns(part: BaseModel, place: str) -> Iterator[tuple[str, str]]:
+def _sources(part: BaseModel, place: str) -> Iterator[tuple[str, Source]]:
     for name in type(part).model_fields:
         value, here = getattr(part, name), f"{place}{name}"
-        if name == "column" and value is not None:
-            yield here, value
         for key, inner in value.items() if isinstance(value, dict) else [("", value)]:
-            if isinstance(inner, BaseModel):
-                yield from _columns(inner, f"{here}.{key}." if key else f"{here}.")
+            there = f"{here}.{key}" if key else here
+            if isinstance(inner, Source):
+                yield there, inner
+            elif isinstance(inner, BaseModel):
+                yield from _sources(inner, f"{there}.")
 
 
 class _TextLoader(RefuseDuplicates, yaml.BaseLoader):

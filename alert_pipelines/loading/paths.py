@@ -36,6 +36,20 @@ def finder(column: ColumnPath) -> Callable[[dict[str, Any]], Any]:
     return find
 
 
+def holder(column: ColumnPath) -> Callable[[dict[str, Any]], bool]:
+    """A function that tells whether a row has `column` at all, with or without a value."""
+    *above, last = steps(column)
+    find = finder(above)
+
+    def has(values: dict[str, Any]) -> bool:
+        if isinstance(column, str) and column in values:
+            return True
+        inner = find(values)
+        return _step(inner, last) is not None or (isinstance(inner, dict) and last in inner)
+
+    return has
+
+
 def _step(value: Any, step: str) -> Any:
     if isinstance(value, dict):
         return value.get(step)

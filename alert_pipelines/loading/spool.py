@@ -33,14 +33,14 @@ CREATE TABLE updates (id TEXT, time INTEGER, line INTEGER, status TEXT, state TE
 
 
 class Update(NamedTuple):
-    """A row of an event log: the line it stood on, what happened, and the alert as it describes it, in BSON."""
+    """A row of an event log: the line it stood on, what happened, and the fields that it says, in BSON."""
 
     line: int
     event: Event
     encoded: bytes
 
-    def document(self) -> AlertDocument:
-        """The alert as this row describes it."""
+    def fields(self) -> AlertDocument:
+        """What this row says of its alert."""
         return bson.decode(self.encoded, _AWARE)
 
 

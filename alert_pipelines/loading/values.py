@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-ValueType: TypeAlias = Literal["str", "int", "float", "bool", "date"]
+ValueType: TypeAlias = Literal["str", "int", "float", "bool", "date", "duration", "list"]
 Converter: TypeAlias = Callable[[Any], Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,6 +21,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+", re.ASCII)
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
+_NEVER = re.compile(r"(?<![\d.])(0001|9999)(?!\d)", re.ASCII)  # as Go, .NET and SQL write "no end"
+_NEVER_YEARS = (1, 9999)
 _PROBE = datetime(2024, 12, 31, 23, 59, tzinfo=UTC)  # a date format is tried on it
 
 
@@ -127,6 +129,32 @@ def to_bool(value: Any) -> bool:
     if text.lower() in _BOOLS:
         return _BOOLS[text.lower()]
     raise BadValueError("is not a valid bool: expected true, false, 1 or 0", text)
+
+
+def list_reader(separator: str | None) -> Converter:
+    """A converter to lists of texts, numbers and booleans; a text is split at `separator`."""
+
+    def convert(value: Any) -> list[Any]:
+        if isinstance(value, list):
+            return [item if isinstance(item, bool | int | float) else to_text(item) for item in value]
+        if separator is None:
+            raise BadValueError("is not a list; to split a text, write its separator", to_text(value))
+        return [item for part in to_text(value).split(separator) if (item := part.strip())]
+
+    return convert
+
+
+def end_converter(date_format: str, zone: str) -> Callable[[Any], datetime | None]:
+    """As `date_converter`, for instants that may never come: the years 1 and 9999 mean that there is no end."""
+    convert = date_converter(date_format, zone)
+
+    def converted(value: Any) -> datetime | None:
+        if isinstance(value, str) and _NEVER.search(value):
+            return None
+        end: datetime = convert(value)
+        return None if end.year in _NEVER_YEARS else end
+
+    return converted
 
 
 def date_converter(date_format: str, zone: str) -> Converter:

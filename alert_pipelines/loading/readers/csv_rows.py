@@ -64,23 +64,26 @@ def _header(lines: Lines, mapping: Mapping) -> list[str]:
     if twice := sorted({name for name in header if name and header.count(name) > 1}):
         raise LoadError(f"{lines.path}: the header names {', '.join(twice)} twice: rename one of them")
     first = lines.text
-    wanted = [(place, shown(column)) for place, column in mapping.columns()]
-    missing = [(place, column) for place, column in wanted if column not in header]
+    wanted = [(place, [shown(column) for column in columns]) for place, columns in mapping.columns()]
+    missing = [(place, columns) for place, columns in wanted if not set(header).intersection(columns)]
     if missing:
         seen = [*titles, first, *(line for line, _ in zip(lines, range(_MAX_TITLE_LINES), strict=False))]
-        hint = _guess(seen, mapping, {column for _, column in wanted})
+        hint = _guess(seen, mapping, {column for _, columns in wanted for column in columns})
         raise LoadError(_unfit(lines, header, missing, hint))
     return header
 
 
-def _unfit(lines: Lines, header: list[str], missing: list[tuple[str, str]], hint: str) -> str:
+def _unfit(lines: Lines, header: list[str], missing: list[tuple[str, list[str]]], hint: str) -> str:
     if not header and not hint:
         return f"{lines.path} has no header: its first line has to name the columns"
-    faults = [
-        f"  {place}: no column {column!r}" + (f", did you mean {near!r}?" if (near := nearest(column, header)) else "")
-        for place, column in missing
-    ]
+    faults = [f"  {place}: no column {_instead(columns, header)}" for place, columns in missing]
     return "\n".join([f"{lines.path} does not fit the mapping:", *faults, f"Its columns: {', '.join(header)}{hint}"])
+
+
+def _instead(columns: list[str], header: list[str]) -> str:
+    named = " or ".join(map(repr, columns))
+    near = next((near for column in columns if (near := nearest(column, header))), None)
+    return named if near is None else f"{named}, did you mean {near!r}?"
 
 
 class _Guess(NamedTuple):

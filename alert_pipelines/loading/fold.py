@@ -1,0 +1,50 @@
+"""The updates of one id, folded into the alert that they leave."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from alert_pipelines.alerts import PENDING
+from alert_pipelines.loading.documents import RowReader
+from alert_pipelines.loading.history import Event, Standing
+from alert_pipelines.loading.row_values import RowError
+from alert_pipelines.loading.spool import Update
+from alert_pipelines.mongo.client import AlertDocument
+
+_IN_ALL_ROWS = " in all rows of its id"
+
+
+class Folded(NamedTuple):
+    """An alert, the line of its last update, and, where there is no alert, why not or that it never fired."""
+
+    line: int
+    alert: AlertDocument | None
+    fields: dict[str, Any]
+    fault: RowError | None = None
+
+
+def folded(updates: Iterator[Update], reader: RowReader, *, first: bool) -> Folded:
+    """Fold the updates, in order of time: a field that a later one does not say stays as an earlier one said.
+
+    With `first` the alert starts with the first update that is not a closing, and never fired without one.
+    """
+    fields: dict[str, Any] = {"metadata": {}}
+    events: list[Event] = []
+    line = 0
+    for update in updates:
+        said = update.fields()
+        fields = {**fields, **said, "metadata": {**fields["metadata"], **said["metadata"]}}
+        line = update.line
+        if events or not first or update.event.status in PENDING:
+            events.append(update.event)
+    if not events:
+        return Folded(line, None, fields)
+    if first:
+        fields["timestamp"] = events[0].time
+    try:
+        alert = reader.complete(fields, _IN_ALL_ROWS)
+    except RowError as error:
+        return Folded(line, None, fields, error)
+    standing = Standing(events[0].time)
+    for event in events:
+        standing.apply(event)
+    return Folded(line, standing.of(alert), fields)

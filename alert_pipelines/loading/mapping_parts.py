@@ -1,0 +1,287 @@
+"""The pieces of a mapping: where a value comes from, and how it is written. `mapping` puts them together."""
+
+from collections.abc import Iterator
+from string import Formatter
+from typing import Annotated, Any, Generic, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from alert_pipelines.alerts import Status
+from alert_pipelines.loading.durations import check_unit
+from alert_pipelines.loading.paths import ColumnPath
+from alert_pipelines.loading.values import ValueType, check_date_format, check_zone
+
+Text = Annotated[str, Field(min_length=1)]
+Chosen = TypeVar("Chosen")
+DateFormat = Annotated[str, AfterValidator(check_date_format)]
+Unit = Annotated[str, AfterValidator(check_unit)]
+
+
+def _check_path(column: Any) -> Any:
+    if isinstance(column, str) and column:
+        return column
+    if isinstance(column, list) and column and all(isinstance(step, str) for step in column):
+        return column
+    raise ValueError(
+        f"{column!r} is not a valid column: expected a name, a path with dots, or a list of keys such as "
+        '["_source", "kibana.alert.start"]'
+    )
+
+
+Column = Annotated[ColumnPath, BeforeValidator(_check_path)]
+
+
+class Part(BaseModel):
+    """A piece of a mapping: nothing unknown, nothing coerced, never changed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def exactly_one(part: BaseModel, *names: str) -> None:
+    """Raise ValueError unless exactly one of the fields `names` is given."""
+    if sum(getattr(part, name) is not None for name in names) != 1:
+        raise ValueError(f"exactly one of {', '.join(names)} has to be given")
+
+
+def template_parts(template: str) -> list[tuple[str, str | None]]:
+    """The pieces of `template`: each a literal text and the column that follows it, if one does.
+
+    Raises ValueError where it names no column or says more than names.
+    """
+    parts = []
+    for literal, column, spec, conversion in Formatter().parse(template):
+        if spec or conversion or column == "":
+            raise ValueError(f"template {template!r}: write only column names in braces, as in '{{host}}-{{time}}'")
+        parts.append((literal, column))
+    if not any(column for _, column in parts):
+        raise ValueError(f"template {template!r} names no column: every alert would have the same value")
+    return parts
+
+
+class Source(Part):
+    """Where a value comes from: a column, the first of several columns that has a value, or a template of columns."""
+
+    column: Column | None = None
+    coalesce: Annotated[list[Column], Field(min_length=1)] | None = None
+    template: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        exactly_one(self, *self.ways())
+        if self.template is not None:
+            template_parts(self.template)
+        return self
+
+    @classmethod
+    def ways(cls) -> tuple[str, ...]:
+        """The keys of which exactly one has to be given."""
+        return ("column", "coalesce", "template")
+
+    @property
+    def paths(self) -> list[ColumnPath]:
+        """The columns that it reads."""
+        if self.template is not None:
+            return [column for _, column in template_parts(self.template) if column is not None]
+        return [self.column] if self.column is not None else list(self.coalesce or ())
+
+    def needs(self) -> Iterator[tuple[str, list[ColumnPath]]]:
+        """The key and the columns of which a row has to have one; a value need not be in any of a `coalesce`."""
+        if self.coalesce is None:
+            key = "template" if self.template is not None else "column"
+            yield from ((key, [path]) for path in self.paths)
+
+
+class AlertId(Source):
+    """Where `alert_id` comes from: as any value, or from the row's content.
+
+    `content_hash: IDS` makes IDS-<hash of the whole row>-<its ordinal among identical rows>.
+    """
+
+    content_hash: Text | None = None
+
+    @classmethod
+    def ways(cls) -> tuple[str, ...]:
+        """A content hash is one more way."""
+        return (*super().ways(), "content_hash")
+
+    def needs(self) -> Iterator[tuple[str, list[ColumnPath]]]:
+        """An id has to come from somewhere: one column of a `coalesce` has to be there."""
+        yield from super().needs()
+        if self.coalesce is not None:
+            yield "coalesce", list(self.coalesce)
+
+
+class Choice(Source, Generic[Chosen]):
+    """A value that is constant, or that a column holds as it is or by a map of its values.
+
+    `otherwise` stands for values that the map does not hold, `default` for none at all.
+    """
+
+    constant: Chosen | None = None
+    map: dict[str, Chosen] | None = None
+    otherwise: Chosen | None = None
+    default: Chosen | None = None
+
+    @classmethod
+    def ways(cls) -> tuple[str, ...]:
+        """A constant is one more way."""
+        return (*super().ways(), "constant")
+
+    @model_validator(mode="after")
+    def _of_columns(self) -> Self:
+        for name in ("map", "default"):
+            if getattr(self, name) is not None and self.constant is not None:
+                raise ValueError(f"{name} needs a column")
+        if self.otherwise is not None and self.map is None:
+            raise ValueError("otherwise needs a map: it stands for the values that the map does not hold")
+        return self
+
+    def needs(self) -> Iterator[tuple[str, list[ColumnPath]]]:
+        """Without a default one column of a `coalesce` has to be there."""
+        yield from super().needs()
+        if self.coalesce is not None and self.default is None:
+            yield "coalesce", list(self.coalesce)
+
+
+class DateColumn(Source):
+    """Where an instant comes from, in `format` where it differs from `dates.format`."""
+
+    format: DateFormat | None = None
+
+
+class Timestamp(DateColumn):
+    """When an alert was raised; `first`, in a log of updates, is its first update that is not a closing."""
+
+    first: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written(cls, written: Any) -> Any:
+        return {"first": True} if written == "first" else written
+
+    @classmethod
+    def ways(cls) -> tuple[str, ...]:
+        """`first` is one more way."""
+        return (*super().ways(), "first")
+
+    def needs(self) -> Iterator[tuple[str, list[ColumnPath]]]:
+        """A timestamp has to come from somewhere: one column of a `coalesce` has to be there."""
+        yield from super().needs()
+        if self.coalesce is not None:
+            yield "coalesce", list(self.coalesce)
+
+
+class End(DateColumn):
+    """An instant that may be missing, or lies `after` the timestamp by a duration; plain numbers are of `unit`."""
+
+    after: Column | None = None
+    unit: Unit | None = None
+
+    @classmethod
+    def ways(cls) -> tuple[str, ...]:
+        """A duration is one more way."""
+        return (*super().ways(), "after")
+
+    @model_validator(mode="after")
+    def _unit_of_durations(self) -> Self:
+        if self.unit is not None and self.after is None:
+            raise ValueError("unit is for after: it is the unit of plain numbers in that column")
+        return self
+
+    @property
+    def paths(self) -> list[ColumnPath]:
+        """The columns that it reads."""
+        return [self.after] if self.after is not None else super().paths
+
+    def needs(self) -> Iterator[tuple[str, list[ColumnPath]]]:
+        """The duration's column has to be there."""
+        if self.after is not None:
+            yield "after", [self.after]
+        else:
+            yield from super().needs()
+
+
+class MetadataColumn(Source):
+    """Where a value of `metadata` comes from, as `type`; missing values leave the field out."""
+
+    type: ValueType = "str"
+    map: dict[str, str] | None = None
+    otherwise: str | None = None
+    default: str | None = None
+    format: DateFormat | None = None
+    separator: Text | None = None
+    unit: Unit | None = None
+
+    @model_validator(mode="after")
+    def _keys_of_the_type(self) -> Self:
+        for key, kind in (("format", "date"), ("separator", "list"), ("unit", "duration")):
+            if getattr(self, key) is not None and self.type != kind:
+                raise ValueError(f"{key} is for type {kind} only")
+        if self.otherwise is not None and self.map is None:
+            raise ValueError("otherwise needs a map: it stands for the values that the map does not hold")
+        return self
+
+
+class Actor(Source):
+    """Who made an update; those in `system` are the source's own automation."""
+
+    system: list[Text] = []
+
+
+class Events(Part):
+    """The file has one row per update: the rows of one id are folded, in the order of `time`, into one alert."""
+
+    time: DateColumn
+    state: Column
+    states: Annotated[dict[str, Status], Field(min_length=1)]
+    actor: Actor | None = None
+
+
+class Dates(Part):
+    """How instants are written, and the zone of those that name none."""
+
+    format: DateFormat = "iso"
+    zone: Annotated[str, AfterValidator(check_zone)] = "UTC"
+
+
+def _one_character(text: str) -> str:
+    if len(text) != 1 or text in "\r\n\0":
+        raise ValueError(f'{text!r} is not a valid character here: expected one, such as ";", or "\\t" for a tab')
+    return text
+
+
+def _quote(text: str) -> str:
+    return text if text == "none" else _one_character(text)
+
+
+def _number(text: Any) -> Any:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() else text
+
+
+Whole = Annotated[int, BeforeValidator(_number)]
+
+
+class Csv(Part):
+    """How a CSV file is written; the header stands on `header_line`, and what is above it is skipped."""
+
+    delimiter: Annotated[str, AfterValidator(_one_character)] = ","
+    quote: Annotated[str, AfterValidator(_quote)] = '"'
+    header_line: Annotated[Whole, Field(ge=1, le=1000)] = 1
+
+    @property
+    def quote_character(self) -> str | None:
+        """The quote, or None where values are never quoted."""
+        return None if self.quote == "none" else self.quote
+
+
+class Numbers(Part):
+    """How numbers are written as text."""
+
+    decimal: Annotated[str, AfterValidator(_one_character)] = "."
+    thousands: Annotated[str, AfterValidator(_one_character)] | None = None
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if self.decimal == self.thousands:
+            raise ValueError("decimal and thousands have to differ")
+        return self

@@ -1,0 +1,200 @@
+"""Reading single values of a row, where and as the mapping says; what they make of an alert is `documents`' task."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from alert_pipelines.loading.durations import duration_reader
+from alert_pipelines.loading.mapping import Mapping
+from alert_pipelines.loading.mapping_parts import Choice, DateColumn, MetadataColumn, Source, template_parts
+from alert_pipelines.loading.paths import finder, shown
+from alert_pipelines.loading.readers.rows import Values
+from alert_pipelines.loading.values import (
+    PLAIN,
+    BadValueError,
+    Converter,
+    NumberReader,
+    date_converter,
+    end_converter,
+    list_reader,
+    to_text,
+)
+from alert_pipelines.spelling import nearest
+
+T = TypeVar("T")
+Read = Callable[[Values], T]
+
+
+class RowError(ValueError):
+    """A row cannot become an alert, or an update of one; the message is the reason.
+
+    `kind` says the same of all such rows, without this row's `value`: rejects are counted by it.
+    """
+
+    def __init__(self, message: str, kind: str, value: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.value = value
+
+
+def missing(source: Source, rows: str = "") -> RowError:
+    """What to say where no column of `source` has a value."""
+    names = [shown(path) for path in source.paths]
+    columns = f"column {names[0]!r} is" if len(names) == 1 else f"columns {', '.join(map(repr, names))} are"
+    return RowError(f"{columns} missing or empty{rows}", f"{' and '.join(names)} is missing or empty{rows}")
+
+
+class ValueReader:
+    """Makes, of the sources in a mapping, functions from a row to a value. Each raises RowError for a bad value."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self._columns = dict.fromkeys((shown(path) for path in mapping.paths()), False)
+        self._missing = frozenset(mapping.missing) | {""}
+        self._dates = mapping.dates
+        numbers = NumberReader(mapping.numbers.decimal, mapping.numbers.thousands)
+        self._converters = {**PLAIN, "int": numbers.to_int, "float": numbers.to_float}
+
+    @property
+    def columns_without_value(self) -> list[str]:
+        """The columns of the mapping in which no row so far had a value."""
+        return [column for column, had_value in self._columns.items() if not had_value]
+
+    def optional(self, source: Source, convert: Callable[[Any], T]) -> Read[T | None]:
+        """The value of the first column that has one, None where none has."""
+        if source.template is not None:
+            return self._template(source, source.template, convert)
+        finds = [(shown(path), finder(path)) for path in source.paths]
+        no_value, found = self._missing, self._columns
+
+        def read(values: Values) -> T | None:
+            for column, find in finds:
+                value = find(values)
+                if value is None or (isinstance(value, str) and value in no_value):
+                    continue
+                found[column] = True
+                return _converted(column, convert, value)
+            return None
+
+        return read
+
+    def required(self, source: Source, convert: Callable[[Any], T]) -> Read[T]:
+        """As `optional`; a row without a value is a RowError."""
+        optional = self.optional(source, convert)
+
+        def read(values: Values) -> T:
+            value = optional(values)
+            if value is None:
+                raise missing(source)
+            return value
+
+        return read
+
+    def choice(self, choice: Choice[Any], as_it_is: Callable[[Any], T]) -> Read[T | None]:
+        """The constant, or what the column holds by the map, or else the default."""
+        if choice.constant is not None:
+            constant: T | None = choice.constant
+            return lambda _: constant
+        read = self.optional(choice, as_it_is if choice.map is None else Lookup(choice.map, choice.otherwise))
+        default: T | None = choice.default
+        if default is None:
+            return read
+
+        def with_default(values: Values) -> T | None:
+            value = read(values)
+            return default if value is None else value
+
+        return with_default
+
+    def metadata(self, field: MetadataColumn) -> Read[Any]:
+        """A value of `metadata`, as its type says."""
+        convert = self._converter(field)
+        if field.map is not None:
+            convert = _Chain(Lookup(field.map, field.otherwise), convert)
+        read = self.optional(field, convert)
+        if field.default is None:
+            return read
+        default = field.default
+
+        def with_default(values: Values) -> Any:
+            value = read(values)
+            return _converted("default", convert, default) if value is None else value
+
+        return with_default
+
+    def date(self, spec: DateColumn) -> Read[datetime | None]:
+        """An instant."""
+        return self.optional(spec, self.date_converter(spec))
+
+    def date_converter(self, spec: DateColumn) -> Converter:
+        """The converter of a column that holds instants."""
+        return date_converter(spec.format or self._dates.format, self._dates.zone)
+
+    def end(self, spec: DateColumn) -> Read[datetime | None]:
+        """An instant, None also where the value says that it never comes."""
+        return self.optional(spec, end_converter(spec.format or self._dates.format, self._dates.zone))
+
+    def _converter(self, field: MetadataColumn) -> Converter:
+        if field.type == "date":
+            return end_converter(field.format or self._dates.format, self._dates.zone)
+        if field.type == "list":
+            return list_reader(field.separator)
+        if field.type == "duration":
+            duration = duration_reader(field.unit)
+            return lambda value: duration(value).total_seconds()
+        return self._converters[field.type]
+
+    def _template(self, source: Source, template: str, convert: Callable[[Any], T]) -> Read[T | None]:
+        parts = [
+            (literal, self.optional(Source(column=column), to_text) if column is not None else None)
+            for literal, column in template_parts(template)
+        ]
+        names = ", ".join(shown(path) for path in source.paths)
+
+        def read(values: Values) -> T | None:
+            text = ""
+            for literal, part in parts:
+                text += literal
+                if part is not None:
+                    if (value := part(values)) is None:
+                        return None
+                    text += value
+            return _converted(names, convert, text)
+
+        return read
+
+
+def _converted(column: str, convert: Callable[[Any], T], value: Any) -> T:
+    try:
+        return convert(value)
+    except BadValueError as error:
+        raise RowError(f"column {column!r}: {error}", f"{column} {error.problem}", error.value) from error
+
+
+class _Chain:
+    """A converter after a map of the values."""
+
+    def __init__(self, lookup: "Lookup[str]", convert: Converter) -> None:
+        self._lookup = lookup
+        self._convert = convert
+
+    def __call__(self, value: Any) -> Any:
+        return self._convert(self._lookup(value))
+
+
+class Lookup(Generic[T]):
+    """A converter by a declared map; what the map lacks is `otherwise`, or a bad value."""
+
+    def __init__(self, known: dict[str, T], otherwise: T | None = None) -> None:
+        self._known = known
+        self._otherwise = otherwise
+
+    def __call__(self, value: Any) -> T:
+        """What the map says of `value`."""
+        text = to_text(value)
+        if text in self._known:
+            return self._known[text]
+        if self._otherwise is not None:
+            return self._otherwise
+        near = nearest(text, list(self._known))
+        hint = f"did you mean {near!r}?" if near else f"known: {', '.join(self._known)}"
+        raise BadValueError("is not in the mapping", text, f"; {hint}")

@@ -1,0 +1,89 @@
+"""What a row that is an alert's last state says of its course: when it changed, whether and when it ended."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from alert_pipelines.alerts import PENDING, Status
+from alert_pipelines.loading.durations import duration_reader
+from alert_pipelines.loading.history import UNKNOWN_ACTOR, Event, Standing
+from alert_pipelines.loading.mapping import SNAPSHOT_KEYS, Mapping
+from alert_pipelines.loading.mapping_parts import End, Source
+from alert_pipelines.loading.readers.rows import Values
+from alert_pipelines.loading.row_values import Lookup, Read, ValueReader, missing
+from alert_pipelines.loading.values import to_text
+from alert_pipelines.mongo.client import AlertDocument
+
+S = TypeVar("S", bound=Source)
+T = TypeVar("T")
+
+
+def tells_status(mapping: Mapping) -> bool:
+    """Whether the mapping says more of a row's course than its beginning."""
+    return any(getattr(mapping, name) is not None for name in SNAPSHOT_KEYS)
+
+
+class SnapshotReader:
+    """Reads how an alert stands; its methods raise RowError."""
+
+    def __init__(self, mapping: Mapping, values: ValueReader) -> None:
+        self._status_source = mapping.status
+        known = Lookup({str(name): name for name in Status})
+        self._status = values.choice(mapping.status, known) if mapping.status else None
+        of_column = mapping.status if mapping.status and mapping.status.constant is None else None
+
+        def text(source: Source) -> Read[str | None]:
+            return values.optional(source, to_text)
+
+        self._state = _optional(of_column, text)
+        self._ended = end_reader(mapping.resolved_at, values)
+        self._changed = _optional(mapping.updated_at, values.date)
+        self._by = _optional(mapping.resolved_by, text)
+        self._notes = _optional(mapping.resolution_notes, text)
+
+    def standing(self, alert: AlertDocument, values: Values, until: datetime | None) -> AlertDocument:
+        """The fresh `alert` as its row says that it stood at `until`: what came after is not known yet."""
+        start: datetime = alert["timestamp"]
+        status, ended = self._what(values, start)
+        changed = self._changed(values)
+        closed = status not in PENDING
+        at = (ended if closed else None) or changed or start
+        if until is not None and at > until:
+            return alert
+        standing = Standing(start)
+        state = self._state(values) or str(status)
+        standing.apply(Event(at, status, state, self._by(values) or UNKNOWN_ACTOR))
+        if changed is not None and changed > at and (until is None or changed <= until):
+            standing.touch(changed)
+        notes = self._notes(values) if closed else None
+        return {**standing.of(alert), "resolution_notes": notes}
+
+    def _what(self, values: Values, start: datetime) -> tuple[Status, datetime | None]:
+        ended = end_of(self._ended(values), start)
+        if self._status is None or self._status_source is None:
+            return (Status.OPEN if ended is None else Status.RESOLVED), ended
+        status = self._status(values)
+        if status is None:
+            raise missing(self._status_source)
+        return status, ended
+
+
+def _optional(source: S | None, reader: Callable[[S], Read[T | None]]) -> Read[T | None]:
+    return reader(source) if source is not None else lambda _: None
+
+
+def end_reader(spec: End | None, values: ValueReader) -> Read[datetime | timedelta | None]:
+    """A reader of an end: an instant, or how long after the start it is."""
+    if spec is None:
+        return lambda _: None
+    if spec.after is not None:
+        return values.optional(Source(column=spec.after), duration_reader(spec.unit))
+    return values.end(spec)
+
+
+def end_of(end: datetime | timedelta | None, start: datetime) -> datetime | None:
+    """The instant of what `end_reader` read; beyond the calendar's last year there is none."""
+    try:
+        return start + end if isinstance(end, timedelta) else end
+    except OverflowError:
+        return None
