@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.config import ScanConfig
+from alert_pipelines.defs.own_runs import location_of_run
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_log import lines_in_run_log
 from alert_pipelines.defs.run_records import SKIPPED_TAG, close_records_of_run, keep_from_retry, record_of_run, tag_run
@@ -73,7 +74,7 @@ def _scan_and_report(
         return
     if report.shadow_rules:
         context.log_event(shadow_observation(report))
-    for materialization in materializations(report, outcome.record):
+    for materialization in materializations(report, outcome.record, location_of_run(context.run)):
         if materialization.asset_key in context.selected_asset_keys:
             yield materialization
     checks = {key.name for key in context.selected_asset_check_keys}

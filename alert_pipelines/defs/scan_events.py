@@ -36,6 +36,7 @@ from alert_pipelines.defs.asset_specs import (
     WITHIN_LIMITS,
 )
 from alert_pipelines.defs.links import decided_alerts
+from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.job_records import MAX_ERROR_CHARS
 from alert_pipelines.scanner.report import Sample, ScanReport
 
@@ -49,8 +50,10 @@ _COUNT_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "a
 _SAMPLE_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "alert": "string", "reason": "string"}
 
 
-def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> Iterator[MaterializeResult[None]]:
-    """What a real scan did, by asset; `record` is its job record where it could be read."""
+def materializations(
+    report: ScanReport, record: Mapping[str, Any] | None, own: Location | None
+) -> Iterator[MaterializeResult[None]]:
+    """What a real scan did, by asset; `record` is its job record if that could be read, `own` where the run is from."""
     yield MaterializeResult(
         asset_key=ALERT_RULES,
         data_version=DataVersion(report.rule_set_version),
@@ -63,7 +66,7 @@ def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> It
             "closed": count(closed),
             "by rule and source": _table_without_decision(_COUNT_COLUMNS, brief(closed)),
             "samples": _table_without_decision(_SAMPLE_COLUMNS, _cut(_samples(report, "close"))),
-            "these alerts": _leads(report, "close"),
+            "these alerts": _leads(own, report, "close"),
             **_shadow(report),
         },
     )
@@ -73,7 +76,7 @@ def materializations(report: ScanReport, record: Mapping[str, Any] | None) -> It
             "escalated": count(escalated),
             "by rule and source": _table_without_decision(_COUNT_COLUMNS, brief(escalated)),
             "samples": _table_without_decision(_SAMPLE_COLUMNS, _cut(_samples(report, "escalate"))),
-            "these alerts": _leads(report, "escalate"),
+            "these alerts": _leads(own, report, "escalate"),
         },
     )
     yield MaterializeResult(
@@ -219,8 +222,8 @@ def _samples(report: ScanReport, decision: Decision) -> list[Sample]:
     return [sample for sample in report.samples if sample.decision == decision]
 
 
-def _leads(report: ScanReport, decision: Decision) -> MarkdownMetadataValue:
-    return decided_alerts(report.job_id, (sample.alert_id for sample in _samples(report, decision)))
+def _leads(own: Location | None, report: ScanReport, decision: Decision) -> MarkdownMetadataValue:
+    return decided_alerts(own, report.job_id, (sample.alert_id for sample in _samples(report, decision)))
 
 
 def _shadow(report: ScanReport) -> dict[str, TableMetadataValue]:

@@ -27,6 +27,7 @@ from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs import assets
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, WITHIN_LIMITS
 from alert_pipelines.defs.assets import auto_close
+from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.defs.standing_verdicts import JUDGED_IN
@@ -34,7 +35,7 @@ from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase, retry
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import apply
-from alert_pipelines_tests.defs.conftest import Execute, check_verdicts, failure_text, observed, scan_metadata
+from alert_pipelines_tests.defs.conftest import OWN, Execute, check_verdicts, failure_text, observed, scan_metadata
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 EXPIRE = rule("old", {"expire_after_mins": 60})
@@ -96,7 +97,7 @@ def test_what_a_run_worker_has_loaded_is_kept_from_the_garbage_collector_while_i
 
 def test_the_page_leads_to_the_alerts_their_explanation_and_the_way_back(execute: Execute, db: AlertDatabase) -> None:
     fill(db, [alert("old](x)`", minutes=120)], EXPIRE)
-    metadata = scan_metadata(execute(as_of=AS_OF.isoformat()))
+    metadata = scan_metadata(execute(location=OWN, as_of=AS_OF.isoformat()))
     job_id = metadata["background_jobs"]["job_id"]
     leads = metadata["closed_alerts"]["these alerts"]
     assert f"`alert-pipelines jobs show {job_id} --alerts`" in leads
@@ -112,6 +113,25 @@ def test_the_page_leads_to_the_alerts_their_explanation_and_the_way_back(execute
     for job, config in (("explain_alert_job", explain), ("undo_job", undo)):
         assert validate_run_config(made.resolve_job_def(job), config)
     assert "none was decided" in metadata["escalated_alerts"]["these alerts"]
+
+
+@pytest.mark.parametrize(
+    ("location", "paths"),
+    [
+        (Location("alert_pipelines.definitions", "__repository__"), {"alert_pipelines.definitions"}),
+        (Location("north", "alerts_of_north"), {"alerts_of_north%40north"}),
+        (None, set()),
+    ],
+)
+def test_under_another_name_of_the_location_the_links_to_explain_and_undo_led_nowhere(
+    execute: Execute, db: AlertDatabase, location: Location | None, paths: set[str]
+) -> None:
+    fill(db, [alert("old", minutes=120)], EXPIRE)
+    metadata = scan_metadata(execute(location=location, as_of=AS_OF.isoformat()))
+    leads = metadata["closed_alerts"]["these alerts"]
+    assert set(re.findall(r"\(/locations/(.+?)/jobs/", leads)) == paths
+    assert "old" in leads
+    assert "`alert-pipelines undo JOB-" in leads
 
 
 def test_the_run_and_its_job_record_name_each_other(
