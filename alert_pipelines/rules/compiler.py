@@ -59,7 +59,7 @@ def compile_rule(
         clauses.append(closes_on_itself("auto_close_if", f"{path} is true", {path: {"$eq": True}}, [path]))
     if conditions.close_if:
         tree = conditions.close_if
-        fields = dict.fromkeys(leaf.field for leaf in leaves(tree))
+        fields = dict.fromkeys(path for leaf in leaves(tree) for path in leaf.fields)
         # It is written into every alert that it closes; the rule's whole text is kept once, in rule_versions.
         text = describe(tree)
         says = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}…"

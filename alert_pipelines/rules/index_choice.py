@@ -16,7 +16,7 @@ from alert_pipelines.alerts import COLLECTION, PENDING
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import Clause, Filter
 from alert_pipelines.rules.model import Rule
-from alert_pipelines.rules.tree import Any_, Leaf, Not, Op, Tree
+from alert_pipelines.rules.tree import ORDERED, TIMED, Any_, Leaf, Not, Op, Tree
 from alert_pipelines.rules.tree_compiler import compile_tree
 
 MIN_EXAMINED = 5_000
@@ -28,7 +28,7 @@ _HELD_BY = "updated_at"
 _ANY_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 
 _POINT_OPS = frozenset({Op.EQ, Op.IN})
-_RANGE_OPS = frozenset({Op.LT, Op.LTE, Op.GT, Op.GTE, Op.OLDER_THAN_MINS, Op.NEWER_THAN_MINS})
+_RANGE_OPS = ORDERED | TIMED
 # Served by the project's own indexes of pending alerts, and part of every index that is advised.
 _ALWAYS_INDEXED = ("source_type", "status", "timestamp")
 
@@ -126,7 +126,8 @@ def by_tests(db: AlertDatabase, rule: Rule, clause: Clause, as_of: datetime, ret
 def _why_none(clause: Clause, left: int) -> str:
     return (
         f"no index can help: {left} alerts remain when all is asked that an index can answer. It cannot answer ne, "
-        f"not_in, missing, not, and exists within any, nor what the history says ({clause.reason})"
+        "not_in, missing, not, contains, ends_with, ignore_case, value_of, and exists within any, nor what the history "
+        f"says ({clause.reason})"
     )
 
 
@@ -187,10 +188,13 @@ def _together(parts: list[list[_Branch]]) -> list[_Branch] | None:
 
 
 def _narrowing(leaf: Leaf, as_of: datetime) -> _Narrowing | None:
+    if leaf.value_of:
+        return None
     asked = compile_tree(leaf, as_of)
     if leaf.op is Op.EXISTS:
         return _Narrowing(leaf.field, asked, present=True)
-    if leaf.op in _POINT_OPS or leaf.op in _RANGE_OPS:
+    prefix = leaf.op is Op.STARTS_WITH and not leaf.ignore_case
+    if prefix or leaf.op in _POINT_OPS or leaf.op in _RANGE_OPS:
         return _Narrowing(leaf.field, asked, point=leaf.op in _POINT_OPS)
     return None
 

@@ -21,10 +21,12 @@ from alert_pipelines.rules.paths import FieldPath
 
 MAX_DEPTH = 10
 MAX_VALUES = 1000
+MAX_TEXT = 1000
 # Minutes beyond a century leave the range of dates.
 MAX_MINUTES = 100 * 366 * 24 * 60
 
 Scalar = StrictBool | Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | FiniteFloat | StrictStr
+Number = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | Annotated[FiniteFloat, Field(strict=True)]
 Minutes = Annotated[StrictInt, Field(ge=1, le=MAX_MINUTES)]
 
 
@@ -43,12 +45,19 @@ class Op(StrEnum):
     MISSING = "missing"
     OLDER_THAN_MINS = "older_than_mins"
     NEWER_THAN_MINS = "newer_than_mins"
+    WITHIN_MINS = "within_mins"
+    BEYOND_MINS = "beyond_mins"
+    CONTAINS = "contains"
+    STARTS_WITH = "starts_with"
+    ENDS_WITH = "ends_with"
 
 
 ORDERED = frozenset({Op.LT, Op.LTE, Op.GT, Op.GTE})
 LISTED = frozenset({Op.IN, Op.NOT_IN})
 BARE = frozenset({Op.EXISTS, Op.MISSING})
-AGED = frozenset({Op.OLDER_THAN_MINS, Op.NEWER_THAN_MINS})
+TIMED = frozenset({Op.OLDER_THAN_MINS, Op.NEWER_THAN_MINS, Op.WITHIN_MINS, Op.BEYOND_MINS})
+TEXTUAL = frozenset({Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH})
+COMPARING = ORDERED | {Op.EQ, Op.NE}
 
 
 class _Node(BaseModel):
@@ -61,15 +70,44 @@ class Leaf(_Node):
     field: FieldPath = Field(description="a dotted path, such as metadata.feedback_rating")
     op: Op
     value: Scalar | list[Scalar] | None = Field(
-        None, description="one value; a list for in and not_in; minutes for older_than_mins; none for exists, missing"
+        None,
+        description="one value; a list for in and not_in; minutes for the four ops in _mins; none for exists, missing",
+    )
+    value_of: FieldPath | None = Field(
+        None, description="in place of value, for eq, ne, lt, lte, gt, gte: another field of the same alert"
+    )
+    times: Number | None = Field(None, description="multiplies the number at value_of, before plus is added")
+    plus: Number | None = Field(None, description="is added to the number at value_of")
+    ignore_case: StrictBool | None = Field(
+        None, description="for contains, starts_with, ends_with: upper and lower case count as equal"
     )
 
     @model_validator(mode="after")
     def _value_fits_op(self) -> Self:
-        problem = _misfit(self.op, self.value)
+        problem = _misplaced(self) or (None if self.value_of else _misfit(self.op, self.value))
         if problem:
-            raise ValueError(f"op {self.op.value!r} {problem}; got {self.value!r}")
+            raise ValueError(f"op {self.op.value!r} {problem}")
         return self
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The paths that the test looks at."""
+        return (self.field, self.value_of) if self.value_of else (self.field,)
+
+
+def _misplaced(leaf: Leaf) -> str | None:
+    """Which part of `leaf` does not go with its op, or None."""
+    if leaf.ignore_case is not None and leaf.op not in TEXTUAL:
+        return f"does not take ignore_case: only {_named(TEXTUAL)} do"
+    if leaf.value_of is None:
+        return None if (leaf.plus, leaf.times) == (None, None) else "takes plus and times only with value_of"
+    if leaf.op not in COMPARING:
+        return f"does not take value_of: only {_named(COMPARING)} do"
+    return None if leaf.value is None else "takes value or value_of, and both are given"
+
+
+def _named(ops: frozenset[Op]) -> str:
+    return ", ".join(op.value for op in Op if op in ops)
 
 
 def _misfit(op: Op, value: Any) -> str | None:
@@ -80,15 +118,18 @@ def _misfit(op: Op, value: Any) -> str | None:
     elif op in LISTED:
         fits = isinstance(value, list) and 1 <= len(value) <= MAX_VALUES
         wanted = f"needs a list of 1 to {MAX_VALUES} texts, numbers or booleans"
-    elif op in AGED:
+    elif op in TIMED:
         fits = number and 1 <= value <= MAX_MINUTES
         wanted = f"needs a whole number of minutes from 1 to {MAX_MINUTES}"
+    elif op in TEXTUAL:
+        fits = isinstance(value, str) and 1 <= len(value) <= MAX_TEXT
+        wanted = f"needs a text of 1 to {MAX_TEXT} characters"
     elif op in ORDERED:
         fits, wanted = number or isinstance(value, float | str), "needs a number or a text to order by"
     else:
         fits = value is not None and not isinstance(value, list)
         wanted = "needs one text, number or boolean (several: 'in', 'not_in'; null or missing: 'missing', 'exists')"
-    return None if fits else wanted
+    return None if fits else f"{wanted}; got {value!r:.100}"
 
 
 class All(_Node):

@@ -7,6 +7,7 @@ go unseen. It is slow and knows only valid rules and windows. Nothing here reads
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from bson.decimal128 import Decimal128
@@ -361,7 +362,42 @@ def _holds(tree: Document, alert: Document, now: int) -> bool:
         return any(_holds(part, alert, now) for part in tree["any"])
     if "not" in tree:
         return not _holds(tree["not"], alert, now)
-    return _leaf_holds(tree["op"], list(_values_at(alert, tree["field"].split("."))), tree.get("value"), now)
+    values = list(_values_at(alert, tree["field"].split(".")))
+    if "value_of" in tree:
+        others = list(_values_at(alert, tree["value_of"].split(".")))
+        return _compared_holds(tree["op"], values, [_shifted(other, tree) for other in others])
+    if tree["op"] in ("contains", "starts_with", "ends_with"):
+        return any(isinstance(value, str) and _has_text(value, tree) for value in values)
+    return _leaf_holds(tree["op"], values, tree.get("value"), now)
+
+
+def _has_text(value: str, leaf: Document) -> bool:
+    whole, part = (text.casefold() if leaf.get("ignore_case") else text for text in (value, leaf["value"]))
+    if leaf["op"] == "contains":
+        return part in whole
+    return whole.startswith(part) if leaf["op"] == "starts_with" else whole.endswith(part)
+
+
+def _shifted(value: Any, leaf: Document) -> Any:
+    """The other field's value, times and plus; what is then compared with nothing is an array."""
+    if leaf.get("times") is None and leaf.get("plus") is None:
+        return value if isinstance(value, str | bool | datetime) or _is_number(value) else []
+    if not _is_number(value):
+        return []
+    times, plus, number = leaf.get("times"), leaf.get("plus"), _number(value)
+    if isinstance(number, Decimal):
+        times, plus = (None if one is None else Decimal(one) for one in (times, plus))
+    number = number if times is None else number * times
+    return number if plus is None else number + plus
+
+
+def _compared_holds(op: str, values: list[object], others: list[Any]) -> bool:
+    if op == "ne":
+        return not _compared_holds("eq", values, others)
+    pairs = [(value, other) for value in values for other in others if not isinstance(other, list)]
+    if op == "eq":
+        return any(_identity(value) == _identity(other) for value, other in pairs)
+    return any(_is_ordered(op, value, other) for value, other in pairs)
 
 
 def _leaf_holds(op: str, values: list[object], wanted: Any, now: int) -> bool:
@@ -373,11 +409,17 @@ def _leaf_holds(op: str, values: list[object], wanted: Any, now: int) -> bool:
         return any(_identity(value) == _identity(one) for value in values for one in listed)
     if op == "exists":
         return any(value is not None for value in values)
-    if op == "older_than_mins":
-        return any(_at_or_before(value, now - wanted * _MINUTE) for value in values)
-    if op == "newer_than_mins":
-        dates = [value for value in values if isinstance(value, datetime)]
-        return any(_ms(date) > now - wanted * _MINUTE for date in dates)
+    if op.endswith("_mins"):
+        span, dates = wanted * _MINUTE, [_ms(value) for value in values if isinstance(value, datetime)]
+        return any(
+            {
+                "older_than_mins": date <= now - span,
+                "newer_than_mins": date > now - span,
+                "within_mins": now < date <= now + span,
+                "beyond_mins": date > now + span,
+            }[op]
+            for date in dates
+        )
     return any(_is_ordered(op, value, wanted) for value in values)
 
 
@@ -433,11 +475,13 @@ def _identity(value: Any) -> tuple[str, object]:
 
 
 def _is_ordered(op: str, value: Any, wanted: Any) -> bool:
+    if isinstance(value, datetime) and isinstance(wanted, datetime):
+        value, wanted = _ms(value), _ms(wanted)
     texts = isinstance(value, str) and isinstance(wanted, str)
     if not texts and not (_is_number(value) and _is_number(wanted)):
         return False
     left, right = (value.encode(), wanted.encode()) if texts else (_number(value), _number(wanted))
-    if left != left:  # noqa: PLR0124 - NaN
+    if left != left or right != right:  # noqa: PLR0124 - NaN
         return False
     orders: dict[str, bool] = {
         "lt": left < right,

@@ -182,7 +182,32 @@ def _leaves() -> st.SearchStrategy[dict[str, Any]]:
         leaf(["lt", "lte", "gt", "gte"], st.sampled_from(_ORDERED_SCALARS)),
         leaf(["in", "not_in"], st.lists(st.sampled_from(RULE_SCALARS), min_size=1, max_size=3)),
         leaf(["exists", "missing"], None),
-        leaf(["older_than_mins", "newer_than_mins"], st.sampled_from(MINUTES)),
+        leaf(["older_than_mins", "newer_than_mins", "within_mins", "beyond_mins"], st.sampled_from(MINUTES)),
+        _text_leaves(),
+        _comparing_leaves(),
+    )
+
+
+def _text_leaves() -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {
+            "field": st.sampled_from(LEAF_FIELDS),
+            "op": st.sampled_from(["contains", "starts_with", "ends_with"]),
+            "value": st.sampled_from(["d", "5", "45", "É", "\uffff", "o", ".", "OVER"]),
+        },
+        optional={"ignore_case": st.booleans()},
+    )
+
+
+def _comparing_leaves() -> st.SearchStrategy[dict[str, Any]]:
+    numbers = st.sampled_from([0, 1, -45, 0.5, 2])
+    return st.fixed_dictionaries(
+        {
+            "field": st.sampled_from(LEAF_FIELDS),
+            "op": st.sampled_from(["eq", "ne", "lt", "lte", "gt", "gte"]),
+            "value_of": st.sampled_from([*LEAF_FIELDS, "created_at"]),
+        },
+        optional={"plus": numbers, "times": numbers},
     )
 
 

@@ -27,6 +27,8 @@ def _metadata(n: int) -> dict[str, Any]:
         "zone": f"Z{n // 150 % 4}",
         "speed": n,
         "expiry_date": ago(n),
+        "due_date": ago(-n),
+        "label": f"{n} of all",
         "document_valid": n % 1000 == 0,
         "half": n % 2,
         # Each leaves 300, both together 15.
@@ -81,6 +83,9 @@ HELPED: dict[str, tuple[dict[str, Any], list[tuple[str, ...]]]] = {
     "exists": ({"close_if": _leaf("note", "exists")}, [("metadata.note",)]),
     "older_than_mins": ({"close_if": _leaf("expiry_date", "older_than_mins", ALERTS - 5)}, [("metadata.expiry_date",)]),
     "newer_than_mins": ({"close_if": _leaf("expiry_date", "newer_than_mins", 5)}, [("metadata.expiry_date",)]),
+    "within_mins": ({"close_if": _leaf("due_date", "within_mins", 5)}, [("metadata.due_date",)]),
+    "beyond_mins": ({"close_if": _leaf("due_date", "beyond_mins", ALERTS - 5)}, [("metadata.due_date",)]),
+    "starts_with": ({"close_if": _leaf("label", "starts_with", "77 ")}, [("metadata.label",)]),
     "all: the strongest of its parts": (
         {"close_if": {"all": [_leaf("half", "eq", 1), _leaf("speed", "lt", 6), _leaf("note", "missing")]}},
         [("metadata.speed",)],
@@ -212,6 +217,10 @@ HOPELESS = {
     "missing": _leaf("speed", "missing"),
     "not": {"not": _leaf("half", "in", [0, 1])},
     "exists of what all have": {"all": [_leaf("half", "exists"), _leaf("half", "not_in", [0, 1])]},
+    "contains": _leaf("label", "contains", "5999"),
+    "ends_with": _leaf("label", "ends_with", "x"),
+    "ignore_case": _leaf("label", "starts_with", "5999 ") | {"ignore_case": True},
+    "value_of": _leaf("speed", "gt") | {"value_of": "metadata.half", "plus": ALERTS - 2},
     "any with an exists": {"any": [_leaf("speed", "lt", 6), _leaf("note", "exists")]},
     "any with one such part": {"any": [_leaf("speed", "lt", 6), _leaf("half", "not_in", [0, 1])]},
 }

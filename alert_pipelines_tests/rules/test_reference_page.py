@@ -1,7 +1,7 @@
 """The examples of the reference page are rules, and mean what they say."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.D
 DOCUMENTS = [yaml.safe_load(block) for block in BLOCKS]
 
 
+TOMORROW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
 def at(clock: str) -> dict[str, Any]:
     instant = datetime.fromisoformat(f"2026-03-01T{clock}+00:00")
     return {"timestamp": instant, "updated_at": instant}
@@ -33,6 +36,27 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "close_if": (
         [{"metadata": {"feedback_rating": value}} for value in (3, 3.5)],
         [{"metadata": {"feedback_rating": 2}}, {"metadata": {"feedback_rating": "4"}}, {"metadata": {}}],
+    ),
+    "within_mins": (
+        [
+            {"metadata": {"expiry_date": date}}
+            for date in (TOMORROW + timedelta(milliseconds=1), at("11:00")["timestamp"])
+        ]
+        + [{"metadata": {}}],
+        [{"metadata": {"expiry_date": TOMORROW}}],
+    ),
+    "beyond_mins": (
+        [{"metadata": {"expiry_date": TOMORROW + timedelta(milliseconds=1)}}],
+        [{"metadata": {"expiry_date": TOMORROW}}],
+    ),
+    "texts": (
+        [{"metadata": {"location": location}} for location in ("Depot 3", "A9 (test)")]
+        + [{"metadata": {"feedback_comment": "Thank You!"}}],
+        [{"metadata": {"location": location}} for location in ("depot 3", "(test) A9")],
+    ),
+    "value_of": (
+        [{"metadata": {"speed": speed, "speed_limit": 80}} for speed in (84, 85.0)],
+        [{"metadata": {"speed": speed, "speed_limit": 80}} for speed in (85.5, "84")] + [{"metadata": {"speed": 84}}],
     ),
     "expire_after_mins": ([at("11:00:00.000")], [at("11:00:00.001")]),
     "close_if_no_repeat_mins": ([at("10:00"), at("11:00")], []),
