@@ -4,6 +4,9 @@ That scan left nothing due undecided but what its checkpoint names. Its claim an
 oplog, and the change stream between them names every alert that anybody touched in between; timestamps would be no
 proof of change. Where any of this cannot be known, that is the answer, and all pending alerts are looked at.
 
+The stream tells what a majority has, and the plan reads what a majority has, in the one causally consistent session
+that read the stream: so no election takes back what a checkpoint is built on, and none makes one worthless.
+
 What has to be looked at because of the touched ones is the business of `scopes`.
 """
 
@@ -20,6 +23,7 @@ import bson
 import pymongo
 from bson import Timestamp, json_util
 from bson.errors import BSONError
+from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 from pymongo.synchronous.change_stream import ChangeStream
 
@@ -53,22 +57,19 @@ class _UnknownError(AlertPipelinesError):
 
 
 class Vantage(NamedTuple):
-    """Where the server stood just before a scan's claim; None where it does not say."""
+    """Where the server stood just before a scan's claim; None if it keeps no oplog."""
 
     operation_time: Timestamp | None
-    election: str | None
 
 
 class Checkpoint(NamedTuple):
     """What a completed scan leaves for the next: where its claim stands in the change stream, and what it left.
 
-    `election` is that of the primary which it read from: after another one, what it read may have been rolled back.
     `fingerprint` is that of its rules and maintenance windows. `left` are the `_id`s of alerts that were due and could
     not be written.
     """
 
     token: Mapping[str, Any]
-    election: str
     fingerprint: str
     left: tuple[Any, ...]
 
@@ -78,9 +79,11 @@ class Checkpoint(NamedTuple):
 
     @classmethod
     def load(cls, text: str) -> "Checkpoint":
-        """Read what `dump` wrote."""
+        """Read what `dump` wrote. Raises ValueError for what an earlier version did."""
         fields = json_util.loads(text, json_options=_JSON)
-        found = cls(fields["token"], fields["election"], fields["fingerprint"], tuple(fields["left"]))
+        if "election" in fields:
+            raise ValueError("what its scan read may have been rolled back by an election")
+        found = cls(fields["token"], fields["fingerprint"], tuple(fields["left"]))
         # The server is asked with both.
         bson.encode({"token": dict(found.token), "left": found.left})
         return found
@@ -112,9 +115,7 @@ class Changes:
 
 def vantage(db: AlertDatabase) -> Vantage:
     """Where the server stands now. To be taken before the claim."""
-    hello = db.command("hello")
-    election = hello.get("electionId")
-    return Vantage(hello.get("operationTime"), None if election is None else str(election))
+    return Vantage(db.command("hello").get("operationTime"))
 
 
 def fingerprint(rules: Iterable[Rule], windows: Iterable[MaintenanceWindow], as_of: datetime) -> str:
@@ -135,37 +136,37 @@ def find_changes(
     as_of: datetime,
     rules: Iterable[Rule],
     meaning: str,
+    session: ClientSession,
     check: Callable[[], None],
 ) -> Changes:
     """What was touched since the newest scan that a shorter plan of `rules` at `as_of` can build on.
 
-    `job_id` is this scan's record, claimed after `before`; `meaning` the fingerprint of the rules. `check` is called
-    now and then and may raise to stop. What cannot be known raises nothing: then all is to be looked at.
+    `job_id` is this scan's record, claimed after `before`; `meaning` the fingerprint of the rules. All is read in
+    `session`, and the plan has to be. `check` is called now and then and may raise to stop. What cannot be known raises
+    nothing: then all is to be looked at.
     """
-    if before.operation_time is None or before.election is None:
-        return Changes(whole_because="the server is no member of a replica set that this client talks to directly")
-    if db.read_preference != pymongo.ReadPreference.PRIMARY:
-        return Changes(whole_because="MONGODB_URI has reads go to secondaries, which may lag behind")
-    stream = _Stream(db, job_id, {path for rule in rules for path in rule.conditions.key}, check)
+    if before.operation_time is None:
+        return Changes(whole_because="the server is not a member of a replica set")
+    stream = _Stream(db, job_id, {path for rule in rules for path in rule.conditions.key}, session, check)
     try:
-        if other := _scan_at_or_after(db, as_of, but=job_id):
+        if other := _scan_at_or_after(db, as_of, session, but=job_id):
             return Changes(whole_because=f"{other} scanned at the same or a later as_of")
-        return _since_checkpoint(db, stream, before.election, as_of, meaning)
+        return _since_checkpoint(db, stream, session, as_of, meaning)
     except TRANSIENT as fault:
         return Changes(whole_because=f"MongoDB is away ({fault})")
     except (_UnknownError, BSONError, PyMongoError) as unknown:
         return _whole(stream, before.operation_time, str(unknown))
 
 
-def next_checkpoint(changes: Changes, before: Vantage, meaning: str, left: Sequence[Any]) -> str | None:
+def next_checkpoint(changes: Changes, meaning: str, left: Sequence[Any]) -> str | None:
     """What a completed scan leaves for the next, dumped; None where the next has to look at all pending alerts."""
-    if changes.token is None or before.election is None:
+    if changes.token is None:
         return None
-    text = Checkpoint(changes.token, before.election, meaning, tuple(left)).dump()
+    text = Checkpoint(changes.token, meaning, tuple(left)).dump()
     return text if len(text) <= MAX_CHECKPOINT_CHARS else None
 
 
-def _scan_at_or_after(db: AlertDatabase, as_of: datetime, *, but: str) -> str | None:
+def _scan_at_or_after(db: AlertDatabase, as_of: datetime, session: ClientSession, *, but: str) -> str | None:
     """Another scan than `but` at the same or a later as_of, of whichever rules.
 
     This scan leaves alone what that one decided, and the next does not: so that cannot build on this one.
@@ -173,16 +174,16 @@ def _scan_at_or_after(db: AlertDatabase, as_of: datetime, *, but: str) -> str | 
     # No scan looks far ahead of the clock by which it started.
     recent = {"$gt": as_of - timedelta(minutes=10)}
     query = {"job_type": SCANNER, "started_at": recent, "as_of": {"$gte": as_of}, "job_id": {"$ne": but}}
-    record = db[JOB_RECORDS].find_one(query, {"job_id": 1})
+    record = db[JOB_RECORDS].find_one(query, {"job_id": 1}, session=session)
     return str(record.get("job_id")) if record else None
 
 
-def _since_checkpoint(db: AlertDatabase, stream: "_Stream", election: str, as_of: datetime, meaning: str) -> Changes:
-    name, since_as_of, checkpoint = _newest_checkpoint(db)
+def _since_checkpoint(
+    db: AlertDatabase, stream: "_Stream", session: ClientSession, as_of: datetime, meaning: str
+) -> Changes:
+    name, since_as_of, checkpoint = _newest_checkpoint(db, session)
     if checkpoint.fingerprint != meaning:
         raise _UnknownError(f"rules or maintenance windows have changed since {name}")
-    if checkpoint.election != election:
-        raise _UnknownError(f"another primary was elected since {name}")
     if since_as_of > as_of:
         raise _UnknownError(f"{name} scanned at a later as_of")
     changes = Changes(since=name, since_as_of=since_as_of, touched=list(checkpoint.left))
@@ -193,13 +194,13 @@ def _since_checkpoint(db: AlertDatabase, stream: "_Stream", election: str, as_of
     return changes
 
 
-def _newest_checkpoint(db: AlertDatabase) -> _Earlier:
+def _newest_checkpoint(db: AlertDatabase, session: ClientSession) -> _Earlier:
     """The newest completed scan of the last day that left a checkpoint. Raises _UnknownError."""
     # A day by the clock that started_at is by, since as_of may be any.
     today = {"$gt": server_now(db) - MAX_AGE}
     completed = {"job_type": SCANNER, "status": COMPLETED, "started_at": today, "stats.checkpoint": {"$type": "string"}}
     fields = {"job_id": 1, "as_of": 1, "stats.checkpoint": 1}
-    record = db[JOB_RECORDS].find_one(completed, fields, sort=[("started_at", -1)])
+    record = db[JOB_RECORDS].find_one(completed, fields, sort=[("started_at", -1)], session=session)
     if record is None:
         raise _UnknownError("no completed scan of the last day has left a checkpoint")
     name, as_of = str(record.get("job_id")), record.get("as_of")
@@ -226,11 +227,19 @@ class _Stream:
     """The change stream up to this scan's own claim.
 
     When that has come, all that was written before it has: the oplog has one order. And what is in the stream is
-    visible to all reads that follow.
+    visible to all reads that follow in its session, also if another primary answers them.
     """
 
-    def __init__(self, db: AlertDatabase, job_id: str, key_paths: Iterable[str], check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        db: AlertDatabase,
+        job_id: str,
+        key_paths: Iterable[str],
+        session: ClientSession,
+        check: Callable[[], None],
+    ) -> None:
         self._db = db
+        self._session = session
         self._job_id = job_id
         self._pipeline = _stream_pipeline(key_paths)
         self._check = check
@@ -238,7 +247,10 @@ class _Stream:
     def drain(self, changes: Changes, **start: Any) -> Mapping[str, Any]:
         """Add to `changes` what was touched, and return the token of the claim. Raises _UnknownError, PyMongoError."""
         options: dict[str, Any] = {"max_await_time_ms": _AWAIT_MS, "batch_size": 1_000, **start}
-        with pymongo.timeout(DRAIN_SECONDS), self._db.watch(self._pipeline, **options) as stream:
+        with (
+            pymongo.timeout(DRAIN_SECONDS),
+            self._db.watch(self._pipeline, session=self._session, **options) as stream,
+        ):
             events = self._until_deadline(stream)
             while (event := next(events)).get("job_id") != self._job_id:
                 _take_in(event, changes)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from alert_pipelines.alerts import PENDING
@@ -41,11 +42,13 @@ class _Kind(NamedTuple):
 _Ask = Callable[[Callable[[], list[AlertDocument]]], list[AlertDocument]]
 
 
-def name_malformed(alerts: Collection[AlertDocument], as_of: datetime, ask: _Ask) -> list[str]:
+def name_malformed(
+    alerts: Collection[AlertDocument], as_of: datetime, session: ClientSession | None, ask: _Ask
+) -> list[str]:
     """Name the pending alerts with a malformed date, at most MAX_NAMED of each kind. `ask` runs each query."""
     errors: list[str] = []
     for kind in _kinds(as_of):
-        found = ask(partial(_find, alerts, kind))
+        found = ask(partial(_find, alerts, kind, session))
         errors += [
             f"alert {doc.get('alert_id', doc['_id'])!r:.200}: {kind.field} {kind.says}; got "
             f"{doc.get(kind.field)!r:.100}. {kind.effect}"
@@ -56,8 +59,8 @@ def name_malformed(alerts: Collection[AlertDocument], as_of: datetime, ask: _Ask
     return errors
 
 
-def _find(alerts: Collection[AlertDocument], kind: _Kind) -> list[AlertDocument]:
-    return list(alerts.find(kind.filter, {"alert_id": 1, kind.field: 1}).limit(MAX_NAMED + 1))
+def _find(alerts: Collection[AlertDocument], kind: _Kind, session: ClientSession | None) -> list[AlertDocument]:
+    return list(alerts.find(kind.filter, {"alert_id": 1, kind.field: 1}, session=session).limit(MAX_NAMED + 1))
 
 
 def _kinds(as_of: datetime) -> tuple[_Kind, ...]:

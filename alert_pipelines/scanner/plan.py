@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import bson
 from bson import ObjectId
+from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import A_DATE, COLLECTION, PENDING, Status
@@ -122,17 +123,19 @@ def make_plan(
     *,
     rule_ids: Sequence[str] | None,
     changes: Changes | None = None,
+    session: ClientSession | None = None,
     check: Callable[[], None],
 ) -> Plan:
     """Plan the decisions of `rule_set` at `as_of`; `rule_ids` limits which rules are looked at.
 
     With `changes`, active rules look only at the keys touched since an earlier scan, wherever that is enough. Shadow
-    rules always look at all: what they would do stays undone, and is counted anew with each scan.
+    rules always look at all: what they would do stays undone, and is counted anew with each scan. All is read in
+    `session`, which has to be the one that read the changes.
     `check` is called between queries and may raise to stop. A rule whose query the server cannot finish is named
     in `failed_rules` and decides nothing; the others go on, but no alert that it may have closed is escalated.
     Raises PyMongoError where the database is away or refuses.
     """
-    planner = _Planner(db, as_of, check)
+    planner = _Planner(db, as_of, session, check)
     pending = {str(status): planner.count(status) for status in PENDING}
     plan = Plan(pending, planner.oldest_pending())
     _log.info("Evaluating %d pending alerts for auto-close conditions", sum(pending.values()))
@@ -142,7 +145,7 @@ def make_plan(
 
     with_expires_at = rule_ids is None or EXPIRES_AT in rule_ids
     active = compile_rules(wanted(rule_set.active), as_of, windows, with_expires_at=with_expires_at)
-    plan.clauses = planner.run(active, rule_set.active, Scopes(db, changes, as_of) if changes else None)
+    plan.clauses = planner.run(active, rule_set.active, Scopes(db, changes, as_of, session) if changes else None)
     for rule in wanted(rule_set.shadow):
         alone = planner.run(compile_rules([rule], as_of, windows, with_expires_at=False), [rule])
         plan.shadow += merge_counts(count for planned in alone for count in planned.counts())
@@ -159,26 +162,29 @@ class _Planner:
         self,
         db: AlertDatabase,
         as_of: datetime,
+        session: ClientSession | None,
         check: Callable[[], None],
     ) -> None:
         self.failures: list[str] = []
         self._failed_rules: set[str] = set()
         self._as_of = as_of
         self._alerts = db[COLLECTION]
+        self._session = session
         self._check = check
 
     def count(self, status: Status) -> int:
         # One equality count a status is answered from the index alone; `$in` over both is three times slower.
-        return self._ask(lambda: self._alerts.count_documents({"status": str(status)}))
+        return self._ask(lambda: self._alerts.count_documents({"status": str(status)}, session=self._session))
 
     def oldest_pending(self) -> datetime | None:
         dated = {"timestamp": {**A_DATE, "$lte": self._as_of}}
         query = {"status": {"$in": [str(status) for status in PENDING]}, **dated}
-        found = self._ask(lambda: self._alerts.find_one(query, {"timestamp": 1}, sort=[("timestamp", 1)]))
+        oldest = {"sort": [("timestamp", 1)], "session": self._session}
+        found = self._ask(lambda: self._alerts.find_one(query, {"timestamp": 1}, **oldest))
         return found["timestamp"] if found else None
 
     def malformed(self) -> list[str]:
-        return name_malformed(self._alerts, self._as_of, self._ask)
+        return name_malformed(self._alerts, self._as_of, self._session, self._ask)
 
     def run(
         self, clauses: Iterable[Clause], rules: Iterable[Rule], scopes: Scopes | None = None
@@ -239,7 +245,11 @@ class _Planner:
     def _run(self, clause: Clause, scope: Filter | None) -> Iterator[dict[str, Any]]:
         self._check()
         with self._alerts.aggregate(
-            clause.pipeline(scope), allowDiskUse=True, batchSize=_CURSOR_BATCH, maxTimeMS=MAX_PLAN_SECONDS * 1000
+            clause.pipeline(scope),
+            session=self._session,
+            allowDiskUse=True,
+            batchSize=_CURSOR_BATCH,
+            maxTimeMS=MAX_PLAN_SECONDS * 1000,
         ) as cursor:
             yield from cursor
 

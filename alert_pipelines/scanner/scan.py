@@ -129,10 +129,27 @@ def evaluate_all_pending_alerts(
     if not request.dry_run:
         keep_version(db, rule_set)
     meaning = fingerprint(rule_set.active, windows.windows, as_of)
-    changes = before and find_changes(
-        db, before, job_id=job_id, as_of=as_of, rules=rule_set.active, meaning=meaning, check=check
-    )
-    plan = make_plan(db, rule_set, windows.windows, as_of, rule_ids=request.rule_ids, changes=changes, check=check)
+    with db.client.start_session(causal_consistency=True) as session:
+        changes = before and find_changes(
+            db,
+            before,
+            job_id=job_id,
+            as_of=as_of,
+            rules=rule_set.active,
+            meaning=meaning,
+            session=session,
+            check=check,
+        )
+        plan = make_plan(
+            db,
+            rule_set,
+            windows.windows,
+            as_of,
+            rule_ids=request.rule_ids,
+            changes=changes,
+            session=session,
+            check=check,
+        )
     planned, planned_at = plan.counts(), time.perf_counter()
     stops = find_stops(db, plan, rule_set, request)
     if not request.dry_run:
@@ -152,8 +169,8 @@ def evaluate_all_pending_alerts(
             # Deleted after it was decided, an alert took its history along: raced, as one deleted before.
             applied.raced += min(gone, retry_transient(lambda: count_deleted(db, plan), before_retry=check))
     checkpoint = None
-    if changes and before and not stops and not plan.failed_rules:
-        checkpoint = next_checkpoint(changes, before, meaning, [*plan.unappendable_ids(), *applied.refused])
+    if changes and not stops and not plan.failed_rules:
+        checkpoint = next_checkpoint(changes, meaning, [*plan.unappendable_ids(), *applied.refused])
     bad_rules = (*map(str, loaded.errors), *plan.failed_rules)
     return ScanReport(
         job_id=job_id,

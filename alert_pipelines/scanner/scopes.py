@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import bson
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
+from pymongo.client_session import ClientSession
 
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.errors import AlertPipelinesError
@@ -28,11 +29,14 @@ class _UnaskableKeyError(AlertPipelinesError):
 class Scopes:
     """Turns what was touched into the keys that a clause has to look at."""
 
-    def __init__(self, db: AlertDatabase, changes: Changes, as_of: datetime) -> None:
+    def __init__(
+        self, db: AlertDatabase, changes: Changes, as_of: datetime, session: ClientSession | None = None
+    ) -> None:
         self._options = db.codec_options.with_options(unicode_decode_error_handler="strict")
         self._alerts = db[COLLECTION]
         self._changes = changes
         self._as_of = as_of
+        self._session = session
         self._indexes: list[tuple[list[str], bool]] | None = None
 
     def of(self, clause: Clause) -> list[Filter] | None:
@@ -63,7 +67,8 @@ class Scopes:
         """Whether an index finds the alerts of one source, or the pending ones of them, by `path`."""
         if self._indexes is None:
             self._indexes = [
-                (list(index["key"])[:2], "partialFilterExpression" in index) for index in self._alerts.list_indexes()
+                (list(index["key"])[:2], "partialFilterExpression" in index)
+                for index in self._alerts.list_indexes(session=self._session)
             ]
         return any(keys == ["source_type", path] and (pending_only or not part) for keys, part in self._indexes)
 
@@ -78,7 +83,7 @@ class Scopes:
         found: list[_Key] = []
         for part in asked:
             match = {"$match": {"$and": [part, clause.groups, dated(self._as_of)]}}
-            for row in raw_rows.aggregate([match, {"$group": group}], allowDiskUse=True):
+            for row in raw_rows.aggregate([match, {"$group": group}], session=self._session, allowDiskUse=True):
                 values = self._as_stored(row["_id"].raw)
                 found.append(_Key(tuple(values[name] for name in names), row["first"], row["last"]))
         return found

@@ -5,17 +5,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from bson import ObjectId
-from pymongo import MongoClient, monitoring
+from pymongo import MongoClient, WriteConcern, monitoring
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.job_records import LeaseLostError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
+from alert_pipelines.mongo.door import known_form
 from alert_pipelines.scanner import apply
 from alert_pipelines.scanner.pace import RATE_VARIABLE
+from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 from alert_pipelines_tests.mongo.servers import data_dir
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
@@ -27,10 +32,12 @@ from alert_pipelines_tests.reliability.fleet import (
     scan,
 )
 from alert_pipelines_tests.reliability.replica_set import ReplicaSet, replica_set
+from alert_pipelines_tests.scanner.test_changes_properties import decisions, whole_plan, writable
 
 pytestmark = pytest.mark.process
 
 BATCH = 100
+ELECTIONS = 6
 STEP_DOWN, KILL = "stepped down", "killed"
 
 
@@ -204,6 +211,35 @@ def test_the_primary_steps_down_and_is_killed(
     monkeypatch.setenv(RATE_VARIABLE, "400")
     scan_under_faults(three, (STEP_DOWN, KILL), 12_000, total)
     figures(**total)
+
+
+@pytest.mark.proof
+def test_an_election_made_the_next_scan_look_at_all_pending_alerts(three: ReplicaSet, figures: Figures) -> None:
+    rules = [rule("pile", {"escalate_if_count": 3}), rule("latest", {"keep_latest": True, "severities": ["INFO"]})]
+    decided = 0
+    with database(three) as given:
+        db = known_form(given)
+        fill(db, [alert(driver=n, minutes=10) for n in range(200)], *rules)
+        before = run_scan(db, ScanRequest(as_of=AS_OF))
+        for number in range(1, ELECTIONS + 1):
+            # Acknowledged by one member: what an election takes back must be in no plan, and all else in each.
+            unsure = given.get_collection("alerts", write_concern=WriteConcern(w=1))
+            for driver in range(20):
+                unsure.insert_one(alert(driver=driver * number, minutes=10 - number, severity="INFO"))
+            three.kill_primary() if number % 3 == 0 else three.step_down()
+            three.revive()
+            db.settled.insert_one({})
+            as_of = AS_OF + timedelta(minutes=number)
+            expected = writable(whole_plan(db, as_of))
+
+            report = run_scan(db, ScanRequest(as_of=as_of))
+
+            assert report.since == before.job_id, report.whole_because
+            assert decisions(db, report) == expected
+            decided += len(expected)
+            before = report
+    assert decided
+    figures(elections=ELECTIONS, decisions=decided)
 
 
 @pytest.mark.long

@@ -260,9 +260,9 @@ def test_a_token_that_the_oplog_no_longer_knows_means_a_full_scan(db: AlertDatab
         {"$set": {"stats.checkpoint": "[]"}},
         {"$set": {"stats.checkpoint": "{"}},
         {"$set": {"stats.checkpoint": '{"token": 1}'}},
-        {"$set": {"stats.checkpoint": '{"token": 1, "election": "e", "fingerprint": "f", "left": []}'}},
-        {"$set": {"stats.checkpoint": '{"token": {}, "election": "e", "fingerprint": "f", "left": 1}'}},
-        {"$set": {"stats.checkpoint": '{"token": {}, "election": "e", "fingerprint": "f", "left": ["\\ud800"]}'}},
+        {"$set": {"stats.checkpoint": '{"token": 1, "fingerprint": "f", "left": []}'}},
+        {"$set": {"stats.checkpoint": '{"token": {}, "fingerprint": "f", "left": 1}'}},
+        {"$set": {"stats.checkpoint": '{"token": {}, "fingerprint": "f", "left": ["\\ud800"]}'}},
         {"$set": {"stats.checkpoint": '{"$uuid": "none"}'}},
     ],
     ids=str,
@@ -276,6 +276,17 @@ def test_a_checkpoint_or_record_that_cannot_be_read_once_crashed_every_scan_of_a
     fill(db, [alert("new", minutes=30)])
     assert scan(db, 5).closed == 1
     assert not looked_at_all(scan(db, 10))
+
+
+def test_what_an_earlier_version_read_may_have_been_rolled_back_so_its_checkpoint_means_a_full_scan(
+    db: AlertDatabase,
+) -> None:
+    fill(db, [alert("old", minutes=40)], LATEST)
+    first = scan(db)
+    assert first.checkpoint is not None
+    theirs = first.checkpoint.replace('"fingerprint"', '"election": "7fffffff0000000000000001", "fingerprint"')
+    db.background_jobs.update_one({}, {"$set": {"stats.checkpoint": theirs}})
+    assert scan(db, 5).whole_because == f"the checkpoint of {first.job_id} cannot be read (ValueError)"
 
 
 @pytest.mark.parametrize("token", [{}, {"_data": "no token"}, {"_data": 5}])
