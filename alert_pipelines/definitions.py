@@ -8,7 +8,6 @@ from dagster import Definitions, in_process_executor
 from alert_pipelines.defs.asset_specs import alerts, dry_runs, shadow_rules
 from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.backtest_asset import backtest, backtest_job
-from alert_pipelines.defs.checked_settings import check_settings
 from alert_pipelines.defs.code_links import with_code_links
 from alert_pipelines.defs.daily_report_asset import daily_report, daily_report_job, daily_report_schedule
 from alert_pipelines.defs.freshness import stale_after, with_freshness
@@ -19,25 +18,26 @@ from alert_pipelines.defs.maintenance import delete_old_runs_job, delete_old_run
 from alert_pipelines.defs.notifying import notification_sensor
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.rule_jobs import export_rules_job, validate_rules_job
-from alert_pipelines.defs.schedules import build_schedule, cron_setting
+from alert_pipelines.defs.schedules import build_schedule
 from alert_pipelines.defs.sensors import dead_scan_sensor
 from alert_pipelines.defs.trust_jobs import explain_alert_job, list_decisions_job, undo_decisions_job
+from alert_pipelines.settings import read_settings
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Definitions:
-    """All definitions; `resource_overrides` replaces resources by name. Raises InvalidSettingsError."""
-    check_settings()
-    cron = cron_setting()
+    """All definitions; `resource_overrides` replaces resources by name. Raises SettingsError."""
+    settings = read_settings()
     return Definitions(
         assets=with_code_links(
             [
                 alerts,
-                with_freshness(auto_close, stale_after(cron)),
+                with_freshness(auto_close, stale_after(settings)),
                 dry_runs,
                 shadow_rules,
                 backtest,
                 daily_report,
-            ]
+            ],
+            settings.code_url,
         ),
         asset_checks=[index_advice, scanner_health],
         jobs=[
@@ -56,7 +56,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Defini
             load_alerts_job,
         ],
         schedules=[
-            build_schedule(cron),
+            build_schedule(settings.cron),
             daily_report_schedule,
             check_health_schedule,
             check_indexes_schedule,

@@ -21,8 +21,9 @@ from dagster_shared.utils.warnings import disable_dagster_warnings
 
 from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.own_runs import locations_of_schedule
-from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE, CRON_VARIABLE, OFF, cron_setting
+from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.settings import CRON_VARIABLE, OFF, read_settings
 
 JOB_ID = "auto_close_scanner"
 JOB_NAME = "Auto-close alert scanner"
@@ -60,7 +61,7 @@ def start_scheduler(instance: DagsterInstance | None = None, *, location: str | 
     `instance` is by default the one of DAGSTER_HOME, `location` the one whose schedule it has. Raises SchedulerError
     without an instance, where no location or several have the schedule, or where AUTO_CLOSE_CRON says off.
     """
-    if cron_setting() is None:
+    if read_settings().cron is None:
         raise SchedulerError(f"{CRON_VARIABLE} is {OFF}, which outranks this: set a cron expression, or unset it")
     with _instance(instance) as used:
         schedule = _schedule(used, location)
@@ -139,7 +140,7 @@ def _load_schedule(instance: DagsterInstance, location_name: str) -> RemoteSched
 
 def _status(instance: DagsterInstance, schedule: RemoteSchedule) -> SchedulerStatus:
     stored = instance.get_instigator_state(schedule.get_remote_origin_id(), schedule.selector_id)
-    switched_on = schedule.get_current_instigator_state(stored).is_running and cron_setting() is not None
+    switched_on = schedule.get_current_instigator_state(stored).is_running and read_settings().cron is not None
     # A daemon keeps the errors of its last minutes beside its heartbeat, and goes on making ticks.
     daemons = get_daemon_statuses(
         instance, _DAEMONS, ignore_errors=True, heartbeat_tolerance_seconds=_HEARTBEAT_TOLERANCE_S

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
-from alert_pipelines.mongo.settings import LOCAL_DIR_VARIABLE
+from alert_pipelines.settings import LOCAL_DIR_VARIABLE
 from alert_pipelines_tests.leftovers import leftovers
 from alert_pipelines_tests.memory import MEMORY, PREFIX
 

@@ -3,13 +3,13 @@
 import click
 
 from alert_pipelines.monitoring.notifications import (
-    NOTIFY_VARIABLE,
     Message,
     NotificationError,
     deliver,
-    receivers_setting,
+    receivers_of,
     refuse_faults,
 )
+from alert_pipelines.settings import NOTIFY_VARIABLE, read_settings
 
 _TEST = Message(
     "Alert scanner: a test",
@@ -25,7 +25,7 @@ def notify() -> None:
 @notify.command()
 def test() -> None:
     """Send each receiver a test message."""
-    receivers = receivers_setting()
+    receivers = receivers_of(read_settings().notify_urls)
     if not receivers:
         raise NotificationError(f"{NOTIFY_VARIABLE} is not set: give it apprise URLs with blanks between, see the docs")
     refuse_faults(deliver(dict.fromkeys(receivers, _TEST)), receivers)

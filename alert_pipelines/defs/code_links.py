@@ -4,7 +4,6 @@ Code is named, not imported, and its line is looked for in the text: each run lo
 and parse, what only other runs need.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from dagster import (
 from dagster._utils.warnings import disable_dagster_warnings
 
 from alert_pipelines.defs import asset_specs
-
-CODE_URL_VARIABLE = "ALERT_PIPELINES_CODE_URL"
 
 CODE: Mapping[str, Sequence[str]] = {
     asset_specs.ALERTS: ("alerts:Alert", "loading.load:load_alerts"),
@@ -38,10 +35,9 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def with_code_links(
-    assets: Sequence[AssetsDefinition | AssetSpec], environ: Mapping[str, str] = os.environ
+    assets: Sequence[AssetsDefinition | AssetSpec], base: str | None
 ) -> list[AssetsDefinition | AssetSpec]:
-    """`assets`, each with links to what CODE names for it."""
-    base = environ.get(CODE_URL_VARIABLE, "").strip().rstrip("/")
+    """`assets`, each with links to what CODE names for it: files, or pages below `base`."""
 
     def linked(spec: AssetSpec) -> AssetSpec:
         codes = CODE[spec.key.to_user_string()]
@@ -53,7 +49,7 @@ def with_code_links(
         return [linked(one) if isinstance(one, AssetSpec) else one.map_asset_specs(linked) for one in assets]
 
 
-def _reference(code: str, base: str) -> LocalFileCodeReference | UrlCodeReference:
+def _reference(code: str, base: str | None) -> LocalFileCodeReference | UrlCodeReference:
     module, _, name = code.partition(":")
     path = _PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
     line = _line_of(path, name)

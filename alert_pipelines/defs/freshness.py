@@ -1,7 +1,5 @@
 """When the job records are too old to be trusted: a freshness policy, so that missed scans are red by themselves."""
 
-import os
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 
@@ -9,28 +7,24 @@ from dagster import AssetsDefinition, AssetSpec, FreshnessPolicy
 from dagster._utils.schedules import CroniterShim, cron_string_iterator
 
 from alert_pipelines.defs.asset_specs import JOBS
-from alert_pipelines.monitoring.health import number_setting
-
-STALE_VARIABLE = "AUTO_CLOSE_STALE_MINS"
-MAX_STALE_MINS = 60 * 24 * 366
+from alert_pipelines.settings import Settings
 
 _FROM = datetime(2026, 1, 5, tzinfo=UTC)
 # Days with ticks: enough for the gaps of any week and month.
 _DAYS = 40
 
 
-def stale_after(cron: str | None, environ: Mapping[str, str] = os.environ) -> timedelta | None:
+def stale_after(settings: Settings) -> timedelta | None:
     """How long after the last scan the next is missed; None where none is scheduled.
 
     What AUTO_CLOSE_STALE_MINS says; else the longest gap between ticks and two of the shortest, which makes 15 minutes
-    of a tick every five. Raises InvalidSettingError.
+    of a tick every five.
     """
-    if cron is None:
+    if settings.cron is None:
         return None
-    minutes = number_setting(STALE_VARIABLE, MAX_STALE_MINS, environ)
-    if minutes is not None:
-        return timedelta(minutes=minutes)
-    gaps = _gaps(cron)
+    if settings.stale_mins is not None:
+        return timedelta(minutes=settings.stale_mins)
+    gaps = _gaps(settings.cron)
     return max(gaps) + 2 * min(gaps)
 
 

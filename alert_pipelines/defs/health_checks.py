@@ -30,10 +30,11 @@ from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import SKIPPED_TAG, record_of_run
 from alert_pipelines.defs.scan_events import table
-from alert_pipelines.defs.schedules import cron_setting, is_scan
+from alert_pipelines.defs.schedules import is_scan
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.monitoring import health
-from alert_pipelines.monitoring.health import Thresholds, Verdict
+from alert_pipelines.monitoring.health import Verdict
+from alert_pipelines.settings import read_settings
 
 MAX_RUNS = 1000
 """So many runs of the last day are looked at."""
@@ -85,7 +86,7 @@ _CHECKS = (
     _Check(
         AssetCheckSpec("scan_fresh", asset=JOBS, description="A scan completed lately enough: none was missed."),
         AssetCheckSeverity.ERROR,
-        lambda db, now, *_: health.scans_are_fresh(db, now, stale_after(cron_setting())),
+        lambda db, now, *_: health.scans_are_fresh(db, now, stale_after(read_settings())),
     ),
     _Check(
         AssetCheckSpec(
@@ -105,17 +106,17 @@ _CHECKS = (
     _Check(
         AssetCheckSpec("no_silent_rule", asset=ALERT_RULES, description="Every active rule decides something in days."),
         AssetCheckSeverity.WARN,
-        lambda db, now, *_: health.silent_rules(db, now, Thresholds.from_env().silent_days),
+        lambda db, now, *_: health.silent_rules(db, now, read_settings().silent_days),
     ),
     _Check(
         AssetCheckSpec("reopen_rate", asset=CLOSED, description="People reopen few of the alerts that rules close."),
         AssetCheckSeverity.WARN,
-        lambda db, now, *_: health.reopened(db, now, Thresholds.from_env().reopen_percent),
+        lambda db, now, *_: health.reopened(db, now, read_settings().reopen_percent),
     ),
     _Check(
         AssetCheckSpec("oldest_pending", asset=ALERTS, description="No alert is pending too long; what is, by source."),
         AssetCheckSeverity.WARN,
-        lambda db, now, *_: health.oldest_pending(db, now, Thresholds.from_env().pending_days),
+        lambda db, now, *_: health.oldest_pending(db, now, read_settings().pending_days),
     ),
 )
 

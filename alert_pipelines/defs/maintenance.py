@@ -16,9 +16,10 @@ from dagster import (
 
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
-from alert_pipelines.defs.old_runs import KEEP_VARIABLE, delete_old_runs, keep_days_setting
+from alert_pipelines.defs.old_runs import delete_old_runs
 from alert_pipelines.defs.own_runs import Location, location_of_run
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.settings import KEEP_VARIABLE, read_settings
 
 MAX_SECONDS = 40.0
 """No run may last over a minute: a scheduled scan may be waiting behind it."""
@@ -50,7 +51,7 @@ def delete_old_runs_op(context: OpExecutionContext) -> None:
 
 
 def _keep_days() -> int:
-    days = keep_days_setting()
+    days = read_settings().keep_runs_days
     if days is None:
         raise NothingDeletedError(
             f"No run was deleted: {KEEP_VARIABLE} is not set. Set it where the code server runs, for example to 30"
@@ -91,6 +92,6 @@ def delete_old_runs_job() -> None:
 )
 def delete_old_runs_schedule(_context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     """Delete only where somebody said for how long runs are to be kept."""
-    if keep_days_setting() is None:
+    if read_settings().keep_runs_days is None:
         return SkipReason(f"{KEEP_VARIABLE} is not set: all runs are kept.")
     return RunRequest()

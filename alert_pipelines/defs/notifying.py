@@ -17,18 +17,18 @@ from pymongo.errors import PyMongoError
 from alert_pipelines.defs.freshness import stale_after
 from alert_pipelines.defs.own_runs import Location, location_of_sensor, own_schedule_state
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE, busy_scan, cron_setting
+from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE, busy_scan
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.monitoring.notices import FailedScan, Told, failed_scans, last_completed, tell
 from alert_pipelines.monitoring.notifications import (
-    NOTIFY_VARIABLE,
     Message,
     NotificationError,
     Receiver,
     deliver,
-    receivers_setting,
+    receivers_of,
 )
+from alert_pipelines.settings import NOTIFY_VARIABLE, read_settings
 
 _LONGEST_FAULT = 500
 
@@ -53,7 +53,7 @@ class Cursor(BaseModel):
 )
 def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource) -> SensorResult:
     """Tell each receiver what it was not told yet; one that cannot be reached is tried again at the next tick."""
-    receivers = receivers_setting()
+    receivers = receivers_of(read_settings().notify_urls)
     if not receivers:
         return SensorResult(skip_reason=f"{NOTIFY_VARIABLE} is not set: nobody is told of failures.", cursor="")
     cursor = _cursor(context.cursor, datetime.now(UTC), len(receivers))
@@ -107,8 +107,8 @@ def _stale(
     instance: DagsterInstance, own: Location | None, cursor: Cursor, now: datetime, fault: Exception | None
 ) -> str | None:
     """That no scan completes although the schedule is on, and what is known of the cause; None while all is well."""
-    cron = cron_setting()
-    window = stale_after(cron)
+    settings = read_settings()
+    window = stale_after(settings)
     state = own_schedule_state(instance, own, AUTO_CLOSE_SCHEDULE)
     if window is None or (state and not state.is_running):
         return None
@@ -116,7 +116,9 @@ def _stale(
     since = max(cursor.began, started, cursor.completed or cursor.began)
     if now < since + window:
         return None
-    what = f"No scan has completed since {since.isoformat(timespec='seconds')}, and the schedule ({cron}) is on."
+    what = (
+        f"No scan has completed since {since.isoformat(timespec='seconds')}, and the schedule ({settings.cron}) is on."
+    )
     busy = busy_scan(instance, own)
     causes = [
         f" The job records cannot be read: {str(fault)[:_LONGEST_FAULT]}" if fault else "",

@@ -4,27 +4,19 @@ Runs go, and with them their events and logs and what the UI plots of them. Job 
 nor are the runs of any other code location.
 """
 
-import os
 import time
-from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from dagster import DagsterInstance, DagsterRun
 
 from alert_pipelines.defs.own_runs import FINISHED, Location, own_runs
-from alert_pipelines.errors import AlertPipelinesError
 
-KEEP_VARIABLE = "AUTO_CLOSE_KEEP_RUNS_DAYS"
 KEPT_OF_EACH_JOB = 20
 """So many of the newest runs of each job stay, however old they are."""
 
 _BATCH = 50
 _PARTITION_TAG = "dagster/partition"
-
-
-class InvalidDaysError(AlertPipelinesError):
-    """AUTO_CLOSE_KEEP_RUNS_DAYS is not a number of days."""
 
 
 class Deleted(NamedTuple):
@@ -33,22 +25,6 @@ class Deleted(NamedTuple):
     deleted: int
     kept: int
     more_to_do: bool
-
-
-def keep_days_setting(environ: Mapping[str, str] = os.environ) -> int | None:
-    """For how many days runs are kept; None, all of them, where AUTO_CLOSE_KEEP_RUNS_DAYS is not set.
-
-    Raises InvalidDaysError.
-    """
-    text = environ.get(KEEP_VARIABLE, "").strip()
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 36_500:
-        raise InvalidDaysError(
-            f"{KEEP_VARIABLE} is not a valid number of days: expected an integer from 1 to 36500; got {text!r}. "
-            "Write 30, for example, or unset it to keep all runs"
-        )
-    return int(text)
 
 
 def delete_old_runs(instance: DagsterInstance, own: Location, created_before: datetime, limit_s: float) -> Deleted:

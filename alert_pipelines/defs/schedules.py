@@ -1,8 +1,5 @@
 """The schedule: when a scan is made, and when it is not."""
 
-import os
-from collections.abc import Mapping
-
 from dagster import (
     DagsterInstance,
     DagsterRun,
@@ -13,17 +10,13 @@ from dagster import (
     ScheduleEvaluationContext,
     SkipReason,
 )
-from dagster._utils.schedules import is_valid_cron_schedule
 
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.jobs import AUTO_CLOSE_JOB, auto_close_job
 from alert_pipelines.defs.own_runs import Location, location_of_tick, own_runs
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.settings import CRON_VARIABLE, DEFAULT_CRON, OFF
 
 AUTO_CLOSE_SCHEDULE = "auto_close_schedule"
-CRON_VARIABLE = "AUTO_CLOSE_CRON"
-DEFAULT_CRON = "*/5 * * * *"
-OFF = "off"
 
 BUSY = [
     DagsterRunStatus.QUEUED,
@@ -36,27 +29,6 @@ BUSY = [
 _SCAN_KEYS = frozenset(spec.key for spec in SCAN_ASSETS)
 # A check that others put on these assets runs without a scan.
 _SCAN_CHECK_KEYS = frozenset(spec.key for spec in SCAN_CHECKS)
-
-
-class InvalidCronError(AlertPipelinesError):
-    """AUTO_CLOSE_CRON is neither a cron expression nor `off`."""
-
-
-def cron_setting(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The cron expression that AUTO_CLOSE_CRON sets, by default every five minutes; None where it says `off`.
-
-    Raises InvalidCronError.
-    """
-    setting = environ.get(CRON_VARIABLE, "").strip() or DEFAULT_CRON
-    if setting.lower() == OFF:
-        return None
-    # What else reads it, as the freshness policy does, would fail by croniter's own errors.
-    if not is_valid_cron_schedule(setting):
-        raise InvalidCronError(
-            f"{CRON_VARIABLE} is not a valid cron expression: expected five fields such as {DEFAULT_CRON!r}, or "
-            f"{OFF!r}; got {setting!r}"
-        )
-    return setting
 
 
 def build_schedule(cron: str | None) -> ScheduleDefinition:

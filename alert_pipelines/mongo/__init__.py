@@ -17,7 +17,8 @@ from alert_pipelines.mongo.client import (
 from alert_pipelines.mongo.door import UnusableDatabaseError, known_form
 from alert_pipelines.mongo.local import ensure_local_mongod, local_mongod_status, stop_local_mongod
 from alert_pipelines.mongo.mongod_process import LocalMongod, LocalMongodError
-from alert_pipelines.mongo.settings import MongoSettings, MongoSettingsError
+from alert_pipelines.mongo.settings import MongoSettings
+from alert_pipelines.settings import SettingsError
 
 __all__ = [
     "AlertDatabase",
@@ -27,7 +28,7 @@ __all__ = [
     "MongoAuthenticationError",
     "MongoConnectionError",
     "MongoSettings",
-    "MongoSettingsError",
+    "SettingsError",
     "UnusableDatabaseError",
     "connect",
     "ensure_local_mongod",

@@ -20,8 +20,9 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.door import known_form
 from alert_pipelines.mongo.local import ensure_local_mongod
 from alert_pipelines.mongo.reasons import reason_of
-from alert_pipelines.mongo.settings import URI_VARIABLE, MongoSettings, MongoSettingsError
+from alert_pipelines.mongo.settings import MongoSettings
 from alert_pipelines.mongo.uri_options import check_options
+from alert_pipelines.settings import URI_VARIABLE, SettingsError
 
 AlertDocument: TypeAlias = dict[str, Any]
 AlertDatabase: TypeAlias = Database[AlertDocument]
@@ -55,7 +56,7 @@ def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
 
     The client is the caller's to close. Dates read through it are aware, in UTC. It connects on first use:
     `open_database` is what finds out whether the server answers.
-    Raises MongoSettingsError for a URI that cannot be used, LocalMongodError for the local mongod.
+    Raises SettingsError for a URI that cannot be used, LocalMongodError for the local mongod.
     """
     uri = settings.uri if settings.uri is not None else ensure_local_mongod(settings.local_dir)
     in_uri = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2], keep_blank_values=True)}
@@ -66,10 +67,10 @@ def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
     except (PyMongoError, ValueError, TypeError, OSError) as error:
         # Without the cause: the driver quotes the piece of the URI that it tripped over, and where an
         # unescaped character cut the URI in the wrong place, that piece is a piece of the password.
-        raise MongoSettingsError(f"{URI_VARIABLE} cannot be used: {_uri_fault(error)}") from None
+        raise SettingsError(f"{URI_VARIABLE} cannot be used: {_uri_fault(error)}") from None
     if not client.write_concern.acknowledged:
         client.close()
-        raise MongoSettingsError(
+        raise SettingsError(
             f"{URI_VARIABLE} cannot be used: with w=0 the server does not answer writes, so two scans could hold the "
             "claim and decisions be lost. Take w out of it; majority is the default."
         )

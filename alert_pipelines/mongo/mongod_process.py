@@ -3,7 +3,6 @@
 Who may start it, and when, is decided in `local`; nothing here waits for another process of the project.
 """
 
-import os
 import re
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.settings import environment_with
 
 LOOPBACK = "127.0.0.1"
 REPLICA_SET = "rs0"
@@ -188,7 +188,7 @@ def _run_mongod(binary: Path, files: MongodFiles, port: int) -> tuple[int, str]:
                 stdout=output,
                 stderr=output,
                 # mongod refuses to start under a locale that the system does not know.
-                env={**os.environ, "LC_ALL": "C"},
+                env=environment_with(LC_ALL="C"),
                 # Ctrl-C in the starter's terminal is not meant for the server that all share.
                 start_new_session=True,
                 timeout=START_LIMIT_S,

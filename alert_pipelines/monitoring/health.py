@@ -4,14 +4,11 @@ Every question reads what is recent, or what an index counts. What scans did is 
 asked, and what the UI makes of them, the Dagster layer's.
 """
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import A_DATE, COLLECTION, PENDING, Status
-from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import RUNNING, SCANNER, STALLED_WITHOUT_LEASE
 from alert_pipelines.mongo.client import AlertDatabase
@@ -41,10 +38,6 @@ SWEEPING_TAKES = timedelta(minutes=2)
 """The sensor ends dead records every 15 s; one that is dead for so long is seen by nobody."""
 
 
-class InvalidSettingError(AlertPipelinesError):
-    """A setting that should be a whole number and is not."""
-
-
 class Verdict(NamedTuple):
     """Whether all is well, in words that say what to do where it is not, and the figures behind it.
 
@@ -66,40 +59,6 @@ class PendingOfSource(NamedTuple):
     alerts: int
     oldest: datetime | None
     oldest_alert: str | None
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """From when on something is worth telling: days without a decision, days pending, percent reopened."""
-
-    silent_days: int = 7
-    pending_days: int = 30
-    reopen_percent: int = 5
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Thresholds":
-        """What AUTO_CLOSE_SILENT_DAYS, AUTO_CLOSE_PENDING_DAYS and AUTO_CLOSE_REOPEN_PERCENT say.
-
-        Raises InvalidSettingError.
-        """
-        return cls(
-            silent_days=number_setting("AUTO_CLOSE_SILENT_DAYS", 30, environ) or cls.silent_days,
-            pending_days=number_setting("AUTO_CLOSE_PENDING_DAYS", 3650, environ) or cls.pending_days,
-            reopen_percent=number_setting("AUTO_CLOSE_REOPEN_PERCENT", 100, environ) or cls.reopen_percent,
-        )
-
-
-def number_setting(name: str, highest: int, environ: Mapping[str, str] = os.environ) -> int | None:
-    """The whole number from 1 to `highest` that `name` is set to, None where it is unset.
-
-    Raises InvalidSettingError.
-    """
-    setting = environ.get(name, "").strip()
-    if not setting:
-        return None
-    if not (setting.isascii() and setting.isdecimal() and 1 <= int(setting) <= highest):
-        raise InvalidSettingError(f"{name}={setting!r}: write a whole number from 1 to {highest}, or unset it")
-    return int(setting)
 
 
 @at_the_door

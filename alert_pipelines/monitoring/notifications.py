@@ -5,15 +5,14 @@ quoted in an error, so a receiver is named by its place in the setting and by it
 """
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.settings import NOTIFY_VARIABLE
 
-NOTIFY_VARIABLE = "ALERT_PIPELINES_NOTIFY_URLS"
 TRY = "alert-pipelines notify test"
 
 
@@ -41,9 +40,8 @@ class Receiver:
         return f"receiver {self.place} of {self.total} in {NOTIFY_VARIABLE}"
 
 
-def receivers_setting(environ: Mapping[str, str] = os.environ) -> tuple[Receiver, ...]:
-    """The receivers that ALERT_PIPELINES_NOTIFY_URLS names, apprise URLs with blanks between; unset: none."""
-    urls = environ.get(NOTIFY_VARIABLE, "").split()
+def receivers_of(urls: Sequence[str]) -> tuple[Receiver, ...]:
+    """The receivers that `urls` name, each an apprise URL."""
     return tuple(Receiver(place, len(urls), url) for place, url in enumerate(urls, 1))
 
 

@@ -20,8 +20,9 @@ from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner.batches import write_in_halves
-from alert_pipelines.scanner.pace import Pace, rate_setting
+from alert_pipelines.scanner.pace import Pace
 from alert_pipelines.scanner.plan import Plan
+from alert_pipelines.settings import read_settings
 
 BATCH = 5_000
 WRITERS = 2
@@ -63,9 +64,9 @@ def apply_plan(
 
     `check` is called before every write and may raise to stop the scan; `on_batch` gets the size of each finished
     batch, from one writer's thread at a time. Raises what stopped it, after the writers have ended, and
-    InvalidRateError.
+    SettingsError.
     """
-    pace = Pace(rate_setting())
+    pace = Pace(read_settings().max_writes_per_s)
     writer = _Writer(db, stamp, check, on_batch, pace)
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="apply") as pool:
         try:

@@ -4,8 +4,8 @@ from alert_pipelines import alerts, job_records
 from alert_pipelines.mongo.client import AlertDatabase, MongoAuthenticationError
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import IndexConflictError
-from alert_pipelines.mongo.settings import DATABASE_VARIABLE
 from alert_pipelines.rules import store
+from alert_pipelines.settings import DATABASE_VARIABLE
 
 
 @at_the_door

@@ -2,8 +2,6 @@
 
 Asked after the plan, before any write."""
 
-import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -11,7 +9,6 @@ from shlex import quote
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
 from alert_pipelines.decisions import cut_short, decision_of
-from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
@@ -19,9 +16,8 @@ from alert_pipelines.rules.clause import Stage
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.scanner.plan import Plan
 from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanIncompleteError, ScanReport, ScanRequest
+from alert_pipelines.settings import read_settings
 
-FRACTION_VARIABLE = "AUTO_CLOSE_MAX_FRACTION"
-ESCALATE_FRACTION_VARIABLE = "AUTO_CLOSE_MAX_ESCALATE_FRACTION"
 SMALL_SCAN = 100
 """Up to so many pending alerts the scan's own limits do not apply."""
 _COMPLETED_SCAN_OF_OURS = {"job_type": SCANNER, "status": COMPLETED, "stats.planned": {"$exists": True}}
@@ -38,38 +34,14 @@ class BlastRadiusError(ScanIncompleteError):
         super().__init__(report, (stop.message for stop in report.stops))
 
 
-class InvalidFractionError(AlertPipelinesError):
-    """A limit of the scan in the environment is not a number from 0 to 1."""
-
-
-def fraction_setting(environ: Mapping[str, str] = os.environ) -> float:
-    """The fraction of the pending alerts that a scan may close, by default a half. Raises InvalidFractionError."""
-    return _read_fraction(FRACTION_VARIABLE, environ)
-
-
-def escalate_fraction_setting(environ: Mapping[str, str] = os.environ) -> float:
-    """The fraction of the OPEN alerts that a scan may escalate, by default a half. Raises InvalidFractionError."""
-    return _read_fraction(ESCALATE_FRACTION_VARIABLE, environ)
-
-
-def _read_fraction(variable: str, environ: Mapping[str, str]) -> float:
-    text = environ.get(variable, "").strip() or "0.5"
-    try:
-        fraction = float(text)
-    except ValueError:
-        fraction = math.nan
-    if not 0 <= fraction <= 1:
-        raise InvalidFractionError(f"{variable}={text!r}: expected a number from 0 to 1, such as 0.5")
-    return fraction
-
-
 def find_stops(db: AlertDatabase, plan: Plan, rule_set: RuleSet, request: ScanRequest) -> tuple[LimitStop, ...]:
-    """The limits that `plan` exceeds; what they stop is not to be written. Raises InvalidFractionError."""
+    """The limits that `plan` exceeds; what they stop is not to be written. Raises SettingsError."""
     # Read by each scan, so that a bad setting shows at once and not first in a flood.
-    fraction = fraction_setting() if request.max_close_fraction is None else request.max_close_fraction
+    settings = read_settings()
+    fraction = settings.max_close_fraction if request.max_close_fraction is None else request.max_close_fraction
     limits = {
         Status.AUTO_CLOSED: _fraction_of(sum(plan.pending.values()), fraction),
-        Status.ESCALATED: _fraction_of(plan.pending[Status.OPEN], escalate_fraction_setting()),
+        Status.ESCALATED: _fraction_of(plan.pending[Status.OPEN], settings.max_escalate_fraction),
     }
     stops = []
     for rule in rule_set.active:

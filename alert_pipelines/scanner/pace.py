@@ -1,29 +1,11 @@
 """How fast a scan may write, for servers that have other work to do: so many alerts a second, or as fast as it goes."""
 
-import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from alert_pipelines.errors import AlertPipelinesError
-
-RATE_VARIABLE = "AUTO_CLOSE_MAX_WRITES_PER_S"
 _LONGEST_SLEEP_S = 0.5
 _BATCHES_A_SECOND = 20
-
-
-class InvalidRateError(AlertPipelinesError):
-    """AUTO_CLOSE_MAX_WRITES_PER_S is no whole number above 0."""
-
-
-def rate_setting(environ: Mapping[str, str] = os.environ) -> int | None:
-    """Alerts a second, as AUTO_CLOSE_MAX_WRITES_PER_S sets it; None where it is unset. Raises InvalidRateError."""
-    text = environ.get(RATE_VARIABLE, "").strip()
-    if not text:
-        return None
-    if not text.isascii() or not text.isdecimal() or int(text) == 0:
-        raise InvalidRateError(f"{RATE_VARIABLE}={text!r}: expected a whole number of alerts a second, such as 500")
-    return int(text)
 
 
 class Pace:

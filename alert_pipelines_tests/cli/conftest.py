@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from alert_pipelines.cli.root import cli
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.monitoring.notifications import NOTIFY_VARIABLE
+from alert_pipelines.settings import NOTIFY_VARIABLE
 from alert_pipelines_tests.receivers import Inbox, webhook
 
 Run = Callable[..., Result]

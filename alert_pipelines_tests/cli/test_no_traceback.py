@@ -61,7 +61,8 @@ def test_a_database_name_that_is_not_utf_8_ended_in_a_traceback(environment: Pat
     code, said = ended("jobs", "list", stdout=os.devnull, MONGODB_DATABASE=b"fleet\xff")
     assert code == 1
     assert said.startswith(
-        "Error: MONGODB_DATABASE='fleet\\udcff' is no name for the alerts' database: it is not valid"
+        "Error: MONGODB_DATABASE is not a valid name for the alerts' database: expected a name that MongoDB allows; "
+        "got 'fleet\\udcff' (it is not valid UTF-8)"
     )
 
 

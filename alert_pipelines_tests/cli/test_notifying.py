@@ -2,7 +2,7 @@
 
 import pytest
 
-from alert_pipelines.monitoring.notifications import NOTIFY_VARIABLE
+from alert_pipelines.settings import NOTIFY_VARIABLE
 from alert_pipelines_tests.cli.conftest import Run
 from alert_pipelines_tests.receivers import Inbox
 

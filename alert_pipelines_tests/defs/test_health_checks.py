@@ -85,7 +85,7 @@ def test_a_bad_setting_fails_the_run_with_its_name(
     instance: DagsterInstance, mongodb_env: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AUTO_CLOSE_SILENT_DAYS", "soon")
-    with pytest.raises(Exception, match="AUTO_CLOSE_SILENT_DAYS='soon'"):
+    with pytest.raises(Exception, match=r"AUTO_CLOSE_SILENT_DAYS is not a valid number of days: .*; got 'soon'"):
         checked(instance)
 
 

@@ -18,7 +18,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.defs import old_runs
 from alert_pipelines.defs.maintenance import MAX_SECONDS, delete_old_runs_job, delete_old_runs_schedule
-from alert_pipelines.defs.old_runs import Deleted, InvalidDaysError, delete_old_runs, keep_days_setting
+from alert_pipelines.defs.old_runs import Deleted, delete_old_runs
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, Execute, failure_text, launched_from, output_metadata
@@ -186,13 +186,6 @@ def test_a_run_that_does_not_say_where_it_is_from_deletes_nothing(
     made = {old_run(instance, location=location) for location in (OWN, None) for _ in range(3)}
     assert "which code location it belongs to" in failure_text(delete(execute, None), "delete_old_runs")
     assert made < runs(instance)
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "ten", "1.5", "99999", "²"])
-def test_a_number_of_days_that_makes_no_sense_is_named(text: str) -> None:
-    with pytest.raises(InvalidDaysError, match=f"expected an integer from 1 to 36500; got {text!r}"):
-        keep_days_setting({"AUTO_CLOSE_KEEP_RUNS_DAYS": text})
-    assert keep_days_setting({}) is keep_days_setting({"AUTO_CLOSE_KEEP_RUNS_DAYS": " "}) is None
 
 
 def test_it_is_launched_once_a_day_between_scans_and_behind_them() -> None:

@@ -15,10 +15,10 @@ from alert_pipelines.defs.schedules import build_schedule
 from alert_pipelines.defs.sensors import dead_scan_sensor
 from alert_pipelines.job_records import COMPLETED, FAILED, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.monitoring.notifications import NOTIFY_VARIABLE
 from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.settings import NOTIFY_VARIABLE
 from alert_pipelines_tests.defs.conftest import OWN, Execute, daemons_tick, sensor_context
 from alert_pipelines_tests.defs.test_schedules import make_run
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule

@@ -19,7 +19,7 @@ from alert_pipelines import scheduler
 from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.collections import prepare_collections
-from alert_pipelines.scanner.pace import RATE_VARIABLE
+from alert_pipelines.settings import RATE_VARIABLE
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
     RUN_LIMIT_S,

@@ -15,9 +15,8 @@ from dagster import (
 from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.definitions import build_defs
-from alert_pipelines.defs.checked_settings import InvalidSettingsError, check_settings
 from alert_pipelines.defs.own_runs import Location
-from alert_pipelines.defs.schedules import BUSY, InvalidCronError, build_schedule, cron_setting
+from alert_pipelines.defs.schedules import BUSY, build_schedule
 from alert_pipelines_tests.defs.conftest import OWN, daemons_tick, launched_from
 
 
@@ -93,50 +92,6 @@ def test_a_tick_that_does_not_say_where_it_is_from_is_skipped_for_nobody(instanc
 def test_off_outranks_a_schedule_that_was_switched_on(instance: DagsterInstance) -> None:
     assert build_schedule(None).default_status is DefaultScheduleStatus.STOPPED
     assert tick(instance, None) == "AUTO_CLOSE_CRON is off: no scans are made."
-
-
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({}, "*/5 * * * *"),
-        ({"AUTO_CLOSE_CRON": "  "}, "*/5 * * * *"),
-        ({"AUTO_CLOSE_CRON": "0 * * * *"}, "0 * * * *"),
-        ({"AUTO_CLOSE_CRON": "OFF"}, None),
-    ],
-)
-def test_one_setting_changes_the_interval_or_switches_off(environ: dict[str, str], expected: str | None) -> None:
-    assert cron_setting(environ) == expected
-
-
-def test_a_setting_that_is_no_cron_expression_is_named() -> None:
-    with pytest.raises(InvalidCronError, match=r"AUTO_CLOSE_CRON is not a valid cron expression: .*; got 'every 5'"):
-        cron_setting({"AUTO_CLOSE_CRON": "every 5"})
-
-
-WRONG = {
-    "MONGODB_DATABASE": "a/b",
-    "AUTO_CLOSE_CRON": "every 5",
-    "AUTO_CLOSE_MAX_FRACTION": "2",
-    "AUTO_CLOSE_MAX_ESCALATE_FRACTION": "half",
-    "AUTO_CLOSE_MAX_WRITES_PER_S": "fast",
-    "AUTO_CLOSE_PENDING_DAYS": "month",
-    "AUTO_CLOSE_KEEP_RUNS_DAYS": "0",
-}
-
-
-def test_wrong_settings_loaded_unchecked_or_ended_in_a_traceback_of_croniter(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in WRONG.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(InvalidSettingsError) as refused:
-        build_defs()
-    lines = str(refused.value).splitlines()
-    assert [line.split()[0].split("=")[0] for line in lines] == list(WRONG)
-
-
-def test_the_setting_of_stale_scans_is_checked_with_the_others() -> None:
-    with pytest.raises(InvalidSettingsError, match="AUTO_CLOSE_STALE_MINS='soon'"):
-        check_settings({"AUTO_CLOSE_STALE_MINS": "soon"})
-    check_settings({})
 
 
 def test_the_schedule_of_the_code_location(monkeypatch: pytest.MonkeyPatch) -> None:

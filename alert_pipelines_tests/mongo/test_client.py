@@ -12,7 +12,7 @@ from alert_pipelines.mongo import (
     MongoAuthenticationError,
     MongoConnectionError,
     MongoSettings,
-    MongoSettingsError,
+    SettingsError,
     connect,
     local_mongod_status,
     open_database,
@@ -158,7 +158,7 @@ def test_a_server_that_does_not_answer_is_a_bounded_error_without_the_password(t
     ],
 )
 def test_a_malformed_uri_is_named_and_no_piece_of_its_password_is_shown(uri: str, tmp_path: Path) -> None:
-    with pytest.raises(MongoSettingsError, match="MONGODB_URI cannot be used") as raised:
+    with pytest.raises(SettingsError, match="MONGODB_URI cannot be used") as raised:
         connect(_settings(uri, tmp_path))
 
     # Without the traceback's own lines, which quote this file: it holds the words by necessity.
@@ -220,7 +220,7 @@ def test_an_option_that_the_driver_does_not_know_was_dropped_with_a_python_warni
     options: str, fault: str, tmp_path: Path
 ) -> None:
     for scheme in ("mongodb", "mongodb+srv"):
-        with pytest.raises(MongoSettingsError, match=f"MONGODB_URI cannot be used: {fault}.* Correct the options"):
+        with pytest.raises(SettingsError, match=f"MONGODB_URI cannot be used: {fault}.* Correct the options"):
             connect(_settings(f"{scheme}://ops:geheim@db.example.org/alerts?{options}", tmp_path))
 
 
@@ -234,7 +234,7 @@ def test_every_good_option_is_still_taken(mongo_uri: str, tmp_path: Path) -> Non
 
 
 def test_writes_that_nobody_would_acknowledge_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(MongoSettingsError, match="Take w out of it"):
+    with pytest.raises(SettingsError, match="Take w out of it"):
         connect(MongoSettings("mongodb://127.0.0.1:1/?w=0", "fleet", tmp_path))
 
 

@@ -3,12 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import health
-from alert_pipelines.monitoring.health import InvalidSettingError, Thresholds
 from alert_pipelines.monitoring.scan_history import decisions_by_rule
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
@@ -201,15 +199,6 @@ def test_records_of_scans_say_what_each_rule_decided(db: AlertDatabase) -> None:
     assert db.background_jobs.find_one({"job_id": job_id})["stats"]["oldest_pending"] is not None  # type: ignore[index]
     since = datetime.now(UTC) - timedelta(minutes=5)
     assert decisions_by_rule(db, since) == [("eager", "OVERSPEEDING", "close", 5)]
-
-
-@pytest.mark.parametrize("name", ["AUTO_CLOSE_SILENT_DAYS", "AUTO_CLOSE_PENDING_DAYS", "AUTO_CLOSE_REOPEN_PERCENT"])
-def test_thresholds_are_settings_and_a_bad_one_is_named(name: str) -> None:
-    assert Thresholds.from_env({}) == Thresholds(silent_days=7, pending_days=30, reopen_percent=5)
-    assert 9 in vars(Thresholds.from_env({name: "9"})).values()
-    for bad in ("0", "-1", "many", "1.5", "99999"):
-        with pytest.raises(InvalidSettingError, match=name):
-            Thresholds.from_env({name: bad})
 
 
 def test_what_is_asked_follows_what_is_recent_and_not_the_years(db: AlertDatabase) -> None:

@@ -20,9 +20,9 @@ from alert_pipelines.job_records import SCANNER, create_job_record, sweep_dead_j
 from alert_pipelines.mongo import AlertDatabase, MongoSettings
 from alert_pipelines.mongo.client import connect, server_now
 from alert_pipelines.monitoring.metrics import MetricsError, registry_of, serve_metrics, write_metrics
-from alert_pipelines.scanner.limits import InvalidFractionError
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.settings import SettingsError
 from alert_pipelines_tests.dagster_processes import wait_until
 from alert_pipelines_tests.factories import alert, fill, rule
 
@@ -129,7 +129,7 @@ def test_a_scan_that_was_broken_off_does_not_say_that_nothing_is_pending(
 ) -> None:
     monkeypatch.setenv("AUTO_CLOSE_MAX_FRACTION", "a half")
     db.alerts.insert_one(alert())
-    with pytest.raises(InvalidFractionError):
+    with pytest.raises(SettingsError):
         run_scan(db, ScanRequest())
     found = numbers(db, tmp_path)
     assert found["alert_pipelines_last_scan_completed"] == {(): 0}

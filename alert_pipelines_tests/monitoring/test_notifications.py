@@ -6,12 +6,11 @@ import sys
 import pytest
 
 from alert_pipelines.monitoring.notifications import (
-    NOTIFY_VARIABLE,
     Message,
     NotificationError,
     Receiver,
     deliver,
-    receivers_setting,
+    receivers_of,
     refuse_faults,
 )
 from alert_pipelines_tests.receivers import mailbox, webhook
@@ -21,7 +20,7 @@ SECRET = "hunter2secret"
 
 
 def receivers(*urls: str) -> tuple[Receiver, ...]:
-    return receivers_setting({NOTIFY_VARIABLE: "\n ".join(urls)})
+    return receivers_of(urls)
 
 
 def test_every_receiver_gets_the_message_by_webhook_and_by_mail() -> None:
@@ -39,7 +38,6 @@ def test_every_receiver_gets_the_message_by_webhook_and_by_mail() -> None:
     [
         (f"json://user:{SECRET}@127.0.0.1:9/{SECRET}", r"receiver 1 of 2 .*\(JSON\) did not take the message"),
         (f"nosuch://{SECRET}", "receiver 1 of 2 .* is no URL that apprise can use"),
-        (SECRET, "receiver 1 of 2 .* is no URL that apprise can use"),
         (f"slack://{SECRET}", "receiver 1 of 2 .* is no URL that apprise can use"),
     ],
 )
@@ -68,7 +66,3 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(NotificationError, match=r"pip install 'alert-pipelines\[notifications\]'"):
         deliver(dict.fromkeys(receivers("json://127.0.0.1"), MESSAGE))
-
-
-def test_unset_means_nobody() -> None:
-    assert receivers_setting({}) == receivers_setting({NOTIFY_VARIABLE: "  "}) == ()

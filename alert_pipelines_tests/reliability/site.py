@@ -17,9 +17,8 @@ from alert_pipelines.defs.schedules import is_scan
 from alert_pipelines.defs.sensors import dead_scan_sensor
 from alert_pipelines.job_records import RUNNING
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
-from alert_pipelines.monitoring.notifications import NOTIFY_VARIABLE
 from alert_pipelines.scanner.collections import prepare_collections
-from alert_pipelines.scanner.pace import RATE_VARIABLE
+from alert_pipelines.settings import NOTIFY_VARIABLE, RATE_VARIABLE
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
     RUN_LIMIT_S,

@@ -5,9 +5,10 @@ import time
 import pytest
 
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.pace import RATE_VARIABLE, InvalidRateError, Pace, rate_setting
+from alert_pipelines.scanner.pace import Pace
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.settings import RATE_VARIABLE
 from alert_pipelines_tests.commands import recorded
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 
@@ -42,14 +43,3 @@ def test_without_a_bound_nobody_waits() -> None:
         pace.wait(1_000_000, lambda: None)
     assert pace.batch(5_000) == 5_000
     assert time.monotonic() - started < 60
-
-
-@pytest.mark.parametrize(("environ", "expected"), [({}, None), ({RATE_VARIABLE: " "}, None), ({RATE_VARIABLE: "7"}, 7)])
-def test_the_setting(environ: dict[str, str], expected: int | None) -> None:
-    assert rate_setting(environ) == expected
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "fast", "1.5", "²"])
-def test_a_setting_that_is_no_rate_is_named(text: str) -> None:
-    with pytest.raises(InvalidRateError, match=RATE_VARIABLE):
-        rate_setting({RATE_VARIABLE: text})

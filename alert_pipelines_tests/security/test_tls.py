@@ -9,7 +9,7 @@ from alert_pipelines.mongo import (
     MongoAuthenticationError,
     MongoConnectionError,
     MongoSettings,
-    MongoSettingsError,
+    SettingsError,
     open_database,
 )
 from alert_pipelines.scanner.scan import auto_close_scanner
@@ -36,13 +36,13 @@ def test_a_certificate_of_an_unknown_authority(secured: SecuredServer) -> None:
 
 def test_a_uri_without_tls(secured: SecuredServer) -> None:
     settings = MongoSettings(secured.uri("scanner").replace("tls=true", "tls=false"), DATABASE, Path())
-    with pytest.raises((MongoConnectionError, MongoSettingsError), match="tls"), open_database(settings):
+    with pytest.raises((MongoConnectionError, SettingsError), match="tls"), open_database(settings):
         pass
 
 
 def test_a_file_of_authorities_that_is_not_there(secured: SecuredServer, tmp_path: Path) -> None:
     with (
-        pytest.raises(MongoSettingsError, match=r"MONGODB_URI cannot be used.*No such file"),
+        pytest.raises(SettingsError, match=r"MONGODB_URI cannot be used.*No such file"),
         secured.open("scanner", ca=tmp_path / "none.pem"),
     ):
         pass

@@ -1,0 +1,308 @@
+"""All settings: environment variables, read and checked in one place. Nothing else in the package reads them.
+
+They are read at each call of `read_settings` and not when a module is imported, so that a program can set them first.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from alert_pipelines.cron import is_cron
+from alert_pipelines.errors import AlertPipelinesError
+
+URI_VARIABLE = "MONGODB_URI"
+DATABASE_VARIABLE = "MONGODB_DATABASE"
+LOCAL_DIR_VARIABLE = "ALERT_PIPELINES_LOCAL_DIR"
+CRON_VARIABLE = "AUTO_CLOSE_CRON"
+FRACTION_VARIABLE = "AUTO_CLOSE_MAX_FRACTION"
+ESCALATE_FRACTION_VARIABLE = "AUTO_CLOSE_MAX_ESCALATE_FRACTION"
+RATE_VARIABLE = "AUTO_CLOSE_MAX_WRITES_PER_S"
+STALE_VARIABLE = "AUTO_CLOSE_STALE_MINS"
+SILENT_VARIABLE = "AUTO_CLOSE_SILENT_DAYS"
+PENDING_VARIABLE = "AUTO_CLOSE_PENDING_DAYS"
+REOPEN_VARIABLE = "AUTO_CLOSE_REOPEN_PERCENT"
+CODE_URL_VARIABLE = "ALERT_PIPELINES_CODE_URL"
+KEEP_VARIABLE = "AUTO_CLOSE_KEEP_RUNS_DAYS"
+NOTIFY_VARIABLE = "ALERT_PIPELINES_NOTIFY_URLS"
+
+DEFAULT_CRON = "*/5 * * * *"
+OFF = "off"
+
+_OWN_PREFIXES = ("AUTO_CLOSE_", "ALERT_PIPELINES_")
+_URI_SCHEMES = ("mongodb://", "mongodb+srv://")
+# What the server itself refuses in a database's name, on any platform.
+_FORBIDDEN_IN_NAMES = frozenset('/\\. "$*<>:|?\0')
+_LONGEST_NAME_BYTES = 63
+_SERVER_DATABASES = frozenset({"admin", "config", "local"})
+_NOTIFY_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE | re.ASCII)
+_AND_ANOTHER = re.compile(r",\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE | re.ASCII)
+
+
+class SettingsError(AlertPipelinesError):
+    """Raised when environment variables are not valid settings; the message names each that is wrong."""
+
+
+class Form(NamedTuple):
+    """How messages and the table of settings name one: what it is, what is valid, and what unset means."""
+
+    noun: str
+    expected: str
+    unset: str
+    secret: bool = False
+
+
+def uri_fault(uri: str) -> str | None:
+    """Why `uri` cannot be a MongoDB URI, without quoting it; None if it may be one."""
+    return None if uri.startswith(_URI_SCHEMES) else "it begins with neither"
+
+
+def database_fault(name: str) -> str | None:
+    """Why `name` cannot name the alerts' database; None if it can."""
+    forbidden = sorted(_FORBIDDEN_IN_NAMES & set(name))
+    if not name:
+        return "it is empty"
+    if forbidden:
+        return f"it contains {' '.join(map(repr, forbidden))}"
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:
+        return "it is not valid UTF-8"
+    if len(encoded) > _LONGEST_NAME_BYTES:
+        return f"it is longer than {_LONGEST_NAME_BYTES} bytes"
+    if name in _SERVER_DATABASES:
+        return "the server keeps its own data there"
+    return None
+
+
+URI_FORM = Form("MongoDB URI", "mongodb://… or mongodb+srv://…", "none: a local mongod is started", secret=True)
+DATABASE_FORM = Form("name for the alerts' database", "a name that MongoDB allows", "`alert_management`")
+
+
+def message(variable: str, form: Form, value: object, fault: str) -> str:
+    """That the value of a variable is not valid; one that may hold a password is not quoted."""
+    got = "a value that is not shown, since it may hold a password" if form.secret else repr(value)
+    because = f" ({fault})" if fault else ""
+    return (
+        f"{variable} is not a valid {form.noun}: expected {form.expected}; got {got}{because}. "
+        "Correct it, or unset it to use the default"
+    )
+
+
+def _uri(text: str) -> str:
+    if fault := uri_fault(text):
+        raise ValueError(fault)
+    return text
+
+
+def _database(text: str) -> str:
+    if fault := database_fault(text):
+        raise ValueError(fault)
+    return text
+
+
+def _cron(text: str) -> str | None:
+    if text.lower() == OFF:
+        return None
+    if not is_cron(text):
+        raise ValueError
+    return text
+
+
+def _digits(text: str) -> str:
+    # int() takes 1_0, +1 and digits of any script as well.
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError
+    return text
+
+
+def _local_dir(text: str) -> Path:
+    return Path(text).absolute()
+
+
+def _default_local_dir() -> Path:
+    checkout = Path(__file__).resolve().parents[1]
+    base = checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+    return base / ".local"
+
+
+def _code_url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError
+    return text.rstrip("/")
+
+
+def _notify_urls(text: str) -> tuple[str, ...]:
+    urls = tuple(text.split())
+    for place, url in enumerate(urls, 1):
+        if not _NOTIFY_URL.fullmatch(url):
+            raise ValueError(f"entry {place} of {len(urls)} does not begin with a service and ://")
+        if _AND_ANOTHER.search(url):
+            raise ValueError(f"entry {place} of {len(urls)} has a comma where a blank belongs")
+    return urls
+
+
+def _whole_number(noun: str, highest: int, unset: str) -> tuple[BeforeValidator, Form]:
+    return BeforeValidator(_digits), Form(noun, f"an integer from 1 to {highest}", unset)
+
+
+_FRACTION = Form("fraction", "a number from 0 to 1, such as 0.5", "`0.5`")
+
+
+class Settings(BaseModel):
+    """The settings of this process: one field for each variable, with the default that holds if it is not set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    mongodb_uri: Annotated[str | None, BeforeValidator(_uri), URI_FORM] = Field(
+        None, alias=URI_VARIABLE, repr=False, description="the MongoDB server"
+    )
+    mongodb_database: Annotated[str, BeforeValidator(_database), DATABASE_FORM] = Field(
+        "alert_management",
+        alias=DATABASE_VARIABLE,
+        description="the database with `alerts`, `rules`, `background_jobs`",
+    )
+    local_dir: Annotated[Path, BeforeValidator(_local_dir), Form("directory", "a path", "`.local` in the checkout")] = (
+        Field(
+            default_factory=_default_local_dir,
+            alias=LOCAL_DIR_VARIABLE,
+            description="where the local mongod keeps its data",
+        )
+    )
+    cron: Annotated[
+        str | None,
+        BeforeValidator(_cron),
+        Form("cron expression", f"five fields such as {DEFAULT_CRON!r}, or {OFF!r}", f"`{DEFAULT_CRON}`"),
+    ] = Field(
+        DEFAULT_CRON,
+        alias=CRON_VARIABLE,
+        description="when scans are made, as a cron expression in UTC, or `off`",
+    )
+    max_close_fraction: Annotated[float, _FRACTION] = Field(
+        0.5,
+        ge=0,
+        le=1,
+        alias=FRACTION_VARIABLE,
+        description="a scan that would close more of the pending alerts than this closes none; see "
+        "[limits](docs/rules.md#limits)",
+    )
+    max_escalate_fraction: Annotated[float, _FRACTION] = Field(
+        0.5,
+        ge=0,
+        le=1,
+        alias=ESCALATE_FRACTION_VARIABLE,
+        description="a scan that would escalate more of the `OPEN` alerts than this escalates none; see "
+        "[limits](docs/rules.md#limits)",
+    )
+    max_writes_per_s: Annotated[
+        int | None, *_whole_number("number of alerts a second", 1_000_000, "none: as fast as possible")
+    ] = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        alias=RATE_VARIABLE,
+        description="alerts a second that a scan closes and escalates at most, in small steps, for a server with other "
+        "work; at 500 others "
+        "[hardly notice](docs/performance.md#what-others-notice-of-a-scan-whose-writes-are-bounded)",
+    )
+    stale_mins: Annotated[
+        int | None, *_whole_number("number of minutes", 60 * 24 * 366, f"follows `{CRON_VARIABLE}`: 15")
+    ] = Field(
+        None,
+        ge=1,
+        le=60 * 24 * 366,
+        alias=STALE_VARIABLE,
+        description="minutes without a scan after which one counts as missed",
+    )
+    silent_days: Annotated[int, *_whole_number("number of days", 30, "`7`")] = Field(
+        7,
+        ge=1,
+        le=30,
+        alias=SILENT_VARIABLE,
+        description="days without a decision after which a check warns of an active rule; see "
+        "[checks](docs/operating.md#see-what-was-decided)",
+    )
+    pending_days: Annotated[int, *_whole_number("number of days", 3650, "`30`")] = Field(
+        30, ge=1, le=3650, alias=PENDING_VARIABLE, description="days after which a check warns of a pending alert"
+    )
+    reopen_percent: Annotated[int, *_whole_number("percentage", 100, "`5`")] = Field(
+        5,
+        ge=1,
+        le=100,
+        alias=REOPEN_VARIABLE,
+        description="share of a rule's closes that people reopen, in percent, from which on a check warns of the rule",
+    )
+    code_url: Annotated[
+        str | None, BeforeValidator(_code_url), Form("URL", "https://… or http://…", "none: the files of the checkout")
+    ] = Field(None, alias=CODE_URL_VARIABLE, description="where the assets' links to their code lead")
+    keep_runs_days: Annotated[int | None, *_whole_number("number of days", 36_500, "keep all")] = Field(
+        None,
+        ge=1,
+        le=36_500,
+        alias=KEEP_VARIABLE,
+        description="days after which this location's runs are deleted; "
+        "[job records stay](docs/operating.md#how-long-runs-are-kept)",
+    )
+    notify_urls: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_notify_urls),
+        Form("list of apprise URLs", "service://… with blanks between", "none: nobody is notified", secret=True),
+    ] = Field(
+        (),
+        alias=NOTIFY_VARIABLE,
+        repr=False,
+        description="[who is notified](docs/operating.md#be-told) of failures, as apprise URLs with blanks between",
+    )
+
+
+_FORMS: dict[str, Form] = {
+    field.alias or name: next(one for one in field.metadata if isinstance(one, Form))
+    for name, field in Settings.model_fields.items()
+}
+"""By variable."""
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check all settings; one that is blank counts as unset.
+
+    Raises SettingsError, which names every variable that is wrong, and every one that is a misspelling of a setting.
+    """
+    given = {name: text for name in _FORMS if (text := environ.get(name, "").strip())}
+    faults = [_misspelt(name) for name in environ if name.startswith(_OWN_PREFIXES) and name not in _FORMS]
+    try:
+        found = Settings.model_validate(given)
+    except ValidationError as error:
+        faults = [*(_fault(details, given) for details in error.errors()), *faults]
+    if any(faults):
+        raise SettingsError("\n".join(filter(None, faults)))
+    return found
+
+
+def settings_table() -> str:
+    """The table of all settings as the README has it, in Markdown."""
+    rows = [
+        f"| `{field.alias}` | {_FORMS[str(field.alias)].unset} | {field.description} |"
+        for field in Settings.model_fields.values()
+    ]
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+
+
+def environment_with(**overrides: str) -> dict[str, str]:
+    """The environment of this process with `overrides`, for a process that it starts."""
+    return {**os.environ, **overrides}
+
+
+def _fault(details: ErrorDetails, given: Mapping[str, str]) -> str:
+    variable = str(details["loc"][0])
+    reason = details.get("ctx", {}).get("error", "")
+    return message(variable, _FORMS[variable], given[variable], str(reason))
+
+
+def _misspelt(name: str) -> str | None:
+    near = difflib.get_close_matches(name, _FORMS, n=1, cutoff=0.9)
+    return f"{name} is not a valid setting: did you mean {near[0]}? Correct it, or unset it" if near else None
