@@ -151,6 +151,17 @@ INDEXES = (
         name="pending_with_expiry",
         partialFilterExpression={**_PENDING_ONLY, "expires_at": {"$exists": True}},
     ),
+    # Empty where alerts are as the service writes them: any other index has a key for each date of an array.
+    IndexModel(
+        [("timestamp", ASCENDING)],
+        name="pending_with_timestamp_array",
+        partialFilterExpression={**_PENDING_ONLY, "timestamp": {"$type": "array"}},
+    ),
+    IndexModel(
+        [("expires_at", ASCENDING)],
+        name="pending_with_expiry_array",
+        partialFilterExpression={**_PENDING_ONLY, "expires_at": {"$type": "array"}},
+    ),
     IndexModel([("source_type", ASCENDING), ("timestamp", ASCENDING)], name="by_source"),
     IndexModel(
         [("source_type", ASCENDING), ("metadata.driver_id", ASCENDING), ("timestamp", ASCENDING)],

@@ -56,13 +56,14 @@ the `_id` is too long for a batch of them to fit into a command."""
 
 BAD_TIMESTAMP: Filter = {
     "status": {"$in": [str(status) for status in PENDING]},
+    "timestamp": {"$not": {"$type": "array"}},
     "$or": [
-        {"timestamp": {"$in": [None, []]}},
+        {"timestamp": None},
         # Type ranges are index ranges; `$not: {$type: "date"}` would read every pending alert.
         {"timestamp": {"$type": [kind for kind in NOT_NULL_TYPES if kind not in ("date", "array")]}},
     ],
 }
-"""The pending alerts that no rule can judge, since their `timestamp` is no date."""
+"""The pending alerts that no rule can judge, since their `timestamp` is not a date, nor an array."""
 
 
 @dataclass(frozen=True)

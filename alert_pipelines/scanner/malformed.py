@@ -25,9 +25,10 @@ BAD_EXPIRES_AT: Filter = {
     "$and": [
         {"expires_at": {"$exists": True}},
         {"expires_at": {"$type": [kind for kind in NOT_NULL_TYPES if kind not in ("date", "array")]}},
+        {"expires_at": {"$not": {"$type": "array"}}},
     ],
 }
-"""The pending alerts that never expire, since their `expires_at` is not a date."""
+"""The pending alerts that never expire, since their `expires_at` is not a date, nor an array."""
 
 
 class _Kind(NamedTuple):
@@ -63,26 +64,27 @@ def _find(alerts: Collection[AlertDocument], kind: _Kind, session: ClientSession
     return list(alerts.find(kind.filter, {"alert_id": 1, kind.field: 1}, session=session).limit(MAX_NAMED + 1))
 
 
+def holds_array(path: str) -> Filter:
+    """The pending alerts with an array at `path`, as the index over them has it."""
+    return {"status": {"$in": [str(status) for status in PENDING]}, path: {"$type": "array"}}
+
+
 def _kinds(as_of: datetime) -> tuple[_Kind, ...]:
+    bad_timestamp = "is not a valid date: expected a BSON date"
+    unjudged = "No rule can judge the alert until the timestamp is fixed."
+    bad_expiry = "is not a valid date: expected a BSON date or null"
+    unexpired = "The alert does not expire until expires_at is fixed."
     return (
-        _Kind(
-            "timestamp",
-            BAD_TIMESTAMP,
-            "is not a valid date: expected a BSON date",
-            "No rule can judge the alert until the timestamp is fixed.",
-        ),
+        _Kind("timestamp", BAD_TIMESTAMP, bad_timestamp, unjudged),
+        _Kind("timestamp", holds_array("timestamp"), bad_timestamp, unjudged),
         _Kind(
             "timestamp",
             _far_ahead(as_of),
             "is not a valid time of an alert: expected one at most a day ahead of the server's clock",
             "No rule decides the alert before that time. Check the clock of the device that sent it.",
         ),
-        _Kind(
-            "expires_at",
-            BAD_EXPIRES_AT,
-            "is not a valid date: expected a BSON date or null",
-            "The alert does not expire until expires_at is fixed.",
-        ),
+        _Kind("expires_at", BAD_EXPIRES_AT, bad_expiry, unexpired),
+        _Kind("expires_at", holds_array("expires_at"), bad_expiry, unexpired),
     )
 
 

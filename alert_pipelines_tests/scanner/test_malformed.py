@@ -8,8 +8,9 @@ from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
+from alert_pipelines.rules.clause import BAD_TIMESTAMP, Filter
 from alert_pipelines.scanner.explain import explain_alert
-from alert_pipelines.scanner.malformed import BAD_EXPIRES_AT, MAX_NAMED
+from alert_pipelines.scanner.malformed import BAD_EXPIRES_AT, MAX_NAMED, holds_array
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
@@ -83,8 +84,27 @@ def test_of_very_many_malformed_alerts_the_first_are_named(db: AlertDatabase) ->
     assert errors[-1].startswith(f"more than {MAX_NAMED} pending alerts: expires_at is not a valid date")
 
 
-def test_malformed_expiries_are_found_through_the_index(db: AlertDatabase) -> None:
-    fill(db, [alert() for _ in range(50)])
+@pytest.mark.parametrize("field", ["timestamp", "expires_at"])
+def test_an_array_of_dates_was_passed_over_in_silence(db: AlertDatabase, field: str) -> None:
+    bad: dict[str, Any] = {"dates": [ago(90)], "empty": [], "null": [None], "mixed": [ago(90), "soon", None]}
+    fill(db, [alert(name, **{field: value}) for name, value in bad.items()], EXPIRE)
+    fill(db, [alert("due", minutes=90, **({} if field == "timestamp" else {"expires_at": ago(5)}))])
+    fill(db, [alert("settled", status="RESOLVED", **{field: [ago(90)]})])
+
+    report = scan(db)
+
+    assert {name for name, status in statuses(db).items() if status == "AUTO_CLOSED"} == {"due"}
+    assert [error.partition("; got ")[0] for error in sorted(report.errors)] == [
+        f"alert {name!r}: {field} is not a valid date: expected a BSON date{' or null' * (field == 'expires_at')}"
+        for name in sorted(bad)
+    ]
+
+
+@pytest.mark.parametrize(
+    "kind", [BAD_TIMESTAMP, BAD_EXPIRES_AT, holds_array("timestamp"), holds_array("expires_at")], ids=str
+)
+def test_malformed_dates_are_found_through_an_index(db: AlertDatabase, kind: Filter) -> None:
+    fill(db, [alert(expires_at=ago(-60)) for _ in range(50)])
     scan(db)
-    plan = db.command("explain", {"find": "alerts", "filter": BAD_EXPIRES_AT}, verbosity="executionStats")
+    plan = db.command("explain", {"find": "alerts", "filter": kind}, verbosity="executionStats")
     assert plan["executionStats"]["totalDocsExamined"] == 0

@@ -91,7 +91,8 @@ def test_an_alert_with_arrays_at_two_indexed_paths_once_kept_every_scan_dry_run_
     assert [entry.alerts for entry in scan(bare_db, dry_run=True).planned] == [1]
     report = scan(bare_db)
     assert statuses(bare_db) == {"a": "AUTO_CLOSED", "TWO-ARRAYS": "OPEN"}
-    (warning,) = last_job(bare_db)["errors"]
+    warning, malformed = last_job(bare_db)["errors"]
+    assert malformed.startswith("alert 'TWO-ARRAYS': timestamp is not a valid date")
     assert "by_driver" in warning
     assert "cannot index parallel arrays" in warning
     assert "'TWO-ARRAYS'" in warning
