@@ -122,7 +122,10 @@ class Clause:
         """The alert's own fields that the condition looks at."""
         return tuple(
             dict.fromkeys(
-                field for test in self.tests if test.name in (self.condition, "group_by") for field in test.fields
+                field
+                for test in self.tests
+                if test.name in (self.condition, "only_if", "group_by")
+                for field in test.fields
             )
         )
 

@@ -4,18 +4,19 @@ A rule becomes clauses, one per deciding condition. A clause is an aggregation o
 as_of; scan, dry run, explanation and back-test all run it. Nothing here talks to the database.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
 from alert_pipelines.rules.clause import Clause, Filter, Test, all_of, at_or_before, dated, status_among
 from alert_pipelines.rules.evidence import escalate, keep_latest, no_repeat
 from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Rule
-from alert_pipelines.rules.never_again import not_closed_before
-from alert_pipelines.rules.tree import leaves
+from alert_pipelines.rules.never_again import no_undone_escalation, not_closed_before
+from alert_pipelines.rules.tree import Tree, leaves
 from alert_pipelines.rules.tree_compiler import compile_tree, describe
 
 MAX_REASON = 1_000
+_ABSENT: Filter = {"$eq": None, "$not": {"$type": "array"}}
 ZERO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 """Up to here a date means "none". As a bound of the index it spares a scan the alerts that never expire."""
 
@@ -45,37 +46,71 @@ def compile_rule(
     rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow] = (), collection: str = COLLECTION
 ) -> list[Clause]:
     """The clauses of `rule` at `as_of`, closes first, each in the order of the language's table."""
-    conditions = rule.conditions
     judged = _judged(rule, as_of, windows)
+    return [*_closes(rule, judged, as_of, collection), *_escalations(rule, judged, as_of)]
+
+
+def _closes(rule: Rule, judged: Sequence[Test], as_of: datetime, collection: str) -> Iterator[Clause]:
+    conditions = rule.conditions
     closing = [*judged, not_closed_before(rule.rule_id), *_settled(conditions.hold_mins, as_of)]
 
-    def closes_on_itself(condition: str, says: str, test: Filter, fields: Iterable[str]) -> Clause:
-        tests = (*closing, Test(condition, says, test, tuple(fields)))
-        return Clause(rule.rule_id, condition, Status.AUTO_CLOSED, says, tests, all_of(tests))
+    def on_itself(test: Test) -> Clause:
+        return _on_itself(rule, Status.AUTO_CLOSED, closing, test)
 
-    clauses = []
     if conditions.auto_close_if:
         path = f"metadata.{conditions.auto_close_if}"
-        clauses.append(closes_on_itself("auto_close_if", f"{path} is true", {path: {"$eq": True}}, [path]))
+        yield on_itself(Test("auto_close_if", f"{path} is true", {path: {"$eq": True}}, (path,)))
     if conditions.close_if:
-        tree = conditions.close_if
-        fields = dict.fromkeys(path for leaf in leaves(tree) for path in leaf.fields)
-        # It is written into every alert that it closes; the rule's whole text is kept once, in rule_versions.
-        text = describe(tree)
-        says = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}…"
-        clauses.append(closes_on_itself("close_if", says, compile_tree(tree, as_of), fields))
+        yield on_itself(_tree_test("close_if", conditions.close_if, as_of))
     if conditions.expire_after_mins:
         minutes = conditions.expire_after_mins
-        test = {"timestamp": {"$lte": as_of - timedelta(minutes=minutes)}}
+        old = {"timestamp": {"$lte": as_of - timedelta(minutes=minutes)}}
         says = f"timestamp is {minutes} or more minutes old"
-        clauses.append(closes_on_itself("expire_after_mins", says, test, ["timestamp"]))
+        yield on_itself(Test("expire_after_mins", says, old, ("timestamp",)))
     if conditions.close_if_no_repeat_mins:
-        clauses.append(no_repeat(rule, closing, as_of, conditions.close_if_no_repeat_mins))
+        yield no_repeat(rule, closing, as_of, conditions.close_if_no_repeat_mins)
     if conditions.keep_latest:
-        clauses.append(keep_latest(rule, closing, as_of, collection))
+        yield keep_latest(rule, closing, as_of, collection)
+
+
+def _escalations(rule: Rule, judged: Sequence[Test], as_of: datetime) -> Iterator[Clause]:
+    conditions = rule.conditions
+    escalating = [*judged, status_among([Status.OPEN]), no_undone_escalation(rule.rule_id)]
+    if conditions.escalate_if:
+        test = _tree_test("escalate_if", conditions.escalate_if, as_of)
+        yield _on_itself(rule, Status.ESCALATED, escalating, test)
+    if conditions.escalate_after_mins:
+        test = _unattended(conditions.escalate_after_mins, as_of)
+        yield _on_itself(rule, Status.ESCALATED, escalating, test)
     if conditions.escalate_if_count:
-        clauses.append(escalate(rule, judged, as_of, conditions.escalate_if_count))
-    return clauses
+        yield escalate(rule, escalating, as_of, conditions.escalate_if_count)
+
+
+def _on_itself(rule: Rule, to_status: Status, judged: Sequence[Test], test: Test) -> Clause:
+    """The clause of a condition that looks at the alert alone."""
+    tests = (*judged, test)
+    return Clause(rule.rule_id, test.name, to_status, test.says, tests, all_of(tests))
+
+
+def _tree_test(condition: str, tree: Tree, as_of: datetime) -> Test:
+    fields = dict.fromkeys(path for leaf in leaves(tree) for path in leaf.fields)
+    # It is written into every alert that it decides; the rule's whole text is kept once, in rule_versions.
+    text = describe(tree)
+    says = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}…"
+    return Test(condition, says, compile_tree(tree, as_of), tuple(fields))
+
+
+def _unattended(minutes: int, as_of: datetime) -> Test:
+    """The latest of the dates is at least `minutes` old; one that is there and not a date keeps the alert as it is."""
+    old = at_or_before(as_of - timedelta(minutes=minutes))
+    says = f"nobody has attended to it for {minutes} or more minutes"
+    dates = ("timestamp", "created_at", "updated_at")
+    return Test(
+        "escalate_after_mins",
+        says,
+        {"timestamp": old, "$and": [{"$or": [{name: old}, {name: _ABSENT}]} for name in dates[1:]]},
+        dates,
+    )
 
 
 def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = ()) -> Clause:
@@ -109,6 +144,8 @@ def _judged(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow]) -
         severities = [str(severity) for severity in conditions.severities]
         among = {"severity": {"$in": severities}}
         tests.append(Test("severities", f"severity is {' or '.join(severities)}", among, ("severity",)))
+    if conditions.only_if:
+        tests.append(_tree_test("only_if", conditions.only_if, as_of))
     return [*tests, *_in_no_window(windows, rule.source_type, as_of)]
 
 
@@ -176,12 +213,11 @@ def _settled(hold_mins: int | None, as_of: datetime) -> list[Test]:
         return []
     cutoff = as_of - timedelta(minutes=hold_mins)
     settled = at_or_before(cutoff)
-    absent = {"$eq": None, "$not": {"$type": "array"}}
     own_write = {"triggered_by": "system", "before": {"$type": "object"}}
     held = {
         "$or": [
             {"updated_at": settled},
-            {"updated_at": absent, "created_at": settled},
+            {"updated_at": _ABSENT, "created_at": settled},
             {
                 # What a scan decided and a person set back is as the person left it.
                 "status": str(Status.ESCALATED),

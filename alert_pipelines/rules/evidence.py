@@ -7,7 +7,7 @@ from typing import Any
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.rules.clause import Clause, Filter, Slice, Stage, Test, all_of, dated, status_among
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
-from alert_pipelines.rules.never_again import no_undone_escalation
+from alert_pipelines.rules.tree_compiler import crossings
 
 _NO_KEY_TYPES = ["missing", "null", "undefined", "array"]
 
@@ -55,6 +55,14 @@ def _between(since: datetime, as_of: datetime, minutes: int = 0) -> Filter:
 def _dated_since(rule: Rule, since: datetime, as_of: datetime, minutes: int = 0) -> Slice:
     between = _between(since, as_of, minutes)
     return Slice("timestamp", {"source_type": rule.source_type, "timestamp": between})
+
+
+def _admitted(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
+    """The pending alerts for which the clock alone may have made `only_if` hold after `since`."""
+    pending = {"source_type": rule.source_type, **status_among(PENDING).filter}
+    tree = rule.conditions.only_if
+    crossed = crossings(tree, since, as_of) if tree else {}
+    return [Slice(path, {**pending, path: crossing}) for path, tests in crossed.items() for crossing in tests]
 
 
 def _held_until(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
@@ -105,7 +113,11 @@ def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int
         return _any_status_evidence(rule, {"$gt": cutoff}, as_of)
 
     def matured(since: datetime) -> list[Slice]:
-        return [_dated_since(rule, since, as_of, minutes), *_held_until(rule, since, as_of)]
+        return [
+            _dated_since(rule, since, as_of, minutes),
+            *_admitted(rule, since, as_of),
+            *_held_until(rule, since, as_of),
+        ]
 
     return Clause(
         rule.rule_id,
@@ -178,7 +190,7 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
         return _any_status_evidence(rule, {"$gt": timestamp}, as_of)
 
     def matured(since: datetime) -> list[Slice]:
-        return [_dated_since(rule, since, as_of), *_held_until(rule, since, as_of)]
+        return [_dated_since(rule, since, as_of), *_admitted(rule, since, as_of), *_held_until(rule, since, as_of)]
 
     return Clause(
         rule.rule_id,
@@ -194,15 +206,10 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
     )
 
 
-def escalate(rule: Rule, judged: Sequence[Test], as_of: datetime, count: int) -> Clause:
+def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int) -> Clause:
     """Escalates when the window before an OPEN alert holds `count` pending alerts of its key."""
     key, minutes = rule.conditions.key, rule.conditions.window_mins or DEFAULT_WINDOW_MINS
-    tests = (
-        *judged,
-        status_among([Status.OPEN]),
-        no_undone_escalation(rule.rule_id),
-        _keyed(key),
-    )
+    tests = (*escalating, _keyed(key))
     # As numbers: mongod 6.0 shifts a date before 1970 a second too far, and takes bounds in ms only up to int32.
     in_ms = {"$set": {"__at": {"$toLong": "$timestamp"}}}
     counted = {
@@ -233,6 +240,6 @@ def escalate(rule: Rule, judged: Sequence[Test], as_of: datetime, count: int) ->
         stages,
         key,
         evidence=in_window,
-        matured=lambda since: [_dated_since(rule, since, as_of)],
+        matured=lambda since: [_dated_since(rule, since, as_of), *_admitted(rule, since, as_of)],
         reach=timedelta(minutes=minutes),
     )

@@ -24,7 +24,7 @@ MIN_EXAMINED = 5_000
 MAX_RATIO = 10
 MAX_MEASURE_SECONDS = 30
 
-_HELD_BY = "updated_at"
+_BY = "by "
 _ANY_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 
 _POINT_OPS = frozenset({Op.EQ, Op.IN})
@@ -82,11 +82,12 @@ def far_more(examined: int, returned: int) -> bool:
 
 
 def unindexed(clause: Clause, present: Iterable[Mapping[str, Any]]) -> set[str]:
-    """What of a clause that looks at other alerts no index finds: the alerts of a `touched` key, or `held` ones."""
+    """What of a clause that looks at other alerts no index finds: the alerts of a `touched` key, or those that the
+    clock brings into play, as `by path`."""
     found = {tuple(spec["key"])[:2] for spec in present}
-    held = any(part.path == _HELD_BY for part in clause.matured(_ANY_INSTANT))
     missing = {"touched"} if clause.key and ("source_type", clause.key[0]) not in found else set()
-    return missing | ({"held"} if held and ("source_type", _HELD_BY) not in found else set())
+    dates = {part.path for part in clause.matured(_ANY_INSTANT)}
+    return missing | {f"{_BY}{path}" for path in dates if ("source_type", path) not in found}
 
 
 def by_key(clause: Clause, wasteful: Set[str]) -> Choice:
@@ -98,8 +99,8 @@ def by_key(clause: Clause, wasteful: Set[str]) -> Choice:
     if "due" in wasteful:
         # An index of all alerts would read all the settled ones of a key to find its few pending ones.
         indexes.append(AdvisedIndex(paths, pending_only=True))
-    if "held" in wasteful:
-        indexes.append(AdvisedIndex(("source_type", _HELD_BY), pending_only=True))
+    dates = sorted(name.removeprefix(_BY) for name in wasteful if name.startswith(_BY))
+    indexes += [AdvisedIndex(("source_type", path), pending_only=True) for path in dates]
     if indexes:
         return Choice(tuple(indexes), "with these a scan finds the alerts of one key at once, and looks at no others")
     return Choice((), f"no index can help: most of what it reads has no {' and '.join(clause.key)}")
@@ -153,12 +154,15 @@ def _branches_of(rule: Rule, clause: Clause, as_of: datetime) -> list[_Branch]:
         everywhere.append(_Narrowing("severity", tests["severities"].filter, point=True))
     if "hold_mins" in tests:
         everywhere.append(_Narrowing("updated_at", tests["hold_mins"].filter))
+    tree = {"close_if": rule.conditions.close_if, "escalate_if": rule.conditions.escalate_if}.get(clause.condition)
     own: list[_Branch] | None
-    if clause.condition == "close_if" and rule.conditions.close_if:
-        own = _branches(rule.conditions.close_if, as_of)
+    if tree:
+        own = _branches(tree, as_of)
     else:
-        [path] = tests[clause.condition].fields
+        path, *_ = tests[clause.condition].fields
         own = [[_Narrowing(path, tests[clause.condition].filter, point=clause.condition == "auto_close_if")]]
+    only = _branches(rule.conditions.only_if, as_of) if rule.conditions.only_if else None
+    own = _together([part for part in (own, only) if part])
     branches = [[*branch, *everywhere] for branch in own or [[]]]
     if len(branches) == 1:
         return branches

@@ -19,6 +19,7 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
+    ValidationInfo,
     model_validator,
 )
 
@@ -42,6 +43,7 @@ CLOSE_CONDITIONS = (
     "close_if_no_repeat_mins",
     "keep_latest",
 )
+ESCALATE_CONDITIONS = ("escalate_if", "escalate_after_mins", "escalate_if_count")
 SERVICE_CONDITIONS = ("escalate_if_count", "window_mins", "auto_close_if", "expire_after_mins")
 
 
@@ -53,10 +55,13 @@ class Mode(StrEnum):
     OFF = "off"
 
 
-def _checked_depth(tree: Any) -> Any:
+def _checked_depth(tree: Any, info: ValidationInfo) -> Any:
     if depth(tree) > MAX_DEPTH:
-        raise ValueError(f"close_if is nested more than {MAX_DEPTH} deep: split it into several rules")
+        raise ValueError(f"{info.field_name} is nested more than {MAX_DEPTH} deep: split it into several rules")
     return tree
+
+
+_CheckedTree = Annotated[Tree, BeforeValidator(_checked_depth)]
 
 
 def _as_list(value: Any) -> Any:
@@ -92,10 +97,11 @@ class Conditions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    auto_close_if: MetadataName | None = Field(None, description="close when this field of metadata is true")
-    close_if: Annotated[Tree | None, BeforeValidator(_checked_depth)] = Field(
-        None, description="close when this condition tree holds"
+    only_if: _CheckedTree | None = Field(
+        None, description="the rule decides only alerts for which this condition tree holds"
     )
+    auto_close_if: MetadataName | None = Field(None, description="close when this field of metadata is true")
+    close_if: _CheckedTree | None = Field(None, description="close when this condition tree holds")
     expire_after_mins: Minutes | None = Field(
         None, description="close when timestamp is at least so many minutes before as_of"
     )
@@ -105,6 +111,12 @@ class Conditions(BaseModel):
     )
     keep_latest: StrictBool | None = Field(
         None, description="close a pending alert when a newer one of the same source and key exists"
+    )
+    escalate_if: _CheckedTree | None = Field(None, description="escalate an OPEN alert when this condition tree holds")
+    escalate_after_mins: Minutes | None = Field(
+        None,
+        description="escalate an OPEN alert that nobody attended to: the latest of timestamp, created_at and "
+        "updated_at is this many or more minutes before as_of",
     )
     escalate_if_count: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = Field(
         None,
@@ -151,20 +163,21 @@ class Conditions(BaseModel):
     def _makes_sense(self) -> Self:
         if self.statuses and not set(self.statuses) <= set(PENDING):
             raise ValueError("statuses: a scan decides pending alerts only: OPEN, ESCALATED")
-        if self.escalate_if_count and self.statuses and Status.OPEN not in self.statuses:
-            raise ValueError("statuses: escalate_if_count decides OPEN alerts, so OPEN must be among them")
+        if self.escalations and self.statuses and Status.OPEN not in self.statuses:
+            raise ValueError(f"statuses: {self.escalations[0]} decides OPEN alerts, so OPEN must be among them")
         if self.group_by and len(set(self.group_by)) < len(self.group_by):
             raise ValueError("group_by: names a path twice")
         for path in self.key:
             if path.partition(".")[0] in WRITTEN_FIELDS:
                 raise ValueError(f"group_by: a scan writes {path}, so decisions would change their own evidence")
-        if not self.closes and not self.escalate_if_count:
-            raise ValueError(f"decides nothing: give at least one of {', '.join(CLOSE_CONDITIONS)}, escalate_if_count")
+        if not self.closes and not self.escalations:
+            deciding = ", ".join((*CLOSE_CONDITIONS, *ESCALATE_CONDITIONS))
+            raise ValueError(f"decides nothing: give at least one of {deciding}")
         if self.hold_mins and not self.closes:
             raise ValueError("hold_mins: holds back close conditions, and there is none")
-        if not self.escalate_if_count and (self.max_escalate, self.max_escalate_fraction) != (None, None):
+        if not self.escalations and (self.max_escalate, self.max_escalate_fraction) != (None, None):
             raise ValueError(
-                "max_escalate, max_escalate_fraction: limit escalations, and there is no escalate_if_count"
+                "max_escalate, max_escalate_fraction: limit escalations, and no condition of the rule escalates"
             )
         return self
 
@@ -172,6 +185,11 @@ class Conditions(BaseModel):
     def closes(self) -> tuple[str, ...]:
         """The names of the close conditions given."""
         return tuple(name for name in CLOSE_CONDITIONS if getattr(self, name))
+
+    @property
+    def escalations(self) -> tuple[str, ...]:
+        """The names of the escalate conditions given."""
+        return tuple(name for name in ESCALATE_CONDITIONS if getattr(self, name))
 
     @property
     def key(self) -> tuple[str, ...]:

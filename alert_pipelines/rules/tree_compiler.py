@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from alert_pipelines.rules.clause import NOT_NULL_TYPES, Filter
 from alert_pipelines.rules.path_values import any_value, compares, in_span
-from alert_pipelines.rules.tree import ORDERED, TEXTUAL, TIMED, All, Any_, Leaf, Not, Op, Tree
+from alert_pipelines.rules.tree import ORDERED, TEXTUAL, TIMED, All, Any_, Leaf, Not, Op, Tree, leaves
 
 _LEAF_OPERATORS = {
     Op.EQ: "$eq",
@@ -53,6 +53,25 @@ def _timed(path: str, op: Op, as_of: datetime, span: timedelta) -> Filter:
         return {path: {"$gt": as_of + span}}
     # The range serves an index; of an array two different dates could meet it, so each is asked by itself, too.
     return {path: {"$gt": as_of, "$lte": as_of + span}, **in_span(path, as_of, as_of + span)}
+
+
+def crossings(tree: Tree, since: datetime, as_of: datetime) -> dict[str, list[Filter]]:
+    """By path, the tests of a date by which the clock alone may have changed what `tree` says after `since`."""
+    found: dict[str, list[Filter]] = {}
+    for leaf in leaves(tree):
+        for span in _edges(leaf):
+            found.setdefault(leaf.field, []).append({"$gt": since + span, "$lte": as_of + span})
+    return found
+
+
+def _edges(leaf: Leaf) -> list[timedelta]:
+    """How far after as_of a date lies when what the leaf says of it changes."""
+    if leaf.op not in TIMED or not isinstance(leaf.value, int):
+        return []
+    span = timedelta(minutes=leaf.value)
+    if leaf.op is Op.WITHIN_MINS:
+        return [timedelta(), span]
+    return [span if leaf.op is Op.BEYOND_MINS else -span]
 
 
 def _text_test(path: str, op: Op, text: str, *, ignore_case: bool) -> Filter:

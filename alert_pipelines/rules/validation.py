@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -10,11 +11,12 @@ from pydantic_core import ErrorDetails
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.rules.model import Conditions, MaintenanceWindow, Mode, Rule, StrictRule
 from alert_pipelines.rules.tree import Leaf
-from alert_pipelines.spelling import suggestion
+from alert_pipelines.spelling import nearest, suggestion
 
 MAX_CHARS = 100_000
 MAX_PROBLEMS = 20
 _NODE_KEYS = ("all", "any", "not", *Leaf.model_fields)
+_TREES = frozenset({"only_if", "close_if", "escalate_if"})
 _VALUE_KINDS = "expected a text, a number, a boolean, or for 'in' and 'not_in' a list of them"
 
 
@@ -167,17 +169,33 @@ def _say(fault: ErrorDetails, path: str, parts: Sequence[str], model: type[BaseM
         return f"expected one of {', '.join(known)}; got {given!r:.100}. {_meant(given, known)}".rstrip()
     if isinstance(given, date):
         return f"a date ({given}) cannot be compared: use older_than_mins or newer_than_mins, relative to as_of"
-    if parts[-1:] == ["value"] and "close_if" in parts and kind.endswith(("_type", "_parsing")):
+    if parts[-1:] == ["value"] and _TREES & set(parts) and kind.endswith(("_type", "_parsing")):
         return f"{_VALUE_KINDS}; got {given!r:.100}"
     message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     return message if kind == "value_error" else f"{message}; got {given!r:.100}"
 
 
 def _say_unknown(parts: Sequence[str], model: type[BaseModel]) -> str:
-    known = list(_known_beside(parts, model))
-    if parts[-1] in known:
+    known, given = list(_known_beside(parts, model)), parts[-1]
+    if given in known:
         return "does not go with what stands beside it: a tree is a leaf, or one of all, any, not"
-    return f"unknown; {suggestion(parts[-1], known)}"
+    if parts[:1] != ["conditions"] or _TREES & set(parts):
+        return f"unknown; {suggestion(given, known)}"
+    # What closes is never hinted at for what may have been meant to escalate, nor the other way round.
+    near = nearest(given, [name for name in known if _side(name) in (None, _side(given))])
+    return f"unknown; did you mean {near!r}?" if near else f"unknown; known here: {', '.join(known)}"
+
+
+def _side(name: str) -> str | None:
+    """Whether a condition of this name, which may be misspelt, closes or escalates; None if it tells neither."""
+    words = name.lower().split("_")
+    for side, verbs in _VERBS.items():
+        if any(get_close_matches(word, verbs, n=1, cutoff=0.7) for word in words):
+            return side
+    return None
+
+
+_VERBS = {"escalate": ("escalate", "escalation"), "close": ("close", "expire", "keep")}
 
 
 def _meant(given: Any, known: Sequence[str]) -> str:
@@ -186,7 +204,7 @@ def _meant(given: Any, known: Sequence[str]) -> str:
 
 
 def _known_beside(parts: Sequence[str], model: type[BaseModel]) -> Iterable[str]:
-    if "close_if" in parts:
+    if _TREES & set(parts):
         return _NODE_KEYS
     beside = Conditions if "conditions" in parts[:-1] else model
     return (field.alias or name for name, field in beside.model_fields.items())

@@ -18,7 +18,7 @@ OPEN, ESCALATED, AUTO_CLOSED = "OPEN", "ESCALATED", "AUTO_CLOSED"
 PENDING = (OPEN, ESCALATED)
 EXPIRES_AT = "expires_at"
 CLOSING = ("auto_close_if", "close_if", "expire_after_mins", "close_if_no_repeat_mins", "keep_latest")
-ESCALATING = "escalate_if_count"
+ESCALATING = ("escalate_if", "escalate_after_mins", "escalate_if_count")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE = 60_000
@@ -64,7 +64,12 @@ def plan(
             if name in found
         ),
         (Decision(EXPIRES_AT, EXPIRES_AT, AUTO_CLOSED), expiring),
-        *((Decision(rule_id, ESCALATING, ESCALATED), found.get(ESCALATING, set())) for rule_id, found in ranked),
+        *(
+            (Decision(rule_id, name, ESCALATED), found[name])
+            for rule_id, found in ranked
+            for name in ESCALATING
+            if name in found
+        ),
     ]
     planned: dict[str, Decision] = {}
     for decision, alert_ids in candidates:
@@ -83,7 +88,8 @@ def shadow_counts(
             found = due(alerts, rule, windows, as_of)
             closed = set().union(*(ids for name, ids in found.items() if name in CLOSING))
             counts[rule["rule_id"], AUTO_CLOSED] += len(closed)
-            counts[rule["rule_id"], ESCALATED] += len(found.get(ESCALATING, set()) - closed)
+            escalated = set().union(*(ids for name, ids in found.items() if name in ESCALATING))
+            counts[rule["rule_id"], ESCALATED] += len(escalated - closed)
     return +counts
 
 
@@ -101,6 +107,7 @@ def due(
         and _may_be_decided(alert, windows, now)
         and alert.get("severity") in conditions.get("severities", [alert.get("severity")])
         and alert["status"] in conditions.get("statuses", PENDING)
+        and ("only_if" not in conditions or _holds(conditions["only_if"], alert, now))
     ]
     evidence = [alert for alert in alerts if alert.get("source_type") == source and _is_evidence(alert, now)]
     found: dict[str, set[str]] = {}
@@ -113,12 +120,15 @@ def due(
                 and not _is_held(alert, conditions, now)
                 and _closes(alert, name, conditions, evidence, now)
             }
-    if ESCALATING in conditions:
-        found[ESCALATING] = {
-            alert["alert_id"]
-            for alert in judged
-            if not _escalation_was_undone(alert, rule["rule_id"]) and _escalates(alert, conditions, evidence)
-        }
+    for name in ESCALATING:
+        if name in conditions:
+            found[name] = {
+                alert["alert_id"]
+                for alert in judged
+                if alert["status"] == OPEN
+                and not _escalation_was_undone(alert, rule["rule_id"])
+                and _escalates(alert, name, conditions, evidence, now)
+            }
     return found
 
 
@@ -314,12 +324,15 @@ def _closes(alert: Document, name: str, conditions: Document, evidence: Sequence
     return any(instant > _ms(alert["timestamp"]) for instant in of_key)
 
 
-def _escalates(alert: Document, conditions: Document, evidence: Sequence[Document]) -> bool:
-    if alert["status"] != OPEN:
-        return False
+def _escalates(alert: Document, name: str, conditions: Document, evidence: Sequence[Document], now: int) -> bool:
+    if name == "escalate_if":
+        return _holds(conditions[name], alert, now)
+    if name == "escalate_after_mins":
+        dates = [alert.get(name) for name in ("timestamp", "created_at", "updated_at")]
+        return all(date is None or _at_or_before(date, now - conditions[name] * _MINUTE) for date in dates)
     own = _ms(alert["timestamp"])
     start = own - conditions.get("window_mins", 60) * _MINUTE
-    wanted: int = conditions[ESCALATING]
+    wanted: int = conditions[name]
     counted = [
         other
         for other in _same_key(alert, conditions, evidence)

@@ -227,6 +227,8 @@ _DECIDING: dict[str, st.SearchStrategy[Any]] = {
     "expire_after_mins": st.sampled_from(MINUTES),
     "close_if_no_repeat_mins": st.sampled_from(MINUTES),
     "keep_latest": st.just(True),
+    "escalate_if": trees(1),
+    "escalate_after_mins": st.sampled_from(MINUTES),
     "escalate_if_count": st.sampled_from([1, 2, 2, 3]),
 }
 # Not by what a decision changes, such as severity: the alerts of a key would be others after the scan.
@@ -244,9 +246,10 @@ _KEYS = st.sampled_from(
 @st.composite
 def _conditions(draw: st.DrawFn) -> dict[str, Any]:
     deciding = draw(st.lists(st.sampled_from(list(_DECIDING)), min_size=1, max_size=3, unique=True))
-    escalates = "escalate_if_count" in deciding
+    escalates = any(name.startswith("escalate") for name in deciding)
     statuses = [["OPEN"], ["OPEN", "ESCALATED"]] + ([] if escalates else [["ESCALATED"]])
     limiting = {
+        "only_if": trees(1),
         "window_mins": st.sampled_from(MINUTES),
         "group_by": _KEYS,
         "severities": st.lists(st.sampled_from(["INFO", "WARNING", "CRITICAL"]), min_size=1, max_size=2),
@@ -257,7 +260,7 @@ def _conditions(draw: st.DrawFn) -> dict[str, Any]:
     if escalates:
         limiting["max_escalate"] = st.sampled_from([0, 1, 2])
         limiting["max_escalate_fraction"] = st.sampled_from([0, 0.5, 1])
-    if deciding != ["escalate_if_count"]:
+    if not all(name.startswith("escalate") for name in deciding):
         limiting["hold_mins"] = st.sampled_from(MINUTES)
     optional = {name: _rarely(values, st.none()) for name, values in limiting.items()}
     names = draw(st.sets(st.sampled_from(list(optional)), max_size=3))

@@ -75,6 +75,12 @@ PENDING_OF_SOURCE = ("source_type", "status")
 HELPED: dict[str, tuple[dict[str, Any], list[tuple[str, ...]]]] = {
     "auto_close_if": ({"auto_close_if": "document_valid"}, [("metadata.document_valid",)]),
     "eq": ({"close_if": _leaf("document_valid", "eq", True)}, [("metadata.document_valid",)]),
+    "escalate_if": ({"escalate_if": _leaf("document_valid", "eq", True)}, [("metadata.document_valid",)]),
+    "only_if": ({"expire_after_mins": 1, "only_if": _leaf("speed", "lt", 5)}, [("metadata.speed",)]),
+    "only_if with an any beside": (
+        {"close_if": {"any": [_leaf("half", "eq", 1), _leaf("speed", "gt", 1)]}, "only_if": _leaf("speed", "lt", 5)},
+        [("metadata.speed",)],
+    ),
     "in": ({"close_if": _leaf("speed", "in", [1, 2, 3])}, [("metadata.speed",)]),
     "lt": ({"close_if": _leaf("speed", "lt", 5)}, [("metadata.speed",)]),
     "lte": ({"close_if": _leaf("speed", "lte", 5)}, [("metadata.speed",)]),
@@ -183,6 +189,7 @@ def test_an_index_that_is_there_under_another_name_is_not_advised_again(
 SERVED = {
     "expire_after_mins": {"expire_after_mins": ALERTS - 5},
     "keep_latest": {"keep_latest": True},
+    "escalate_after_mins": {"escalate_after_mins": ALERTS - 5},
     "close_if_no_repeat_mins": {"close_if_no_repeat_mins": 3000},
     "escalate_if_count": {"escalate_if_count": 100_000},
     "most are due": {"close_if": _leaf("half", "eq", 1)},
@@ -207,6 +214,14 @@ def test_evidence_by_another_key_wants_the_index_that_spares_looking_at_all_of_i
 def test_held_evidence_wants_the_index_that_finds_what_is_held_no_longer(db: AlertDatabase) -> None:
     [advice] = _advise(db, {"close_if_no_repeat_mins": 3000, "hold_mins": 5})
     assert advice.indexes == (AdvisedIndex(("source_type", "updated_at"), pending_only=True),)
+    create_advised(db, [advice])
+    assert advise(db, AS_OF) == []
+
+
+def test_evidence_that_a_date_admits_wants_the_index_that_finds_what_has_become_admissible(db: AlertDatabase) -> None:
+    admitted = _leaf("expiry_date", "older_than_mins", 5)
+    [advice] = _advise(db, {"close_if_no_repeat_mins": 3000, "only_if": admitted})
+    assert advice.indexes == (AdvisedIndex(("source_type", "metadata.expiry_date"), pending_only=True),)
     create_advised(db, [advice])
     assert advise(db, AS_OF) == []
 

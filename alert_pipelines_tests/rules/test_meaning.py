@@ -195,6 +195,40 @@ OWN_TESTS = [
     ),
     Row("a `null` counts as absent", {**ALWAYS, "expire_after_mins": None, "severities": None}, [{}], []),
     Row(
+        "`only_if`: the rule decides only alerts for which the tree holds",
+        {"expire_after_mins": 10, "only_if": leaf("eq", 45)["close_if"]},
+        x(45, 45.0, ["a", 45]),
+        [*x("45", None, MISSING), *({"metadata": {"x": 45}, "timestamp": ago(9)},)],
+    ),
+    Row(
+        "`only_if` limits escalating, too",
+        {"escalate_after_mins": 10, "only_if": leaf("eq", 45)["close_if"]},
+        x(45),
+        x("45"),
+    ),
+    Row(
+        "`escalate_if`: an OPEN alert for which the tree holds",
+        {"escalate_if": leaf("eq", 45)["close_if"]},
+        x(45, 45.0),
+        [*x("45", MISSING), {"metadata": {"x": 45}, "status": "ESCALATED"}],
+    ),
+    Row(
+        "`escalate_after_mins`: an OPEN alert that nobody attended to",
+        {"escalate_after_mins": 10},
+        [
+            {},
+            *each("timestamp", ago(10) - MS, ago(10).replace(tzinfo=None)),
+            *each("created_at", ago(10), None),
+            *each("updated_at", ago(10), None),
+        ],
+        [
+            *each("timestamp", ago(10) + MS),
+            *each("created_at", ago(10) + MS, ago(-5), "2020-01-01", 0, "", [], [ago(90)]),
+            *each("updated_at", ago(10) + MS, AS_OF, "2020-01-01", 0, "", [], [ago(90)]),
+            {"status": "ESCALATED"},
+        ],
+    ),
+    Row(
         "`severities`: decide only these",
         {**ALWAYS, "severities": ["INFO", "WARNING"]},
         each("severity", "INFO", "WARNING"),

@@ -65,6 +65,24 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [at("10:00") | {"metadata": {"vehicle_id": "V"}}] * 2,
     ),
     "escalate_if_count": ([at("11:00")], [at("10:00"), at("10:30"), at("11:31")]),
+    "only_if": (
+        [at("11:30") | {"metadata": {"driver_id": "D3", "ended": True}}],
+        [
+            at("11:30") | {"metadata": {"driver_id": "D4", "ended": False}},
+            at("11:31") | {"metadata": {"driver_id": "D5", "ended": True}},
+        ],
+    ),
+    "escalate_if": (
+        [{"metadata": {"speed": 121, "speed_limit": 80}}],
+        [{"metadata": {"speed": 120, "speed_limit": 80}}, {"metadata": {"speed": 200}}],
+    ),
+    "escalate_after_mins": (
+        [at("11:30") | {"created_at": at("11:30")["timestamp"]}],
+        [
+            {"timestamp": at("10:00")["timestamp"], name: at("11:31")["timestamp"]}
+            for name in ("created_at", "updated_at")
+        ],
+    ),
     "hold_mins": (
         [at("11:45") | {"metadata": {"document_valid": True}}],
         [at("11:46") | {"metadata": {"document_valid": True}}],

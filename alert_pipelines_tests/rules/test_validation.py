@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.rules.model import RESERVED_IDS
+from alert_pipelines.rules.model import CLOSE_CONDITIONS, ESCALATE_CONDITIONS, RESERVED_IDS
 from alert_pipelines.rules.validation import RuleError, parse_rule, parse_window
 from alert_pipelines.scanner.report import ALLOW_SCAN
 from alert_pipelines_tests.factories import rule
@@ -26,6 +26,16 @@ def leaf(**fields: Any) -> dict[str, Any]:
     ("conditions", "expected"),
     [
         ({"escalate_if_cuont": 3}, "conditions.escalate_if_cuont: unknown; did you mean 'escalate_if_count'?"),
+        ({"escalate_after_min": 30}, "conditions.escalate_after_min: unknown; did you mean 'escalate_after_mins'?"),
+        ({"esclate_if": {}}, "did you mean 'escalate_if'?"),
+        ({"clsoe_if": {}}, "did you mean 'close_if'?"),
+        ({"raise_after_mins": 30}, "conditions.raise_after_mins: unknown; known here: "),
+        ({"escalate_if": leaf(opp="eq")["close_if"]}, "conditions.escalate_if.opp: unknown; did you mean 'op'?"),
+        ({"keep_latest": True, "only_if": {"$where": "1"}}, "conditions.only_if.$where: unknown"),
+        ({"keep_latest": True, "only_if": leaf(value={})["close_if"]}, "only_if.value: expected a text, a number"),
+        ({"only_if": leaf()["close_if"]}, "decides nothing"),
+        ({"escalate_after_mins": 5, "statuses": ["ESCALATED"]}, "statuses: escalate_after_mins decides OPEN alerts"),
+        ({"keep_latest": True, "max_escalate": 5}, "no condition of the rule escalates"),
         ({"expire_after_mins": -5}, "conditions.expire_after_mins: expected greater than or equal to 1; got -5"),
         ({"expire_after_mins": "60"}, "conditions.expire_after_mins: expected a valid integer; got '60'"),
         ({"expire_after_mins": True}, "conditions.expire_after_mins: expected a valid integer; got True"),
@@ -103,6 +113,16 @@ def test_a_tree_too_deep_is_refused_and_one_at_the_limit_is_not() -> None:
     assert parse_rule(rule("r", nested(10)))
     assert "10 deep" in refusal(nested(11))
     assert "10 deep" in refusal(nested(5000))
+
+
+@pytest.mark.parametrize("side", ["escalate", "close"])
+def test_escalate_after_mins_was_answered_with_a_condition_that_closes(side: str) -> None:
+    names = {"escalate": ESCALATE_CONDITIONS, "close": CLOSE_CONDITIONS}
+    others = set(names["close" if side == "escalate" else "escalate"])
+    for name in names[side]:
+        for misspelt in (name[:-1], name + "s", name.replace("_", "__"), name[1:], name.replace("a", "e")):
+            message = refusal({misspelt: 30}) if misspelt not in names[side] else ""
+            assert not any(f"did you mean {other!r}" in message for other in others), message
 
 
 def test_an_unknown_field_is_a_mistake_in_a_file_and_the_services_own_in_the_collection() -> None:

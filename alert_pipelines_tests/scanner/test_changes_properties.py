@@ -111,6 +111,21 @@ EVIDENCE = st.one_of(
     st.builds(lambda mins: {"close_if_no_repeat_mins": mins, "hold_mins": 3}, st.integers(2, 6)),
     st.just({"keep_latest": True, "hold_mins": 2}),
     st.just({"keep_latest": True, "severities": ["INFO"]}),
+    st.builds(
+        lambda conditions, tree: {**conditions, "only_if": tree},
+        st.sampled_from([{"keep_latest": True}, {"escalate_if_count": 2, "window_mins": 3}]),
+        st.sampled_from(
+            [
+                {"field": "updated_at", "op": "older_than_mins", "value": 3},
+                {"not": {"field": "updated_at", "op": "newer_than_mins", "value": 4}},
+                {"field": "timestamp", "op": "older_than_mins", "value": 5},
+                {"not": {"field": "updated_at", "op": "within_mins", "value": 2}},
+                {"field": "updated_at", "op": "within_mins", "value": 3},
+                {"not": {"field": "updated_at", "op": "beyond_mins", "value": 2}},
+                {"field": "severity", "op": "eq", "value": "INFO"},
+            ]
+        ),
+    ),
 )
 DRIVERS = st.sampled_from(["D1", "D1", "D2"])
 
@@ -157,6 +172,9 @@ def test_late_arrivals_edits_and_deletions_make_the_short_way_no_shorter_than_it
                             which, {"$set": {"status": "OPEN", "state_history": []}}
                         ),
                         lambda which=which, as_of=as_of: db.alerts.update_one(which, {"$set": {"updated_at": as_of}}),
+                        lambda which=which, as_of=as_of: db.alerts.update_one(
+                            which, {"$set": {"updated_at": as_of + timedelta(minutes=6)}}
+                        ),
                     ]
                 )
             )()
