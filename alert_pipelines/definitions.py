@@ -21,6 +21,7 @@ from alert_pipelines.defs.rule_jobs import export_rules_job, validate_rules_job
 from alert_pipelines.defs.schedules import build_schedule
 from alert_pipelines.defs.sensors import dead_scan_sensor
 from alert_pipelines.defs.trust_jobs import explain_alert_job, list_decisions_job, undo_decisions_job
+from alert_pipelines.defs.window_jobs import add_windows_job, end_window_job, list_windows_job, snooze_alert_job
 from alert_pipelines.settings import read_settings
 
 
@@ -54,6 +55,10 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Defini
             publish_rules_job,
             export_rules_job,
             load_alerts_job,
+            list_windows_job,
+            add_windows_job,
+            end_window_job,
+            snooze_alert_job,
         ],
         schedules=[
             build_schedule(settings.cron),

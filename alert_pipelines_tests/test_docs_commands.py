@@ -20,6 +20,7 @@ from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines_tests.dagster_processes import CHECKOUT
+from alert_pipelines_tests.factories import alert, fill
 
 PAGES = {page.relative_to(CHECKOUT).as_posix(): page for page in [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")]}
 
@@ -100,7 +101,11 @@ def fleet(db: AlertDatabase) -> None:
     db.background_jobs.insert_many([{"job_id": f"JOB-OLD-{number}", **old} for number in range(3)])
 
 
-PREPARED: dict[str, Callable[[AlertDatabase], None]] = {"docs/migrating.md": fleet, "docs/deployment.md": fleet}
+PREPARED: dict[str, Callable[[AlertDatabase], None]] = {
+    "docs/migrating.md": fleet,
+    "docs/deployment.md": fleet,
+    "docs/windows.md": lambda db: fill(db, [alert("ALERT_ID")]),
+}
 
 
 @pytest.fixture

@@ -26,7 +26,9 @@ _COMMANDS = {
     "rules": "rules",
     "sample-week": "loading",
     "scan": "scanning",
+    "snooze": "windows",
     "undo": "undoing",
+    "windows": "windows",
 }
 
 

@@ -106,6 +106,29 @@ class UndoConfig(Config):
     dry_run: bool = Field(default=True, description="Only show what would be taken back. Set it to false to do it.")
 
 
+class AddWindowsConfig(Config):
+    """Which maintenance windows to add."""
+
+    file: str = Field(description="A file of maintenance windows, YAML or JSON, on the host of the run.")
+    dry_run: bool = Field(default=True, description="Only show what would change. Set it to false to write.")
+
+
+class EndWindowConfig(Config):
+    """Which maintenance window to end."""
+
+    window_id: str = Field(description="The window's window_id; list_windows_job shows it.")
+    dry_run: bool = Field(default=True, description="Only show what would be ended. Set it to false to do it.")
+
+
+class SnoozeConfig(Config):
+    """Which alert to leave undecided, and for how long."""
+
+    alert_id: str = Field(description="The alert's alert_id.")
+    duration: str = Field(description="Minutes, hours or days, such as 90m, 8h or 2d.")
+    reason: str = Field(description="Reason, shown where the alert is explained.")
+    by: str = Field(description="Who asks for it.")
+
+
 class BacktestConfig(Config):
     """Which rules to back-test, and where the report goes."""
 

@@ -15,7 +15,7 @@ from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import run_of_job, tag_run
 from alert_pipelines.defs.scan_events import MAX_LISTED, table
-from alert_pipelines.rules.model import MaintenanceWindow, Mode
+from alert_pipelines.rules.model import Mode
 from alert_pipelines.scanner.explain import ClauseResult, Explanation, explain_alert
 from alert_pipelines.scanner.provenance import PastDecision, decisions_of_alert, decisions_of_job, tally_of_job
 from alert_pipelines.scanner.undo import UndoReport, undo_job
@@ -126,7 +126,7 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
         "maintenance windows of its source": _table_if_any(
             _WINDOW_COLUMNS,
             (
-                (window.from_.isoformat(), window.to.isoformat(), _alerts_of(window), window.reason or "")
+                (window.from_.isoformat(), window.to.isoformat(), window.alerts, window.reason or "")
                 for window in explanation.windows
             ),
         ),
@@ -166,12 +166,6 @@ def _test_rows(clause: ClauseResult) -> Iterator[tuple[str | bool, ...]]:
         yield (*of_clause, test.says, values, test.holds)
     # What the clause says itself is, where other alerts matter, more than its tests.
     yield (*of_clause, clause.says, "", clause.due)
-
-
-def _alerts_of(window: MaintenanceWindow) -> str:
-    if window.field is None:
-        return "all its alerts"
-    return f"{window.field}: {', '.join(map(str, window.values or ()))}"
 
 
 def _decided_row(one: PastDecision) -> tuple[str, ...]:

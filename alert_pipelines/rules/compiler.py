@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
 from alert_pipelines.rules.clause import Clause, Filter, Test, all_of, at_or_before, dated, status_among
 from alert_pipelines.rules.evidence import escalate, keep_latest, no_repeat
-from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Rule
+from alert_pipelines.rules.model import EXPIRES_AT, Rule
 from alert_pipelines.rules.never_again import no_undone_escalation, not_closed_before
 from alert_pipelines.rules.tree import Tree, leaves
 from alert_pipelines.rules.tree_compiler import compile_tree, describe
+from alert_pipelines.rules.windows import MaintenanceWindow
 
 MAX_REASON = 1_000
 _ABSENT: Filter = {"$eq": None, "$not": {"$type": "array"}}

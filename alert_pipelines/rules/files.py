@@ -54,14 +54,19 @@ _Loader.add_implicit_resolver(_YAML_INT, re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"),
 
 def read_rules(path: Path) -> list[Rule]:
     """Read the rules of a YAML or, by its name, JSON file. Raises RuleFileError."""
+    return parse_rules(read_content(path, "rule"), str(path))
+
+
+def read_content(path: Path, kind: str) -> Any:
+    """What a YAML or, by its name, JSON file of one `kind` holds. Raises RuleFileError."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text, object_pairs_hook=_unique) if path.suffix == ".json" else _from_yaml(text)
+        return json.loads(text, object_pairs_hook=_unique) if path.suffix == ".json" else _from_yaml(text)
     except OSError as error:
-        raise RuleFileError(f"the rule file {path} cannot be read: {error.strerror or error}") from error
+        raise RuleFileError(f"the {kind} file {path} cannot be read: {error.strerror or error}") from error
     except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise RuleFileError(f"the rule file {path} is no valid {path.suffix.lstrip('.') or 'YAML'}: {error}") from error
-    return parse_rules(content, str(path))
+        form = path.suffix.lstrip(".") or "YAML"
+        raise RuleFileError(f"the {kind} file {path} is no valid {form}: {error}") from error
 
 
 def parse_rules(content: Any, origin: str) -> list[Rule]:

@@ -6,7 +6,6 @@ What a rule means is the compiler's; where rules are kept is the store's.
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -24,7 +23,6 @@ from pydantic import (
 )
 
 from alert_pipelines.alerts import PENDING, Severity, Status
-from alert_pipelines.instants import as_utc
 from alert_pipelines.rules.paths import FieldPath, MetadataName
 from alert_pipelines.rules.tree import MAX_DEPTH, Minutes, Tree, depth
 
@@ -72,7 +70,8 @@ def _is_empty(value: Any) -> bool:
     return value == "" or (isinstance(value, int | float) and not isinstance(value, bool) and value == 0)
 
 
-def _one_line(name: str) -> str:
+def one_line(name: str) -> str:
+    """Return `name` if it fits on a line as it is; else ValueError."""
     # The service calls its rules what it likes; a line break in an id would break tables and logs.
     if not name.isprintable() or name != name.strip():
         raise ValueError(f"{name!r} has control characters, or spaces around it; choose another")
@@ -80,7 +79,7 @@ def _one_line(name: str) -> str:
 
 
 def _checked_id(rule_id: str) -> str:
-    _one_line(rule_id)
+    one_line(rule_id)
     if rule_id in RESERVED_IDS:
         raise ValueError(f"{rule_id!r} stands for {RESERVED_IDS[rule_id]}; choose another")
     return rule_id
@@ -275,35 +274,3 @@ def canonical_json(value: Any) -> str:
 def content_hash(content: Mapping[str, Any]) -> str:
     """The SHA-256 of a rule's canonical content: what a published rule keeps of what was published."""
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
-
-
-UtcDatetime = Annotated[datetime, Field(strict=True), AfterValidator(as_utc)]
-
-
-class MaintenanceWindow(BaseModel):
-    """A document of `maintenance_windows`: while from ≤ as_of < to its alerts are not decided.
-
-    `source_types` left out means every source; `field` and `values` left out means every alert of them. An unknown
-    key is an error: a misspelt `source_types` would otherwise widen the window to every source.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    window_id: Annotated[StrictStr, Field(min_length=1, max_length=100), AfterValidator(_one_line)] | None = None
-    source_types: Annotated[list[StrictStr], Field(min_length=1)] | None = None
-    field: FieldPath | None = None
-    values: Annotated[list[StrictBool | StrictInt | float | StrictStr], Field(min_length=1)] | None = None
-    from_: UtcDatetime = Field(alias="from")
-    to: UtcDatetime
-    reason: StrictStr | None = None
-    created_by: StrictStr | None = None
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
-        if (self.field is None) != (self.values is None):
-            raise ValueError("field and values go together: give both or neither")
-        return self
-
-    def holds_at(self, as_of: datetime) -> bool:
-        """Whether the window is open at `as_of`."""
-        return self.from_ <= as_of < self.to

@@ -16,8 +16,9 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
 from alert_pipelines.rules.edits import VERSIONS, lost_conditions
-from alert_pipelines.rules.model import MaintenanceWindow, Rule, RuleSet
+from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.rules.validation import RuleError, parse_rule, parse_window
+from alert_pipelines.rules.windows import MaintenanceWindow
 
 COLLECTION = "rules"
 MAINTENANCE_WINDOWS = "maintenance_windows"
@@ -94,13 +95,22 @@ def load_windows(db: AlertDatabase, as_of: datetime) -> LoadedWindows:
     """Read the maintenance windows, but for those that surely do not hold at `as_of`."""
     windows: list[MaintenanceWindow] = []
     errors: list[str] = []
-    # Windows whose ends are no dates pass this filter, and are named below.
-    for document in db[MAINTENANCE_WINDOWS].find({"$nor": [{"from": {"$gt": as_of}}, {"to": {"$lte": as_of}}]}):
+    for document in db[MAINTENANCE_WINDOWS].find({"$nor": _surely_not_holding(as_of)}):
         try:
             windows.append(parse_window(document))
         except AlertPipelinesError as error:
             errors.append(str(error))
     return LoadedWindows(tuple(windows), tuple(errors))
+
+
+def _surely_not_holding(as_of: datetime) -> list[dict[str, Any]]:
+    """Filters of the windows that are over or to come. A window of which a date is missing, or comes before the other,
+    passes them until it is over, so that it is named."""
+    return [
+        {"from": {"$gt": as_of}, "$expr": {"$gt": ["$to", "$from"]}},
+        {"to": {"$lte": as_of}, "from": {"$not": {"$gt": as_of}}},
+        {"ended_at": {"$lte": as_of}},
+    ]
 
 
 @at_the_door

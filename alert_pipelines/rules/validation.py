@@ -9,8 +9,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.rules.model import Conditions, MaintenanceWindow, Mode, Rule, StrictRule
+from alert_pipelines.rules.model import Conditions, Mode, Rule, StrictRule
 from alert_pipelines.rules.tree import Leaf
+from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.spelling import nearest, suggestion
 
 MAX_CHARS = 100_000
@@ -167,7 +168,7 @@ def _say(fault: ErrorDetails, path: str, parts: Sequence[str], model: type[BaseM
     if kind == "enum":
         known = [name.strip(" '") for name in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return f"expected one of {', '.join(known)}; got {given!r:.100}. {_meant(given, known)}".rstrip()
-    if isinstance(given, date):
+    if isinstance(given, date) and model is not MaintenanceWindow:
         return f"a date ({given}) cannot be compared: use older_than_mins or newer_than_mins, relative to as_of"
     if parts[-1:] == ["value"] and _TREES & set(parts) and kind.endswith(("_type", "_parsing")):
         return f"{_VALUE_KINDS}; got {given!r:.100}"

@@ -24,8 +24,9 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rule, compile_rules
-from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Mode, Rule, RuleSet
+from alert_pipelines.rules.model import EXPIRES_AT, Mode, Rule, RuleSet
 from alert_pipelines.rules.store import load_rules, load_windows
+from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.aftermath import Fate, ReallyDone, alert_key, fates_after, really_done
 from alert_pipelines.scanner.history import RebuiltDay, rebuilt_day
 

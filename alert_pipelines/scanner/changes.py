@@ -35,7 +35,8 @@ from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_no
 from alert_pipelines.mongo.retry import TRANSIENT
 from alert_pipelines.rules.clause import MAX_ID_BYTES, Stage
 from alert_pipelines.rules.compiler import compile_rules
-from alert_pipelines.rules.model import MaintenanceWindow, Rule
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.windows import MaintenanceWindow
 
 MAX_TOUCHED = 20_000
 """Above so many touched alerts, looking at all pending ones costs less."""

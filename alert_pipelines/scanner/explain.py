@@ -18,8 +18,9 @@ from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Test
 from alert_pipelines.rules.compiler import compile_rules
-from alert_pipelines.rules.model import MaintenanceWindow, Mode, Rule
+from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
+from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.provenance import is_automatic
 
 MAX_EVIDENCE = 20

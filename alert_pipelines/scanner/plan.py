@@ -23,7 +23,8 @@ from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter
 from alert_pipelines.rules.compiler import compile_rules
-from alert_pipelines.rules.model import EXPIRES_AT, MaintenanceWindow, Rule, RuleSet
+from alert_pipelines.rules.model import EXPIRES_AT, Rule, RuleSet
+from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.changes import Changes
 from alert_pipelines.scanner.malformed import MAX_NAMED, name_malformed
 from alert_pipelines.scanner.report import Sample

@@ -25,6 +25,9 @@ def test_each_command_of_the_page_runs(
 ) -> None:
     monkeypatch.setenv("ALERT_PIPELINES_LOCAL_DIR", str(local_dir))
     (environment / "my_rules.yaml").write_text("overspeed: {escalate_if_count: 3}\n")
+    (environment / "my_windows.yaml").write_text(
+        "- {window_id: workshop, source_types: [SAFETY], from: 2026-03-01, to: 2126-03-01}"
+    )
     (environment / "my_mapping.yaml").write_text(MAPPING)
     (environment / "my_alerts.csv").write_text("id,at\nX1,2026-02-01\nX2,2026-04-01\nX3,never\n")
     # What the page undoes has to be there: a decision by 'overspeed', which expiry does not take first.

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rule
-from alert_pipelines.rules.model import MaintenanceWindow, Rule
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.windows import MaintenanceWindow
 
 AS_OF = datetime(2025, 1, 15, 12, 0, tzinfo=UTC)
 MS = timedelta(milliseconds=1)

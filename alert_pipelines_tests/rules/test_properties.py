@@ -14,7 +14,8 @@ from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.rules.compiler import compile_expires_at, compile_rule
-from alert_pipelines.rules.model import MaintenanceWindow, Rule
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan

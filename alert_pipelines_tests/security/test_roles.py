@@ -14,8 +14,10 @@ from alert_pipelines.mongo import AlertDatabase, MongoAuthenticationError
 from alert_pipelines.mongo.client import lacking_right
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.index_advice import advise
+from alert_pipelines.rules.maintenance import add_windows, end_window, list_windows, snooze_alert
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines.rules.store import load_rules
+from alert_pipelines.rules.validation import parse_window
 from alert_pipelines.scanner.backtest import backtest_day
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines.scanner.explain import explain_alert
@@ -99,6 +101,19 @@ def test_the_publisher_publishes(secured: SecuredServer, fleet_db: AlertDatabase
         raised = [rule.model_copy(update={"priority": 77}) for rule in rules]
         assert all(change.written for change in publish_rules(db, raised))
     assert {rule.priority for rule in load_rules(fleet_db).rule_set.active} == {77}
+
+
+def test_the_publisher_adds_lists_and_ends_windows_and_snoozes_only_if_he_also_reads_alerts(
+    secured: SecuredServer, fleet_db: AlertDatabase
+) -> None:
+    fill_fleet(fleet_db, SIZE)
+    window = parse_window({"window_id": "w", "from": AS_OF, "to": AS_OF + timedelta(days=36_500)})
+    with secured.open("publisher") as db:
+        assert add_windows(db, [window], dry_run=False)[0].written
+        assert end_window(db, "w", dry_run=False)[0].ended_at is not None
+        assert [one.window_id for one in list_windows(db, with_over=True)] == ["w"]
+        with pytest.raises(OperationFailure, match="not authorized"):
+            snooze_alert(db, "close-0", timedelta(hours=1), reason="r", created_by="b")
 
 
 def test_the_undoer_undoes(secured: SecuredServer, fleet_db: AlertDatabase) -> None:

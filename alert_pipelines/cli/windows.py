@@ -1,0 +1,146 @@
+"""`windows` and `snooze`: check, list, add and end maintenance windows, and leave one alert undecided for a while."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alert_pipelines.cli.options import FILE, as_of_option, json_option, text
+from alert_pipelines.cli.output import as_text, print_json, print_table
+from alert_pipelines.mongo import open_database
+from alert_pipelines.rules.maintenance import (
+    InvalidWindowError,
+    StoredWindow,
+    WindowChange,
+    WindowState,
+    add_windows,
+    end_window,
+    list_windows,
+    read_duration,
+    snooze_alert,
+    warnings_of,
+)
+from alert_pipelines.rules.publish import ChangeKind
+from alert_pipelines.rules.window_files import read_windows
+from alert_pipelines.rules.windows import MaintenanceWindow
+
+_HEADERS = ["window", "state", "from", "to", "sources", "alerts", "reason", "by"]
+
+
+def _duration(value: str) -> timedelta:
+    try:
+        return read_duration(value)
+    except InvalidWindowError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.group()
+def windows() -> None:
+    """Check, list, add and end maintenance windows."""
+
+
+@windows.command()
+@click.argument("file", type=FILE)
+def validate(file: Path) -> None:
+    """Check a file of maintenance windows."""
+    click.echo(f"{len(_read(file))} windows, all valid.")
+
+
+@windows.command(name="list")
+@as_of_option
+@click.option("--all", "with_over", is_flag=True, help="Also list windows that are over.")
+@json_option
+def list_(as_of: datetime | None, with_over: bool, as_json: bool) -> None:
+    """List the windows of the database; exit 1 if one is not valid."""
+    with open_database() as db:
+        found = list_windows(db, as_of=as_of, with_over=with_over)
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo("No maintenance windows.")
+    else:
+        print_table(_HEADERS, map(_row, found))
+    problems = [one.problem for one in found if one.problem]
+    if problems:
+        raise click.ClickException("\n".join(problems))
+
+
+@windows.command()
+@click.argument("file", type=FILE)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def add(file: Path, yes: bool) -> None:
+    """Show what adding the windows of FILE would change, ask, and do it. A window of the same window_id is replaced."""
+    given = _read(file)
+    with open_database() as db:
+        planned = add_windows(db, given, dry_run=True)
+        _print_changes(planned)
+        to_write = sum(change.kind is not ChangeKind.SAME for change in planned)
+        if to_write and not yes:
+            click.confirm(f"Write {to_write} windows to {db.name}?", abort=True)
+        changes = add_windows(db, given, dry_run=False)
+    click.echo(f"{sum(change.written for change in changes)} windows written.")
+    missed = [change.window_id for change in changes if change.kind is not ChangeKind.SAME and not change.written]
+    if missed:
+        raise click.ClickException(f"changed by somebody else in the same moment: {', '.join(missed)}. Run it again.")
+
+
+@windows.command()
+@click.argument("window_id", type=text)
+@click.option("--yes", is_flag=True, help="Do it.")
+def end(window_id: str, yes: bool) -> None:
+    """End a window now: its alerts are judged again by the next scan. Without --yes: only say what that would be."""
+    with open_database() as db:
+        found = end_window(db, window_id, dry_run=not yes)
+    for one in found:
+        if one.state is WindowState.OVER:
+            click.echo(f"{one.window_id} is already over.")
+        elif one.ended_at is None:
+            click.echo(f"{one.window_id} ({one.state}) would be ended. To do it, add --yes.")
+        else:
+            click.echo(f"{one.window_id} ended at {as_text(one.ended_at)}.")
+
+
+@click.command()
+@click.argument("alert_id", type=text)
+@click.option("--for", "duration", type=_duration, required=True, help="Duration, such as 90m, 8h or 2d.")
+@click.option("--reason", type=text, required=True, help="Reason, shown where the alert is explained.")
+@click.option("--by", "created_by", type=text, required=True, help="Your name.")
+def snooze(alert_id: str, duration: timedelta, reason: str, created_by: str) -> None:
+    """Leave one alert undecided for a while, by a maintenance window for it alone."""
+    with open_database() as db:
+        window = snooze_alert(db, alert_id, duration, reason=reason, created_by=created_by)
+    click.echo(f"{alert_id} is snoozed until {as_text(window.to)} by the maintenance window {window.window_id}.")
+
+
+def _read(file: Path) -> list[MaintenanceWindow]:
+    given = read_windows(file)
+    for warning in warnings_of(given):
+        click.echo(f"Warning: {warning}", err=True)
+    return given
+
+
+def _row(stored: StoredWindow) -> Sequence[Any]:
+    window = stored.window
+    if window is None:
+        return [stored.window_id, stored.state, *[None] * 6]
+    return [stored.window_id, stored.state, *_details(window)]
+
+
+def _details(window: MaintenanceWindow) -> Iterator[Any]:
+    yield window.from_
+    yield window.to
+    yield ", ".join(window.source_types or ["all"])
+    yield window.alerts
+    yield window.reason
+    yield window.created_by
+
+
+def _print_changes(changes: Sequence[WindowChange]) -> None:
+    print_table(["window", "state"], [(change.window_id, str(change.kind)) for change in changes])
+    for change in changes:
+        if change.fields:
+            click.echo(f"\n{change.window_id}")
+            for field in change.fields:
+                click.echo(f"  {field.path}: {as_text(field.before)} -> {as_text(field.after)}")

@@ -1,0 +1,141 @@
+"""The jobs about maintenance windows: list, add and end them, and snooze one alert."""
+
+from collections.abc import Iterator
+
+from dagster import MetadataValue, OpExecutionContext, job, op
+
+from alert_pipelines.defs.config import AddWindowsConfig, EndWindowConfig, SnoozeConfig
+from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.host_files import host_file
+from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.scan_events import table
+from alert_pipelines.rules.maintenance import (
+    InvalidWindowError,
+    StoredWindow,
+    WindowChange,
+    add_windows,
+    end_window,
+    list_windows,
+    read_duration,
+    snooze_alert,
+    warnings_of,
+)
+from alert_pipelines.rules.publish import ChangeKind
+from alert_pipelines.rules.window_files import read_windows
+
+_WINDOW_COLUMNS = {
+    "window": "string",
+    "state": "string",
+    "from": "string",
+    "to": "string",
+    "sources": "string",
+    "alerts": "string",
+    "reason": "string",
+}
+_CHANGE_COLUMNS = {
+    "window": "string",
+    "change": "string",
+    "written": "bool",
+    "field": "string",
+    "before": "string",
+    "after": "string",
+}
+_ENDED_COLUMNS = {"window": "string", "state": "string", "ended_at": "string"}
+
+
+@op(name="list_windows")
+def list_windows_op(context: OpExecutionContext, mongo: MongoResource) -> None:
+    """Show the maintenance windows that hold or are to come; the run fails if one is not valid."""
+    with clear_failures():
+        with mongo.open() as db:
+            found = list_windows(db)
+        context.add_output_metadata({"windows": table(_WINDOW_COLUMNS, map(_row, found))})
+        if problems := [one.problem for one in found if one.problem]:
+            raise InvalidWindowError("; ".join(problems))
+
+
+@op(name="add_windows")
+def add_windows_op(context: OpExecutionContext, config: AddWindowsConfig, mongo: MongoResource) -> None:
+    """Add the maintenance windows of a file, or only show what that would change."""
+    with clear_failures():
+        windows = read_windows(host_file(config.file))
+        with mongo.open() as db:
+            changes = add_windows(db, windows, dry_run=config.dry_run)
+        warnings = warnings_of(windows)
+        for warning in warnings:
+            context.log.warning("%s", warning)
+        context.add_output_metadata(
+            {
+                "written": sum(change.written for change in changes),
+                "changes": table(_CHANGE_COLUMNS, (row for change in changes for row in _change_rows(change))),
+                **({"warnings": MetadataValue.md("\n".join(f"- {one}" for one in warnings))} if warnings else {}),
+            }
+        )
+        missed = [one.window_id for one in changes if one.kind is not ChangeKind.SAME and not one.written]
+        if missed and not config.dry_run:
+            raise InvalidWindowError(f"changed by somebody else in the same moment: {', '.join(missed)}. Run it again.")
+
+
+@op(name="end_window")
+def end_window_op(context: OpExecutionContext, config: EndWindowConfig, mongo: MongoResource) -> None:
+    """End a maintenance window now, or only show what that would be."""
+    with clear_failures(), mongo.open() as db:
+        found = end_window(db, config.window_id, dry_run=config.dry_run)
+    rows = ((one.window_id, str(one.state), one.ended_at.isoformat() if one.ended_at else "") for one in found)
+    context.add_output_metadata({"windows": table(_ENDED_COLUMNS, rows)})
+
+
+@op(name="snooze_alert")
+def snooze_alert_op(context: OpExecutionContext, config: SnoozeConfig, mongo: MongoResource) -> None:
+    """Leave one alert undecided for a while, by a maintenance window for it alone."""
+    with clear_failures():
+        duration = read_duration(config.duration)
+        with mongo.open() as db:
+            window = snooze_alert(db, config.alert_id, duration, reason=config.reason, created_by=config.by)
+    context.log.info("%s is snoozed until %s", config.alert_id, window.to.isoformat())
+    context.add_output_metadata({"window": str(window.window_id), "until": window.to.isoformat()})
+
+
+@job(description="List the maintenance windows that hold or are to come. Fails if one is not valid.")
+def list_windows_job() -> None:
+    """One op."""
+    list_windows_op()
+
+
+@job(description="Add the maintenance windows of a file. Dry run by default; set dry_run: false to write.")
+def add_windows_job() -> None:
+    """One op."""
+    add_windows_op()
+
+
+@job(description="End a maintenance window now. Dry run by default; set dry_run: false to do it.")
+def end_window_job() -> None:
+    """One op."""
+    end_window_op()
+
+
+@job(description="Leave one alert undecided for a while, by a maintenance window for it alone.")
+def snooze_alert_job() -> None:
+    """One op."""
+    snooze_alert_op()
+
+
+def _row(stored: StoredWindow) -> tuple[str, ...]:
+    window = stored.window
+    if window is None:
+        return stored.window_id, str(stored.state), "", "", "", "", stored.problem or ""
+    sources = ", ".join(window.source_types or ["all"])
+    span = window.from_.isoformat(), window.to.isoformat()
+    return stored.window_id, str(stored.state), *span, sources, window.alerts, window.reason or ""
+
+
+def _change_rows(change: WindowChange) -> Iterator[tuple[str | bool, ...]]:
+    start = (change.window_id, str(change.kind), change.written)
+    if not change.fields:
+        yield (*start, "", "", "")
+    for field in change.fields:
+        yield (*start, field.path, _text(field.before), _text(field.after))
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

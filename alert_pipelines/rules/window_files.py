@@ -1,0 +1,70 @@
+"""Files of maintenance windows, YAML or JSON: a list of windows, bare or under `windows`."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.instants import InvalidInstantError, read_instant
+from alert_pipelines.rules.files import RuleFileError, read_content
+from alert_pipelines.rules.validation import parse_window
+from alert_pipelines.rules.windows import MaintenanceWindow
+
+_INSTANTS = ("from", "to", "ended_at")
+
+
+class WindowFileError(RuleFileError):
+    """A file of maintenance windows is not usable; the message holds everything that is wrong with it."""
+
+
+def read_windows(path: Path) -> list[MaintenanceWindow]:
+    """Read the windows of a file, all checked. Raises RuleFileError."""
+    content = read_content(path, "window")
+    if isinstance(content, Mapping) and set(content) == {"windows"}:
+        content = content["windows"]
+    if not isinstance(content, list):
+        raise WindowFileError(
+            f"{path} is not a valid window file: expected 'windows:' with a list of maintenance windows; "
+            f"got a {type(content).__name__}"
+        )
+    windows: list[MaintenanceWindow] = []
+    problems: list[str] = []
+    for number, document in enumerate(content, 1):
+        try:
+            windows.append(_parse(document, number))
+        except AlertPipelinesError as error:
+            problems.append(str(error))
+    ids = [window.window_id for window in windows]
+    problems += [
+        f"maintenance window {name}: given twice" for name in sorted({str(i) for i in ids if ids.count(i) > 1})
+    ]
+    if problems:
+        raise WindowFileError(
+            "\n  ".join([f"{path}: the windows cannot be used:", *problems]) + "\nSee docs/windows.md."
+        )
+    return windows
+
+
+def _parse(document: Any, number: int) -> MaintenanceWindow:
+    if not isinstance(document, Mapping):
+        raise WindowFileError(
+            f"maintenance window {number}: expected fields such as from and to; got {document!r:.100}"
+        )
+    if not document.get("window_id"):
+        # What is added again has to be found again.
+        raise WindowFileError(f"maintenance window {number}: window_id is missing: give each window a name")
+    return parse_window({str(name): _as_instant(name, value) for name, value in document.items()})
+
+
+def _as_instant(name: Any, value: Any) -> Any:
+    if name not in _INSTANTS:
+        return value
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = value.isoformat()
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_instant(value)
+    except InvalidInstantError as error:
+        raise WindowFileError(f"{name}: {error}") from error
