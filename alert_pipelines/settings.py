@@ -165,7 +165,7 @@ class Settings(BaseModel):
     mongodb_database: Annotated[str, BeforeValidator(_database), DATABASE_FORM] = Field(
         "alert_management",
         alias=DATABASE_VARIABLE,
-        description="the database with `alerts`, `rules`, `background_jobs`",
+        description="the database with `alerts`, `rules`, `pipeline_rules`, `background_jobs`",
     )
     local_dir: Annotated[Path, BeforeValidator(_local_dir), Form("directory", "a path", "`.local` in the checkout")] = (
         Field(

@@ -59,8 +59,7 @@ def publish(file: Path | None, overwrite: bool, yes: bool) -> None:
     with open_database() as db:
         planned = diff_rules(db, given)
         _print_changes(planned)
-        kinds = {ChangeKind.NEW, ChangeKind.CHANGED} | ({ChangeKind.CHANGED_BY_PERSON} if overwrite else set())
-        to_write = sum(change.kind in kinds for change in planned)
+        to_write = sum(change.is_to_write(overwrite=overwrite) for change in planned)
         if to_write and not yes:
             click.confirm(f"Write {to_write} rules to {db.name}?", abort=True)
         changes = publish_rules(db, given, overwrite=overwrite)

@@ -21,6 +21,7 @@ from alert_pipelines.defs.config import LoadAlertsConfig, PublishRulesConfig, pa
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
+from alert_pipelines.defs.run_log import lines_in_run_log
 from alert_pipelines.defs.run_records import NO_RETRY_TAGS
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.rules.publish import RuleChange
@@ -61,8 +62,8 @@ auto_close_job = define_asset_job(
 def publish(
     context: OpExecutionContext, config: PublishRulesConfig, mongo: MongoResource, rule_engine: RuleEngine
 ) -> None:
-    """Publish rules to the collection `rules`, showing what changes; what a person changed stays unless told to."""
-    with clear_failures(), mongo.open() as db:
+    """Publish rules, all at once, showing what changes; what a person changed stays unless told to."""
+    with lines_in_run_log(context.log, context.instance), clear_failures(), mongo.open() as db:
         changes = rule_engine.publish(
             db, host_file(config.file) if config.file else None, overwrite=config.overwrite, dry_run=config.dry_run
         )

@@ -21,7 +21,7 @@ from alert_pipelines.monitoring.scan_history import (
     hours_of_scans,
     last_completed_scan,
 )
-from alert_pipelines.rules.store import COLLECTION as RULES
+from alert_pipelines.rules.shelves import COLLECTIONS as RULES
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.history import HISTORY, entries_from
 
@@ -92,7 +92,8 @@ def silent_rules(db: AlertDatabase, now: datetime, days: int) -> Verdict:
         return Verdict(True, f"Scans have not been made for {days} days yet: no rule can be called silent.")
     heard = {total.rule_id for total in decisions_by_rule(db, since)}
     changed = {"$or": [{"created_at": {"$gte": since}}, {"updated_at": {"$gte": since}}]}
-    heard |= {str(document.get("rule_id")) for document in db[RULES].find(changed, {"rule_id": 1})}
+    for name in RULES:
+        heard |= {str(document.get("rule_id")) for document in db[name].find(changed, {"rule_id": 1})}
     silent = [rule for rule in load_rules(db).rule_set.active if rule.rule_id not in heard]
     rows = []
     for rule in silent:

@@ -1,22 +1,40 @@
-"""Publishing rules: what a file would change in the collection, and changing it without treading on a person's edit.
+"""Publishing rules: what a file would change in the collections, and changing it without treading on a person's edit.
 
 A published rule keeps a hash of what was published. A rule whose hash no longer fits, or that has none, is a
 person's or the service's.
 """
 
+import logging
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from pymongo import ReadPreference
+from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.mongo.topology import is_standalone
 from alert_pipelines.rules.model import Rule, canonical_json, content_hash
-from alert_pipelines.rules.store import COLLECTION, ensure_indexes, usable_rules
+from alert_pipelines.rules.shelves import PIPELINE_RULES, SERVICE_RULES, StoredRule, home_of, stored_rules
+from alert_pipelines.rules.store import ensure_indexes, intact_rule, usable_rules
 from alert_pipelines.rules.validation import RuleError, parse_rule
+
+NOT_ATOMIC = (
+    "the MongoDB server is standalone, so rules are not published all at once: a scan that runs meanwhile may use old "
+    "and new ones together. A replica set publishes them in one transaction"
+)
+
+_log = logging.getLogger(__name__)
+
+
+class RuleIdTakenError(AlertPipelinesError):
+    """Raised when a rule cannot be written since the collection holds another under the same id."""
 
 
 class UnusableRulesError(AlertPipelinesError):
@@ -30,7 +48,7 @@ class UnusableRulesError(AlertPipelinesError):
 
 
 class ChangeKind(StrEnum):
-    """How a rule of a file stands to the collection."""
+    """How a rule of a file stands to the collections."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -48,68 +66,122 @@ class FieldChange(NamedTuple):
 
 
 class RuleChange(NamedTuple):
-    """One rule: how it stands, which fields differ, and whether publishing wrote it."""
+    """One rule: how it stands, which fields differ, and whether publishing wrote it.
+
+    The field `collection` differs if the rule belongs in the other collection of rules.
+    """
 
     rule_id: str
     kind: ChangeKind
     fields: tuple[FieldChange, ...] = ()
     written: bool = False
 
+    def is_to_write(self, *, overwrite: bool) -> bool:
+        """Whether publishing writes the rule, or moves it."""
+        return bool(self.fields) and (overwrite or self.kind is not ChangeKind.CHANGED_BY_PERSON)
+
+
+class _Step(NamedTuple):
+    """What publishing does about one rule: `content` None leaves what the rule says as it stands."""
+
+    change: RuleChange
+    standing: Sequence[StoredRule] = ()
+    home: str = PIPELINE_RULES
+    content: Mapping[str, Any] | None = None
+
 
 @at_the_door
 def diff_rules(db: AlertDatabase, rules: Iterable[Rule]) -> list[RuleChange]:
-    """What publishing `rules` would change; rules that only the collection has come last and are never deleted."""
-    given = list(rules)
-    return [*(_compare(rule, _stored(db, rule)) for rule in given), *_others(db, given)]
+    """What publishing `rules` would change; rules that only the collections have come last and are never deleted."""
+    return [step.change for step in _steps(db, list(rules), stored_rules(db))]
 
 
 @at_the_door
 def publish_rules(db: AlertDatabase, rules: Iterable[Rule], *, overwrite: bool = False) -> list[RuleChange]:
-    """Write the new and changed of `rules`; those that a person changed only with `overwrite`.
+    """Write the new and changed of `rules`, all or none; those that a person changed only with `overwrite`.
 
-    Returns what `diff_rules` says, with what was written. An edit that a person makes in the same moment wins.
+    Each goes to the collection that it belongs in. A rule that stands in `rules`, though the alert service cannot store
+    all of it, is moved, also if it is not one of these. Returns what `diff_rules` says, with what was written. An edit
+    that a person makes in the same moment wins. A standalone server has no transactions: rules are written one by one.
+    Raises RuleIdTakenError, IndexConflictError, PyMongoError.
     """
     ensure_indexes(db)
     given, now = list(rules), server_now(db)
-    wanted = {ChangeKind.NEW, ChangeKind.CHANGED} | ({ChangeKind.CHANGED_BY_PERSON} if overwrite else set())
-    changes = []
-    for rule in given:
-        document = _stored(db, rule)
-        change = _compare(rule, document)
-        changes.append(change._replace(written=change.kind in wanted and _write(db, rule, document, now)))
-    return [*changes, *_others(db, given)]
+
+    def publish(session: ClientSession | None) -> list[RuleChange]:
+        return [
+            step.change._replace(
+                written=step.change.is_to_write(overwrite=overwrite) and _write(db, step, now, session)
+            )
+            for step in _steps(db, given, stored_rules(db, session))
+        ]
+
+    if is_standalone(db):
+        _log.warning(NOT_ATOMIC)
+        return publish(None)
+    with db.client.start_session() as session:
+        return session.with_transaction(publish, ReadConcern("snapshot"), db.write_concern, ReadPreference.PRIMARY)
 
 
 @at_the_door
 def export_rules(db: AlertDatabase) -> list[Rule]:
-    """Every rule of the collection, by rule id. Raises UnusableRulesError, which names all that cannot be used."""
+    """Every rule of both collections, by rule id. Raises UnusableRulesError, which names all that cannot be used."""
     rules, errors = usable_rules(db)
     if errors:
         raise UnusableRulesError(errors)
     return rules
 
 
-def _stored(db: AlertDatabase, rule: Rule) -> dict[str, Any] | None:
-    return db[COLLECTION].find_one({"rule_id": rule.rule_id})
+def _steps(db: AlertDatabase, given: Sequence[Rule], stored: Iterable[StoredRule]) -> list[_Step]:
+    """The rules of a file, then those that only the collections have, each with what stands under its id."""
+    by_id = defaultdict[str, list[StoredRule]](list)
+    others: list[_Step] = []
+    for one in stored:
+        rule_id = one.document.get("rule_id")
+        if isinstance(rule_id, str):
+            by_id[rule_id].append(one)
+        else:
+            others.append(_Step(RuleChange(str(rule_id), ChangeKind.ONLY_IN_COLLECTION)))
+    steps = [_compare(rule, by_id.pop(rule.rule_id, [])) for rule in given]
+    others += [_other(db, rule_id, standing) for rule_id, standing in by_id.items()]
+    return [*steps, *sorted(others, key=lambda step: step.change.rule_id)]
 
 
-def _others(db: AlertDatabase, given: Iterable[Rule]) -> list[RuleChange]:
-    others = db[COLLECTION].find({"rule_id": {"$nin": [rule.rule_id for rule in given]}}, {"rule_id": 1})
-    names = sorted(str(document.get("rule_id")) for document in others)
-    return [RuleChange(name, ChangeKind.ONLY_IN_COLLECTION) for name in names]
-
-
-def _compare(rule: Rule, document: Mapping[str, Any] | None) -> RuleChange:
-    after = rule.canonical()
-    if document is None:
-        return RuleChange(rule.rule_id, ChangeKind.NEW, _differences({}, after))
+def _compare(rule: Rule, standing: Sequence[StoredRule]) -> _Step:
+    after, home = rule.canonical(), home_of(rule)
+    if not standing:
+        return _Step(RuleChange(rule.rule_id, ChangeKind.NEW, _differences({}, after)), standing, home, after)
+    document = next((one.document for one in standing if one.collection == home), standing[0].document)
     before = _content(document)
     differences = _differences(before, after)
-    if not differences:
-        return RuleChange(rule.rule_id, ChangeKind.SAME)
-    published = document.get("published")
-    ours = isinstance(published, Mapping) and published.get("hash") == content_hash(before)
-    return RuleChange(rule.rule_id, ChangeKind.CHANGED if ours else ChangeKind.CHANGED_BY_PERSON, differences)
+    published, hashed = document.get("published"), content_hash(before)
+    stamp = published.get("hash") if isinstance(published, Mapping) else None
+    # Of another text than it was published with, it would stay a person's, and one that lost conditions idle.
+    stamped = () if differences or stamp in (None, hashed) else (FieldChange("published.hash", stamp, hashed),)
+    fields = (*_move(standing, home), *differences, *stamped)
+    ours = not differences or stamp == hashed
+    kind = ChangeKind.CHANGED if fields else ChangeKind.SAME
+    if not ours or len(standing) > 1:
+        # Which of two is meant, a person has to say.
+        kind = ChangeKind.CHANGED_BY_PERSON
+    return _Step(RuleChange(rule.rule_id, kind, fields), standing, home, after)
+
+
+def _other(db: AlertDatabase, rule_id: str, standing: Sequence[StoredRule]) -> _Step:
+    """A rule that the file lacks: it stays as it is, but out of reach of the service if that cannot store all of it."""
+    change = RuleChange(rule_id, ChangeKind.ONLY_IN_COLLECTION)
+    if [one.collection for one in standing] != [SERVICE_RULES]:
+        return _Step(change)
+    try:
+        home = home_of(intact_rule(db, standing[0].document))
+    except RuleError:
+        return _Step(change)
+    return _Step(change._replace(fields=_move(standing, home)), standing, home)
+
+
+def _move(standing: Sequence[StoredRule], home: str) -> tuple[FieldChange, ...]:
+    here = ", ".join(one.collection for one in standing)
+    return () if here == home else (FieldChange("collection", here, home),)
 
 
 def _content(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,20 +191,41 @@ def _content(document: Mapping[str, Any]) -> dict[str, Any]:
         return {"unreadable": str(error)}
 
 
-def _write(db: AlertDatabase, rule: Rule, document: Mapping[str, Any] | None, now: datetime) -> bool:
-    """Write `rule` over `document`, unless somebody wrote meanwhile."""
-    content = rule.canonical()
+def _write(db: AlertDatabase, step: _Step, now: datetime, session: ClientSession | None) -> bool:
+    """Write a rule where it belongs and nowhere else, unless somebody wrote meanwhile."""
+    fields = _fields(step.content, now)
+    here = next((one.document for one in step.standing if one.collection == step.home), None)
+    if here is None:
+        kept = step.standing[0].document if step.standing else {"created_at": now}
+        done = _insert(db, step.home, {**kept, **fields}, session)
+    else:
+        done = db[step.home].update_one(_as_compared(here), {"$set": fields}, session=session).matched_count == 1
+    for other in step.standing:
+        if done and other.collection != step.home:
+            done = db[other.collection].delete_one(_as_compared(other.document), session=session).deleted_count == 1
+    return done
+
+
+def _fields(content: Mapping[str, Any] | None, now: datetime) -> dict[str, Any]:
+    if content is None:
+        return {}
     published = {"hash": content_hash(content), "conditions": list(content["conditions"]), "at": now}
-    fields = {**content, "published": published, "updated_at": now}
-    if document is None:
-        try:
-            db[COLLECTION].insert_one({**fields, "created_at": now})
-        except DuplicateKeyError:
-            return False
-        return True
-    # All that was compared is repeated.
-    compared = {name: {"$eq": document.get(name)} for name in (*content, "updated_at")}
-    return db[COLLECTION].update_one({"_id": document["_id"], **compared}, {"$set": fields}).matched_count == 1
+    return {**content, "published": published, "updated_at": now}
+
+
+def _insert(db: AlertDatabase, home: str, document: Mapping[str, Any], session: ClientSession | None) -> bool:
+    try:
+        return db[home].insert_one(dict(document), session=session).acknowledged
+    except DuplicateKeyError as error:
+        raise RuleIdTakenError(
+            f"rule {document['rule_id']!r}: the collection {home!r} already holds a rule that its unique index takes "
+            "for the same one. See which with `alert-pipelines rules diff`, then publish again"
+        ) from error
+
+
+def _as_compared(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A filter for `document` as long as the rule in it is the one that was compared."""
+    return {name: {"$eq": document.get(name)} for name in ("_id", *Rule.model_fields, "updated_at")}
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any], under: str = "") -> tuple[FieldChange, ...]:

@@ -1,11 +1,11 @@
-"""The collections `rules`, `rule_versions` and `maintenance_windows`, as a scan reads and keeps them.
+"""The rules, `rule_versions` and `maintenance_windows`, as a scan reads and keeps them.
 
 Publishing is another matter: see `publish`.
 """
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,10 +17,10 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
 from alert_pipelines.rules.edits import VERSIONS, lost_conditions
 from alert_pipelines.rules.model import Rule, RuleSet
+from alert_pipelines.rules.shelves import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, StoredRule, stored_rules
 from alert_pipelines.rules.validation import RuleError, parse_rule, parse_window
 from alert_pipelines.rules.windows import MaintenanceWindow
 
-COLLECTION = "rules"
 MAINTENANCE_WINDOWS = "maintenance_windows"
 
 INDEXES = (IndexModel([("rule_id", ASCENDING)], name="rule_id_unique", unique=True),)
@@ -28,7 +28,7 @@ VERSION_INDEXES = (IndexModel([("version", ASCENDING)], name="version_unique", u
 
 
 class LoadedRules(NamedTuple):
-    """The usable rules of the collection, and what is wrong with the others."""
+    """The usable rules of both collections, and what is wrong with the others."""
 
     rule_set: RuleSet
     errors: tuple[RuleError, ...]
@@ -43,13 +43,14 @@ class LoadedWindows(NamedTuple):
 
 @at_the_door
 def ensure_indexes(db: AlertDatabase) -> list[str]:
-    """Create the indexes that `rules` and `rule_versions` lack; return their names.
+    """Create the indexes that the collections of rules and `rule_versions` lack; return their names.
 
     Raises IndexConflictError, as DuplicateKeyValuesError where rules share an id and all else is made.
     """
     return [
         *create_missing_indexes(db, VERSIONS, VERSION_INDEXES),
-        *create_missing_indexes(db, COLLECTION, INDEXES),
+        *create_missing_indexes(db, PIPELINE_RULES, INDEXES),
+        *create_missing_indexes(db, SERVICE_RULES, INDEXES),
     ]
 
 
@@ -63,22 +64,35 @@ def load_rules(db: AlertDatabase) -> LoadedRules:
 @at_the_door
 def usable_rules(db: AlertDatabase) -> tuple[list[Rule], list[RuleError]]:
     """Every rule that can be used, of whichever mode, by rule id; and what is wrong with each of the others."""
+    found = stored_rules(db)
     rules: list[Rule] = []
     errors: list[RuleError] = []
-    times: Counter[str] = Counter()
-    for document in db[COLLECTION].find().sort("rule_id", 1):
-        if isinstance(document.get("rule_id"), str):
-            times[document["rule_id"]] += 1
+    for collection, document in found:
         try:
-            rules.append(intact_rule(db, document))
+            # Only the service edits rules that it does not know whole, and only where it sees them.
+            rules.append(intact_rule(db, document) if collection == SERVICE_RULES else parse_rule(document))
         except RuleError as error:
             errors.append(error)
-    errors += [
-        RuleError(rule_id, [f"{count} documents have this rule_id: keep one"])
-        for rule_id, count in times.items()
-        if count > 1
-    ]
-    return [rule for rule in rules if times[rule.rule_id] == 1], errors
+    shared = _shared_ids(found)
+    errors += [RuleError(rule_id, [why]) for rule_id, why in shared.items()]
+    usable = (rule for rule in rules if rule.rule_id not in shared)
+    return sorted(usable, key=lambda rule: rule.rule_id), errors
+
+
+def _shared_ids(found: Sequence[StoredRule]) -> dict[str, str]:
+    """The rule ids that more than one document has, with what is to be done."""
+    named = ((one.document.get("rule_id"), one.collection) for one in found)
+    times = Counter((rule_id, collection) for rule_id, collection in named if isinstance(rule_id, str))
+    shared = {
+        rule_id: f"{count} documents have this rule_id: keep one" for (rule_id, _), count in times.items() if count > 1
+    }
+    for rule_id in {rule_id for rule_id, _ in times}:
+        if all((rule_id, collection) in times for collection in COLLECTIONS):
+            shared[rule_id] = (
+                f"{' and '.join(COLLECTIONS)} both have a rule of this rule_id, and neither decides anything: publish "
+                "its file with --overwrite, or delete one of the two"
+            )
+    return dict(sorted(shared.items()))
 
 
 @at_the_door

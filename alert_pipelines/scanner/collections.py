@@ -4,7 +4,7 @@ from alert_pipelines import alerts, job_records
 from alert_pipelines.mongo.client import AlertDatabase, MongoAuthenticationError
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import IndexConflictError
-from alert_pipelines.rules import store
+from alert_pipelines.rules import shelves, store
 from alert_pipelines.settings import DATABASE_VARIABLE
 
 
@@ -29,7 +29,7 @@ def prepare_collections(db: AlertDatabase) -> tuple[str, ...]:
 @at_the_door
 def emptiness(db: AlertDatabase) -> tuple[str, ...]:
     """What is odd about a database that holds neither alerts nor rules: most likely another one was meant."""
-    if any(db[name].find_one({}, {"_id": 1}) for name in (alerts.COLLECTION, store.COLLECTION)):
+    if any(db[name].find_one({}, {"_id": 1}) for name in (alerts.COLLECTION, *shelves.COLLECTIONS)):
         return ()
     said = f"the database {db.name!r} holds neither alerts nor rules: check that {DATABASE_VARIABLE} names the one "
     return (f"{said}that the alert service writes to",)

@@ -1,4 +1,7 @@
-"""Rules edited through the alert service's API, which stores conditions without those that it does not know."""
+"""Rules edited through the alert service's API, which stores conditions without those that it does not know.
+
+It sees those alone that stand in its own collection, where every rule was stored before there were two.
+"""
 
 from typing import Any
 
@@ -8,6 +11,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import parse_rules
 from alert_pipelines.rules.model import SERVICE_CONDITIONS
 from alert_pipelines.rules.publish import UnusableRulesError, export_rules, publish_rules
+from alert_pipelines.rules.shelves import PIPELINE_RULES
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
@@ -20,6 +24,9 @@ def publish(db: AlertDatabase, conditions: dict[str, Any], **fields: Any) -> Non
     given = rule("careful", conditions, mode="active", **fields)
     del given["is_active"]
     publish_rules(db, parse_rules([given], "here"))
+    for one in db[PIPELINE_RULES].find():
+        db.rules.insert_one(one)
+    db[PIPELINE_RULES].delete_many({})
 
 
 def edit_through_the_api(db: AlertDatabase, **changed: Any) -> None:
@@ -77,3 +84,23 @@ def test_a_rule_that_lost_conditions_is_not_exported_as_if_it_were_whole(db: Ale
     edit_through_the_api(db)
     with pytest.raises(UnusableRulesError, match="hold_mins, severities, statuses were removed"):
         export_rules(db)
+
+
+def test_a_rule_that_lost_conditions_is_whole_again_when_its_file_is_published(db: AlertDatabase) -> None:
+    publish(db, CAREFUL)
+    edit_through_the_api(db)
+    careful = parse_rules([{"rule_id": "careful", "source_type": "OVERSPEEDING", "conditions": CAREFUL}], "here")
+    assert [(change.kind, change.written) for change in publish_rules(db, careful)] == [("changed_by_person", False)]
+    assert len(load_rules(db).errors) == 1
+    assert publish_rules(db, careful, overwrite=True)[0].written
+    assert [rule.conditions for rule in export_rules(db)] == [careful[0].conditions]
+    assert db.rules.count_documents({}) == 0
+
+
+def test_what_is_left_of_a_rule_can_be_published_as_the_rule(db: AlertDatabase) -> None:
+    publish(db, CAREFUL)
+    edit_through_the_api(db)
+    left = {"rule_id": "careful", "source_type": "OVERSPEEDING", "conditions": {"expire_after_mins": 60}}
+    [change] = publish_rules(db, parse_rules([left], "here"))
+    assert ([field.path for field in change.fields], change.written) == (["published.hash"], True)
+    assert [rule.conditions.expire_after_mins for rule in export_rules(db)] == [60]

@@ -16,8 +16,9 @@ from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.index_advice import advise
 from alert_pipelines.rules.maintenance import add_windows, end_window, list_windows, snooze_alert
 from alert_pipelines.rules.publish import publish_rules
+from alert_pipelines.rules.shelves import COLLECTIONS
 from alert_pipelines.rules.store import load_rules
-from alert_pipelines.rules.validation import parse_window
+from alert_pipelines.rules.validation import parse_rule, parse_window
 from alert_pipelines.scanner.backtest import backtest_day
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines.scanner.explain import explain_alert
@@ -39,6 +40,7 @@ DELETE_ALERT: Act = lambda db: db.alerts.delete_one({})  # noqa: E731
 DROP_ALERTS: Act = lambda db: db.drop_collection("alerts")  # noqa: E731
 DROP_INDEX: Act = lambda db: db.alerts.drop_indexes()  # noqa: E731
 CHANGE_RULE: Act = lambda db: db.rules.update_one({}, {"$set": {"priority": 9}})  # noqa: E731
+CHANGE_PIPELINE_RULE: Act = lambda db: db.pipeline_rules.insert_one({"rule_id": "forged"})  # noqa: E731
 DELETE_RULE: Act = lambda db: db.rules.delete_one({})  # noqa: E731
 CHANGE_WINDOW: Act = lambda db: db.maintenance_windows.insert_one({"from": AS_OF})  # noqa: E731
 DELETE_RECORD: Act = lambda db: db.background_jobs.delete_one({})  # noqa: E731
@@ -47,13 +49,14 @@ OTHER_COLLECTION: Act = lambda db: db.users.insert_one({})  # noqa: E731
 OTHER_DATABASE: Act = lambda db: db.client["other"].alerts.find_one()  # noqa: E731
 MAKE_USER: Act = lambda db: db.command("createUser", "more", pwd="x", roles=[])  # noqa: E731
 
-FORBIDDEN_TO_ALL = (DELETE_RULE, DELETE_RECORD, OTHER_DATABASE, MAKE_USER)
+FORBIDDEN_TO_ALL = (DELETE_RECORD, OTHER_DATABASE, MAKE_USER)
+KEEPS_RULES = (CHANGE_RULE, CHANGE_PIPELINE_RULE, DELETE_RULE, CHANGE_WINDOW)
 KEEPS_ALERTS = (INSERT_ALERT, DELETE_ALERT, DROP_ALERTS, DROP_INDEX, OTHER_COLLECTION)
 FORBIDDEN: dict[str, tuple[Act, ...]] = {
-    "scanner": (*FORBIDDEN_TO_ALL, *KEEPS_ALERTS, CHANGE_RULE, CHANGE_WINDOW),
-    "viewer": (*FORBIDDEN_TO_ALL, *KEEPS_ALERTS, CHANGE_ALERT, CHANGE_RULE, CHANGE_WINDOW),
+    "scanner": (*FORBIDDEN_TO_ALL, *KEEPS_ALERTS, *KEEPS_RULES),
+    "viewer": (*FORBIDDEN_TO_ALL, *KEEPS_ALERTS, *KEEPS_RULES, CHANGE_ALERT),
     "publisher": (*FORBIDDEN_TO_ALL, *KEEPS_ALERTS, READ_ALERTS, CHANGE_ALERT),
-    "undo": (*FORBIDDEN_TO_ALL, *KEEPS_ALERTS, CHANGE_RULE, CHANGE_WINDOW),
+    "undo": (*FORBIDDEN_TO_ALL, *KEEPS_ALERTS, *KEEPS_RULES),
     "backtest": (OTHER_DATABASE, MAKE_USER),
 }
 
@@ -100,6 +103,10 @@ def test_the_publisher_publishes(secured: SecuredServer, fleet_db: AlertDatabase
         assert all(change.written for change in publish_rules(db, rules))
         raised = [rule.model_copy(update={"priority": 77}) for rule in rules]
         assert all(change.written for change in publish_rules(db, raised))
+        moved = [parse_rule(rule.canonical() | {"mode": "shadow", "is_active": False}) for rule in raised]
+        assert all(change.written for change in publish_rules(db, moved))
+        assert fleet_db.rules.count_documents({}) == 0
+        assert all(change.written for change in publish_rules(db, raised))
     assert {rule.priority for rule in load_rules(fleet_db).rule_set.active} == {77}
 
 
@@ -136,13 +143,13 @@ def test_the_backtester_backtests(secured: SecuredServer, fleet_db: AlertDatabas
 @pytest.mark.parametrize("role", ROLES)
 def test_what_a_role_is_not_for_is_refused(secured: SecuredServer, fleet_db: AlertDatabase, role: str) -> None:
     fill_fleet(fleet_db, 3)
-    before = list(fleet_db.alerts.find()), list(fleet_db.rules.find())
+    before = list(fleet_db.alerts.find()), *(list(fleet_db[name].find()) for name in COLLECTIONS)
     with secured.open(role) as db:
         for act in FORBIDDEN[role]:
             with pytest.raises(OperationFailure, match="not authorized") as refused:
                 act(db)
             assert refused.value.code == UNAUTHORIZED
-    assert before == (list(fleet_db.alerts.find()), list(fleet_db.rules.find()))
+    assert before == (list(fleet_db.alerts.find()), *(list(fleet_db[name].find()) for name in COLLECTIONS))
 
 
 @pytest.mark.parametrize("role", ["publisher", "undo"])
