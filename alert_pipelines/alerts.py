@@ -6,12 +6,14 @@ What is decided about alerts belongs to `rules` and `scanner`; nothing here look
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 from pymongo import ASCENDING, IndexModel
 
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
@@ -129,6 +131,18 @@ class Alert(_Document):
     updated_at: Time = None
 
 
+_BY_NAME = sorted(map(str, Status))
+OUTSIDE_CONTRACT: dict[str, Any] = {
+    "$or": [
+        {"status": {"$lt": _BY_NAME[0]}},
+        *({"status": {"$gt": one, "$lt": next_}} for one, next_ in pairwise(_BY_NAME)),
+        {"status": {"$gt": _BY_NAME[-1]}},
+        {"status": None},
+        {"status": {"$type": [kind for kind in NOT_NULL_TYPES if kind != "string"]}},
+    ]
+}
+"""The alerts whose status is none of the four. In ranges, since the filter of an index cannot say `$nin`."""
+
 _PENDING_ONLY = {"status": {"$in": [str(status) for status in PENDING]}}
 
 # The indexes of pending alerts are partial: their size, and what a scan reads, follows the pending alerts and
@@ -171,6 +185,8 @@ INDEXES = (
         [("source_type", ASCENDING), ("metadata.vehicle_id", ASCENDING), ("timestamp", ASCENDING)],
         name="by_vehicle",
     ),
+    # Empty where every status is one of the contract, so no write pays for it.
+    IndexModel([("status", ASCENDING)], name="status_outside_contract", partialFilterExpression=OUTSIDE_CONTRACT),
     # Sparse: most alerts were never decided by a job.
     IndexModel([("state_history.job_id", ASCENDING)], name="decisions_by_job", sparse=True),
 )

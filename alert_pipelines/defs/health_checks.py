@@ -118,6 +118,11 @@ _CHECKS = (
         AssetCheckSeverity.WARN,
         lambda db, now, *_: health.oldest_pending(db, now, read_settings().pending_days),
     ),
+    _Check(
+        AssetCheckSpec("known_statuses", asset=ALERTS, description="Every alert has a status that rules know."),
+        AssetCheckSeverity.WARN,
+        lambda db, *_: health.known_statuses(db),
+    ),
 )
 
 HEALTH_CHECKS = tuple(check.spec for check in _CHECKS)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from alert_pipelines.alerts import A_DATE, COLLECTION, PENDING, Status
+from alert_pipelines.alerts import A_DATE, COLLECTION, OUTSIDE_CONTRACT, PENDING, Status
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import RUNNING, SCANNER, STALLED_WITHOUT_LEASE
 from alert_pipelines.mongo.client import AlertDatabase
@@ -33,6 +33,9 @@ SPIKE_AT_LEAST = 100
 REOPEN_DAYS = 7
 REOPEN_AT_LEAST = 20
 """Of so few closes by a rule a share says nothing."""
+
+MAX_STATUSES = 20
+"""At most this many statuses outside the contract are named."""
 
 SWEEPING_TAKES = timedelta(minutes=2)
 """The sensor ends dead records every 15 s; one that is dead for so long is seen by nobody."""
@@ -202,6 +205,32 @@ def pending_by_source(db: AlertDatabase, now: datetime) -> list[PendingOfSource]
                     PendingOfSource(str(source), status, alerts, oldest.get("timestamp"), oldest.get("alert_id"))
                 )
     return counted
+
+
+@at_the_door
+def known_statuses(db: AlertDatabase) -> Verdict:
+    """Whether every alert has a status of the contract; its table names the others, the commonest first."""
+    group = {"_id": "$status", "alerts": {"$sum": 1}, "example": {"$min": "$alert_id"}}
+    order = {"alerts": -1, "_id": 1}
+    found = list(db[COLLECTION].aggregate([{"$match": OUTSIDE_CONTRACT}, {"$group": group}, {"$sort": order}]))
+    rows = [(f"{row['_id']!r:.100}", row["alerts"], str(row["example"])) for row in found[:MAX_STATUSES]]
+    expected = ", ".join(Status)
+    lines = [
+        f"{status} is not a valid status: expected one of {expected}; got it in {alerts} "
+        f"alert{'s' if alerts > 1 else ''}, such as {example}."
+        for status, alerts, example in rows
+    ]
+    if len(found) > MAX_STATUSES:
+        lines.append(f"{len(found) - MAX_STATUSES} other statuses are not valid either.")
+    lines.append("No rule decides these alerts. Correct what writes them; set those that need work to OPEN.")
+    alerts = sum(row["alerts"] for row in found)
+    return Verdict(
+        not found,
+        "\n".join(lines) if found else f"Every alert's status is one of {expected}.",
+        {"statuses": len(found), "alerts": alerts},
+        {"status": "string", "alerts": "int", "such as": "string"},
+        rows,
+    )
 
 
 @at_the_door

@@ -13,9 +13,10 @@ from pymongo.errors import ExecutionTimeout
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.reports.keys import key_text
-from alert_pipelines.rules.clause import NOT_NULL_TYPES, Filter, Stage
+from alert_pipelines.rules.clause import Filter, Stage
 from alert_pipelines.rules.model import DEFAULT_KEY
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.history import HISTORY

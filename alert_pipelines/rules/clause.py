@@ -11,25 +11,11 @@ from typing import Any
 from bson import DBRef, Regex
 
 from alert_pipelines.alerts import PENDING, Status
+from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 
 Filter = dict[str, Any]
 Stage = dict[str, Any]
 
-# Every BSON type but null and the deprecated undefined; `exists` means: some value of these at the path.
-NOT_NULL_TYPES = [
-    *("double", "string", "object", "array", "binData", "objectId", "bool", "date", "regex", "javascript"),
-    *(
-        "javascriptWithScope",
-        "symbol",
-        "dbPointer",
-        "int",
-        "timestamp",
-        "long",
-        "decimal",
-        "minKey",
-        "maxKey",
-    ),
-]
 MAX_ID_BYTES = 1_024
 _ID_BYTES = {"$bsonSize": {"_id": "$_id"}}
 _HISTORY_TYPES = ["array", "missing", "null", "undefined"]

@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from alert_pipelines.rules.clause import NOT_NULL_TYPES, Filter
+from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
+from alert_pipelines.rules.clause import Filter
 from alert_pipelines.rules.path_values import any_value, compares, in_span
 from alert_pipelines.rules.tree import ORDERED, TEXTUAL, TIMED, All, Any_, Leaf, Not, Op, Tree, leaves
 

@@ -12,8 +12,9 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from alert_pipelines.alerts import PENDING
+from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 from alert_pipelines.mongo.client import AlertDocument
-from alert_pipelines.rules.clause import BAD_TIMESTAMP, NOT_NULL_TYPES, Filter
+from alert_pipelines.rules.clause import BAD_TIMESTAMP, Filter
 
 MAX_NAMED = 1000
 CLOCK_AHEAD = timedelta(days=1)

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bson import MaxKey, MinKey
 from bson.datetime_ms import DatetimeMS
 
+from alert_pipelines.alerts import OUTSIDE_CONTRACT
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import health
 from alert_pipelines.monitoring.scan_history import decisions_by_rule
@@ -162,6 +164,33 @@ def test_the_oldest_pending_alert_is_named_with_its_source(db: AlertDatabase) ->
     assert found.says.startswith("SAFETY: ancient is 31.0 days old (limit 30) and ESCALATED.")
     assert "`alert-pipelines explain ancient`" in found.says
     assert health.oldest_pending(db, NOW, 31).passed
+
+
+def test_alerts_whose_status_is_outside_the_contract_were_counted_nowhere(db: AlertDatabase) -> None:
+    assert health.known_statuses(db).says == "Every alert's status is one of OPEN, ESCALATED, AUTO_CLOSED, RESOLVED."
+    others: list[Any] = ["open", "OPEN ", "", 3, True, ["OPEN"], [], {"is": "OPEN"}, None, MinKey(), MaxKey()]
+    fill(db, [alert(status=status) for status in ("OPEN", "ESCALATED", "AUTO_CLOSED", "RESOLVED", *others)])
+    fill(db, [alert(f"A-{n}", status="ACKNOWLEDGED") for n in range(9)])
+    db.alerts.update_one({"status": "open"}, {"$unset": {"status": 1}})
+    found = health.known_statuses(db)
+    assert not found.passed
+    assert [row[:2] for row in found.rows[:2]] == [("'ACKNOWLEDGED'", 9), ("None", 2)]
+    assert found.numbers == {"statuses": 11, "alerts": 20}
+    assert found.says.startswith(
+        "'ACKNOWLEDGED' is not a valid status: expected one of OPEN, ESCALATED, AUTO_CLOSED, RESOLVED; got it in 9 "
+        "alerts, such as A-0."
+    )
+
+
+def test_statuses_outside_the_contract_are_counted_without_reading_other_alerts(db: AlertDatabase) -> None:
+    fill(db, [*(alert(status="RESOLVED") for _ in range(500)), *(alert(f"A{n}", status=f"S{n}") for n in range(25))])
+    plan = db.alerts.find(OUTSIDE_CONTRACT).explain()["executionStats"]
+    assert plan["nReturned"] == 25
+    # The parts of the range may each read one of them.
+    assert plan["totalDocsExamined"] <= 50
+    found = health.known_statuses(db)
+    assert len(found.rows) == 20
+    assert "\n5 other statuses are not valid either.\n" in found.says
 
 
 def test_alerts_of_the_future_had_negative_ages(db: AlertDatabase) -> None:
