@@ -5,13 +5,17 @@ from datetime import datetime
 from pathlib import Path
 
 import click
+import yaml
 
 from alert_pipelines.cli.options import FILE, instant
 from alert_pipelines.cli.output import as_text
-from alert_pipelines.loading import LoadReport, insert_week, load_alerts, load_mapping
+from alert_pipelines.loading import LoadReport, Preview, insert_week, load_alerts, load_mapping, preview
 from alert_pipelines.mongo import open_database, server_now
 
 SOME_REJECTED = 4
+_SHOWN_ALERTS = 10
+_NEVER_FOLD = 1_000_000
+_NOTHING = "no row could be used: correct the mapping, and load the file again"
 
 _log = logging.getLogger(__name__)
 
@@ -20,13 +24,17 @@ _log = logging.getLogger(__name__)
 @click.argument("file", type=FILE)
 @click.option("--mapping", type=FILE, required=True, help="Which column becomes which field (docs/loading.md).")
 @click.option("--until", type=instant, help="Load FILE as it stood at this instant.")
+@click.option("--check", is_flag=True, help="Write nothing; show what the first 1,000 rows become.")
 @click.option("--reject", type=click.Path(dir_okay=False, path_type=Path), help="Where rows go that cannot be used.")
-def load(file: Path, mapping: Path, until: datetime | None, reject: Path | None) -> None:
+def load(file: Path, mapping: Path, until: datetime | None, check: bool, reject: Path | None) -> None:
     """Load alerts from a CSV or JSON Lines file; those that are there already are left as they are.
 
     Exits with 1 where no row could be used, with 4 where some could not.
     """
     declared = load_mapping(mapping)
+    if check:
+        _check(preview(file, declared, until))
+        return
     with open_database() as db:
         report = load_alerts(db, file, declared, until=until, reject_path=reject, on_progress=_log_progress)
     click.echo(
@@ -42,12 +50,30 @@ def load(file: Path, mapping: Path, until: datetime | None, reject: Path | None)
         _explain_rejects(report, report.reject_path)
 
 
+def _check(found: Preview) -> None:
+    rows = "all" if found.is_whole_file else "the first"
+    click.echo(f"Of {rows} {found.rows_read:,} rows: {len(found.alerts):,} alerts, {found.rows_rejected:,} rejected")
+    for line in found.summary.lines():
+        click.echo(as_text(line))
+    for reason in found.reject_reasons:
+        click.echo(f"  {as_text(reason)}")
+    for alert in found.alerts[:_SHOWN_ALERTS]:
+        click.echo("---")
+        click.echo(yaml.safe_dump(alert, sort_keys=False, allow_unicode=True, width=_NEVER_FOLD), nl=False)
+    if found.fault:
+        raise click.ClickException(found.fault)
+    if found.rows_rejected:
+        if not found.alerts:
+            raise click.ClickException(_NOTHING)
+        raise click.exceptions.Exit(SOME_REJECTED)
+
+
 def _explain_rejects(report: LoadReport, reject_path: Path) -> None:
     for reason in report.reject_reasons:
         click.echo(f"  {as_text(reason)}")
     click.echo(f"Rejected rows, each with its reason: {click.format_filename(reject_path)}")
     if report.nothing_usable:
-        raise click.ClickException("no row could be used: correct the mapping, and load the file again")
+        raise click.ClickException(_NOTHING)
     raise click.exceptions.Exit(SOME_REJECTED)
 
 

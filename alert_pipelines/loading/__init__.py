@@ -5,6 +5,7 @@ What the alerts' documents look like is `alerts`' matter; what happens to them a
 
 from alert_pipelines.loading.load import LoadReport, load_alerts
 from alert_pipelines.loading.mapping import Mapping, MappingError, load_mapping
+from alert_pipelines.loading.preview import Preview, preview
 from alert_pipelines.loading.readers import LoadError
 from alert_pipelines.loading.sample_week import generate_week, insert_week
 
@@ -13,8 +14,10 @@ __all__ = [
     "LoadReport",
     "Mapping",
     "MappingError",
+    "Preview",
     "generate_week",
     "insert_week",
     "load_alerts",
     "load_mapping",
+    "preview",
 ]

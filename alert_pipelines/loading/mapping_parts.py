@@ -237,11 +237,16 @@ class Events(Part):
     actor: Actor | None = None
 
 
+def _boolean(text: Any) -> Any:
+    return {"true": True, "false": False}.get(text, text) if isinstance(text, str) else text
+
+
 class Dates(Part):
-    """How instants are written, and the zone of those that name none."""
+    """How instants are written, the zone of those that name none, and whether they know the time of day."""
 
     format: DateFormat = "iso"
     zone: Annotated[str, AfterValidator(check_zone)] = "UTC"
+    whole_days: Annotated[bool, BeforeValidator(_boolean)] = False
 
 
 def _one_character(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The reject file: every row that was not loaded, with its line and the reason, as JSON Lines."""
+"""Rows that were not loaded: counted by reason, and kept in the reject file with line and reason, as JSON Lines."""
 
 import json
 from collections.abc import Iterator
@@ -43,11 +43,31 @@ def default_reject_path(path: Path) -> Path:
     return Path.cwd() / f"{Path(name).stem}.rejects.jsonl"
 
 
-class RejectFile:
+class Rejects:
+    """Counts rows that cannot be used."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._reasons: dict[str, RejectReason] = {}
+
+    @property
+    def reasons(self) -> list[RejectReason]:
+        """Why rows were rejected, the most frequent reason first."""
+        return sorted(self._reasons.values(), key=lambda reason: -reason.rows)
+
+    def add(self, line: int, reason: str, row: str, kind: str, value: str | None = None) -> None:
+        """Count one row that is rejected for `reason`, as one of `kind` with `value` as an example."""
+        del reason, row  # they are for the file
+        self.rows += 1
+        self._reasons.setdefault(kind, RejectReason(kind, line)).count(value)
+
+
+class RejectFile(Rejects):
     """Opened at the first reject; an earlier load's is removed by `begin`, so a load without any leaves no file."""
 
     def __init__(self, path: Path, loaded: Path) -> None:
         """For the rejects of the file `loaded`; raises LoadError where `path` cannot become their file."""
+        super().__init__()
         if path.exists() and loaded.exists() and path.samefile(loaded):
             raise LoadError(f"the reject file {path} is the file to load: name another")
         if not path.parent.is_dir() or path.is_dir():
@@ -55,18 +75,11 @@ class RejectFile:
         self._path = path
         self._stack = ExitStack()
         self._file: TextIO | None = None
-        self.rows = 0
-        self._reasons: dict[str, RejectReason] = {}
 
     @property
     def path(self) -> Path | None:
         """The file, or None while nothing was rejected."""
         return self._path if self.rows else None
-
-    @property
-    def reasons(self) -> list[RejectReason]:
-        """Why rows were rejected, the most frequent reason first."""
-        return sorted(self._reasons.values(), key=lambda reason: -reason.rows)
 
     def __enter__(self) -> Self:
         return self
@@ -92,8 +105,7 @@ class RejectFile:
             if self._file is None:
                 self._file = self._stack.enter_context(self._path.open("w", encoding="utf-8"))
             self._file.write(json.dumps({"line": line, "reason": reason, "row": row}) + "\n")
-        self.rows += 1
-        self._reasons.setdefault(kind, RejectReason(kind, line)).count(value)
+        super().add(line, reason, row, kind, value)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -1,9 +1,11 @@
 """The commands that only pass their arguments on: loading, indexes, the local MongoDB."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.cli.conftest import MAPPING, Run
@@ -39,8 +41,51 @@ def test_a_load_that_rejected_every_row_exited_as_if_it_had_loaded_them(
     assert db.alerts.count_documents({}) == 0
 
 
+def test_a_check_wrote_nothing_and_showed_nothing(
+    run: Run, files: tuple[str, ...], db: AlertDatabase, environment: Path
+) -> None:
+    out = run(*files, "--check", code=4).stdout
+    assert out.startswith(
+        "Of all 3 rows: 2 alerts, 1 rejected\nTimestamps from 2026-02-01T00:00:00+00:00 to 2026-04-01"
+    )
+    assert "1 × at is not a valid date: expected the form iso: 'never' (first: line 4)" in out
+    shown = list(yaml.safe_load_all(out.split("---\n", 1)[1]))
+    assert [(each["alert_id"], each["status"]) for each in shown] == [("X1", "OPEN"), ("X2", "OPEN")]
+    assert shown[0]["timestamp"] == datetime(2026, 2, 1, tzinfo=UTC)
+    assert db.alerts.count_documents({}) == 0
+    assert not (environment / "alerts.rejects.jsonl").exists()
+
+
+def test_a_check_looks_at_a_thousand_rows_and_shows_ten(run: Run, files: tuple[str, ...], environment: Path) -> None:
+    rows = "".join(f"P{n},2026-02-01T08:00\n" for n in range(1_001))
+    (environment / "alerts.csv").write_text(f"id,at\n{rows}P,never\n")
+    out = run(*files, "--check").stdout
+    assert out.startswith("Of the first 1,000 rows: 1,000 alerts, 0 rejected\n")
+    assert out.count("---\n") == 10
+
+
+def test_a_mapping_that_would_load_nothing_or_all_at_midnight_wrote_first(
+    run: Run, files: tuple[str, ...], db: AlertDatabase, environment: Path
+) -> None:
+    (environment / "alerts.rejects.jsonl").write_text("of the load before")
+    (environment / "alerts.csv").write_text("id,at\n" + "".join(f"P{n},never\n" for n in range(1_500)))
+    told = run(*files, code=1).stderr
+    assert "none of the first 1,000 rows can be used:\n  1,000 × at is not a valid date" in told
+    assert "Nothing was loaded" in told
+    (environment / "alerts.csv").write_text("id,at,t\n" + "".join(f"P{n},2026-02-01,08:{n}\n" for n in range(10, 40)))
+    told = run(*files, code=1).stderr
+    assert "the first 30 alerts would all be at midnight (the time may be in 't')" in told
+    assert "at midnight" in run(*files, "--check", code=1).stderr
+    assert (db.alerts.count_documents({}), (environment / "alerts.rejects.jsonl").read_text()) == (
+        0,
+        "of the load before",
+    )
+    (environment / "mapping.yaml").write_text(MAPPING + "dates: {whole_days: true}\n")
+    assert "30 alerts inserted" in run(*files).stdout
+
+
 def test_load_logs_its_progress(run: Run, files: tuple[str, ...], environment: Path) -> None:
-    rows = "".join(f"P{n},2026-02-01\n" for n in range(5000))
+    rows = "".join(f"P{n},2026-02-01T08:00\n" for n in range(5000))
     (environment / "alerts.csv").write_text(f"id,at\n{rows}")
     assert "5000 rows read" in run(*files).stderr
 

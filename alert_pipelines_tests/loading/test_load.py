@@ -152,7 +152,7 @@ def test_bad_rows_are_rejected_with_line_and_reason_and_the_rest_is_loaded(db: A
 def test_reject_reasons_are_counted_with_some_of_their_values(db: AlertDatabase, tmp_path: Path) -> None:
     lists = "".join(f'{{"id": "L{n}", "geoCode": {{"UGC": ["OHC{n}"]}}, "at": "2026-01-01"}}\n' for n in range(1200))
     wrong = "".join(f'{{"id": "N{n}", "at": "{n % 9}"}}\n' for n in range(20)) + "[1]\n{\n"
-    path = write(tmp_path / "a.jsonl", lists + wrong + '{"id": "A", "at": "2026-01-01"}\n')
+    path = write(tmp_path / "a.jsonl", '{"id": "A", "at": "2026-01-01"}\n' + lists + wrong)
     declared = mapping(
         FLEET,
         format="jsonl",
@@ -162,10 +162,10 @@ def test_reject_reasons_are_counted_with_some_of_their_values(db: AlertDatabase,
     )
     report = load_alerts(db, path, declared, reject_path=tmp_path / "bad.jsonl")
     assert [str(reason) for reason in report.reject_reasons] == [
-        "1,200 × geoCode.UGC is a list (first: line 1)",
-        "20 × at is not a valid date: expected the form iso: '0', '1', '2', '3', '4' (first: line 1,201)",
-        "1 × not a JSON object (first: line 1,221)",
-        "1 × not valid JSON (first: line 1,222)",
+        "1,200 × geoCode.UGC is a list (first: line 2)",
+        "20 × at is not a valid date: expected the form iso: '0', '1', '2', '3', '4' (first: line 1,202)",
+        "1 × not a JSON object (first: line 1,222)",
+        "1 × not valid JSON (first: line 1,223)",
     ]
     assert not report.nothing_usable
 
@@ -292,7 +292,7 @@ def test_progress_is_told_for_each_batch(db: AlertDatabase, export: Path) -> Non
 
 @pytest.mark.slow
 def test_a_load_that_broke_off_is_taken_up_again(db: AlertDatabase, tmp_path: Path) -> None:
-    rows = "".join(f"A{n},SAFETY,INFO,2025-01-01,D,1\n" for n in range(30_000))
+    rows = "".join(f"A{n},SAFETY,INFO,2025-01-01T08:00,D,1\n" for n in range(30_000))
     whole = gzip.compress(("id,source,severity,at,driver,speed\n" + rows).encode())
     path = tmp_path / "export.csv.gz"
     path.write_bytes(whole[: len(whole) * 2 // 3])
@@ -330,7 +330,7 @@ def test_ids_too_long_for_one_query_are_rejected_and_the_rest_is_loaded(db: Aler
     declared = mapping(FLEET, alert_id={"template": "{id}-{driver}"})
     rows = "".join(f"A{n},SAFETY,INFO,2025-01-01,{'x' * 3_300},1\n" for n in range(5_000))
     path = tmp_path / "a.csv"
-    path.write_text(f"id,source,severity,at,driver,speed\n{rows}B,SAFETY,INFO,2025-01-01,D,1\n")
+    path.write_text(f"id,source,severity,at,driver,speed\nB,SAFETY,INFO,2025-01-01,D,1\n{rows}")
     report = load_alerts(db, path, declared, reject_path=tmp_path / "bad.jsonl")
     assert counts(report) == (5_001, 1, 0, 5_000, 0)
     assert ids(db) == ["B-D"]
