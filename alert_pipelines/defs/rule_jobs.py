@@ -22,7 +22,7 @@ def validate(context: OpExecutionContext, config: ValidateRulesConfig) -> None:
     """Check a rule file; what is wrong with it fails the run and is named, all of it. Needs no database."""
     with clear_failures():
         rules = read_rules(host_file(config.file)) if config.file else default_rules()
-    rows = ((rule.rule_id, rule.source_type, str(rule.effective_mode), rule.priority) for rule in rules)
+    rows = ((rule.rule_id, rule.source_names, str(rule.effective_mode), rule.priority) for rule in rules)
     warnings = warnings_of(rules)
     for warning in warnings:
         context.log.warning("%s.", warning)

@@ -21,6 +21,7 @@ from alert_pipelines.monitoring.scan_history import (
     hours_of_scans,
     last_completed_scan,
 )
+from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.shelves import COLLECTIONS as RULES
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.history import HISTORY, entries_from
@@ -100,14 +101,14 @@ def silent_rules(db: AlertDatabase, now: datetime, days: int) -> Verdict:
     silent = [rule for rule in load_rules(db).rule_set.active if rule.rule_id not in heard]
     rows = []
     for rule in silent:
-        came = db[COLLECTION].find_one({"source_type": rule.source_type, "timestamp": {"$gte": since}}, {"_id": 1})
+        came = db[COLLECTION].find_one({**of_sources(rule.sources), "timestamp": {"$gte": since}}, {"_id": 1})
         advice = (
             "alerts came: see what it says of one (`alert-pipelines explain ALERT_ID`), and switch it off if it is no "
             "longer needed"
             if came
             else "no alert came either: see whether its source still sends"
         )
-        rows.append((rule.rule_id, rule.source_type, advice))
+        rows.append((rule.rule_id, rule.source_names, advice))
     says = "\n".join(f"{rule_id} has decided nothing for {days} days; of {of} {what}." for rule_id, of, what in rows)
     columns = {"rule": "string", "source": "string", "what to do": "string"}
     return Verdict(

@@ -173,12 +173,16 @@ def _by(entry: str) -> dict[str, Any]:
 def _key(db: AlertDatabase) -> dict[str, Any]:
     """The key of an alert as its source's rules group, those of the highest priority first; else by driver."""
     grouping = [rule for rule in load_rules(db).rule_set.active if rule.conditions.group_by]
-    keys = {rule.source_type: rule.conditions.key for rule in sorted(grouping, key=lambda rule: rule.priority)}
+    keys: dict[str, tuple[str, ...]] = {}
+    default = _values((DEFAULT_KEY,))
+    for rule in sorted(grouping, key=lambda rule: rule.priority):
+        if rule.sources is None:
+            keys, default = {}, _values(rule.conditions.key)
+        keys |= dict.fromkeys(rule.sources or (), rule.conditions.key)
     branches = [
         {"case": {"$eq": ["$source_type", {"$literal": source}]}, "then": _values(paths)}
         for source, paths in keys.items()
     ]
-    default = _values((DEFAULT_KEY,))
     return {"$switch": {"branches": branches, "default": default}} if branches else default
 
 

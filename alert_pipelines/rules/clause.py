@@ -136,6 +136,14 @@ def status_among(statuses: Iterable[Status]) -> Test:
     return Test("status", f"status is {' or '.join(names)}", {"status": {"$in": names}}, ("status",))
 
 
+def of_sources(sources: Sequence[str] | None) -> Filter:
+    """The filter of the alerts of one of `sources`; for None, of every source that is a text."""
+    if sources is not None and len(sources) == 1:
+        return {"source_type": sources[0]}
+    among: Filter = {"$type": "string"} if sources is None else {"$in": list(sources)}
+    return {"source_type": {**among, "$not": {"$type": "array"}}}
+
+
 def equal_to_any(path: str, values: Sequence[Any]) -> Filter:
     """The filter of the documents whose value at `path` equals one of `values`, which anybody may have stored."""
     # In a list the server takes {"$gt": ""} for an operator, and a regex for the texts that it matches.

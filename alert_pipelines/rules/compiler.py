@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
-from alert_pipelines.rules.clause import Clause, Filter, Test, all_of, at_or_before, dated, status_among
+from alert_pipelines.rules.clause import Clause, Filter, Test, all_of, at_or_before, dated, of_sources, status_among
 from alert_pipelines.rules.evidence import escalate, keep_latest, no_repeat
 from alert_pipelines.rules.model import EXPIRES_AT, Rule
 from alert_pipelines.rules.never_again import no_undone_escalation, not_closed_before
@@ -135,9 +135,9 @@ def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = (
 def _judged(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow]) -> list[Test]:
     """The tests that every clause of `rule` makes on the alert itself."""
     conditions = rule.conditions
-    source = {"source_type": rule.source_type}
+    named = "any text" if rule.sources is None else " or ".join(rule.sources)
     tests = [
-        Test("source_type", f"source_type is {rule.source_type}", source, ("source_type",)),
+        Test("source_type", f"source_type is {named}", of_sources(rule.sources), ("source_type",)),
         status_among(conditions.statuses or PENDING),
         *_at_as_of(as_of),
     ]
@@ -147,7 +147,7 @@ def _judged(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow]) -
         tests.append(Test("severities", f"severity is {' or '.join(severities)}", among, ("severity",)))
     if conditions.only_if:
         tests.append(_tree_test("only_if", conditions.only_if, as_of))
-    return [*tests, *_in_no_window(windows, rule.source_type, as_of)]
+    return [*tests, *_in_no_window(windows, rule.sources, as_of)]
 
 
 def _at_as_of(as_of: datetime) -> list[Test]:
@@ -185,16 +185,16 @@ def _undecided_since(as_of: datetime) -> Filter:
     }
 
 
-def _in_no_window(windows: Iterable[MaintenanceWindow], source_type: str | None, as_of: datetime) -> list[Test]:
-    """Takes out what the windows that hold at `as_of` name: of one source, or, for None, of every source."""
+def _in_no_window(windows: Iterable[MaintenanceWindow], sources: Sequence[str] | None, as_of: datetime) -> list[Test]:
+    """Takes out what the windows that hold at `as_of` name: of `sources`, or, for None, of every source."""
     exempt: list[Filter] = []
     fields = ["source_type"]
     for window in windows:
-        concerned = source_type is None or window.source_types is None or source_type in window.source_types
+        concerned = sources is None or window.source_types is None or set(sources) & set(window.source_types)
         if not (concerned and window.holds_at(as_of)):
             continue
         taken_out: Filter = {}
-        if source_type is None and window.source_types:
+        if window.source_types and not (sources and set(sources) <= set(window.source_types)):
             taken_out["source_type"] = {"$in": list(window.source_types)}
         if window.field and window.values:
             taken_out[window.field] = {"$in": list(window.values)}

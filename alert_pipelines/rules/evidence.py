@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from alert_pipelines.alerts import PENDING, Status
-from alert_pipelines.rules.clause import Clause, Filter, Slice, Stage, Test, all_of, dated, status_among
+from alert_pipelines.rules.clause import Clause, Filter, Slice, Stage, Test, all_of, dated, of_sources, status_among
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
 from alert_pipelines.rules.tree_compiler import crossings
 
@@ -16,9 +16,21 @@ def _same_key(key: Sequence[str]) -> str:
     return f"the same {' and '.join(key)}"
 
 
-def _key_of(key: Sequence[str]) -> Any:
-    """The key as an expression: the path itself for one, so that an index can serve; a document for several."""
-    return f"${key[0]}" if len(key) == 1 else {f"k{n}": f"${path}" for n, path in enumerate(key)}
+def _key_of(rule: Rule) -> Any:
+    """The source and key as an expression: of one source, the path itself for one, so that an index can serve; else a
+    document."""
+    key = rule.conditions.key
+    parts = {f"k{n}": f"${path}" for n, path in enumerate(key)}
+    return f"${key[0]}" if _is_of_one_source(rule) and len(key) == 1 else {**_source_of(rule), **parts}
+
+
+def _is_of_one_source(rule: Rule) -> bool:
+    return rule.sources is not None and len(rule.sources) == 1
+
+
+def _source_of(rule: Rule) -> dict[str, str]:
+    """What of the key tells sources apart."""
+    return {} if _is_of_one_source(rule) else {"source": "$source_type"}
 
 
 def _has_key(key: Sequence[str]) -> Filter:
@@ -32,7 +44,7 @@ def _keyed(key: Sequence[str]) -> Test:
 
 def _pending_evidence(rule: Rule, as_of: datetime) -> Filter:
     return {
-        "source_type": rule.source_type,
+        **of_sources(rule.sources),
         "status": {"$in": [str(status) for status in PENDING]},
         **dated(as_of),
         **_has_key(rule.conditions.key),
@@ -41,7 +53,7 @@ def _pending_evidence(rule: Rule, as_of: datetime) -> Filter:
 
 def _any_status_evidence(rule: Rule, timestamp: Filter, as_of: datetime) -> Filter:
     return {
-        "source_type": rule.source_type,
+        **of_sources(rule.sources),
         "timestamp": {**dated(as_of)["timestamp"], **timestamp},
         **_has_key(rule.conditions.key),
     }
@@ -54,12 +66,12 @@ def _between(since: datetime, as_of: datetime, minutes: int = 0) -> Filter:
 
 def _dated_since(rule: Rule, since: datetime, as_of: datetime, minutes: int = 0) -> Slice:
     between = _between(since, as_of, minutes)
-    return Slice("timestamp", {"source_type": rule.source_type, "timestamp": between})
+    return Slice("timestamp", {**of_sources(rule.sources), "timestamp": between})
 
 
 def _admitted(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
     """The pending alerts for which the clock alone may have made `only_if` hold after `since`."""
-    pending = {"source_type": rule.source_type, **status_among(PENDING).filter}
+    pending = {**of_sources(rule.sources), **status_among(PENDING).filter}
     tree = rule.conditions.only_if
     crossed = crossings(tree, since, as_of) if tree else {}
     return [Slice(path, {**pending, path: crossing}) for path, tests in crossed.items() for crossing in tests]
@@ -70,7 +82,7 @@ def _held_until(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
     if rule.conditions.hold_mins is None:
         return []
     settled = _between(since, as_of, rule.conditions.hold_mins)
-    pending = {"source_type": rule.source_type, **status_among(PENDING).filter}
+    pending = {**of_sources(rule.sources), **status_among(PENDING).filter}
     by_scan = {"triggered_by": "system", "before": {"$type": "object"}}
     return [
         Slice("updated_at", {**pending, "updated_at": settled}),
@@ -106,7 +118,7 @@ def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int
             _any_status_evidence(rule, {"$gt": cutoff}, as_of),
         ],
     }
-    newest = {"$setWindowFields": {"partitionBy": _key_of(key), "output": {"__newest": {"$max": "$timestamp"}}}}
+    newest = {"$setWindowFields": {"partitionBy": _key_of(rule), "output": {"__newest": {"$max": "$timestamp"}}}}
     stages = (newest, {"$match": {"__newest": {"$lte": cutoff}}}, {"$match": all_of(tests)})
 
     def repeats(_: datetime) -> Filter:
@@ -144,7 +156,9 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
     key = rule.conditions.key
     names = [f"k{n}" for n in range(len(key))]
     same_key = [{"$eq": [f"${path}", f"$${name}"]} for name, path in zip(names, key, strict=True)]
-    let_key = {name: f"$_id.{name}" for name in names}
+    sources = _source_of(rule)
+    same_key += [{"$eq": ["$source_type", "$$source"]} for _ in sources]
+    let_key = {name: f"$_id.{name}" for name in (*sources, *names)}
     tests = (*closing, _keyed(key))
 
     def of_the_key(let: dict[str, str], stages: list[Stage], as_: str) -> Stage:
@@ -161,7 +175,7 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
         }
 
     newest: list[Stage] = [
-        {"$match": {"source_type": rule.source_type, **dated(as_of), "$expr": {"$and": same_key}}},
+        {"$match": {**of_sources(rule.sources), **dated(as_of), "$expr": {"$and": same_key}}},
         {"$sort": {"timestamp": -1}},
         {"$limit": 1},
         {"$project": {"_id": 0, "timestamp": 1}},
@@ -173,7 +187,7 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
     stages = (
         {
             "$group": {
-                "_id": {name: f"${path}" for name, path in zip(names, key, strict=True)},
+                "_id": {**sources, **{name: f"${path}" for name, path in zip(names, key, strict=True)}},
                 "oldest": {"$min": "$timestamp"},
             }
         },
@@ -214,7 +228,7 @@ def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int
     in_ms = {"$set": {"__at": {"$toLong": "$timestamp"}}}
     counted = {
         "$setWindowFields": {
-            "partitionBy": _key_of(key),
+            "partitionBy": _key_of(rule),
             "sortBy": {"__at": 1},
             # "current" would miss alerts of the very same instant; 0 takes them in.
             "output": {"__count": {"$sum": 1, "window": {"range": [-minutes * 60_000, 0]}}},

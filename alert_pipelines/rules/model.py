@@ -29,6 +29,7 @@ from alert_pipelines.rules.tree import MAX_DEPTH, Minutes, Tree, depth
 EXPIRES_AT = "expires_at"
 RESERVED_IDS = {EXPIRES_AT: "the alert's own expiry", "scan": "the scan's own limit"}
 """What no rule may be called, since commands and configs say it where they could say a rule."""
+EVERY_SOURCE = "*"
 DEFAULT_KEY = "metadata.driver_id"
 DEFAULT_WINDOW_MINS = 60
 WRITTEN_FIELDS = frozenset(
@@ -196,16 +197,35 @@ class Conditions(BaseModel):
         return tuple(self.group_by or (DEFAULT_KEY,))
 
 
+_Source = Annotated[StrictStr, Field(min_length=1, max_length=100)]
+_Sources = Annotated[list[_Source], Field(min_length=1, max_length=100)]
+
+
+def _checked_sources(given: str | list[str]) -> str | list[str]:
+    if isinstance(given, str):
+        return given
+    if EVERY_SOURCE in given:
+        raise ValueError(f"{EVERY_SOURCE!r} stands for every source: give it by itself, not in a list")
+    if len(set(given)) < len(given):
+        raise ValueError("names a source twice")
+    # One text for one meaning.
+    return given[0] if len(given) == 1 else given
+
+
 class Rule(BaseModel):
-    """One source type and a set of conditions. Fields this language does not know are not part of it."""
+    """One source type, several or all, and a set of conditions.
+
+    Fields this language does not know are not part of it.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     rule_id: Annotated[StrictStr, AfterValidator(_checked_id)] = Field(
         min_length=1, max_length=100, description="unique; what history, records and limits call the rule"
     )
-    source_type: StrictStr = Field(
-        min_length=1, max_length=100, description="the source whose alerts it decides; a misspelt one matches nothing"
+    source_type: Annotated[_Source | _Sources, AfterValidator(_checked_sources)] = Field(
+        description="the source whose alerts it decides, a list of them, or '*' for every source; a misspelt one "
+        "matches nothing"
     )
     name: StrictStr | None = Field(None, description="what people call it")
     description: StrictStr | None = Field(None, description="what it is for")
@@ -213,6 +233,26 @@ class Rule(BaseModel):
     is_active: StrictBool = Field(True, description="what the older service reads; in a file, leave it to `mode`")
     priority: StrictInt = Field(0, ge=-(2**31), lt=2**31, description="the higher goes first")
     mode: Mode | None = Field(None, description="active (writes; the default), shadow (is only counted) or off")
+
+    @property
+    def sources(self) -> tuple[str, ...] | None:
+        """The sources whose alerts it decides; None for every source."""
+        if isinstance(self.source_type, str):
+            return None if self.source_type == EVERY_SOURCE else (self.source_type,)
+        return tuple(self.source_type)
+
+    @property
+    def source_names(self) -> str:
+        """The same as people read it."""
+        return ", ".join(self.sources or (EVERY_SOURCE,))
+
+    def concerns(self, source: object) -> bool:
+        """Whether it decides alerts of `source`, as an alert's `source_type` holds it."""
+        return isinstance(source, str) and (self.sources is None or source in self.sources)
+
+    def shares_source(self, other: "Rule") -> bool:
+        """Whether there may be alerts that both decide."""
+        return self.sources is None or other.sources is None or not set(self.sources).isdisjoint(other.sources)
 
     @property
     def effective_mode(self) -> Mode:

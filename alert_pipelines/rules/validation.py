@@ -50,10 +50,10 @@ def warnings_of(rules: Iterable[Rule]) -> list[str]:
     return [
         f"rule {escalating.rule_id!r}: escalate_if_count counts pending alerts, and keep_latest of "
         f"{'the same rule' if keeping is escalating else f'rule {keeping.rule_id!r}'} closes all but the newest of a "
-        f"key, so {escalating.source_type} alerts are hardly ever escalated. Take one of the two conditions out"
+        f"key, so {escalating.source_names} alerts are hardly ever escalated. Take one of the two conditions out"
         for keeping in active
         for escalating in active
-        if keeping.source_type == escalating.source_type
+        if keeping.shares_source(escalating)
         and keeping.conditions.keep_latest
         and (escalating.conditions.escalate_if_count or 1) > 1
     ]
@@ -156,7 +156,19 @@ def _place(location: Iterable[int | str], document: Any) -> tuple[str, list[str]
     return path, parts
 
 
-_TAGS = frozenset({"leaf", "bool", "int", "float", "str", "finite-float", "constrained-int"})
+_TAGS = frozenset(
+    {
+        "leaf",
+        "bool",
+        "int",
+        "float",
+        "str",
+        "finite-float",
+        "constrained-int",
+        "constrained-str",
+        "list[constrained-str]",
+    }
+)
 
 
 def _say(fault: ErrorDetails, path: str, parts: Sequence[str], model: type[BaseModel]) -> str:

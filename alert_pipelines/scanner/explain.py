@@ -89,7 +89,7 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
     windows = loaded_windows.windows
 
     def concerning(rules: Sequence[Rule]) -> list[Rule]:
-        return [rule for rule in rules if rule.source_type == alert.get("source_type")]
+        return [rule for rule in rules if rule.concerns(alert.get("source_type"))]
 
     explainer = _Explainer(db, alert)
     active = explainer.results(compile_rules(concerning(loaded.rule_set.active), at, windows), Mode.ACTIVE)
@@ -177,7 +177,8 @@ class _Explainer:
         return tuple(str(doc.get("alert_id")) for doc in found), self._alerts.count_documents(others)
 
     def _same_key(self, clause: Clause) -> Filter:
-        return {path: {"$eq": _value_at(self._alert, path)} for path in clause.key}
+        same = {path: {"$eq": _value_at(self._alert, path)} for path in clause.key}
+        return {"source_type": {"$eq": self._alert.get("source_type")}, **same}
 
     def _has_key(self, clause: Clause) -> bool:
         return all(_value_at(self._alert, path) is not None for path in clause.key)

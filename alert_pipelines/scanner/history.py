@@ -17,7 +17,7 @@ from pymongo.read_concern import ReadConcern
 from alert_pipelines.alerts import COLLECTION, PENDING, Severity, Status
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules.clause import Filter, Stage
+from alert_pipelines.rules.clause import Filter, Stage, of_sources
 from alert_pipelines.rules.model import Rule
 
 SCRATCH_PREFIX = "backtest_"
@@ -164,10 +164,10 @@ class RebuiltDay:
             {"state_history": {"$elemMatch": {"timestamp": {"$gt": start}}}},
             {"state_history": {"$elemMatch": {"as_of": {"$gte": start}}}},
         ]
-        repeats = {rule.source_type for rule in rules if _looks_at_settled(rule)}
+        repeats = [of_sources(rule.sources) for rule in rules if _looks_at_settled(rule)]
         known_by_then = {"timestamp": {"$lte": end}}
         oldest: list[Stage] = [
-            {"$match": {**known_by_then, "source_type": {"$in": sorted(repeats)}, "$or": pending}},
+            {"$match": {**known_by_then, "$and": [{"$or": repeats}, {"$or": pending}]}},
             {"$group": {"_id": "$source_type", "timestamp": {"$min": "$timestamp"}}},
         ]
         newer = [

@@ -12,7 +12,7 @@ from alert_pipelines.decisions import cut_short, decision_of
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.rules.clause import Stage
+from alert_pipelines.rules.clause import Stage, of_sources
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.scanner.plan import Plan
 from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanIncompleteError, ScanReport, ScanRequest
@@ -73,7 +73,7 @@ def _limit(db: AlertDatabase, rule: Rule, to_status: Status) -> int | None:
     limits = [] if most is None else [most]
     if fraction is not None:
         of_source = sum(
-            db[COLLECTION].count_documents({"source_type": rule.source_type, "status": str(status)})
+            db[COLLECTION].count_documents({**of_sources(rule.sources), "status": str(status)})
             for status in _DECIDED[to_status]
         )
         limits.append(_fraction_of(of_source, fraction))

@@ -194,20 +194,20 @@ class _Planner:
 
         Close beats escalate: while nobody knows what a close would have taken, its sources' alerts are not escalated.
         """
-        sources = {rule.rule_id: rule.source_type for rule in rules}
-        unknown: set[str | None] = set()
+        by_id = {rule.rule_id: rule for rule in rules}
+        failed: list[Rule | None] = []
         decided: set[Hashable] = set()
         plan = []
         for clause in clauses:
-            source = sources.get(clause.rule_id)
-            if clause.to_status is Status.ESCALATED and unknown & {source, None}:
+            rule = by_id.get(clause.rule_id)
+            if clause.to_status is Status.ESCALATED and any(_may_concern_the_same(rule, other) for other in failed):
                 _log.warning("Rule %r escalates nothing in this scan: a close of its source failed", clause.rule_id)
                 plan.append(PlannedClause(clause))
                 continue
             planned = self._due(clause, decided, scopes)
             if clause.to_status is Status.AUTO_CLOSED and clause.rule_id in self._failed_rules:
                 # The alerts' own expiry has no rule: it may close alerts of every source.
-                unknown.add(source)
+                failed.append(rule)
             decided.update(planned.keys())
             plan.append(planned)
         return plan
@@ -263,6 +263,10 @@ class _Planner:
                 raise
             _log.warning("The server ended a query, as an index was dropped; trying again (%s)", failure)
             return retry_transient(question, before_retry=self._check)
+
+
+def _may_concern_the_same(rule: Rule | None, other: Rule | None) -> bool:
+    return rule is None or other is None or rule.shares_source(other)
 
 
 def merge_counts(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:

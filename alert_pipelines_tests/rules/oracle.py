@@ -98,18 +98,17 @@ def due(
 ) -> dict[str, set[str]]:
     """The `alert_id`s for which each deciding condition holds by itself, in the order of the page's table."""
     now = _ms(as_of)
-    source = rule["source_type"]
     conditions = {name: value for name, value in rule["conditions"].items() if value is not None}
     judged = [
         alert
         for alert in alerts
-        if alert.get("source_type") == source
+        if _is_of_its_sources(alert, rule)
         and _may_be_decided(alert, windows, now)
         and alert.get("severity") in conditions.get("severities", [alert.get("severity")])
         and alert["status"] in conditions.get("statuses", PENDING)
         and ("only_if" not in conditions or _holds(conditions["only_if"], alert, now))
     ]
-    evidence = [alert for alert in alerts if alert.get("source_type") == source and _is_evidence(alert, now)]
+    evidence = [alert for alert in alerts if _is_of_its_sources(alert, rule) and _is_evidence(alert, now)]
     found: dict[str, set[str]] = {}
     for name in CLOSING:
         if conditions.get(name, False) is not False:
@@ -160,17 +159,12 @@ def takes_no_entry(alert: Document) -> bool:
 
 def has_reportable_timestamp(alert: Document) -> bool:
     """Whether a scan names the pending alert in its errors because its timestamp is no date."""
-    timestamp = alert.get("timestamp")
-    if isinstance(timestamp, list):
-        return not timestamp or not all(isinstance(entry, datetime) for entry in timestamp)
-    return not isinstance(timestamp, datetime)
+    return not isinstance(alert.get("timestamp"), datetime)
 
 
 def has_reportable_expiry(alert: Document) -> bool:
     """Whether a scan names the pending alert in its errors because its `expires_at` is not a date."""
-    expires_at = alert.get("expires_at")
-    each = expires_at if isinstance(expires_at, list) else [expires_at]
-    return not all(isinstance(entry, datetime | None) for entry in each)
+    return not isinstance(alert.get("expires_at"), datetime | None)
 
 
 def is_far_ahead(alert: Document, clock: datetime) -> bool:
@@ -189,6 +183,11 @@ def holds(tree: Document, alert: Document, as_of: datetime) -> bool:
 
 def _is_evidence(alert: Document, now: int) -> bool:
     return _at_or_before(alert.get("timestamp"), now)
+
+
+def _is_of_its_sources(alert: Document, rule: Document) -> bool:
+    source, given = alert.get("source_type"), rule["source_type"]
+    return isinstance(source, str) and (given == "*" or source in ([given] if isinstance(given, str) else given))
 
 
 def _may_be_decided(alert: Document, windows: Sequence[Document], now: int) -> bool:
@@ -275,9 +274,7 @@ def _stopped(
     stopped = set()
     for rule in rules:
         for to_status, verb, statuses in ((AUTO_CLOSED, "close", PENDING), (ESCALATED, "escalate", (OPEN,))):
-            of_source = sum(
-                alert["status"] in statuses and alert.get("source_type") == rule["source_type"] for alert in alerts
-            )
+            of_source = sum(alert["status"] in statuses and _is_of_its_sources(alert, rule) for alert in alerts)
             count, fraction = (rule["conditions"].get(name) for name in (f"max_{verb}", f"max_{verb}_fraction"))
             due = decided[rule["rule_id"], to_status]
             if (count is not None and due > count) or (fraction is not None and due > fraction * of_source):
@@ -346,7 +343,8 @@ def _same_key(alert: Document, conditions: Document, evidence: Sequence[Document
     group_by = conditions.get("group_by", "metadata.driver_id")
     paths = [group_by] if isinstance(group_by, str) else group_by
     key = _key(alert, paths)
-    return [other for other in evidence if _key(other, paths) == key] if key is not None else []
+    same_source = [other for other in evidence if other["source_type"] == alert["source_type"]]
+    return [other for other in same_source if _key(other, paths) == key] if key is not None else []
 
 
 def _key(alert: Document, paths: Sequence[str]) -> list[object] | None:

@@ -155,7 +155,9 @@ def one_alert(draw: st.DrawFn) -> dict[str, Any]:
     """An alert without its id."""
     awkward_fields = ("severity", "timestamp", "metadata", "state_history", "expires_at", "updated_at", "created_at")
     fields = {
-        "source_type": draw(_rarely(st.just(SOURCES[0]), st.sampled_from(SOURCES[1:]))),
+        "source_type": draw(
+            _rarely(_rarely(st.just(SOURCES[0]), st.sampled_from(SOURCES[1:])), st.sampled_from(["Fuel", "", None, 45]))
+        ),
         "severity": draw(_rarely(st.sampled_from(["INFO", "WARNING"]), st.sampled_from(["CRITICAL", None, "odd"]))),
         "status": draw(st.sampled_from(["OPEN", "OPEN", "OPEN", "ESCALATED", "RESOLVED", "AUTO_CLOSED"])),
         "timestamp": draw(_times()),
@@ -281,7 +283,7 @@ def rules(draw: st.DrawFn, rule_id: str = "r1") -> dict[str, Any]:
     )
     return {
         "rule_id": rule_id,
-        "source_type": draw(_rarely(st.just(SOURCES[0]), st.just(SOURCES[1]))),
+        "source_type": draw(st.sampled_from([SOURCES[0], SOURCES[0], SOURCES[1], list(SOURCES[:2]), "*"])),
         "name": rule_id,
         "conditions": draw(_conditions()),
         "priority": draw(st.sampled_from([-1, 0, 0, 5])),

@@ -20,6 +20,7 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.D
 DOCUMENTS = [yaml.safe_load(block) for block in BLOCKS]
 
 
+MONTH_AGO = datetime(2026, 1, 30, 12, tzinfo=UTC)
 TOMORROW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
@@ -32,6 +33,14 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "auto_close_if": (
         [{"metadata": {"document_valid": True}}],
         [{"metadata": {"document_valid": value}} for value in (1, "true", [False])],
+    ),
+    "a-list": (
+        [at("09:00") | {"source_type": source} for source in ("SAFETY", "OVERSPEEDING")],
+        [at("10:00") | {"source_type": source} for source in ("SAFETY", "OVERSPEEDING")],
+    ),
+    "every-source": (
+        [{"source_type": source, "timestamp": MONTH_AGO} for source in ("SAFETY", "FUEL_THEFT")],
+        [{"source_type": "FUEL_THEFT"}, {"source_type": None, "timestamp": MONTH_AGO}],
     ),
     "close_if": (
         [{"metadata": {"feedback_rating": value}} for value in (3, 3.5)],

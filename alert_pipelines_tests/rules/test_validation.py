@@ -97,6 +97,27 @@ def test_wrong_conditions_are_refused(conditions: dict[str, Any], expected: str)
     assert expected in message
 
 
+@pytest.mark.parametrize(
+    ("source_type", "expected"),
+    [
+        (["SAFETY", "*"], "source_type: '*' stands for every source: give it by itself, not in a list"),
+        (["SAFETY", "SAFETY"], "source_type: names a source twice"),
+        ([], "source_type: "),
+        (["SAFETY", ""], "source_type[1]: "),
+        (["SAFETY", 3], "source_type[1]: expected a valid string; got 3"),
+        (3, "source_type: expected a valid string; got 3"),
+        ({"$ne": "SAFETY"}, "source_type: expected a valid string"),
+    ],
+)
+def test_wrong_sources_are_refused(source_type: Any, expected: str) -> None:
+    assert expected in refusal({"keep_latest": True}, source_type=source_type)
+
+
+def test_a_list_of_one_source_means_what_the_source_means() -> None:
+    one, listed = (parse_rule(rule("r", {"keep_latest": True}, source_type=given)) for given in ("A", ["A"]))
+    assert one.canonical() == listed.canonical()
+
+
 def test_every_problem_is_named() -> None:
     message = refusal({"expire_after_mins": -1, "keep_latest": "yes"}, mode="shaddow")
     for place in ("conditions.expire_after_mins", "conditions.keep_latest", "mode: expected one of"):
