@@ -99,7 +99,7 @@ def _clause_lines(clause: ClauseResult) -> Iterator[str]:
         f"{'due' if clause.due else 'not due'}"
     )
     for test in clause.tests:
-        values = ", ".join(f"{path} = {as_text(value)}" for path, value in test.values.items())
+        values = as_text(test.values_in_words)
         yield f"  {'yes' if test.holds else 'NO '}  {test.says}{f'  [{values}]' if values else ''}"
     if clause.evidence_total:
         more = clause.evidence_total - len(clause.evidence)

@@ -162,8 +162,7 @@ def _test_rows(clause: ClauseResult) -> Iterator[tuple[str | bool, ...]]:
     rule = clause.rule_id if clause.mode is Mode.ACTIVE else f"{clause.rule_id} ({clause.mode})"
     of_clause = (rule, f"{clause.decision}: {clause.condition}")
     for test in clause.tests:
-        values = ", ".join(f"{path} = {_text(value)}" for path, value in test.values.items())
-        yield (*of_clause, test.says, values, test.holds)
+        yield (*of_clause, test.says, test.values_in_words, test.holds)
     # What the clause says itself is, where other alerts matter, more than its tests.
     yield (*of_clause, clause.says, "", clause.due)
 

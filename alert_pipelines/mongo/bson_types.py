@@ -1,7 +1,28 @@
-"""The names of BSON types, as `$type` takes them."""
+"""The names of BSON types, as `$type` takes them, and the kinds that people call them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from bson import Decimal128
+from bson.datetime_ms import DatetimeMS
 
 # Every type but null and the deprecated undefined; `exists` means: some value of these at the path.
 NOT_NULL_TYPES = [
     *("double", "string", "object", "array", "binData", "objectId", "bool", "date", "regex", "javascript"),
     *("javascriptWithScope", "symbol", "dbPointer", "int", "timestamp", "long", "decimal", "minKey", "maxKey"),
 ]
+
+_KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
+    ("boolean", (bool,)),
+    ("number", (int, float, Decimal128)),
+    ("text", (str,)),
+    ("date", (datetime, DatetimeMS)),
+    ("array", (list, tuple)),
+    ("document", (Mapping,)),
+)
+
+
+def kind_of(value: Any) -> str:
+    """What kind of value the driver read, in one word: number, text, date and so on; else the name of its type."""
+    return next((kind for kind, types in _KINDS if isinstance(value, types)), type(value).__name__)

@@ -14,6 +14,7 @@ from bson.datetime_ms import DatetimeMS
 from alert_pipelines.alerts import COLLECTION, find_alert
 from alert_pipelines.decisions import Decision, decision_of
 from alert_pipelines.instants import as_of_utc
+from alert_pipelines.mongo.bson_types import kind_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Test
@@ -29,12 +30,24 @@ _TESTS_A_QUERY = 200
 
 @dataclass(frozen=True)
 class TestResult:
-    """One test of the alert itself, the values it looked at (absent fields left out), and whether it holds."""
+    """One test of the alert itself, the values it looked at (absent fields left out), and whether it holds.
+
+    `kinds` says of each value whether it is a text, a number, a date and so on: a test compares only like with like.
+    """
 
     name: str
     says: str
     values: dict[str, Any]
+    kinds: dict[str, str]
     holds: bool
+
+    @property
+    def values_in_words(self) -> str:
+        """The values with texts in quotes; where the test does not hold, with their kinds."""
+        return ", ".join(
+            f"{path} = {_in_words(value)}{'' if self.holds else f' ({self.kinds[path]})'}"
+            for path, value in self.values.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -138,10 +151,7 @@ class _Explainer:
             decision=decision_of(clause.to_status),
             says=clause.reason,
             due=all(holds) and self._is_due(clause),
-            tests=tuple(
-                TestResult(test.name, test.says, self._values(test), held)
-                for test, held in zip(clause.tests, holds, strict=True)
-            ),
+            tests=tuple(self._test_result(*pair) for pair in zip(clause.tests, holds, strict=True)),
             evidence=evidence,
             evidence_total=total,
         )
@@ -183,9 +193,14 @@ class _Explainer:
     def _has_key(self, clause: Clause) -> bool:
         return all(_value_at(self._alert, path) is not None for path in clause.key)
 
-    def _values(self, test: Test) -> dict[str, Any]:
-        values = {path: _value_at(self._alert, path) for path in test.fields if path != "state_history"}
-        return {path: value for path, value in values.items() if value is not None}
+    def _test_result(self, test: Test, holds: bool) -> TestResult:
+        at = {path: _value_at(self._alert, path) for path in test.fields if path != "state_history"}
+        values = {path: value for path, value in at.items() if value is not None}
+        return TestResult(test.name, test.says, values, {path: kind_of(value) for path, value in values.items()}, holds)
+
+
+def _in_words(value: Any) -> str:
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else repr(value)
 
 
 def _value_at(document: Any, path: str) -> Any:

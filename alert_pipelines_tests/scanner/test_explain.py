@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.alerts import AlertNotFoundError, SharedAlertIdError
@@ -29,6 +30,29 @@ def test_each_test_shows_its_value_and_whether_it_holds(db: AlertDatabase) -> No
     assert (tests["severities"].values, tests["severities"].holds) == ({"severity": "WARNING"}, False)
     assert not clause.due
     assert "slow: not so: severity is INFO" in explain(db, "A").why
+
+
+def test_a_number_kept_as_text_looked_like_the_number_that_its_test_asks_for(db: AlertDatabase) -> None:
+    conditions = {"close_if": {"field": "metadata.feedback_rating", "op": "gte", "value": 4}}
+    ratings = {"T": "5", "N": 5, "D": ago(60), "L": ["5"], "B": True, "O": {"is": 5}, "I": ObjectId("0" * 24)}
+    fill(db, [alert(name, metadata={"feedback_rating": rating}) for name, rating in ratings.items()])
+    fill(db, [], rule("good", conditions))
+    of_test = {
+        name: next(test for test in explain(db, name).clauses[0].tests if test.name == "close_if") for name in ratings
+    }
+    assert of_test["T"].says == "metadata.feedback_rating gte 4"
+    assert {
+        name: test.values_in_words.removeprefix("metadata.feedback_rating = ") for name, test in of_test.items()
+    } == {
+        "T": "'5' (text)",
+        "N": "5",
+        "D": "2026-03-01T11:00:00+00:00 (date)",
+        "L": "['5'] (array)",
+        "B": "True (boolean)",
+        "O": "{'is': 5} (document)",
+        "I": f"ObjectId('{'0' * 24}') (ObjectId)",
+    }
+    assert of_test["T"].kinds == {"metadata.feedback_rating": "text"}
 
 
 def test_the_keys_other_alerts_are_the_evidence(db: AlertDatabase) -> None:
