@@ -82,15 +82,17 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield from (f"  {_past(entry)}" for entry in explanation.past)
     if explanation.windows:
         yield "\nMaintenance windows of its source:"
-        yield from (f"  {_window(window)}" for window in explanation.windows)
+        yield from (f"  {_window(window, explanation.as_of)}" for window in explanation.windows)
     if explanation.problems:
         yield "\nRules and windows that cannot be read:"
         yield from (f"  {problem}" for problem in explanation.problems)
 
 
-def _window(window: MaintenanceWindow) -> str:
+def _window(window: MaintenanceWindow, as_of: datetime) -> str:
     concerned = f", where {window.field} is one of {window.values}" if window.field else ""
-    return f"{as_text(window.from_)} to {as_text(window.to)}{concerned}: {window.reason or 'no reason given'}"
+    start, end = window.span_at(as_of) or (None, None)
+    recurs = f", recurring by {window.rrule} in {window.zone}" if window.rrule else ""
+    return f"{as_text(start)} to {as_text(end)}{recurs}{concerned}: {window.reason or 'no reason given'}"
 
 
 def _clause_lines(clause: ClauseResult) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """`windows` and `snooze`: check, list, add and end maintenance windows, and leave one alert undecided for a while."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from alert_pipelines.rules.publish import ChangeKind
 from alert_pipelines.rules.window_files import read_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
 
-_HEADERS = ["window", "state", "from", "to", "sources", "alerts", "reason", "by"]
+_HEADERS = ["window", "state", "from", "to", "recurs", "sources", "alerts", "reason", "by"]
 
 
 def _duration(value: str) -> timedelta:
@@ -124,17 +124,10 @@ def _read(file: Path) -> list[MaintenanceWindow]:
 def _row(stored: StoredWindow) -> Sequence[Any]:
     window = stored.window
     if window is None:
-        return [stored.window_id, stored.state, *[None] * 6]
-    return [stored.window_id, stored.state, *_details(window)]
-
-
-def _details(window: MaintenanceWindow) -> Iterator[Any]:
-    yield window.from_
-    yield window.to
-    yield ", ".join(window.source_types or ["all"])
-    yield window.alerts
-    yield window.reason
-    yield window.created_by
+        return [stored.window_id, stored.state, *[None] * 7]
+    sources = ", ".join(window.source_types or ["all"])
+    about = (window.rrule, sources, window.alerts, window.reason, window.created_by)
+    return [stored.window_id, stored.state, *(stored.span or (None, None)), *about]
 
 
 def _print_changes(changes: Sequence[WindowChange]) -> None:

@@ -126,8 +126,9 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
         "maintenance windows of its source": _table_if_any(
             _WINDOW_COLUMNS,
             (
-                (window.from_.isoformat(), window.to.isoformat(), window.alerts, window.reason or "")
+                (_text(span.start), _text(span.end), window.alerts, window.reason or "")
                 for window in explanation.windows
+                if (span := window.span_at(explanation.as_of))
             ),
         ),
         "cannot be read": MetadataValue.json(list(explanation.problems)) if explanation.problems else None,

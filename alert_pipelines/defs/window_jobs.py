@@ -1,6 +1,7 @@
 """The jobs about maintenance windows: list, add and end them, and snooze one alert."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from dagster import MetadataValue, OpExecutionContext, job, op
 
@@ -28,6 +29,7 @@ _WINDOW_COLUMNS = {
     "state": "string",
     "from": "string",
     "to": "string",
+    "recurs": "string",
     "sources": "string",
     "alerts": "string",
     "reason": "string",
@@ -92,8 +94,9 @@ def snooze_alert_op(context: OpExecutionContext, config: SnoozeConfig, mongo: Mo
         duration = read_duration(config.duration)
         with mongo.open() as db:
             window = snooze_alert(db, config.alert_id, duration, reason=config.reason, created_by=config.by)
-    context.log.info("%s is snoozed until %s", config.alert_id, window.to.isoformat())
-    context.add_output_metadata({"window": str(window.window_id), "until": window.to.isoformat()})
+    until = _text(window.to)
+    context.log.info("%s is snoozed until %s", config.alert_id, until)
+    context.add_output_metadata({"window": str(window.window_id), "until": until})
 
 
 @job(description="List the maintenance windows that hold or are to come. Fails if one is not valid.")
@@ -123,10 +126,10 @@ def snooze_alert_job() -> None:
 def _row(stored: StoredWindow) -> tuple[str, ...]:
     window = stored.window
     if window is None:
-        return stored.window_id, str(stored.state), "", "", "", "", stored.problem or ""
+        return stored.window_id, str(stored.state), "", "", "", "", "", stored.problem or ""
     sources = ", ".join(window.source_types or ["all"])
-    span = window.from_.isoformat(), window.to.isoformat()
-    return stored.window_id, str(stored.state), *span, sources, window.alerts, window.reason or ""
+    span = (_text(stored.span.start), _text(stored.span.end)) if stored.span else ("", "")
+    return stored.window_id, str(stored.state), *span, window.rrule or "", sources, window.alerts, window.reason or ""
 
 
 def _change_rows(change: WindowChange) -> Iterator[tuple[str | bool, ...]]:
@@ -138,4 +141,4 @@ def _change_rows(change: WindowChange) -> Iterator[tuple[str | bool, ...]]:
 
 
 def _text(value: object) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else value.isoformat() if isinstance(value, datetime) else str(value)

@@ -21,7 +21,7 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.publish import ChangeKind, FieldChange
 from alert_pipelines.rules.store import MAINTENANCE_WINDOWS
 from alert_pipelines.rules.validation import parse_window
-from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.rules.windows import MaintenanceWindow, Span
 from alert_pipelines.spelling import nearest
 
 MAX_SNOOZE = timedelta(days=366)
@@ -46,11 +46,15 @@ class WindowState(StrEnum):
 
 
 class StoredWindow(NamedTuple):
-    """A document of `maintenance_windows`: its id, how it stands, and the window, or why it is not valid."""
+    """A document of `maintenance_windows`: its id, how it stands, and the window, or why it is not valid.
+
+    `span` is the one that holds, or the next to come.
+    """
 
     window_id: str
     state: WindowState
     window: MaintenanceWindow | None
+    span: Span | None = None
     problem: str | None = None
 
 
@@ -80,7 +84,7 @@ def list_windows(db: AlertDatabase, *, as_of: datetime | None = None, with_over:
     at = as_of or server_now(db)
     found = [_stored(document, at) for document in db[MAINTENANCE_WINDOWS].find()]
     order = list(WindowState)
-    found.sort(key=lambda one: (order.index(one.state), one.window.from_ if one.window else at, one.window_id))
+    found.sort(key=lambda one: (order.index(one.state), one.span.start if one.span else at, one.window_id))
     return [one for one in found if with_over or one.state is not WindowState.OVER]
 
 
@@ -184,10 +188,12 @@ def _stored(document: Mapping[str, Any], at: datetime) -> StoredWindow:
     try:
         window = parse_window(document)
     except AlertPipelinesError as error:
-        return StoredWindow(name, WindowState.OVER if is_ended else WindowState.NOT_VALID, None, str(error))
-    if window.holds_at(at):
-        return StoredWindow(name, WindowState.HOLDS, window)
-    return StoredWindow(name, WindowState.OVER if is_ended or window.to <= at else WindowState.TO_COME, window)
+        state = WindowState.OVER if is_ended else WindowState.NOT_VALID
+        return StoredWindow(name, state, None, problem=str(error))
+    span = window.next_span(at)
+    if span is None:
+        return StoredWindow(name, WindowState.OVER, window)
+    return StoredWindow(name, WindowState.HOLDS if span.start <= at else WindowState.TO_COME, window, span)
 
 
 def _stored_of_id(db: AlertDatabase, window: MaintenanceWindow) -> AlertDocument | None:

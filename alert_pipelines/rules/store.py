@@ -35,7 +35,7 @@ class LoadedRules(NamedTuple):
 
 
 class LoadedWindows(NamedTuple):
-    """The maintenance windows that may hold, and what is wrong with those that cannot be read."""
+    """The maintenance windows that hold, and what is wrong with those that cannot be read."""
 
     windows: tuple[MaintenanceWindow, ...]
     errors: tuple[str, ...]
@@ -106,14 +106,16 @@ def intact_rule(db: AlertDatabase, document: Mapping[str, Any]) -> Rule:
 
 @at_the_door
 def load_windows(db: AlertDatabase, as_of: datetime) -> LoadedWindows:
-    """Read the maintenance windows, but for those that surely do not hold at `as_of`."""
+    """Read the maintenance windows that hold at `as_of`, and name those that are not valid."""
     windows: list[MaintenanceWindow] = []
     errors: list[str] = []
     for document in db[MAINTENANCE_WINDOWS].find({"$nor": _surely_not_holding(as_of)}):
         try:
-            windows.append(parse_window(document))
+            window = parse_window(document)
         except AlertPipelinesError as error:
             errors.append(str(error))
+        else:
+            windows += [window] if window.holds_at(as_of) else []
     return LoadedWindows(tuple(windows), tuple(errors))
 
 
@@ -121,7 +123,7 @@ def _surely_not_holding(as_of: datetime) -> list[dict[str, Any]]:
     """Filters of the windows that are over or to come. A window of which a date is missing, or comes before the other,
     passes them until it is over, so that it is named."""
     return [
-        {"from": {"$gt": as_of}, "$expr": {"$gt": ["$to", "$from"]}},
+        {"from": {"$gt": as_of}, "$expr": {"$gt": ["$to", "$from"]}, "rrule": None},
         {"to": {"$lte": as_of}, "from": {"$not": {"$gt": as_of}}},
         {"ended_at": {"$lte": as_of}},
     ]

@@ -3,24 +3,36 @@
 What a window takes out of a rule is the compiler's; how windows are listed, added and ended is `maintenance`'s.
 """
 
-from datetime import datetime
-from typing import Annotated, Self
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
 
 from alert_pipelines.instants import as_utc
 from alert_pipelines.rules.model import one_line
 from alert_pipelines.rules.paths import FieldPath
+from alert_pipelines.rules.recurrence import Recurrence
+from alert_pipelines.rules.zones import ZoneName
 
 UtcDatetime = Annotated[datetime, Field(strict=True), AfterValidator(as_utc)]
+MAX_DURATION_MINS = 366 * 24 * 60
+
+
+class Span(NamedTuple):
+    """From `start` on, until before `end`."""
+
+    start: datetime
+    end: datetime
 
 
 class MaintenanceWindow(BaseModel):
-    """A document of `maintenance_windows`: while from ≤ as_of < to its alerts are not decided.
+    """A document of `maintenance_windows`: while it holds, its alerts are not decided.
 
-    `source_types` left out means every source; `field` and `values` left out means every alert of them. From
-    `ended_at` on, the window holds no more. An unknown key is an error: a misspelt `source_types` would otherwise
-    widen the window to every source.
+    It holds while from ≤ as_of < to; with `rrule`, for `duration_mins` from each occurrence on, within `from` and `to`
+    if they are given. `source_types` left out means every source; `field` and `values` left out means every alert of
+    them. From `ended_at` on, the window holds no more. An unknown key is an error: a misspelt `source_types` would
+    otherwise widen the window to every source.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,8 +41,11 @@ class MaintenanceWindow(BaseModel):
     source_types: Annotated[list[StrictStr], Field(min_length=1)] | None = None
     field: FieldPath | None = None
     values: Annotated[list[StrictBool | StrictInt | float | StrictStr], Field(min_length=1)] | None = None
-    from_: UtcDatetime = Field(alias="from")
-    to: UtcDatetime
+    from_: UtcDatetime | None = Field(None, alias="from")
+    to: UtcDatetime | None = None
+    rrule: Annotated[StrictStr, Field(min_length=1, max_length=1_000)] | None = None
+    duration_mins: Annotated[StrictInt, Field(ge=1, le=MAX_DURATION_MINS)] | None = None
+    zone: ZoneName | None = None
     ended_at: UtcDatetime | None = None
     reason: StrictStr | None = None
     created_by: StrictStr | None = None
@@ -39,12 +54,30 @@ class MaintenanceWindow(BaseModel):
     def _makes_sense(self) -> Self:
         if (self.field is None) != (self.values is None):
             raise ValueError("field and values go together: give both or neither")
-        if self.to <= self.from_:
-            raise ValueError(
-                f"to: the window never occurs: expected an instant after from ({self.from_.isoformat()}); "
-                f"got {self.to.isoformat()}"
-            )
+        given = [name for name in ("rrule", "duration_mins", "zone") if getattr(self, name) is not None]
+        if given and len(given) < 3:
+            raise ValueError(f"rrule, duration_mins and zone go together: give all or none; got {' and '.join(given)}")
+        if self.recurrence:
+            self.recurrence.check()
+        elif self.from_ is None or self.to is None:
+            missing = [name for name, value in (("from", self.from_), ("to", self.to)) if value is None]
+            raise ValueError(f"{' and '.join(missing)} missing: give from and to, or rrule, duration_mins and zone")
+        if self.from_ and self.to:
+            self._check_occurs(self.from_, self.to)
         return self
+
+    def _check_occurs(self, from_: datetime, to: datetime) -> None:
+        first = self.recurrence.next_start(from_ - timedelta(milliseconds=1)) if self.recurrence else from_
+        if first is None or to <= first:
+            after = (
+                f"from ({from_.isoformat()})" if first in (from_, None) else f"its first start ({first.isoformat()})"
+            )
+            raise ValueError(f"to: the window never occurs: expected an instant after {after}; got {to.isoformat()}")
+
+    @property
+    def recurrence(self) -> Recurrence | None:
+        """When it occurs, if it recurs."""
+        return Recurrence(self.rrule, self.zone, self.from_) if self.rrule and self.zone else None
 
     @property
     def alerts(self) -> str:
@@ -53,6 +86,35 @@ class MaintenanceWindow(BaseModel):
             return "all alerts"
         return f"{self.field}: {', '.join(map(str, self.values or ()))}"
 
+    def spans(self, after: datetime, until: datetime) -> Iterator[Span]:
+        """The spans in which it holds that are not over at `after` and have begun by `until`, in order."""
+        for start, end in self._occurrences(after, until):
+            ends = [bound for bound in (self.to, self.ended_at, end) if bound is not None]
+            span = Span(start, min(ends))
+            if after < span.end and span.start < span.end and span.start <= until:
+                yield span
+
+    def span_at(self, as_of: datetime) -> Span | None:
+        """The span in which it holds at `as_of`; None if it does not hold."""
+        return next(self.spans(as_of, as_of), None)
+
     def holds_at(self, as_of: datetime) -> bool:
-        """Whether the window is open at `as_of`."""
-        return self.from_ <= as_of < self.to and (self.ended_at is None or as_of < self.ended_at)
+        """Whether the window holds at `as_of`."""
+        return self.span_at(as_of) is not None
+
+    def next_span(self, after: datetime) -> Span | None:
+        """The span that holds at `after` or is the next to begin; None where none is to come."""
+        if self.recurrence is None:
+            return next(self.spans(after, datetime.max.replace(tzinfo=after.tzinfo)), None)
+        start = self.recurrence.next_start(after)
+        return next(self.spans(after, start or after), None)
+
+    def _occurrences(self, after: datetime, until: datetime) -> Iterator[Span]:
+        if self.recurrence is None or self.duration_mins is None:
+            assert self.from_ is not None
+            assert self.to is not None
+            yield Span(self.from_, self.to)
+            return
+        lasts = timedelta(minutes=self.duration_mins)
+        for start in self.recurrence.starts(after - lasts, until):
+            yield Span(start, start + lasts)

@@ -52,7 +52,7 @@ def test_a_file_of_windows_is_checked_without_a_database(run: Run, file: str, mo
         ("- {window_id: a, from: 2026-03-02, to: 2026-03-02}", "never occurs: expected an instant after from"),
         ("- {window_id: a, from: 2026-03-02, to: soon}", "'soon' is no instant: write ISO 8601"),
         ("- {window_id: a, from: 2026-03-02, to: 7}", "to: expected a valid datetime; got 7"),
-        ("- {window_id: a, to: 2026-03-02}", "from: is missing"),
+        ("- {window_id: a, to: 2026-03-02}", "from missing: give from and to, or rrule, duration_mins and zone"),
         ("- {from: 2026-03-01, to: 2026-03-02}", "maintenance window 1: window_id is missing"),
         ("- 7", "maintenance window 1: expected fields such as from and to; got 7"),
         ("{a: 1}", "expected 'windows:' with a list of maintenance windows; got a dict"),

@@ -40,13 +40,23 @@ def fill_fleet(db: AlertDatabase, window: dict[str, Any]) -> None:
     [
         ({"source_type": "GPS"}, "source_type: unknown; did you mean 'source_types'?"),
         ({"source_types": ["GPS"], "vehicle_id": "V9"}, "vehicle_id: unknown; "),
-        ({"source_types": ["GPS"], "rrule": "FREQ=DAILY"}, "rrule: unknown; known here: window_id, source_types, "),
+        ({"source_types": ["GPS"], "rule": "FREQ=DAILY"}, "rule: unknown; did you mean 'rrule'?"),
+        ({"source_types": ["GPS"], "rrule": "FREQ=DAILY"}, "rrule, duration_mins and zone go together"),
         ({"From": ago(60)}, "From: unknown; did you mean 'from'?"),
         ({"source_types": []}, "source_types: "),
         ({"window_id": "two\nlines"}, "window_id: 'two\\nlines' has control characters"),
         ({"created_by": 7}, "created_by: "),
     ],
-    ids=["misspelt", "a field of the alert", "a recurrence", "capitals", "no source", "id of two lines", "no text"],
+    ids=[
+        "misspelt",
+        "a field of the alert",
+        "a recurrence",
+        "half a recurrence",
+        "capitals",
+        "no source",
+        "id of two lines",
+        "no text",
+    ],
 )
 def test_a_window_with_an_unknown_key_suppressed_more_than_it_said(
     db: AlertDatabase, window: dict[str, Any], said: str
