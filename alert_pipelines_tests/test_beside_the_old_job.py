@@ -9,7 +9,8 @@ from pymongo.errors import DuplicateKeyError
 from alert_pipelines.job_records import SCANNER, ScanAlreadyRunningError, create_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import parse_rules
-from alert_pipelines.rules.publish import publish_rules
+from alert_pipelines.rules.publish import export_rules, publish_rules
+from alert_pipelines.rules.shelves import PIPELINE_RULES
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines_tests.factories import alert, fill, rule, stored
 
@@ -62,3 +63,18 @@ def test_a_rule_put_into_shadow_is_no_longer_the_old_job_s(db: AlertDatabase) ->
     del shadowed["is_active"]
     publish_rules(db, parse_rules([shadowed], "here"), overwrite=True)
     assert db.rules.count_documents({"rule_id": "old", "is_active": True}) == 0
+
+
+def test_the_exported_rules_take_the_service_back_to_where_it_was(db: AlertDatabase) -> None:
+    theirs = [rule("old", {"expire_after_mins": 60, "window_mins": 60}), rule("valid", {"auto_close_if": "valid"})]
+    fill(db, [], *theirs)
+    before = export_rules(db)
+    [careful] = parse_rules(
+        [{**before[0].canonical(), "conditions": {"expire_after_mins": 60, "hold_mins": 5}}], "here"
+    )
+    assert [change.written for change in publish_rules(db, [careful], overwrite=True)] == [True, False]
+    assert [change.written for change in publish_rules(db, before, overwrite=True)] == [True, False]
+    assert db[PIPELINE_RULES].count_documents({}) == 0
+    again = list(db.rules.find({}, {"_id": 0, "rule_id": 1, "is_active": 1}).sort("rule_id", 1))
+    assert again == [{"rule_id": name, "is_active": True} for name in ("old", "valid")]
+    assert [one.canonical() for one in export_rules(db)] == [one.canonical() for one in before]
