@@ -29,6 +29,7 @@ from alert_pipelines.rules.index_advice import advise
 from alert_pipelines.rules.publish import export_rules, publish_rules
 from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines.scanner.backtest import backtest_day
+from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines.scanner.explain import explain_alert
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import auto_close_scanner, run_scan
@@ -170,6 +171,73 @@ def test_a_view_or_a_time_series_collection_was_worked_with_until_a_write_failed
             does()
     if name != "background_jobs":
         assert get_recent_jobs(1, bare_db) == []
+
+
+COLLECTIONS = ("alerts", "background_jobs", "rules", "rule_versions", "maintenance_windows")
+CASE_INSENSITIVE = {"locale": "en", "strength": 2, "numericOrdering": True}
+
+
+@pytest.fixture
+def collated(bare_db: AlertDatabase) -> AlertDatabase:
+    """`bare_db` with collections by whose own collation `open` is OPEN."""
+    for name in COLLECTIONS:
+        bare_db.create_collection(name, collation=CASE_INSENSITIVE)
+    return bare_db
+
+
+def test_a_collection_of_another_collation_changed_decisions_and_answers(
+    collated: AlertDatabase, mongo_uri: str
+) -> None:
+    with MongoClient[dict[str, Any]](mongo_uri) as client:
+        told = the_work_of_a_day(client[collated.name], collated)
+    collated.client.drop_database(collated.name)
+    assert told == the_work_of_a_day(collated, collated)
+
+
+def test_texts_that_a_collation_calls_equal_are_two(collated: AlertDatabase, mongo_uri: str) -> None:
+    with MongoClient[dict[str, Any]](mongo_uri) as client:
+        callers = client[collated.name]
+        publish_rules(callers, [parse_rule(RULES[0]), parse_rule(rule("Pile-Up", {"keep_latest": True}))])
+        odd = [alert("A1", minutes=3), alert("a1", minutes=2, driver="d1"), alert("a01", minutes=1, driver="D01")]
+        odd += [alert("small", status="open", driver="D2"), alert("other", source_type="Overspeeding", driver="D2")]
+        fill(collated, [*odd, alert("late", minutes=3000, driver="D2", expires_at=AS_OF)])
+        auto_close_scanner(callers, as_of=AS_OF)
+        assert {"A1": "OPEN", "a1": "OPEN", "a01": "OPEN", "small": "open", "other": "OPEN"}.items() <= statuses(
+            collated
+        ).items()
+        assert explain_alert(callers, "a1", as_of=AS_OF).alert_id == "a1"
+        assert sum(one.alerts for one in pending_by_source(callers, AS_OF)) == 4
+
+
+def test_the_indexes_serve_a_collection_of_another_collation(collated: AlertDatabase) -> None:
+    prepare_collections(collated)
+    fill(collated, [alert(f"A{n}", driver=f"D{n}") for n in range(100)])
+    asked: list[dict[str, Any]] = [
+        {"alert_id": "A7"},
+        {"status": "ESCALATED"},
+        {"source_type": "OVERSPEEDING", "metadata.driver_id": "D7"},
+    ]
+    for query in asked:
+        stats = collated.alerts.find(query).explain()["executionStats"]
+        assert stats["totalDocsExamined"] == stats["nReturned"] <= 1
+
+
+@pytest.mark.parametrize("collection", ["alerts", "background_jobs", "rules"])
+def test_a_case_insensitive_index_passed_for_one_that_tells_every_text_from_every_other(
+    bare_db: AlertDatabase, collection: str
+) -> None:
+    path, name = {
+        "alerts": ("alert_id", "alert_id_unique"),
+        "background_jobs": ("job_id", "job_id_unique"),
+        "rules": ("rule_id", "rule_id_unique"),
+    }[collection]
+    bare_db[collection].create_index(path, name=name, unique=True, collation=CASE_INSENSITIVE)
+    [fault] = prepare_collections(bare_db)
+    assert f"index '{name}' of '{collection}' exists with another definition" in fault
+    bare_db[collection].drop_index(name)
+    bare_db[collection].create_index(path, name="mine", unique=True, collation=CASE_INSENSITIVE)
+    assert prepare_collections(bare_db) == ()
+    assert {"mine", name} <= {spec["name"] for spec in bare_db[collection].list_indexes()}
 
 
 def test_the_known_form_of_a_known_form_is_itself(bare_db: AlertDatabase) -> None:

@@ -17,6 +17,7 @@ from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.simple_collation import SimpleDatabase
 
 KNOWN_CODEC = CodecOptions[dict[str, Any]](
     document_class=dict,
@@ -42,21 +43,25 @@ def known_form(db: Database[Any]) -> Database[dict[str, Any]]:
     """`db` as everything behind the door works with it, whatever the options of its client.
 
     Reads are from the primary and of what no election can take back, writes wait for the majority (as long as the
-    client's own wtimeout says), documents are dicts and dates are aware, in UTC. Raises UnusableDatabaseError for the
-    database of an asynchronous client, and for whatever else is not a pymongo Database.
+    client's own wtimeout says), documents are dicts, dates are aware, in UTC, and texts are compared byte by byte.
+    Raises UnusableDatabaseError for the database of an asynchronous client, and for whatever else is not a pymongo
+    Database.
     """
     if not isinstance(db, Database):
         raise UnusableDatabaseError(_refusal(db))
     timeout = db.write_concern.document.get("wtimeout")
     write_concern = WriteConcern(_MAJORITY, wtimeout=timeout)
     if (
-        db.codec_options == KNOWN_CODEC
+        isinstance(db, SimpleDatabase)
+        and db.codec_options == KNOWN_CODEC
         and db.write_concern == write_concern
         and db.read_concern == ReadConcern(_MAJORITY)
         and db.read_preference == ReadPreference.PRIMARY
     ):
         return db
-    return db.with_options(KNOWN_CODEC, ReadPreference.PRIMARY, write_concern, ReadConcern(_MAJORITY))
+    return SimpleDatabase(
+        db.client, db.name, KNOWN_CODEC, ReadPreference.PRIMARY, write_concern, ReadConcern(_MAJORITY)
+    )
 
 
 def at_the_door(function: Callable[Given, Answer]) -> Callable[Given, Answer]:

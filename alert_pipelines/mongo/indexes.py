@@ -15,12 +15,13 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase, lacking_right
 from alert_pipelines.mongo.door import refuse_other_kinds
 from alert_pipelines.mongo.reasons import reason_of
+from alert_pipelines.mongo.simple_collation import SIMPLE
 
 MAX_BUILD_SECONDS = 1_800
 _PARALLEL_ARRAYS = 171
 _ON_A_VIEW = 166
 _FIND_MS = 5_000
-_MEANINGFUL = ("key", "unique", "sparse", "partialFilterExpression")
+_MEANINGFUL = ("key", "unique", "sparse", "partialFilterExpression", "collation")
 
 
 class IndexConflictError(AlertPipelinesError):
@@ -97,7 +98,7 @@ def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> No
     try:
         # Over a large collection this takes longer than anything else may.
         with pymongo.timeout(MAX_BUILD_SECONDS):
-            db[collection].create_indexes(missing)
+            db[collection].create_indexes([_by_bytes(index) for index in missing])
     except DuplicateKeyError as error:
         (name,) = [index.document["name"] for index in missing]
         shared = ", ".join(f"{path} {value!r}" for path, value in (error.details or {}).get("keyValue", {}).items())
@@ -113,6 +114,12 @@ def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> No
         raise IndexConflictError(
             f"cannot create the indexes {names} on {collection!r}: {reason_of(error)}{which}"
         ) from error
+
+
+def _by_bytes(index: IndexModel) -> IndexModel:
+    """`index` as every statement can use it: one that names no collation takes over its collection's."""
+    options = {name: value for name, value in index.document.items() if name != "key"}
+    return IndexModel(list(index.document["key"].items()), **options, collation=SIMPLE)
 
 
 def _parallel_arrays(db: AlertDatabase, collection: str, indexes: Iterable[IndexModel]) -> str:

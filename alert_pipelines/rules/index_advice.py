@@ -16,6 +16,7 @@ from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
+from alert_pipelines.mongo.simple_collation import SIMPLE
 from alert_pipelines.rules.clause import Clause, Stage
 from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.index_choice import (
@@ -60,7 +61,7 @@ def advise(db: AlertDatabase, as_of: datetime) -> list[Advice]:
     """
     as_of = as_of_utc(as_of)
     rule_set = load_rules(db).rule_set
-    present = list(db[COLLECTION].list_indexes())
+    present = [spec for spec in db[COLLECTION].list_indexes() if "collation" not in spec]
     judged = (
         _advice(db, rule, clause, as_of, present)
         for rule in (*rule_set.active, *rule_set.shadow)
@@ -151,5 +152,5 @@ def _lookups(clause: Clause) -> list[str]:
 
 
 def _explain(db: AlertDatabase, pipeline: list[Stage]) -> dict[str, Any]:
-    command = {"aggregate": COLLECTION, "pipeline": pipeline, "cursor": {}, "allowDiskUse": True}
+    command = {"aggregate": COLLECTION, "pipeline": pipeline, "cursor": {}, "allowDiskUse": True, "collation": SIMPLE}
     return db.command("explain", command, verbosity="executionStats", maxTimeMS=MAX_MEASURE_SECONDS * 1000)

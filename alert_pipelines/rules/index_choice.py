@@ -14,6 +14,7 @@ from pymongo import ASCENDING, IndexModel
 
 from alert_pipelines.alerts import COLLECTION, PENDING
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.simple_collation import SIMPLE
 from alert_pipelines.rules.clause import Clause, Filter
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.tree import ORDERED, TIMED, Any_, Leaf, Not, Op, Tree
@@ -59,7 +60,9 @@ class AdvisedIndex(NamedTuple):
 
     def command(self) -> str:
         """The index as mongosh creates it."""
-        options = {"name": self.name} | ({"partialFilterExpression": self.partial} if self.partial else {})
+        options: dict[str, Any] = {"name": self.name, "collation": SIMPLE}
+        if self.partial:
+            options["partialFilterExpression"] = self.partial
         keys = dict.fromkeys(self.paths, 1)
         return f"db.{COLLECTION}.createIndex({json.dumps(keys)}, {json.dumps(options)})"
 

@@ -69,6 +69,8 @@ class Scopes:
             self._indexes = [
                 (list(index["key"])[:2], "partialFilterExpression" in index)
                 for index in self._alerts.list_indexes(session=self._session)
+                # No statement of ours can use an index by another collation.
+                if "collation" not in index
             ]
         return any(keys == ["source_type", path] and (pending_only or not part) for keys, part in self._indexes)
 
