@@ -30,7 +30,7 @@ from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import SKIPPED_TAG, record_of_run
 from alert_pipelines.defs.scan_events import table
-from alert_pipelines.defs.schedules import is_scan
+from alert_pipelines.defs.scan_runs import is_scan
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.monitoring import health
 from alert_pipelines.monitoring.health import Verdict

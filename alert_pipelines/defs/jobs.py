@@ -24,12 +24,11 @@ from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_log import lines_in_run_log
 from alert_pipelines.defs.run_records import NO_RETRY_TAGS
 from alert_pipelines.defs.scan_events import table
+from alert_pipelines.defs.scan_runs import AUTO_CLOSE_JOB
 from alert_pipelines.rules.publish import RuleChange
 
 if TYPE_CHECKING:
     from alert_pipelines.loading import LoadReport
-
-AUTO_CLOSE_JOB = "auto_close_job"
 
 # Scans go before whatever else is queued, and one that hangs does not block the queue for ever. A blocked scan waits
 # for a person in every instance, also in one that retries failed runs.

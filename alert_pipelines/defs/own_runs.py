@@ -13,6 +13,7 @@ from dagster import (
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
+    RunRecord,
     RunsFilter,
     ScheduleEvaluationContext,
     SensorEvaluationContext,
@@ -126,11 +127,21 @@ def own_runs(
     )
 
 
-def runs_of_no_other(
+def own_run_records(
     instance: DagsterInstance, own: Location | None, statuses: Sequence[DagsterRunStatus]
-) -> list[DagsterRun]:
+) -> Sequence[RunRecord]:
+    """The runs of that location with their times; none where it is not known which one is meant."""
+    if own is None:
+        return []
+    return instance.get_run_records(RunsFilter(statuses=statuses, tags={_REPOSITORY_TAG: str(own)}))
+
+
+def records_of_no_other(
+    instance: DagsterInstance, own: Location | None, statuses: Sequence[DagsterRunStatus]
+) -> list[RunRecord]:
     """The runs of that location, and those that belong to none: only a job record in our database makes these ours."""
-    return [run for run in instance.get_runs(RunsFilter(statuses=statuses)) if not is_elsewhere(run, own)]
+    records = instance.get_run_records(RunsFilter(statuses=statuses))
+    return [record for record in records if not is_elsewhere(record.dagster_run, own)]
 
 
 def is_elsewhere(run: DagsterRun, own: Location | None) -> bool:

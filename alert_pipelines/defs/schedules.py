@@ -1,34 +1,26 @@
 """The schedule: when a scan is made, and when it is not."""
 
+import logging
+
 from dagster import (
-    DagsterInstance,
-    DagsterRun,
-    DagsterRunStatus,
     DefaultScheduleStatus,
     RunRequest,
     ScheduleDefinition,
     ScheduleEvaluationContext,
     SkipReason,
 )
+from pymongo.errors import PyMongoError
 
-from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
-from alert_pipelines.defs.jobs import AUTO_CLOSE_JOB, auto_close_job
-from alert_pipelines.defs.own_runs import Location, location_of_tick, own_runs
+from alert_pipelines.defs.dead_runs import end_dead_scans, end_overdue_runs
+from alert_pipelines.defs.jobs import auto_close_job
+from alert_pipelines.defs.own_runs import Location, location_of_tick
+from alert_pipelines.defs.scan_runs import busy_scan
+from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.settings import CRON_VARIABLE, DEFAULT_CRON, OFF
 
 AUTO_CLOSE_SCHEDULE = "auto_close_schedule"
 
-BUSY = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
-
-_SCAN_KEYS = frozenset(spec.key for spec in SCAN_ASSETS)
-# A check that others put on these assets runs without a scan.
-_SCAN_CHECK_KEYS = frozenset(spec.key for spec in SCAN_CHECKS)
+_log = logging.getLogger(__name__)
 
 
 def build_schedule(cron: str | None) -> ScheduleDefinition:
@@ -38,34 +30,34 @@ def build_schedule(cron: str | None) -> ScheduleDefinition:
         job=auto_close_job,
         cron_schedule=cron or DEFAULT_CRON,
         execution_fn=_tick if cron else _tick_while_off,
+        required_resource_keys={"mongo"},
         execution_timezone="UTC",
         default_status=DefaultScheduleStatus.RUNNING if cron else DefaultScheduleStatus.STOPPED,
         description=f"Scans the pending alerts. {CRON_VARIABLE} sets the cron expression, or {OFF}.",
     )
 
 
-def busy_scan(instance: DagsterInstance, own: Location | None) -> DagsterRun | None:
-    """A scan of that code location that waits or runs, however it was launched, or None.
-
-    One launched by "Materialize" has neither the job's name nor its tags, so its assets are looked at.
-    """
-    return next((run for run in own_runs(instance, own, statuses=BUSY) if is_scan(run)), None)
-
-
-def is_scan(run: DagsterRun) -> bool:
-    """Whether a run of this code location is a scan, however it was launched."""
-    return (
-        run.job_name == AUTO_CLOSE_JOB
-        or not _SCAN_KEYS.isdisjoint(run.asset_selection or ())
-        or not _SCAN_CHECK_KEYS.isdisjoint(run.asset_check_selection or ())
-    )
-
-
 def _tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-    busy = busy_scan(context.instance, location_of_tick(context))
+    own = location_of_tick(context)
+    if own is not None:
+        _end_the_dead(context, own)
+    busy = busy_scan(context.instance, own)
     if busy is not None:
         return SkipReason(f"Scan run {busy.run_id} is {busy.status.value}: one scan at a time.")
     return RunRequest()
+
+
+def _end_the_dead(context: ScheduleEvaluationContext, own: Location) -> None:
+    """Look as the sensor does, so that what a dead process left skips no tick. The tick itself goes on in any case."""
+    ended = end_overdue_runs(context.instance, own)
+    try:
+        with context.resources.mongo.open() as db:
+            ended += end_dead_scans(context.instance, own, db)
+    except (AlertPipelinesError, PyMongoError) as fault:
+        # The scan that this tick makes meets the same fault, and fails with it where people look.
+        _log.warning("Dead scans were not looked for: %s", fault)
+    if ended:
+        _log.warning("Ended as failed: %s", ", ".join(ended))
 
 
 def _tick_while_off(context: ScheduleEvaluationContext) -> SkipReason:

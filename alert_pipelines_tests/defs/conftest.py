@@ -67,7 +67,10 @@ def daemons_tick(
     )
     number = str(instance.create_tick(data).tick_id)
     log_key = [location.repository, schedule.name, number]
-    return ScheduleEvaluationContext(instance.get_ref(), now, log_key, location.repository, schedule.name)
+    resources = {"mongo": MongoResource()}
+    return ScheduleEvaluationContext(
+        instance.get_ref(), now, log_key, location.repository, schedule.name, resources=resources
+    )
 
 
 def sensor_context(instance: DagsterInstance, location: Location = OWN) -> SensorEvaluationContext:

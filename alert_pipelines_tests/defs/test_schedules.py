@@ -16,7 +16,8 @@ from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.own_runs import Location
-from alert_pipelines.defs.schedules import BUSY, build_schedule
+from alert_pipelines.defs.scan_runs import BUSY
+from alert_pipelines.defs.schedules import build_schedule
 from alert_pipelines_tests.defs.conftest import OWN, daemons_tick, launched_from
 
 

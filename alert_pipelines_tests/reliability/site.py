@@ -13,7 +13,7 @@ from dagster import DagsterRun
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickStatus
 
-from alert_pipelines.defs.schedules import is_scan
+from alert_pipelines.defs.scan_runs import is_scan
 from alert_pipelines.defs.sensors import dead_scan_sensor
 from alert_pipelines.job_records import RUNNING
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database

@@ -1,0 +1,211 @@
+"""Ends what dead processes left behind: job records that stay `running`, and runs of ours that Dagster takes for alive.
+
+The sensor looks, and so does each tick of the schedule, so that neither a slow sensor of somebody else's nor an
+instance without run monitoring keeps scans from being made. Only runs that are known to be ours are ended.
+
+It looks at what is, not at Dagster's events: a worker that dies together with its code server causes none, and events
+come five a tick. What it has to look at is open records, hardly ever more than one, however many runs have failed.
+"""
+
+import logging
+import time
+from datetime import timedelta
+from typing import NamedTuple
+
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord
+
+from alert_pipelines.defs.assets import auto_close
+from alert_pipelines.defs.ours import is_ours_alone
+from alert_pipelines.defs.own_runs import (
+    Location,
+    finished_runs,
+    is_elsewhere,
+    location_of_run,
+    own_run_records,
+    records_of_no_other,
+)
+from alert_pipelines.defs.run_records import close_records_of_run, record_of_run, runs_with_open_records, tag_run
+from alert_pipelines.defs.scan_runs import is_scan
+from alert_pipelines.job_records import RUNNING, SweptRecord, sweep_dead_jobs
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+
+MAX_SECONDS = 20.0
+"""A tick ends what it can in so long and leaves the rest to the next: Dagster gives up a tick after 60 s."""
+
+ENDED_FOR_GOOD = timedelta(minutes=1)
+"""A run may outlive its record for a moment, while it tells Dagster what it did; after so long its process is gone."""
+
+LONGEST_RUN_S = 3600.0
+"""The bound of a run whose tags name none."""
+
+LONGEST_START_S = LONGEST_SILENCE_S = 600.0
+"""After so long a run that has not started, or a scan that has begun and has no job record, is taken for dead."""
+
+LONGEST_CANCEL_S = 180.0
+
+_NO_RECORD = (
+    f"This run gave no sign of life for {LONGEST_SILENCE_S:.0f} s and has no job record, so it changed no alert. "
+    "The next scan does what is due."
+)
+_MAX_RUNTIME_TAGS = ("dagster/max_runtime", "dagster/max_runtime_seconds")
+_AT_WORK = {DagsterEventType.STEP_START, DagsterEventType.STEP_RESTARTED}
+_OVER = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
+
+_log = logging.getLogger(__name__)
+
+
+def end_dead_scans(instance: DagsterInstance, own: Location | None, db: AlertDatabase) -> list[str]:
+    """End the records of finished runs, sweep expired leases and fail the runs of the dead; returns what was ended."""
+    ended = _close_records_of_finished_runs(instance, db)
+    for record in sweep_dead_jobs(db):
+        _fail_run(instance, own, record)
+        ended.append(record.job_id)
+    return ended + _fail_runs_without_living_record(instance, own, db)
+
+
+def end_overdue_runs(instance: DagsterInstance, own: Location | None) -> list[str]:
+    """End the location's runs that are past their bound, or do not start, or do not heed a cancel; returns their ids.
+
+    As Dagster's own run monitoring would, which may be off. Needs no database.
+    """
+    ended = []
+    for record in own_run_records(instance, own, [*_BOUNDS]):
+        run, now = record.dagster_run, time.time()
+        if not is_ours_alone(run):
+            continue
+        fault = _BOUNDS[run.status](record, now)
+        if fault:
+            _end(instance, run, fault)
+            ended.append(f"run {run.run_id}")
+    return ended
+
+
+def _past_its_bound(record: RunRecord, now: float) -> str | None:
+    bound = _bound_s(record.dagster_run)
+    if bound is None or record.start_time is None or now - record.start_time <= bound:
+        return None
+    return f"This run took longer than its bound of {bound:.0f} s. The next scan does what is left."
+
+
+def _does_not_start(record: RunRecord, now: float) -> str | None:
+    if now - record.update_timestamp.timestamp() <= LONGEST_START_S:
+        return None
+    return f"This run did not start within {LONGEST_START_S:.0f} s."
+
+
+def _does_not_heed(record: RunRecord, now: float) -> str | None:
+    if now - record.update_timestamp.timestamp() <= LONGEST_CANCEL_S:
+        return None
+    return f"This run was cancelled and did not end within {LONGEST_CANCEL_S:.0f} s."
+
+
+_BOUNDS = {
+    DagsterRunStatus.STARTED: _past_its_bound,
+    DagsterRunStatus.NOT_STARTED: _does_not_start,
+    DagsterRunStatus.STARTING: _does_not_start,
+    DagsterRunStatus.CANCELING: _does_not_heed,
+}
+
+
+def _bound_s(run: DagsterRun) -> float | None:
+    """How long the run may take, read from its tags as Dagster reads them; None, without bound, where they say 0."""
+    text = next((run.tags[name] for name in _MAX_RUNTIME_TAGS if name in run.tags), "")
+    try:
+        return float(text or LONGEST_RUN_S) or None
+    except ValueError:
+        return LONGEST_RUN_S
+
+
+def _end(instance: DagsterInstance, run: DagsterRun, fault: str) -> None:
+    """Have the run's process ended where it can be reached, and the run noted as ended in any case."""
+    try:
+        instance.run_launcher.terminate(run.run_id)
+    except Exception:
+        # Launchers raise what they like, and most often there is no process any more.
+        _log.exception("The process of run %s could not be ended; the run is ended all the same", run.run_id)
+    left = instance.get_run_by_id(run.run_id)
+    if left is None or left.is_finished:
+        return
+    if run.status is DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(left, fault)
+    else:
+        instance.report_run_failed(left, fault)
+
+
+def _close_records_of_finished_runs(instance: DagsterInstance, db: AlertDatabase) -> list[str]:
+    ended: list[str] = []
+    ends = time.monotonic() + MAX_SECONDS
+    for run in finished_runs(instance, runs_with_open_records(db)):
+        reason = f"its Dagster run ended as {run.status.value} without ending this record"
+        ended += close_records_of_run(db, run.run_id, reason)
+        if time.monotonic() > ends:
+            break
+    return ended
+
+
+def _fail_run(instance: DagsterInstance, own: Location | None, record: SweptRecord) -> None:
+    run = instance.get_run_by_id(record.run_id) if record.run_id else None
+    if run is None or run.is_finished or is_elsewhere(run, own):
+        return
+    # An attempt that the run has given up and will soon repeat leaves a dead record, too.
+    if _last_of_scan(instance, run).kind is DagsterEventType.STEP_UP_FOR_RETRY:
+        return
+    _report_dead(instance, run, record.job_id, record.alerts_closed, record.alerts_escalated)
+
+
+def _fail_runs_without_living_record(instance: DagsterInstance, own: Location | None, db: AlertDatabase) -> list[str]:
+    """Fail the runs that still scan for Dagster although no record of theirs runs: no run may block the queue.
+
+    So it is when another scan's claim swept the record while no daemon was there, when a tick ended between the two,
+    and when worker and code server died before the scan had a record.
+    """
+    ended = []
+    long_ago = server_now(db) - ENDED_FOR_GOOD
+    for run_record in records_of_no_other(instance, own, [DagsterRunStatus.STARTED]):
+        run = run_record.dagster_run
+        if not is_scan(run):
+            continue
+        record, is_silent = record_of_run(db, run.run_id), _is_silent(instance, run_record)
+        if record is None and is_silent and location_of_run(run) is not None:
+            _end(instance, run, _NO_RECORD)
+            ended.append(f"run {run.run_id}")
+        if record is None or record["status"] == RUNNING or not record["completed_at"] < long_ago:
+            continue
+        if is_silent or _last_of_scan(instance, run).kind in _AT_WORK:
+            _report_dead(instance, run, record["job_id"], record["alerts_closed"], record["alerts_escalated"])
+            ended.append(record["job_id"])
+    return ended
+
+
+def _report_dead(instance: DagsterInstance, run: DagsterRun, job_id: str, closed: int, escalated: int) -> None:
+    tag_run(instance, run.run_id, job_id)
+    instance.report_run_failed(
+        run,
+        f"The process of this run died: job record {job_id} gave no sign of life. It closed {closed} and escalated "
+        f"{escalated} alerts; the next scan does the rest.",
+    )
+
+
+class _Last(NamedTuple):
+    """How far a run is with its scan: the last event of that step and when it was, None before its first."""
+
+    kind: DagsterEventType | None
+    at: float | None
+
+
+def _is_silent(instance: DagsterInstance, record: RunRecord) -> bool:
+    """Whether the run should have a living record by now: its scan began, or was to be tried again, long ago."""
+    last = _last_of_scan(instance, record.dagster_run)
+    # What other people's assets do in the same run before the scan may take its time.
+    if last.kind in _OVER or (last.kind is None and not is_ours_alone(record.dagster_run)):
+        return False
+    since = last.at or record.start_time
+    return since is not None and time.time() - since > LONGEST_SILENCE_S
+
+
+def _last_of_scan(instance: DagsterInstance, run: DagsterRun) -> _Last:
+    of_type = {*_AT_WORK, *_OVER, DagsterEventType.STEP_UP_FOR_RETRY}
+    entries = [
+        entry for entry in instance.all_logs(run.run_id, of_type=of_type) if entry.step_key == auto_close.op.name
+    ]
+    return _Last(entries[-1].dagster_event_type, entries[-1].timestamp) if entries else _Last(None, None)

@@ -1,0 +1,50 @@
+"""What this package defines, assets and jobs: the code location is made of this list, and runs are judged by it."""
+
+from dagster import AssetsDefinition, AssetSpec, DagsterRun
+
+from alert_pipelines.defs.asset_specs import alerts, dry_runs, shadow_rules
+from alert_pipelines.defs.assets import auto_close
+from alert_pipelines.defs.backtest_asset import backtest, backtest_job
+from alert_pipelines.defs.daily_report_asset import daily_report, daily_report_job
+from alert_pipelines.defs.health_checks import check_health_job
+from alert_pipelines.defs.index_checks import check_indexes_job
+from alert_pipelines.defs.jobs import auto_close_job, load_alerts_job, publish_rules_job
+from alert_pipelines.defs.maintenance import delete_old_runs_job
+from alert_pipelines.defs.rule_jobs import export_rules_job, validate_rules_job
+from alert_pipelines.defs.trust_jobs import explain_alert_job, list_decisions_job, undo_decisions_job
+from alert_pipelines.defs.window_jobs import add_windows_job, end_window_job, list_windows_job, snooze_alert_job
+
+ASSETS: tuple[AssetsDefinition | AssetSpec, ...] = (alerts, auto_close, dry_runs, shadow_rules, backtest, daily_report)
+JOBS = (
+    auto_close_job,
+    explain_alert_job,
+    list_decisions_job,
+    undo_decisions_job,
+    backtest_job,
+    daily_report_job,
+    check_health_job,
+    check_indexes_job,
+    delete_old_runs_job,
+    validate_rules_job,
+    publish_rules_job,
+    export_rules_job,
+    load_alerts_job,
+    list_windows_job,
+    add_windows_job,
+    end_window_job,
+    snooze_alert_job,
+)
+
+_JOB_NAMES = frozenset(job.name for job in JOBS)
+_KEYS = frozenset(key for one in ASSETS for key in (one.keys if isinstance(one, AssetsDefinition) else [one.key]))
+
+
+def is_ours_alone(run: DagsterRun) -> bool:
+    """Whether a run of this code location does nothing but what this package defines.
+
+    The location may hold other people's definitions beside ours.
+    """
+    if run.job_name in _JOB_NAMES:
+        return True
+    touched = {*(run.asset_selection or ()), *(check.asset_key for check in run.asset_check_selection or ())}
+    return bool(touched) and touched <= _KEYS

@@ -1,0 +1,37 @@
+"""Which runs of this code location are scans, and which of them wait or run."""
+
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+
+from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
+from alert_pipelines.defs.own_runs import Location, own_runs
+
+AUTO_CLOSE_JOB = "auto_close_job"
+
+BUSY = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+_SCAN_KEYS = frozenset(spec.key for spec in SCAN_ASSETS)
+# A check that others put on these assets runs without a scan.
+_SCAN_CHECK_KEYS = frozenset(spec.key for spec in SCAN_CHECKS)
+
+
+def is_scan(run: DagsterRun) -> bool:
+    """Whether a run of this code location is a scan, however it was launched."""
+    return (
+        run.job_name == AUTO_CLOSE_JOB
+        or not _SCAN_KEYS.isdisjoint(run.asset_selection or ())
+        or not _SCAN_CHECK_KEYS.isdisjoint(run.asset_check_selection or ())
+    )
+
+
+def busy_scan(instance: DagsterInstance, own: Location | None) -> DagsterRun | None:
+    """A scan of that code location that waits or runs, however it was launched, or None.
+
+    One launched by "Materialize" has neither the job's name nor its tags, so its assets are looked at.
+    """
+    return next((run for run in own_runs(instance, own, statuses=BUSY) if is_scan(run)), None)
