@@ -22,7 +22,14 @@ from alert_pipelines.defs.config import ScanConfig
 from alert_pipelines.defs.own_runs import location_of_run
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_log import lines_in_run_log
-from alert_pipelines.defs.run_records import SKIPPED_TAG, close_records_of_run, keep_from_retry, record_of_run, tag_run
+from alert_pipelines.defs.run_records import (
+    SKIPPED_TAG,
+    close_records_of_run,
+    disown_tags,
+    keep_from_retry,
+    record_of_run,
+    tag_run,
+)
 from alert_pipelines.defs.scan_events import check_results, dry_run_observation, materializations, shadow_observation
 from alert_pipelines.defs.standing_verdicts import standing_verdicts
 from alert_pipelines.errors import AlertPipelinesError
@@ -53,6 +60,7 @@ def auto_close(
     Only one scan runs at a time: where another one does, this run ends with nothing done and says so.
     """
     keep_from_retry(context.instance, context.run)
+    disown_tags(context.instance, context.run)
     with _loaded_code_kept_from_the_collector(), lines_in_run_log(context.log, context.instance):
         yield from _scan_and_report(context, config, mongo, rule_engine)
 

@@ -9,7 +9,7 @@ come five a tick. What it has to look at is open records, hardly ever more than 
 
 import logging
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord
@@ -24,7 +24,13 @@ from alert_pipelines.defs.own_runs import (
     own_run_records,
     records_of_no_other,
 )
-from alert_pipelines.defs.run_records import close_records_of_run, record_of_run, runs_with_open_records, tag_run
+from alert_pipelines.defs.run_records import (
+    close_records_of_run,
+    disown_tags,
+    record_of_run,
+    runs_with_open_records,
+    tag_run,
+)
 from alert_pipelines.defs.scan_runs import is_scan
 from alert_pipelines.job_records import RUNNING, SweptRecord, sweep_dead_jobs
 from alert_pipelines.mongo.client import AlertDatabase, server_now
@@ -43,6 +49,7 @@ LONGEST_START_S = LONGEST_SILENCE_S = 600.0
 
 LONGEST_CANCEL_S = 180.0
 
+_RECENT = timedelta(hours=1)
 _NO_RECORD = (
     f"This run gave no sign of life for {LONGEST_SILENCE_S:.0f} s and has no job record, so it changed no alert. "
     "The next scan does what is due."
@@ -78,6 +85,14 @@ def end_overdue_runs(instance: DagsterInstance, own: Location | None) -> list[st
             _end(instance, run, fault)
             ended.append(f"run {run.run_id}")
     return ended
+
+
+def disown_tags_of_unbegun(instance: DagsterInstance, own: Location | None) -> None:
+    """Let re-executed runs of the location that have not begun bear no job id, nor `skipped`, of their parents."""
+    for record in own_run_records(instance, own, created_after=datetime.now(UTC) - _RECENT):
+        run = record.dagster_run
+        if record.start_time is None and (is_scan(run) or is_ours_alone(run)):
+            disown_tags(instance, run)
 
 
 def _past_its_bound(record: RunRecord, now: float) -> str | None:

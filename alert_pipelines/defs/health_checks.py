@@ -77,7 +77,7 @@ def _scans_without_record(
         for run in own_runs(instance, own, statuses=succeeded, created_after=now - timedelta(days=1), limit=MAX_RUNS)
         if is_scan(run)
         # One that found another scan running, or only checked something, made none.
-        and SKIPPED_TAG not in run.tags
+        and not run.tags.get(SKIPPED_TAG)
         and record_of_run(db, run.run_id) is None
     ]
 

@@ -128,12 +128,17 @@ def own_runs(
 
 
 def own_run_records(
-    instance: DagsterInstance, own: Location | None, statuses: Sequence[DagsterRunStatus]
+    instance: DagsterInstance,
+    own: Location | None,
+    statuses: Sequence[DagsterRunStatus] = (),
+    *,
+    created_after: datetime | None = None,
 ) -> Sequence[RunRecord]:
     """The runs of that location with their times; none where it is not known which one is meant."""
     if own is None:
         return []
-    return instance.get_run_records(RunsFilter(statuses=statuses, tags={_REPOSITORY_TAG: str(own)}))
+    wanted = RunsFilter(statuses=statuses, created_after=created_after, tags={_REPOSITORY_TAG: str(own)})
+    return instance.get_run_records(wanted)
 
 
 def records_of_no_other(

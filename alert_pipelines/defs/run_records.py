@@ -12,8 +12,11 @@ from alert_pipelines.mongo.client import AlertDatabase
 
 JOB_ID_TAG = "alert_pipelines/job_id"
 SKIPPED_TAG = "alert_pipelines/skipped"
-NO_RETRY_TAGS = {"dagster/retry_on_asset_or_op_failure": "false"}
-"""Keep an instance with `run_retries` from launching a failed run again. An op's own retries are not concerned."""
+NO_RETRY_TAGS = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_failure": "false"}
+"""Keep an instance with `run_retries` from launching again a run that failed or died. An op's own retries remain.
+
+One that died would meet its own claim, end green with nothing done, and lift limits by `allow_over_limit` once more.
+"""
 
 
 def record_of_run(db: AlertDatabase, run_id: str) -> dict[str, Any] | None:
@@ -36,6 +39,13 @@ def keep_from_retry(instance: DagsterInstance, run: DagsterRun) -> None:
     """Give the run NO_RETRY_TAGS: one from "Materialize" lacks its job's tags, and others may have been changed."""
     if not NO_RETRY_TAGS.items() <= run.tags.items():
         instance.add_run_tags(run.run_id, NO_RETRY_TAGS)
+
+
+def disown_tags(instance: DagsterInstance, run: DagsterRun) -> None:
+    """Empty what the tags of a re-executed run say of the run that it repeats: Dagster copies all, and removes none."""
+    inherited = {tag: "" for tag in (JOB_ID_TAG, SKIPPED_TAG) if run.tags.get(tag)}
+    if run.parent_run_id is not None and inherited:
+        instance.add_run_tags(run.run_id, inherited)
 
 
 def runs_with_open_records(db: AlertDatabase) -> list[str]:

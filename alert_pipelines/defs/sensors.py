@@ -2,7 +2,7 @@
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
-from alert_pipelines.defs.dead_runs import end_dead_scans, end_overdue_runs
+from alert_pipelines.defs.dead_runs import disown_tags_of_unbegun, end_dead_scans, end_overdue_runs
 from alert_pipelines.defs.own_runs import location_of_sensor
 from alert_pipelines.defs.resources import MongoResource
 
@@ -16,6 +16,7 @@ from alert_pipelines.defs.resources import MongoResource
 def dead_scan_sensor(context: SensorEvaluationContext, mongo: MongoResource) -> SkipReason:
     """End the runs that are past their bound, the records of finished runs, and records and runs of the dead."""
     own = location_of_sensor(context)
+    disown_tags_of_unbegun(context.instance, own)
     ended = end_overdue_runs(context.instance, own)
     with mongo.open() as db:
         ended += end_dead_scans(context.instance, own, db)

@@ -13,7 +13,7 @@ from alert_pipelines.defs.asset_specs import ALERTS
 from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConfig, parse_instant
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.run_records import run_of_job, tag_run
+from alert_pipelines.defs.run_records import disown_tags, run_of_job, tag_run
 from alert_pipelines.defs.scan_events import MAX_LISTED, table
 from alert_pipelines.rules.model import Mode
 from alert_pipelines.scanner.explain import ClauseResult, Explanation, explain_alert
@@ -84,6 +84,7 @@ def list_decisions_job() -> None:
 @op
 def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource) -> None:
     """Take back what a job decided, or only show what that would be."""
+    disown_tags(context.instance, context.run)
     with clear_failures(), mongo.open() as db:
         report = undo_job(
             db,

@@ -4,7 +4,6 @@ import gc
 import itertools
 import json
 import re
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,7 +13,6 @@ from dagster import (
     AssetSelection,
     DagsterEventType,
     DagsterInstance,
-    DagsterRunStatus,
     Definitions,
     ExecuteInProcessResult,
     materialize,
@@ -25,7 +23,7 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs import assets
-from alert_pipelines.defs.asset_specs import SCAN_ASSETS, WITHIN_LIMITS
+from alert_pipelines.defs.asset_specs import WITHIN_LIMITS
 from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
@@ -275,30 +273,6 @@ def test_a_limit_stops_its_rule_alone_and_fails_the_run_loudly(execute: Execute,
     allowed = execute(as_of=AS_OF.isoformat(), allow_over_limit=["old"])
     assert allowed.success
     assert statuses(db)["old"] == "AUTO_CLOSED"
-
-
-@pytest.mark.parametrize("start", ["job", "Materialize", "Materialize, tagged to be retried"])
-def test_a_blocked_run_was_retried_by_an_instance_with_run_retries(
-    mongodb_env: None, db: AlertDatabase, tmp_path: Path, start: str
-) -> None:
-    retries = "run_retries:\n  enabled: true\n  max_retries: 3\ntelemetry:\n  enabled: false\n"
-    (tmp_path / "dagster.yaml").write_text(retries)
-    fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60, "max_close": 0}))
-    made = build_defs()
-    with DagsterInstance.from_config(str(tmp_path)) as instance:
-        assert instance.run_retries_max_retries == 3
-        if start == "job":
-            job, tags = made.resolve_job_def("auto_close_job"), {}
-        else:
-            job = made.resolve_implicit_global_asset_job_def()
-            tags = {"dagster/retry_on_asset_or_op_failure": "true"} if "tagged" in start else {}
-            keys = [spec.key for spec in SCAN_ASSETS]
-            job = job.get_subset(asset_selection=set(keys))
-        result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
-        run = instance.get_run_by_id(result.run_id)
-        assert run is not None
-        assert (run.status, run.tags["dagster/will_retry"]) == (DagsterRunStatus.FAILURE, "false")
-        assert "dagster/auto_retry_run_id" not in run.tags
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

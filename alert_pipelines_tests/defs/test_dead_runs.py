@@ -12,6 +12,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.defs import dead_runs
 from alert_pipelines.defs.own_runs import Location
+from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.defs.schedules import build_schedule
 from alert_pipelines.defs.sensors import dead_scan_sensor
 from alert_pipelines.job_records import SCANNER, create_job_record
@@ -20,6 +21,7 @@ from alert_pipelines_tests.defs.conftest import OWN, daemons_tick, launched_from
 
 pytestmark = pytest.mark.usefixtures("mongodb_env")
 
+STARTING = DagsterRunStatus.STARTING
 ELSEWHERE = Location("another_copy", "__repository__")
 SKIPPED, MADE = "a tick that is skipped", "a tick that makes a scan"
 CLOSED = frozenset({AssetKey("closed_alerts")})
@@ -195,6 +197,25 @@ def test_a_killed_scan_was_not_ended_while_a_slow_sensor_of_somebody_elses_held_
     assert tick(instance) == MADE
     assert status(instance, run) == "FAILURE"
     assert (db.background_jobs.find_one({"job_id": job_id}) or {})["status"] == "failed"
+
+
+def test_a_repeat_that_never_began_bore_the_job_id_of_the_run_it_repeats(instance: DagsterInstance) -> None:
+    tags = {JOB_ID_TAG: "JOB-1", SKIPPED_TAG: "another scan was running", "owner": "somebody"}
+    first = run_of(instance, tags=tags)
+    again = {"tags": tags, "parent_run_id": first.run_id, "root_run_id": first.run_id}
+    repeats = {place: run_of(instance, location=place, status=STARTING, **again) for place in (OWN, ELSEWHERE)}
+    look(instance)
+    found = {place: instance.get_run_by_id(run.run_id) for place, run in repeats.items()}
+    assert {place: run and tags.items() <= run.tags.items() for place, run in found.items()} == {
+        OWN: False,
+        ELSEWHERE: True,
+    }
+    own = found[OWN]
+    assert own is not None
+    assert (own.tags[JOB_ID_TAG], own.tags[SKIPPED_TAG], own.tags["owner"]) == ("", "", "somebody")
+    kept = instance.get_run_by_id(first.run_id)
+    assert kept is not None
+    assert kept.tags[JOB_ID_TAG] == "JOB-1"
 
 
 def test_while_the_database_is_away_ticks_go_on(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,76 @@
+"""Runs that an instance, or a person, executes again: which are not, and what the tags of the others say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.test_utils import create_run_for_test
+
+from alert_pipelines.definitions import build_defs
+from alert_pipelines.defs.asset_specs import SCAN_ASSETS
+from alert_pipelines.defs.jobs import SCAN_TAGS
+from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
+from alert_pipelines.job_records import COMPLETED, SCANNER, create_job_record, update_job_record
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines_tests.defs.conftest import Execute
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
+
+
+@pytest.mark.parametrize("start", ["job", "Materialize", "Materialize, tagged to be retried"])
+def test_a_blocked_run_was_retried_by_an_instance_with_run_retries(
+    mongodb_env: None, db: AlertDatabase, tmp_path: Path, start: str
+) -> None:
+    retries = "run_retries:\n  enabled: true\n  max_retries: 3\ntelemetry:\n  enabled: false\n"
+    (tmp_path / "dagster.yaml").write_text(retries)
+    fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60, "max_close": 0}))
+    made = build_defs()
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.run_retries_max_retries == 3
+        if start == "job":
+            job, tags = made.resolve_job_def("auto_close_job"), {}
+        else:
+            job = made.resolve_implicit_global_asset_job_def()
+            tags = {"dagster/retry_on_asset_or_op_failure": "true"} if "tagged" in start else {}
+            keys = [spec.key for spec in SCAN_ASSETS]
+            job = job.get_subset(asset_selection=set(keys))
+        result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+        run = instance.get_run_by_id(result.run_id)
+        assert run is not None
+        assert (run.status, run.tags["dagster/will_retry"]) == (DagsterRunStatus.FAILURE, "false")
+        assert "dagster/auto_retry_run_id" not in run.tags
+
+
+def test_a_skipped_run_that_was_executed_again_and_scanned_was_still_tagged_as_skipped(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60}))
+    holder = create_job_record(SCANNER, db)
+    first = instance.get_run_by_id(execute(as_of=AS_OF.isoformat()).run_id)
+    assert first is not None
+    update_job_record(holder, {}, COMPLETED, [], db)
+    create = instance.create_run_for_job
+
+    def create_again(**noted: Any) -> DagsterRun:
+        return create(**noted | {"tags": first.tags, "parent_run_id": first.run_id, "root_run_id": first.run_id})
+
+    monkeypatch.setattr(instance, "create_run_for_job", create_again)
+    again = instance.get_run_by_id(execute(as_of=AS_OF.isoformat()).run_id)
+    assert again is not None
+    assert again.tags[SKIPPED_TAG] == ""
+    record = db.background_jobs.find_one({"run_id": again.run_id}) or {}
+    assert again.tags[JOB_ID_TAG] == record["job_id"]
+
+
+def test_a_run_that_died_was_launched_again_into_its_own_claim(
+    mongodb_env: None, db: AlertDatabase, tmp_path: Path
+) -> None:
+    (tmp_path / "dagster.yaml").write_text("run_retries:\n  enabled: true\n  max_retries: 2\n")
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        for job, died in (("auto_close_job", "false"), ("somebody_elses_job", "true")):
+            tags = SCAN_TAGS if job == "auto_close_job" else {}
+            run = create_run_for_test(instance, job_name=job, status=DagsterRunStatus.STARTED, tags=tags)
+            instance.report_run_failed(run, "its worker was killed")
+            left = instance.get_run_by_id(run.run_id)
+            assert left is not None
+            assert left.tags["dagster/will_retry"] == died
