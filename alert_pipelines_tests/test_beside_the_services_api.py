@@ -90,6 +90,17 @@ def test_what_the_service_itself_says_by_its_api_is_honoured(db: AlertDatabase) 
     assert run_scan(db, ScanRequest(as_of=AS_OF)).closed == 2
 
 
+def test_a_rule_that_is_off_could_not_be_switched_on_by_the_api(db: AlertDatabase) -> None:
+    off = FILE[1] | {"mode": "off", "conditions": {"expire_after_mins": 5}}
+    publish_rules(db, parse_rules([off], "here"))
+    fill(db, [alert("old", minutes=10)])
+    assert run_scan(db, ScanRequest(as_of=AS_OF)).closed == 0
+    assert ServiceApi(db).update_rule("overspeed", is_active=True) == OK
+    assert run_scan(db, ScanRequest(as_of=AS_OF)).closed == 1
+    assert ServiceApi(db).update_rule("overspeed", is_active=False) == OK
+    assert [change.fields for change in diff_rules(db, parse_rules([off], "here"))] == [()]
+
+
 def test_a_rule_that_the_api_makes_under_the_id_of_ours_stops_both(db: AlertDatabase) -> None:
     publish_rules(db, parse_rules({"rules": FILE}, "here"))
     made = {"source_type": "FEEDBACK_POSITIVE", "name": "Careless", "conditions": {"expire_after_mins": 1}}

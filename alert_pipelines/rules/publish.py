@@ -193,29 +193,32 @@ def _content(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write(db: AlertDatabase, step: _Step, now: datetime, session: ClientSession | None) -> bool:
     """Write a rule where it belongs and nowhere else, unless somebody wrote meanwhile."""
-    fields = _fields(step.content, now)
     here = next((one.document for one in step.standing if one.collection == step.home), None)
+    kept = here or (step.standing[0].document if step.standing else {"created_at": now})
+    document = dict(kept) if step.content is None else _published(kept, step.content, step.home, now)
     if here is None:
-        kept = step.standing[0].document if step.standing else {"created_at": now}
-        done = _insert(db, step.home, {**kept, **fields}, session)
+        done = _insert(db, step.home, document, session)
     else:
-        done = db[step.home].update_one(_as_compared(here), {"$set": fields}, session=session).matched_count == 1
+        done = db[step.home].replace_one(_as_compared(here), document, session=session).matched_count == 1
     for other in step.standing:
         if done and other.collection != step.home:
             done = db[other.collection].delete_one(_as_compared(other.document), session=session).deleted_count == 1
     return done
 
 
-def _fields(content: Mapping[str, Any] | None, now: datetime) -> dict[str, Any]:
-    if content is None:
-        return {}
-    published = {"hash": content_hash(content), "conditions": list(content["conditions"]), "at": now}
-    return {**content, "published": published, "updated_at": now}
+def _published(kept: Mapping[str, Any], content: Mapping[str, Any], home: str, now: datetime) -> dict[str, Any]:
+    """The document to store for a rule; what else the one before it held is kept."""
+    stamp = {"hash": content_hash(content), "conditions": list(content["conditions"]), "at": now}
+    document = {**kept, **content, "published": stamp, "updated_at": now}
+    if home == SERVICE_RULES:
+        # The service switches a rule by `is_active` alone, and a mode of off would outrank that.
+        del document["mode"]
+    return document
 
 
-def _insert(db: AlertDatabase, home: str, document: Mapping[str, Any], session: ClientSession | None) -> bool:
+def _insert(db: AlertDatabase, home: str, document: dict[str, Any], session: ClientSession | None) -> bool:
     try:
-        return db[home].insert_one(dict(document), session=session).acknowledged
+        return db[home].insert_one(document, session=session).acknowledged
     except DuplicateKeyError as error:
         raise RuleIdTakenError(
             f"rule {document['rule_id']!r}: the collection {home!r} already holds a rule that its unique index takes "
