@@ -9,7 +9,6 @@ from threading import Event
 from typing import Any
 
 import pytest
-from pymongo import IndexModel
 from pymongo.collation import Collation
 
 from alert_pipelines.alerts import SourceType
@@ -147,11 +146,8 @@ def test_a_rule_that_both_collections_have_decides_nothing_and_is_named(db: Aler
 
 
 def test_one_rule_that_could_not_be_written_left_half_of_its_file_published(db: AlertDatabase) -> None:
-    db[PIPELINE_RULES].drop_index("rule_id_unique")
-    index = IndexModel(
-        [("rule_id", 1)], name="rule_id_unique", unique=True, collation=Collation(locale="en", strength=1)
-    )
-    db[PIPELINE_RULES].create_indexes([index])
+    ignoring_case = Collation(locale="en", strength=1)
+    db[PIPELINE_RULES].create_index("rule_id", name="theirs", unique=True, collation=ignoring_case)
     with pytest.raises(RuleIdTakenError, match="rule 'B': the collection 'pipeline_rules'"):
         publish_rules(db, [made("simple", SIMPLE), made("b", OURS), made("B", OURS)])
     assert where(db) == {SERVICE_RULES: set(), PIPELINE_RULES: set()}
