@@ -19,6 +19,7 @@ _COMMANDS = {
     "indexes": "indexes",
     "jobs": "jobs",
     "load": "loading",
+    "mapping": "mapping",
     "metrics": "metrics",
     "mongo": "mongo",
     "notify": "notifying",

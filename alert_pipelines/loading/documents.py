@@ -11,7 +11,7 @@ from typing import Any
 from alert_pipelines.alerts import Severity, Status
 from alert_pipelines.loading.history import SYSTEM, UNKNOWN_ACTOR, Event
 from alert_pipelines.loading.mapping import Mapping
-from alert_pipelines.loading.mapping_parts import Actor, AlertId, Events, MetadataColumn, Source
+from alert_pipelines.loading.mapping_parts import Actor, AlertId, Choice, Events, MetadataColumn, Source, Timestamp
 from alert_pipelines.loading.paths import holder
 from alert_pipelines.loading.readers.rows import Values
 from alert_pipelines.loading.row_values import Lookup, Read, RowError, ValueReader, missing
@@ -60,7 +60,7 @@ class RowReader:
         self._values = values = ValueReader(mapping)
         self._alert_id = self._id_reader(mapping.alert_id)
         severities = Lookup({str(name): name for name in Severity})
-        self._required: dict[str, tuple[Source, Read[Any]]] = {
+        self._required: dict[str, tuple[Choice[Any] | Timestamp, Read[Any]]] = {
             "source_type": (mapping.source_type, values.choice(mapping.source_type, to_text)),
             "severity": (mapping.severity, values.choice(mapping.severity, severities)),
         }
@@ -72,6 +72,7 @@ class RowReader:
             (name, values.metadata(field), _holder(field) if mapping.events else _never)
             for name, field in mapping.metadata.items()
         ]
+        self._with_default = {name: field for name, field in mapping.metadata.items() if field.default is not None}
         self._event = self._event_reader(mapping.events) if mapping.events else None
         self._snapshot = SnapshotReader(mapping, values) if tells_status(mapping) else None
 
@@ -109,15 +110,18 @@ class RowReader:
         Raises RowError for a required field that is not there; `rows` says in which rows it was looked for.
         """
         for name, (source, _) in self._required.items():
-            if name not in fields:
+            if fields.setdefault(name, source.default if isinstance(source, Choice) else None) is None:
                 raise missing(source, rows)
+        metadata = {name: value for name, value in fields["metadata"].items() if value is not None}
+        for name, field in self._with_default.items():
+            metadata.setdefault(name, self._values.default(field))
         start, after = fields["timestamp"], fields.get("expires_after")
         return new_alert(
             fields["alert_id"],
             source_type=fields["source_type"],
             severity=fields["severity"],
             timestamp=start,
-            metadata={name: value for name, value in fields["metadata"].items() if value is not None},
+            metadata=metadata,
             expires_at=fields.get("expires_at") if after is None else end_of(timedelta(seconds=after), start),
         )
 

@@ -7,10 +7,10 @@ making documents `documents`'.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Self, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from alert_pipelines.alerts import Severity, Status
@@ -18,15 +18,13 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.loading.mapping_parts import (
     AlertId,
     Choice,
-    Column,
-    Csv,
     DateColumn,
     Dates,
     End,
     Events,
+    Layout,
     MetadataColumn,
     Numbers,
-    Part,
     Source,
     Text,
     Timestamp,
@@ -40,29 +38,16 @@ class MappingError(AlertPipelinesError):
     """A mapping file cannot be read, or says something that is not in the language."""
 
 
-def _known_encoding(name: str) -> str:
-    try:
-        # Not only looked up: base64 and rot13 are codecs, too.
-        "a".encode(name)
-    except (LookupError, UnicodeError):
-        raise ValueError(f"{name!r} is no encoding of text that Python knows: write utf-8 or latin-1, say") from None
-    return name
-
-
 # What a row says of an alert that may have ended; a log of updates says it by its events.
 SNAPSHOT_KEYS = ("status", "resolved_at", "updated_at", "resolved_by", "resolution_notes")
 # The name becomes a key of the document, where a dot or a dollar has a meaning of its own.
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
-class Mapping(Part):
+class Mapping(Layout):
     """One file format, declared: see docs/loading.md."""
 
-    format: Literal["csv", "jsonl", "json"]
-    rows: Column | None = None
-    csv: Csv = Csv()
     numbers: Numbers = Numbers()
-    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
     missing: list[str] = Field(default_factory=list)
     dates: Dates = Dates()
     alert_id: AlertId
@@ -77,13 +62,6 @@ class Mapping(Part):
     resolution_notes: Source | None = None
     metadata: dict[FieldName, MetadataColumn] = Field(default_factory=dict)
     events: Events | None = None
-
-    @model_validator(mode="after")
-    def _keys_of_the_format(self) -> Self:
-        for key, formats in (("rows", ("json", "jsonl")), ("csv", ("csv",))):
-            if key in self.model_fields_set and self.format not in formats:
-                raise ValueError(f"{key} is for format {' or '.join(formats)}, and the format is {self.format}")
-        return self
 
     @model_validator(mode="after")
     def _events_need_an_id(self) -> Self:

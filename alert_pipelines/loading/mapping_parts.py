@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from string import Formatter
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -290,3 +290,32 @@ class Numbers(Part):
         if self.decimal == self.thousands:
             raise ValueError("decimal and thousands have to differ")
         return self
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        # Not only looked up: base64 and rot13 are codecs, too.
+        "a".encode(name)
+    except (LookupError, UnicodeError):
+        raise ValueError(f"{name!r} is no encoding of text that Python knows: write utf-8 or latin-1, say") from None
+    return name
+
+
+class Layout(Part):
+    """How the rows of a file are found; what their columns mean is not said here."""
+
+    format: Literal["csv", "jsonl", "json"]
+    rows: Column | None = None
+    csv: Csv = Csv()
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
+
+    @model_validator(mode="after")
+    def _keys_of_the_format(self) -> Self:
+        for key, formats in (("rows", ("json", "jsonl")), ("csv", ("csv",))):
+            if key in self.model_fields_set and self.format not in formats:
+                raise ValueError(f"{key} is for format {' or '.join(formats)}, and the format is {self.format}")
+        return self
+
+    def columns(self) -> Iterator[tuple[str, list[ColumnPath]]]:
+        """The columns of which every row has to have one, after the place in the mapping that names them: none here."""
+        return iter(())

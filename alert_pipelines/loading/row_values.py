@@ -90,36 +90,22 @@ class ValueReader:
         return read
 
     def choice(self, choice: Choice[Any], as_it_is: Callable[[Any], T]) -> Read[T | None]:
-        """The constant, or what the column holds by the map, or else the default."""
+        """The constant, or what the column holds by the map; a default is for whoever knows all rows."""
         if choice.constant is not None:
             constant: T | None = choice.constant
             return lambda _: constant
-        read = self.optional(choice, as_it_is if choice.map is None else Lookup(choice.map, choice.otherwise))
-        default: T | None = choice.default
-        if default is None:
-            return read
-
-        def with_default(values: Values) -> T | None:
-            value = read(values)
-            return default if value is None else value
-
-        return with_default
+        return self.optional(choice, as_it_is if choice.map is None else Lookup(choice.map, choice.otherwise))
 
     def metadata(self, field: MetadataColumn) -> Read[Any]:
-        """A value of `metadata`, as its type says."""
+        """A value of `metadata`, as its type says; a default is for the caller."""
         convert = self._converter(field)
         if field.map is not None:
             convert = _Chain(Lookup(field.map, field.otherwise), convert)
-        read = self.optional(field, convert)
-        if field.default is None:
-            return read
-        default = field.default
+        return self.optional(field, convert)
 
-        def with_default(values: Values) -> Any:
-            value = read(values)
-            return _converted("default", convert, default) if value is None else value
-
-        return with_default
+    def default(self, field: MetadataColumn) -> Any:
+        """The default of a field of `metadata`, as its type says; None where it has none."""
+        return None if field.default is None else _converted("default", self._converter(field), field.default)
 
     def date(self, spec: DateColumn) -> Read[datetime | None]:
         """An instant."""

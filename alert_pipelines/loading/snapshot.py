@@ -62,7 +62,7 @@ class SnapshotReader:
         ended = end_of(self._ended(values), start)
         if self._status is None or self._status_source is None:
             return (Status.OPEN if ended is None else Status.RESOLVED), ended
-        status = self._status(values)
+        status = self._status(values) or self._status_source.default
         if status is None:
             raise missing(self._status_source)
         return status, ended

@@ -152,6 +152,16 @@ def test_the_first_column_with_a_value_counts_and_else_the_default(db: AlertData
     assert only(db, tmp_path, {}, metadata=declared)["metadata"] == {"who": "nobody"}
 
 
+def test_a_default_did_away_with_what_an_earlier_update_said(db: AlertDatabase, tmp_path: Path) -> None:
+    rows = "A,New,2025-01-01,2025-01-01,x,hot,7\nA,New,,2025-01-02,x,,\n"
+    path = write(tmp_path / "a.csv", "id,state,opened,updated,by,sev,v\n" + rows)
+    severity = {"column": "sev", "map": {"hot": "CRITICAL"}, "default": "INFO"}
+    declared = mapping(TICKETS, severity=severity, metadata={"v": {"column": "v", "type": "int", "default": "0"}})
+    load_alerts(db, path, declared)
+    alert = db.alerts.find_one() or {}
+    assert (alert["severity"], alert["metadata"]) == ("CRITICAL", {"v": 0})
+
+
 def test_a_column_of_a_coalesce_need_not_be_in_a_csv_file(db: AlertDatabase, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id,at,owner\nA,2026-01-01,ann\n")
     declared = {**BASE, "format": "csv", "metadata": {"who": {"coalesce": ["user", "owner"]}}}

@@ -7,7 +7,7 @@ read at all is an error. What the columns mean is `documents`' matter.
 from collections.abc import Iterator
 from pathlib import Path
 
-from alert_pipelines.loading.mapping import Mapping
+from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.paths import steps
 from alert_pipelines.loading.readers.csv_rows import csv_rows
 from alert_pipelines.loading.readers.json_document import document_rows
@@ -18,17 +18,17 @@ from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row, Values
 __all__ = ["KEPT_OF_LINE", "MAX_LINE", "BadRow", "LoadError", "Row", "Values", "read_rows"]
 
 
-def read_rows(path: Path, mapping: Mapping) -> Iterator[Row | BadRow]:
+def read_rows(path: Path, layout: Layout) -> Iterator[Row | BadRow]:
     """Yield the rows of the file, blank lines left out.
 
     Raises LoadError when the file cannot be opened or read on, has no header, or lacks a column that
-    `mapping` names.
+    `layout` names.
     """
-    inner = steps(mapping.rows) if mapping.rows else []
-    with open_text(path, mapping.encoding) as stream:
-        if mapping.format == "json":
+    inner = steps(layout.rows) if layout.rows else []
+    with open_text(path, layout.encoding) as stream:
+        if layout.format == "json":
             yield from document_rows(stream, path, inner)
-        elif mapping.format == "jsonl":
+        elif layout.format == "jsonl":
             yield from json_line_rows(Lines(stream, path), inner)
         else:
-            yield from csv_rows(Lines(stream, path, mapping.csv.quote_character or "\0"), mapping)
+            yield from csv_rows(Lines(stream, path, layout.csv.quote_character or "\0"), layout)

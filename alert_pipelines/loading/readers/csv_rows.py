@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from alert_pipelines.loading.mapping import Mapping
+from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.paths import shown
 from alert_pipelines.loading.readers.lines import TOO_LONG, Lines
 from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row
@@ -14,10 +14,10 @@ _DELIMITERS = (",", ";", "\t", "|")
 _MAX_TITLE_LINES = 50
 
 
-def csv_rows(lines: Lines, mapping: Mapping) -> Iterator[Row | BadRow]:
-    """Yield the rows after the header. Raises LoadError where the header lacks a column of `mapping`."""
-    header = _header(lines, mapping)
-    reader = _reader(lines, mapping)
+def csv_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
+    """Yield the rows after the header. Raises LoadError where the header lacks a column of `layout`."""
+    header = _header(lines, layout)
+    reader = _reader(lines, layout)
     while True:
         start = lines.mark()
         try:
@@ -28,7 +28,7 @@ def csv_rows(lines: Lines, mapping: Mapping) -> Iterator[Row | BadRow]:
             whole = fault is None or lines.too_long
         except csv.Error as error:
             values, fault, whole = [], f"no valid CSV: {error}", False
-            reader = _reader(lines, mapping)
+            reader = _reader(lines, layout)
         if not whole:
             # A stray quote swallows the lines after it; they are rows of their own and get their chance.
             lines.keep_first()
@@ -41,22 +41,22 @@ def csv_rows(lines: Lines, mapping: Mapping) -> Iterator[Row | BadRow]:
             yield BadRow(start, lines.text, fault, kind)
 
 
-def _reader(lines: Iterable[str], mapping: Mapping, delimiter: str | None = None) -> Any:
-    quote = mapping.csv.quote_character
+def _reader(lines: Iterable[str], layout: Layout, delimiter: str | None = None) -> Any:
+    quote = layout.csv.quote_character
     return csv.reader(
         lines,
         strict=True,
-        delimiter=delimiter or mapping.csv.delimiter,
+        delimiter=delimiter or layout.csv.delimiter,
         quotechar=quote,
         quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
     )
 
 
-def _header(lines: Lines, mapping: Mapping) -> list[str]:
-    titles = [next(lines, "") for _ in range(mapping.csv.header_line - 1)]
+def _header(lines: Lines, layout: Layout) -> list[str]:
+    titles = [next(lines, "") for _ in range(layout.csv.header_line - 1)]
     lines.mark()
     try:
-        header: list[str] = next(_reader(lines, mapping), [])
+        header: list[str] = next(_reader(lines, layout), [])
     except csv.Error as error:
         raise LoadError(f"{lines.path}: the header is no valid CSV: {error}") from error
     if lines.too_long:
@@ -64,11 +64,11 @@ def _header(lines: Lines, mapping: Mapping) -> list[str]:
     if twice := sorted({name for name in header if name and header.count(name) > 1}):
         raise LoadError(f"{lines.path}: the header names {', '.join(twice)} twice: rename one of them")
     first = lines.text
-    wanted = [(place, [shown(column) for column in columns]) for place, columns in mapping.columns()]
+    wanted = [(place, [shown(column) for column in columns]) for place, columns in layout.columns()]
     missing = [(place, columns) for place, columns in wanted if not set(header).intersection(columns)]
     if missing:
         seen = [*titles, first, *(line for line, _ in zip(lines, range(_MAX_TITLE_LINES), strict=False))]
-        hint = _guess(seen, mapping, {column for _, columns in wanted for column in columns})
+        hint = _guess(seen, layout, {column for _, columns in wanted for column in columns})
         raise LoadError(_unfit(lines, header, missing, hint))
     return header
 
@@ -92,14 +92,14 @@ class _Guess(NamedTuple):
     delimiter: str
 
 
-def _guess(seen: list[str], mapping: Mapping, wanted: set[str]) -> str:
+def _guess(seen: list[str], layout: Layout, wanted: set[str]) -> str:
     """What to write in the mapping so that most of the columns `wanted` are found, from the file's first lines."""
-    declared = mapping.csv
+    declared = layout.csv
     if next(iter(seen), "").lstrip().startswith(("{", "[")):
         return "\nThe file seems to be JSON: write format: json, or jsonl for one object a line"
     delimiters = (declared.delimiter, *_DELIMITERS)
     guesses = [
-        _Guess(_found(text, mapping, at, wanted), line, at) for line, text in enumerate(seen, 1) for at in delimiters
+        _Guess(_found(text, layout, at, wanted), line, at) for line, text in enumerate(seen, 1) for at in delimiters
     ]
     now = max((one.found for one in guesses if one[1:] == (declared.header_line, declared.delimiter)), default=0)
     best = max(guesses, key=lambda one: (one.found, -one.line), default=_Guess(0, 1, ","))
@@ -115,9 +115,9 @@ def _guess(seen: list[str], mapping: Mapping, wanted: set[str]) -> str:
     return "".join(hints)
 
 
-def _found(text: str, mapping: Mapping, delimiter: str, wanted: set[str]) -> int:
+def _found(text: str, layout: Layout, delimiter: str, wanted: set[str]) -> int:
     try:
-        return len(wanted.intersection(next(_reader([text], mapping, delimiter), [])))
+        return len(wanted.intersection(next(_reader([text], layout, delimiter), [])))
     except csv.Error:
         return 0
 

@@ -30,6 +30,15 @@ def open_text(path: Path, encoding: str) -> TextIO:
         raise LoadError(f"{path} cannot be opened: {error.strerror or error}. Check its name and rights.") from error
 
 
+def is_gzip(path: Path) -> bool:
+    """Whether the file is gzip by its first bytes, or by its name."""
+    return _is_gzip(path, _first_bytes(path))
+
+
+def _is_gzip(path: Path, start: bytes) -> bool:
+    return start == _GZIP or path.suffix == ".gz"
+
+
 def _first_bytes(path: Path) -> bytes:
     if not path.is_file():
         return b""  # a pipe gives its bytes once
@@ -44,7 +53,7 @@ def _open(path: Path, encoding: str, start: bytes) -> TextIO:
     if codec == "utf-8":
         encoding = "utf-8-sig"  # a byte order mark, as spreadsheets write it, is no part of the first column
     # Bytes that are not valid become surrogates: they spoil their own row and not the whole file.
-    if start == _GZIP or path.suffix == ".gz":
+    if _is_gzip(path, start):
         return gzip.open(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
     return path.open(encoding=encoding, errors="surrogateescape", newline="")
 

@@ -1,0 +1,155 @@
+"""What a column seems to hold: its kind, its values, its date formats."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from alert_pipelines.loading.paths import ColumnPath
+from alert_pipelines.loading.values import BadValueError, Converter, date_converter
+
+# More distinct values than this are no list of states or severities.
+MAX_VALUES = 40
+_MAX_DISTINCT = 20_000
+_MAX_DEPTH = 6
+# A number that begins with 0 is a name: converted, it would lose what it begins with.
+_INTEGER = re.compile(r"[+-]?(0|[1-9]\d*)", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_COMMA_NUMBER = re.compile(r"[+-]?\d{1,3}(\.?\d{3})*,\d+", re.ASCII)
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?", re.ASCII)
+_ISO = re.compile(r"\d{4}-\d\d|\d{8}T", re.ASCII)
+_EPOCH = {"epoch_s": re.compile(r"[0-9]{9,10}(\.\d+)?"), "epoch_ms": re.compile(r"[0-9]{12,13}(\.\d+)?")}
+_DAYS = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%Y{0}%m{0}%d", "%d{0}%b{0}%Y", "%d{0}%m{0}%y", "%m{0}%d{0}%y", "%d{0}%b{0}%y")
+_WORDS = ("%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y", "%a %b %d %Y")
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S")
+_FORMATS = tuple(
+    day + time + zone
+    for day in (*(days.format(mark) for days in _DAYS for mark in "/.- "), *_WORDS)
+    for time in _TIMES
+    for zone in (("", " %z") if time else ("",))
+)
+_NOT_VALUES = frozenset(["?", "-", "N/A", "n/a", "NULL", "null", "None", "NaN", "nan", "\\N"])
+
+
+class Column:
+    """One column of a file, as its rows so far show it."""
+
+    def __init__(self, path: ColumnPath) -> None:
+        self.path = path
+        self.rows = 0
+        self.values: dict[str, int] | None = {}
+        self.samples: list[str] = []
+        self.not_values: set[str] = set()
+        self.is_list = False
+        self._distinct: set[int] = set()
+        self._kinds: list[tuple[str, re.Pattern[str]]] = [
+            ("int", _INTEGER),
+            ("float", _NUMBER),
+            ("comma", _COMMA_NUMBER),
+            ("time", _TIME_OF_DAY),
+        ]
+        self._dates: list[tuple[str, Converter]] | None = None
+        self._converted: set[int] = set()
+        self.midnight = True
+
+    def add(self, value: Any) -> None:
+        """Take the value of one more row into account; an empty one is none."""
+        if isinstance(value, list):
+            self.is_list = True
+            self.rows += 1
+            return
+        text = _text(value)
+        if text.strip() in _NOT_VALUES:
+            self.not_values.add(text)
+            return
+        if not text.strip():
+            return
+        self.rows += 1
+        self._count(text)
+        if hash(text) not in self._converted and len(self._converted) < _MAX_DISTINCT:
+            self._converted.add(hash(text))
+            self._kinds = [(kind, form) for kind, form in self._kinds if form.fullmatch(text.strip())]
+            self._try_dates(text.strip())
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether no value repeats, as far as was looked."""
+        return self.rows > 0 and len(self._distinct) == min(self.rows, _MAX_DISTINCT)
+
+    @property
+    def formats(self) -> list[str]:
+        """The date formats that all values fit."""
+        return [name for name, _ in self._dates or ()] if self.rows else []
+
+    @property
+    def kind(self) -> str:
+        """date, list, bool, int, float, comma (a number with one), time (of day) or str."""
+        if self.is_list:
+            return "list"
+        if self.formats:
+            return "date"
+        if self.values and {value.lower() for value in self.values} <= {"true", "false"}:
+            return "bool"
+        return next((kind for kind, _ in self._kinds), "str") if self.rows else "str"
+
+    def _count(self, text: str) -> None:
+        if len(self.samples) < 3 and text not in self.samples:
+            self.samples.append(text)
+        if len(self._distinct) < _MAX_DISTINCT and self.rows <= _MAX_DISTINCT:
+            self._distinct.add(hash(text))
+        if self.values is not None:
+            self.values[text] = self.values.get(text, 0) + 1
+            if len(self.values) > MAX_VALUES:
+                self.values = None
+
+    def _try_dates(self, text: str) -> None:
+        if self._dates is None:
+            names = itertools.chain(("iso", "epoch_s", "epoch_ms"), _FORMATS) if any(map(str.isdigit, text)) else ()
+            self._dates = [(name, date_converter(name, "UTC")) for name in names]
+        kept = []
+        for name, convert in self._dates:
+            if (date := _date(name, convert, text)) is not None:
+                kept.append((name, convert))
+                self.midnight = self.midnight and (date.hour, date.minute, date.second) == (0, 0, 0)
+        self._dates = kept
+
+
+def _date(name: str, convert: Converter, text: str) -> datetime | None:
+    if name == "iso" and not _ISO.match(text):
+        return None
+    if name in _EPOCH and not _EPOCH[name].fullmatch(text):
+        return None
+    try:
+        date: datetime = convert(text)
+    except BadValueError:
+        return None
+    # A number that would be a date long ago, or far ahead, is a number.
+    return None if name in _EPOCH and not 2000 <= date.year <= 2100 else date
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, dict):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def flat(values: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The single values of a row with the keys that lead to them; of a list of objects, those of its first."""
+    for key, value in values.items():
+        path = (*above, key)
+        if isinstance(value, dict) and len(path) < _MAX_DEPTH:
+            yield from flat(value, path)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            yield from flat(value[0], (*path, "0"))
+        elif not isinstance(value, dict):
+            yield path, value
+
+
+def column_path(keys: tuple[str, ...]) -> ColumnPath:
+    """The path as a mapping names it: a list where a key of several holds a dot itself."""
+    if len(keys) == 1:
+        return keys[0]
+    return list(keys) if any("." in key for key in keys) else ".".join(keys)

@@ -1,0 +1,111 @@
+"""How a file seems to be written: its encoding, its format, its delimiter, where its rows are."""
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alert_pipelines.loading.draft.columns import column_path
+from alert_pipelines.loading.mapping_parts import Csv, Layout
+from alert_pipelines.loading.readers.lines import is_gzip, open_text
+from alert_pipelines.loading.readers.rows import LoadError
+
+_DELIMITERS = (",", ";", "\t", "|")
+_LINES = 60
+_PIECE = 1_000_000
+_BEGINNING = 16_000_000
+_SAME_WIDTH = 0.8
+
+
+def layout_of(path: Path) -> Layout:
+    """Look at the beginning of the file. Raises LoadError where it cannot be read, or is empty."""
+    encoding = _encoding(path)
+    with open_text(path, encoding) as stream:
+        beginning = stream.read(_PIECE)
+        if not beginning.strip():
+            raise LoadError(f"{path} is empty: there is nothing to draft a mapping from")
+        if beginning.lstrip().startswith(("{", "[")):
+            return _json(beginning + stream.read(_BEGINNING), encoding)
+    return Layout(format="csv", encoding=encoding, csv=_csv(beginning))
+
+
+def _encoding(path: Path) -> str:
+    """UTF-16 by its first bytes, UTF-8 where all of the file is, else cp1252."""
+    try:
+        with gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as stream:
+            start = stream.read(2)
+            if start in (b"\xff\xfe", b"\xfe\xff"):
+                return "utf-16"
+        with open_text(path, "utf-8") as text:
+            while piece := text.read(_PIECE):
+                if not _is_valid(piece):
+                    return "cp1252"
+    except OSError as error:
+        raise LoadError(f"{path} cannot be read: {error.strerror or error}. Check its name and rights.") from error
+    return "utf-8"
+
+
+def _is_valid(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _json(beginning: str, encoding: str) -> Layout:
+    first, *others = beginning.lstrip().splitlines()
+    if first.startswith("["):
+        return Layout(format="json", encoding=encoding)
+    try:
+        whole = json.loads(first)
+    except ValueError:
+        whole = None
+    if whole is not None and any(line.strip() for line in others):
+        return Layout(format="jsonl", encoding=encoding)
+    try:
+        document = json.loads(beginning)
+    except ValueError:
+        return Layout(format="jsonl", encoding=encoding)
+    rows = next(_lists(document, []), None)
+    path = None if rows is None else column_path(tuple(rows))
+    return Layout(format="jsonl" if rows is None else "json", rows=path, encoding=encoding)
+
+
+def _lists(value: Any, path: list[str]) -> Iterator[list[str]]:
+    """The paths of keys that lead to a list of objects, those nearest to the top first."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if isinstance(inner, list) and inner and all(isinstance(each, dict) for each in inner):
+                yield [*path, key]
+        for key, inner in value.items():
+            yield from _lists(inner, [*path, key])
+
+
+def _csv(beginning: str) -> Csv:
+    lines = beginning.splitlines(keepends=True)[:_LINES]
+    guesses = [(*_header(lines, delimiter), delimiter) for delimiter in _DELIMITERS]
+    # As many columns as can be; of those the header that stands first.
+    columns, above, delimiter = max(guesses, key=lambda guess: (guess[0], guess[1]))
+    return Csv(delimiter=delimiter if columns > 1 else ",", header_line=-above)
+
+
+def _header(lines: list[str], delimiter: str) -> tuple[int, int]:
+    """How many columns there are by `delimiter`, and minus the line of the header: the first that most lines match."""
+    reader = csv.reader(lines, delimiter=delimiter)
+    rows: list[tuple[int, list[str]]] = []
+    start = 1
+    try:
+        for row in reader:
+            if row:
+                rows.append((start, row))
+            start = reader.line_num + 1
+    except csv.Error:
+        return 1, -1
+    for index, (line, row) in enumerate(rows):
+        after = [len(values) for _, values in rows[index + 1 :]]
+        if all(row) and len(row) > 1 and after.count(len(row)) >= _SAME_WIDTH * len(after):
+            return len(row), -line
+    return 1, -1

@@ -1,0 +1,124 @@
+"""Which column seems to play which part: id, source, severity, timestamp, end, status; and how values translate."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from alert_pipelines.loading.draft.columns import Column
+from alert_pipelines.loading.paths import shown
+
+_ID = (
+    "alert_id",
+    "event_id",
+    "incident_id",
+    "id",
+    "_id",
+    "eventid",
+    "fingerprint",
+    "uuid",
+    "guid",
+    "number",
+    "meldung",
+)
+_SEVERITY = ("severity", "priority", "urgency", "criticality", "sev", "prio", "level", "impact")
+_STATUS = ("status", "state", "incident_state", "zustand", "value")
+_TIMESTAMP = ("timestamp", "created", "opened", "raised", "start", "triggered", "occurred", "begin", "fired", "time",
+              "date", "clock", "zeit", "at", "datum")  # fmt: skip
+_UPDATED = ("updated", "modified", "changed", "change", "last")
+_END = ("resolved", "closed", "ended", "end", "ends", "finished", "recovered", "cleared", "completed", "resolution")
+_EXPIRY = ("expires", "expiry", "expiration", "expire", "valid", "until", "due")
+_SOURCE = ("source_type", "source", "type", "kind", "category", "alertname", "rule", "service")
+_KEY = ("driver", "fahrer", "vehicle", "fahrzeug", "device", "host", "hostname", "asset", "truck", "unit", "service")
+_LATER = (*_UPDATED, *_END, *_EXPIRY, "acknowledged", "snoozed")
+
+_SEVERITIES = (
+    ("CRITICAL", r"crit|high|emerg|fatal|severe|disaster|major|alarm|urgent|hoch|^p?[01]\b"),
+    ("WARNING", r"warn|med|mod|average|minor|mittel|^p?[23]\b"),
+    ("INFO", r"info|low|notice|debug|ok|normal|niedrig|^p?[456789]\b"),
+)
+_ENDED = re.compile(r"resol|clos|^ok\b|recov|clear|inactive|done|fix|complete|normal|ended|erledigt|^0$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The candidates for each part, the best first."""
+
+    ids: list[Column]
+    severities: list[Column]
+    statuses: list[Column]
+    timestamps: list[Column]
+    updates: list[Column]
+    ends: list[Column]
+    expiries: list[Column]
+    sources: list[Column]
+    keys: list[Column]
+    times_of_day: list[Column]
+    is_log: bool
+    """Whether the rows of one id are updates of one alert."""
+
+
+def roles_of(columns: Sequence[Column]) -> Roles:
+    """Who is who, by names first and by what the columns hold."""
+    dates = [column for column in columns if column.kind == "date"]
+    texts = [column for column in columns if column.kind in ("str", "int")]
+    few = [column for column in texts if column.values]
+    statuses = _named(few, _STATUS)
+    named = _named([column for column in texts if column not in statuses], _ID)
+    unique = [column for column in named if column.is_unique]
+    full = max((column.rows for column in columns), default=0)
+    updates, ends, expiries = _named(dates, _UPDATED), _named(dates, _END), _named(dates, _EXPIRY)
+    repeated = [column for column in named if column.rows == full and not column.values]
+    is_log = bool(not unique and named and statuses and dates)
+    return Roles(
+        ids=unique or (repeated or named if is_log else []),
+        severities=[column for column in _named(few, _SEVERITY) if column not in statuses],
+        statuses=statuses,
+        timestamps=_starts(dates, [*updates, *ends, *expiries], full),
+        updates=updates,
+        ends=ends,
+        expiries=expiries,
+        sources=[column for column in _named(few, _SOURCE) if column not in statuses],
+        keys=_named(texts, _KEY),
+        times_of_day=[column for column in columns if column.kind == "time" and column.rows == full],
+        is_log=is_log,
+    )
+
+
+def _starts(dates: Sequence[Column], later: Sequence[Column], full: int) -> list[Column]:
+    first = [column for column in dates if column not in later] or list(dates)
+    named = _named(first, _TIMESTAMP)
+    ordered = [*named, *(column for column in first if column not in named)]
+    return sorted(ordered, key=lambda column: column.rows < full)
+
+
+def _named(columns: Iterable[Column], words: Sequence[str]) -> list[Column]:
+    """The columns with one of `words` in their name, those of the first words first, a whole name before a part."""
+    ranked = []
+    for column in columns:
+        name = shown(column.path).rsplit(".", 1)[-1].lower()
+        parts = words_of(shown(column.path))
+        found = [(index, name != word) for index, word in enumerate(words) if name == word or word in parts]
+        if found:
+            ranked.append((min(found, key=lambda each: (each[1], each[0])), column))
+    return [column for (index, partly), column in sorted(ranked, key=lambda each: (each[0][1], each[0][0]))]
+
+
+def is_of_end(column: Column) -> bool:
+    """Whether the column's name speaks of an end, such as closed_code."""
+    return not set(_END).isdisjoint(words_of(shown(column.path)))
+
+
+def words_of(name: str) -> list[str]:
+    """The words that a column's name is made of: `sys_updatedAt` is sys, updated, at."""
+    return re.findall(r"[a-zäöüß]+|\d+", re.sub(r"(?<=[a-zäöüß])(?=[A-ZÄÖÜ])", " ", name).lower())
+
+
+def severity_of(value: str) -> str:
+    """CRITICAL, WARNING or INFO, as the value's wording suggests; WARNING where it suggests nothing."""
+    found = (severity for severity, words in _SEVERITIES if re.search(words, value, re.IGNORECASE))
+    return next(found, "WARNING")
+
+
+def status_of(value: str) -> str:
+    """RESOLVED or OPEN, as the value's wording suggests."""
+    return "RESOLVED" if _ENDED.search(value) else "OPEN"

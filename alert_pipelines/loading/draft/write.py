@@ -1,0 +1,252 @@
+"""The draft as text: a mapping with comments on what was seen and what to check."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from alert_pipelines.loading.draft.columns import Column, column_path, flat
+from alert_pipelines.loading.draft.layout import layout_of
+from alert_pipelines.loading.draft.roles import Roles, is_of_end, roles_of, severity_of, status_of, words_of
+from alert_pipelines.loading.mapping_parts import Layout
+from alert_pipelines.loading.paths import ColumnPath, shown
+from alert_pipelines.loading.readers import Row, read_rows
+from alert_pipelines.loading.readers.rows import LoadError
+
+_PLAIN = re.compile(r"[A-Za-z_](?:[\w.@/-]|[ ](?![ #]))*(?<! )", re.ASCII)
+_MAX_SAMPLE = 40
+_MAX_COLUMNS = 500
+_NAMES = {"driver": "driver_id", "fahrer": "driver_id", "vehicle": "vehicle_id", "fahrzeug": "vehicle_id"}
+_TYPES = {"int": "int", "float": "float", "comma": "float", "bool": "bool", "date": "date", "list": "list"}
+
+
+def draft_mapping(path: Path) -> str:
+    """A mapping for `path`, as far as its rows show it. Raises LoadError where it cannot be read or has no rows."""
+    layout = layout_of(path)
+    columns: dict[tuple[str, ...], Column] = {}
+    rows = 0
+    for row in read_rows(path, layout):
+        if isinstance(row, Row):
+            rows += 1
+            for keys, value in flat(row.values):
+                if keys not in columns and len(columns) < _MAX_COLUMNS and _is_writable(keys):
+                    columns[keys] = Column(column_path(keys))
+                if keys in columns:
+                    columns[keys].add(value)
+    if not columns:
+        raise LoadError(f"{path} has no rows to draft a mapping from")
+    return _Draft(path, layout, list(columns.values()), rows).text()
+
+
+def _is_writable(keys: tuple[str, ...]) -> bool:
+    return all(key and key.isprintable() for key in keys)
+
+
+class _Draft:
+    """What was seen of a file, put into words."""
+
+    def __init__(self, path: Path, layout: Layout, columns: list[Column], rows: int) -> None:
+        self._path = path
+        self._layout = layout
+        self._columns = columns
+        self._rows = rows
+        self._roles = roles_of(columns)
+        starts = self._roles.timestamps
+        self._format = _best_format(starts[0]) if starts else "iso"
+
+    def text(self) -> str:
+        """The whole mapping."""
+        name = _comment(self._path.name)
+        lines = [
+            f"# A draft for {name}, {self._rows:,} rows. Correct it, and try it:",
+            "#   alert-pipelines load FILE --mapping THIS_FILE --check",
+            *self._layout_lines(),
+            *self._value_lines(),
+            "",
+            *self._id_lines(),
+            *self._source_lines(),
+            *self._severity_lines(),
+            *self._timestamp_lines(),
+            *self._course_lines(self._roles),
+            "",
+            *self._metadata_lines(),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _layout_lines(self) -> Iterator[str]:
+        layout = self._layout
+        yield f"format: {layout.format}"
+        if layout.rows is not None:
+            yield f"rows: {_path(layout.rows)}"
+        if layout.encoding != "utf-8":
+            yield f"encoding: {layout.encoding}"
+        if layout.format == "csv" and (layout.csv.delimiter, layout.csv.header_line) != (",", 1):
+            yield f"csv: {{delimiter: {json.dumps(layout.csv.delimiter)}, header_line: {layout.csv.header_line}}}"
+
+    def _value_lines(self) -> Iterator[str]:
+        commas = [column for column in self._columns if column.kind == "comma"]
+        if commas:
+            points = any("." in sample for column in commas for sample in column.samples)
+            yield f'numbers: {{decimal: ","{", thousands: " + json.dumps(".") if points else ""}}}'
+        if found := sorted(set().union(*(column.not_values for column in self._columns))):
+            yield f"missing: [{', '.join(map(_scalar, found))}]  # each of these was taken for no value"
+        if not self._roles.timestamps:
+            return
+        start = self._roles.timestamps[0]
+        if len(start.formats) > 1:
+            yield f"# Day or month first? All values fit {' and '.join(start.formats)}: {_samples(start)}"
+        zone = "" if _knows_zone(start, self._format) else "  # the dates name no zone: write yours, say Europe/Berlin"
+        days = ", whole_days: true" if start.midnight and not self._roles.times_of_day else ""
+        yield f"dates: {{format: {_scalar(self._format)}, zone: UTC{days}}}{zone}"
+
+    def _id_lines(self) -> Iterator[str]:
+        if not self._roles.ids:
+            yield "# No column looks like an id: the alert gets a hash of its row."
+            yield f"alert_id: {{content_hash: {self._source_name()}}}"
+            return
+        best = self._roles.ids[0]
+        repeats = ", which repeats: each row is taken for an update" if self._roles.is_log else ""
+        yield f"alert_id: {{column: {_path(best.path)}}}  # {_others(self._roles.ids)}{_samples(best)}{repeats}"
+
+    def _source_lines(self) -> Iterator[str]:
+        for column in self._roles.sources:
+            yield f"# or source_type: {{column: {_path(column.path)}}}, which holds {_values(column)}"
+        yield f"source_type: {{constant: {self._source_name()}}}"
+
+    def _source_name(self) -> str:
+        name = re.sub(r"[^A-Z0-9]+", "_", self._path.name.split(".")[0].upper()).strip("_")
+        return name if name[:1].isalpha() else f"FILE_{name}".rstrip("_")
+
+    def _severity_lines(self) -> Iterator[str]:
+        if not self._roles.severities:
+            yield "severity: {constant: WARNING}  # no column looks like one"
+            return
+        column = self._roles.severities[0]
+        yield f"severity:  # {_others(self._roles.severities)}INFO, WARNING or CRITICAL for each value that occurs"
+        if column.kind == "int":
+            yield "  # Numbers: is the lowest the worst, as taken here, or the highest?"
+        yield f"  column: {_path(column.path)}"
+        yield from _map(column, severity_of)
+        if not self._roles.is_log and column.rows < self._rows:
+            yield "  default: WARNING  # some rows have none"
+
+    def _timestamp_lines(self) -> Iterator[str]:
+        starts, clocks = self._roles.timestamps, self._roles.times_of_day
+        if not starts:
+            yield "timestamp: {column: WHICH}  # no column holds dates of a known form"
+            return
+        start = starts[0]
+        others = _others(starts)
+        if start.midnight and clocks and "%" in self._format:
+            template, clock = f"{{{shown(start.path)}}} {{{shown(clocks[0].path)}}}", clocks[0].samples[0]
+            time = "%H:%M:%S" if clock.count(":") == 2 else "%H:%M"
+            yield f"timestamp:  # {others}{_samples(start)}, with the time {_samples(clocks[0])}"
+            yield f"  template: {_scalar(template)}"
+            yield f"  format: {_scalar(self._format + ' ' + time)}"
+            return
+        yield f"timestamp: {{column: {_path(start.path)}}}  # {others}{_samples(start)}"
+
+    def _course_lines(self, roles: Roles) -> Iterator[str]:
+        for column in roles.expiries[:1]:
+            yield f"# expires_at: {self._date(column)}  # {_samples(column)}: only if the alert is over then"
+        if roles.is_log:
+            yield from self._event_lines(roles.statuses[0], (roles.updates or roles.timestamps)[0])
+            return
+        if roles.statuses:
+            yield f"status:  # {_others(roles.statuses)}OPEN, ESCALATED, AUTO_CLOSED or RESOLVED for each value"
+            yield f"  column: {_path(roles.statuses[0].path)}"
+            yield from _map(roles.statuses[0], status_of)
+        for name, found in (("resolved_at", roles.ends), ("updated_at", roles.updates)):
+            if found:
+                yield f"{name}: {self._date(found[0])}  # {_others(found)}{_samples(found[0])}"
+
+    def _event_lines(self, state: Column, time: Column) -> Iterator[str]:
+        yield "events:  # each row is an update of its alert"
+        yield f"  time: {self._date(time)}  # when the row was written: {_samples(time)}"
+        yield f"  state: {_path(state.path)}"
+        yield from _map(state, status_of, "states")
+
+    def _date(self, column: Column) -> str:
+        date_format = _best_format(column, self._format)
+        own = "" if date_format == self._format else f", format: {_scalar(date_format)}"
+        return f"{{column: {_path(column.path)}{own}}}"
+
+    def _metadata_lines(self) -> Iterator[str]:
+        if self._roles.keys:
+            yield f"# Rules may group by: {', '.join(shown(column.path) for column in self._roles.keys)}"
+        used = {id(column) for column in (*self._roles.ids[:1], *self._roles.timestamps[:1])}
+        names: set[str] = set()
+        yield "metadata:"
+        for column in self._columns:
+            if id(column) in used or (not column.rows and not column.is_list):
+                continue
+            name = _field_name(column.path, names)
+            label = "# known at the end only? " if self._roles.is_log and is_of_end(column) else ""
+            yield f"  {label}{name}: {self._metadata(column)}  # {_values(column)}"
+
+    def _metadata(self, column: Column) -> str:
+        kind = _TYPES.get(column.kind, "str")
+        own = f", type: {kind}" if kind != "str" else ""
+        if kind == "date" and (date_format := _best_format(column, self._format)) != self._format:
+            own += f", format: {_scalar(date_format)}"
+        return f"{{column: {_path(column.path)}{own}}}"
+
+
+def _best_format(column: Column, wanted: str | None = None) -> str:
+    """The format `wanted` where the values fit it; else the likeliest of those that they fit."""
+    if wanted in column.formats:
+        return str(wanted)
+    month_first = [name for name in column.formats if name.startswith("%m/") and "%p" in name]
+    return (month_first or column.formats)[0]
+
+
+def _knows_zone(column: Column, date_format: str) -> bool:
+    zoned = all(re.search(r"(Z|[+-]\d\d:?\d\d)$", sample.strip()) for sample in column.samples)
+    return date_format.startswith("epoch") or zoned
+
+
+def _map(column: Column, guess: Callable[[str], str], key: str = "map") -> Iterator[str]:
+    yield f"  {key}:"
+    for value, times in sorted((column.values or {}).items(), key=lambda each: -each[1]):
+        yield f"    {_scalar(value)}: {guess(value)}  # {times:,} {'row' if times == 1 else 'rows'}"
+
+
+def _others(columns: Sequence[Column]) -> str:
+    return f"or {', '.join(_comment(shown(column.path)) for column in columns[1:4])}; " if len(columns) > 1 else ""
+
+
+def _samples(column: Column) -> str:
+    return ", ".join(_comment(sample) for sample in column.samples)
+
+
+def _values(column: Column) -> str:
+    if column.is_list:
+        return "lists"
+    if not column.values or len(column.values) > 8:
+        return _samples(column)
+    return ", ".join(_comment(value) for value in column.values)
+
+
+def _comment(text: str) -> str:
+    shown_text = "".join(character if character.isprintable() else "\N{MIDDLE DOT}" for character in text)
+    return shown_text if len(shown_text) <= _MAX_SAMPLE else f"{shown_text[:_MAX_SAMPLE]}…"
+
+
+def _scalar(text: str) -> str:
+    if _PLAIN.fullmatch(text) or text.isdecimal():
+        return text
+    return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def _path(path: ColumnPath) -> str:
+    return _scalar(path) if isinstance(path, str) else f"[{', '.join(map(_scalar, path))}]"
+
+
+def _field_name(path: ColumnPath, taken: set[str]) -> str:
+    words = words_of(shown(path) if isinstance(path, str) else path[-1])
+    name = "_".join(word for word in words if word.isascii()) or "field"
+    name = _NAMES.get(name, name if name[0].isalpha() else f"field_{name}")
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
