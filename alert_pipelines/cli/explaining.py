@@ -9,7 +9,7 @@ import click
 from alert_pipelines.cli.options import as_of_option, json_option, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
-from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.rules.windows import MaintenanceWindow, Span
 from alert_pipelines.scanner.explain import ClauseResult, Explanation, explain_alert
 from alert_pipelines.scanner.provenance import PastDecision, decisions_of_alert
 
@@ -82,15 +82,18 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield from (f"  {_past(entry)}" for entry in explanation.past)
     if explanation.windows:
         yield "\nMaintenance windows of its source:"
-        yield from (f"  {_window(window, explanation.as_of)}" for window in explanation.windows)
+        yield from (
+            f"  {_window(window, window.span_about(explanation.timestamp, explanation.as_of))}"
+            for window in explanation.windows
+        )
     if explanation.problems:
         yield "\nRules and windows that cannot be read:"
         yield from (f"  {problem}" for problem in explanation.problems)
 
 
-def _window(window: MaintenanceWindow, as_of: datetime) -> str:
+def _window(window: MaintenanceWindow, span: Span | None) -> str:
     concerned = f", where {window.field} is one of {window.values}" if window.field else ""
-    start, end = window.span_at(as_of) or (None, None)
+    start, end = span or (None, None)
     recurs = f", recurring by {window.rrule} in {window.zone}" if window.rrule else ""
     return f"{as_text(start)} to {as_text(end)}{recurs}{concerned}: {window.reason or 'no reason given'}"
 

@@ -129,7 +129,7 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
             (
                 (_text(span.start), _text(span.end), window.alerts, window.reason or "")
                 for window in explanation.windows
-                if (span := window.span_at(explanation.as_of))
+                if (span := window.span_about(explanation.timestamp, explanation.as_of))
             ),
         ),
         "cannot be read": MetadataValue.json(list(explanation.problems)) if explanation.problems else None,

@@ -14,6 +14,7 @@ from alert_pipelines.rules.model import EXPIRES_AT, Rule
 from alert_pipelines.rules.never_again import no_undone_escalation, not_closed_before
 from alert_pipelines.rules.tree import Tree, leaves
 from alert_pipelines.rules.tree_compiler import compile_tree, describe
+from alert_pipelines.rules.window_compiler import counted, in_no_window
 from alert_pipelines.rules.windows import MaintenanceWindow
 
 MAX_REASON = 1_000
@@ -47,11 +48,16 @@ def compile_rule(
     rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow] = (), collection: str = COLLECTION
 ) -> list[Clause]:
     """The clauses of `rule` at `as_of`, closes first, each in the order of the language's table."""
-    judged = _judged(rule, as_of, windows)
-    return [*_closes(rule, judged, as_of, collection), *_escalations(rule, judged, as_of)]
+    judged, evidence = _judged(rule, as_of, windows), counted(windows, rule.sources, as_of)
+    return [
+        *_closes(rule, judged, as_of, collection, evidence=evidence),
+        *_escalations(rule, judged, as_of, evidence=evidence),
+    ]
 
 
-def _closes(rule: Rule, judged: Sequence[Test], as_of: datetime, collection: str) -> Iterator[Clause]:
+def _closes(
+    rule: Rule, judged: Sequence[Test], as_of: datetime, collection: str, *, evidence: Filter
+) -> Iterator[Clause]:
     conditions = rule.conditions
     closing = [*judged, not_closed_before(rule.rule_id), *_settled(conditions.hold_mins, as_of)]
 
@@ -69,12 +75,12 @@ def _closes(rule: Rule, judged: Sequence[Test], as_of: datetime, collection: str
         says = f"timestamp is {minutes} or more minutes old"
         yield on_itself(Test("expire_after_mins", says, old, ("timestamp",)))
     if conditions.close_if_no_repeat_mins:
-        yield no_repeat(rule, closing, as_of, conditions.close_if_no_repeat_mins)
+        yield no_repeat(rule, closing, as_of, conditions.close_if_no_repeat_mins, evidence)
     if conditions.keep_latest:
-        yield keep_latest(rule, closing, as_of, collection)
+        yield keep_latest(rule, closing, as_of, collection, evidence)
 
 
-def _escalations(rule: Rule, judged: Sequence[Test], as_of: datetime) -> Iterator[Clause]:
+def _escalations(rule: Rule, judged: Sequence[Test], as_of: datetime, *, evidence: Filter) -> Iterator[Clause]:
     conditions = rule.conditions
     escalating = [*judged, status_among([Status.OPEN]), no_undone_escalation(rule.rule_id)]
     if conditions.escalate_if:
@@ -84,7 +90,7 @@ def _escalations(rule: Rule, judged: Sequence[Test], as_of: datetime) -> Iterato
         test = _unattended(conditions.escalate_after_mins, as_of)
         yield _on_itself(rule, Status.ESCALATED, escalating, test)
     if conditions.escalate_if_count:
-        yield escalate(rule, escalating, as_of, conditions.escalate_if_count)
+        yield escalate(rule, escalating, as_of, conditions.escalate_if_count, evidence)
 
 
 def _on_itself(rule: Rule, to_status: Status, judged: Sequence[Test], test: Test) -> Clause:
@@ -124,7 +130,7 @@ def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = (
     tests = (
         status_among(PENDING),
         *_at_as_of(as_of),
-        *_in_no_window(windows, None, as_of),
+        *in_no_window(windows, None, as_of),
         not_closed_before(EXPIRES_AT),
         Test(EXPIRES_AT, says, {"expires_at": {"$gt": ZERO_DATE, **at_or_before(as_of)}}, ("expires_at",)),
         Test(EXPIRES_AT, "its own expires_at is not before its timestamp", not_before, ("expires_at", "timestamp")),
@@ -147,7 +153,7 @@ def _judged(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow]) -
         tests.append(Test("severities", f"severity is {' or '.join(severities)}", among, ("severity",)))
     if conditions.only_if:
         tests.append(_tree_test("only_if", conditions.only_if, as_of))
-    return [*tests, *_in_no_window(windows, rule.sources, as_of)]
+    return [*tests, *in_no_window(windows, rule.sources, as_of)]
 
 
 def _at_as_of(as_of: datetime) -> list[Test]:
@@ -183,26 +189,6 @@ def _undecided_since(as_of: datetime) -> Filter:
             {"$expr": {"$eq": [{"$size": stands}, 0]}},
         ]
     }
-
-
-def _in_no_window(windows: Iterable[MaintenanceWindow], sources: Sequence[str] | None, as_of: datetime) -> list[Test]:
-    """Takes out what the windows that hold at `as_of` name: of `sources`, or, for None, of every source."""
-    exempt: list[Filter] = []
-    fields = ["source_type"]
-    for window in windows:
-        concerned = sources is None or window.source_types is None or set(sources) & set(window.source_types)
-        if not (concerned and window.holds_at(as_of)):
-            continue
-        taken_out: Filter = {}
-        if window.source_types and not (sources and set(sources) <= set(window.source_types)):
-            taken_out["source_type"] = {"$in": list(window.source_types)}
-        if window.field and window.values:
-            taken_out[window.field] = {"$in": list(window.values)}
-            fields.append(window.field)
-        exempt.append(taken_out)
-    if not exempt:
-        return []
-    return [Test("maintenance", "it is in no maintenance window", {"$nor": exempt}, tuple(dict.fromkeys(fields)))]
 
 
 def _is_date(expression: str) -> dict[str, object]:

@@ -1,4 +1,7 @@
-"""Compiles the conditions that look at other alerts of the same source and key: counts, repeats, the latest."""
+"""Compiles the conditions that look at other alerts of the same source and key: counts, repeats, the latest.
+
+Of all of them `counted` is the filter of the alerts that count as evidence, empty where all do.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -42,8 +45,9 @@ def _keyed(key: Sequence[str]) -> Test:
     return Test("group_by", f"it has {' and '.join(key)}, none an array", _has_key(key), tuple(key))
 
 
-def _pending_evidence(rule: Rule, as_of: datetime) -> Filter:
+def _pending_evidence(rule: Rule, as_of: datetime, counted: Filter) -> Filter:
     return {
+        **counted,
         **of_sources(rule.sources),
         "status": {"$in": [str(status) for status in PENDING]},
         **dated(as_of),
@@ -51,8 +55,9 @@ def _pending_evidence(rule: Rule, as_of: datetime) -> Filter:
     }
 
 
-def _any_status_evidence(rule: Rule, timestamp: Filter, as_of: datetime) -> Filter:
+def _any_status_evidence(rule: Rule, timestamp: Filter, as_of: datetime, counted: Filter) -> Filter:
     return {
+        **counted,
         **of_sources(rule.sources),
         "timestamp": {**dated(as_of)["timestamp"], **timestamp},
         **_has_key(rule.conditions.key),
@@ -103,7 +108,7 @@ def _held_until(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
     ]
 
 
-def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int) -> Clause:
+def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int, counted: Filter) -> Clause:
     """Closes when the newest alert of the key, of any status, is at least `minutes` old."""
     key, cutoff = rule.conditions.key, as_of - timedelta(minutes=minutes)
     condition, says = "close_if_no_repeat_mins", f"no alert of {_same_key(key)} for {minutes} or more minutes"
@@ -114,15 +119,15 @@ def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int
     # A pending alert after the cutoff is its own repeat, and an old settled one proves nothing.
     pool = {
         "$or": [
-            _pending_evidence(rule, cutoff),
-            _any_status_evidence(rule, {"$gt": cutoff}, as_of),
+            _pending_evidence(rule, cutoff, counted),
+            _any_status_evidence(rule, {"$gt": cutoff}, as_of, counted),
         ],
     }
     newest = {"$setWindowFields": {"partitionBy": _key_of(rule), "output": {"__newest": {"$max": "$timestamp"}}}}
     stages = (newest, {"$match": {"__newest": {"$lte": cutoff}}}, {"$match": all_of(tests)})
 
     def repeats(_: datetime) -> Filter:
-        return _any_status_evidence(rule, {"$gt": cutoff}, as_of)
+        return _any_status_evidence(rule, {"$gt": cutoff}, as_of, counted)
 
     def matured(since: datetime) -> list[Slice]:
         return [
@@ -146,7 +151,7 @@ def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int
     )
 
 
-def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection: str) -> Clause:
+def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection: str, counted: Filter) -> Clause:
     """Closes where a newer alert of the key exists.
 
     Per key of the pending: its newest alert of any status by an index seek, then its older pending ones.
@@ -175,7 +180,7 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
         }
 
     newest: list[Stage] = [
-        {"$match": {**of_sources(rule.sources), **dated(as_of), "$expr": {"$and": same_key}}},
+        {"$match": {**counted, **of_sources(rule.sources), **dated(as_of), "$expr": {"$and": same_key}}},
         {"$sort": {"timestamp": -1}},
         {"$limit": 1},
         {"$project": {"_id": 0, "timestamp": 1}},
@@ -198,10 +203,10 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
         {"$unwind": "$due"},
         {"$replaceRoot": {"newRoot": "$due"}},
     )
-    says, pool = f"a newer alert of {_same_key(key)} exists", _pending_evidence(rule, as_of)
+    says, pool = f"a newer alert of {_same_key(key)} exists", _pending_evidence(rule, as_of, counted)
 
     def newer(timestamp: datetime) -> Filter:
-        return _any_status_evidence(rule, {"$gt": timestamp}, as_of)
+        return _any_status_evidence(rule, {"$gt": timestamp}, as_of, counted)
 
     def matured(since: datetime) -> list[Slice]:
         return [_dated_since(rule, since, as_of), *_admitted(rule, since, as_of), *_held_until(rule, since, as_of)]
@@ -220,13 +225,13 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
     )
 
 
-def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int) -> Clause:
+def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int, counted: Filter) -> Clause:
     """Escalates when the window before an OPEN alert holds `count` pending alerts of its key."""
     key, minutes = rule.conditions.key, rule.conditions.window_mins or DEFAULT_WINDOW_MINS
     tests = (*escalating, _keyed(key))
     # As numbers: mongod 6.0 shifts a date before 1970 a second too far, and takes bounds in ms only up to int32.
     in_ms = {"$set": {"__at": {"$toLong": "$timestamp"}}}
-    counted = {
+    in_the_window = {
         "$setWindowFields": {
             "partitionBy": _key_of(rule),
             "sortBy": {"__at": 1},
@@ -234,9 +239,9 @@ def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int
             "output": {"__count": {"$sum": 1, "window": {"range": [-minutes * 60_000, 0]}}},
         }
     }
-    stages = (in_ms, counted, {"$match": {"__count": {"$gte": count}}}, {"$match": all_of(tests)})
+    stages = (in_ms, in_the_window, {"$match": {"__count": {"$gte": count}}}, {"$match": all_of(tests)})
     says = f"{count} or more pending alerts of {_same_key(key)} within {minutes} minutes"
-    pool = _pending_evidence(rule, as_of)
+    pool = _pending_evidence(rule, as_of, counted)
 
     def in_window(timestamp: datetime) -> Filter:
         # Before the first date that there is lies nothing that could count.

@@ -49,16 +49,22 @@ class Recurrence(NamedTuple):
 
     def starts(self, after: datetime, before: datetime) -> list[datetime]:
         """The instants after `after` and at or before `before` at which an occurrence begins."""
-        zone, day = zone_of(self.zone), timedelta(days=1)
-        # Local times near a change of summer time are not in the order of the instants.
-        local_starts = _local_starts(self, _wall(after - day, zone), _wall(before + day, zone))
-        begins = (at.replace(tzinfo=zone).astimezone(UTC) for at in local_starts)
-        return [at for at in begins if after < at <= before]
+        return list(_starts(self, after, before))
 
     def next_start(self, after: datetime) -> datetime | None:
         """The first instant after `after` at which an occurrence begins; None where none does within forty years."""
         spans = (timedelta(days=days) for days in (2, 40, 400, _SEARCHED.days))
         return next((found[0] for span in spans if (found := self.starts(after, after + span))), None)
+
+
+# Each rule of a scan asks for the same.
+@lru_cache(maxsize=1_024)
+def _starts(recurrence: Recurrence, after: datetime, before: datetime) -> tuple[datetime, ...]:
+    zone, day = zone_of(recurrence.zone), timedelta(days=1)
+    # Local times near a change of summer time are not in the order of the instants.
+    local_starts = _local_starts(recurrence, _wall(after - day, zone), _wall(before + day, zone))
+    begins = (at.replace(tzinfo=zone).astimezone(UTC) for at in local_starts)
+    return tuple(at for at in begins if after < at <= before)
 
 
 def _wall(at: datetime, zone: ZoneInfo) -> datetime:

@@ -19,7 +19,7 @@ from alert_pipelines.rules.edits import VERSIONS, lost_conditions
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.rules.shelves import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, StoredRule, stored_rules
 from alert_pipelines.rules.validation import RuleError, parse_rule, parse_window
-from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.rules.windows import Covers, MaintenanceWindow
 
 MAINTENANCE_WINDOWS = "maintenance_windows"
 
@@ -35,7 +35,7 @@ class LoadedRules(NamedTuple):
 
 
 class LoadedWindows(NamedTuple):
-    """The maintenance windows that hold, and what is wrong with those that cannot be read."""
+    """The maintenance windows that leave something out, and what is wrong with those that cannot be read."""
 
     windows: tuple[MaintenanceWindow, ...]
     errors: tuple[str, ...]
@@ -106,27 +106,34 @@ def intact_rule(db: AlertDatabase, document: Mapping[str, Any]) -> Rule:
 
 @at_the_door
 def load_windows(db: AlertDatabase, as_of: datetime) -> LoadedWindows:
-    """Read the maintenance windows that hold at `as_of`, and name those that are not valid."""
+    """Read the maintenance windows that leave something out at `as_of`, and name those that are not valid."""
     windows: list[MaintenanceWindow] = []
     errors: list[str] = []
     for document in db[MAINTENANCE_WINDOWS].find({"$nor": _surely_not_holding(as_of)}):
         try:
             window = parse_window(document)
         except AlertPipelinesError as error:
-            errors.append(str(error))
+            # One that was ended is not named any more.
+            errors += [] if _is_at_or_before(document.get("ended_at"), as_of) else [str(error)]
         else:
-            windows += [window] if window.holds_at(as_of) else []
+            windows += [window] if window.matters_at(as_of) else []
     return LoadedWindows(tuple(windows), tuple(errors))
 
 
 def _surely_not_holding(as_of: datetime) -> list[dict[str, Any]]:
-    """Filters of the windows that are over or to come. A window of which a date is missing, or comes before the other,
-    passes them until it is over, so that it is named."""
+    """Filters of the windows that are to come, or over with nothing raised in them to leave out.
+
+    A window of which a date is missing, or comes before the other, passes them until it is over, so that it is named.
+    """
     return [
         {"from": {"$gt": as_of}, "$expr": {"$gt": ["$to", "$from"]}, "rrule": None},
-        {"to": {"$lte": as_of}, "from": {"$not": {"$gt": as_of}}},
-        {"ended_at": {"$lte": as_of}},
+        {"to": {"$lte": as_of}, "from": {"$not": {"$gt": as_of}}, "covers": {"$ne": Covers.RAISED.value}},
+        {"ended_at": {"$lte": as_of}, "covers": {"$ne": Covers.RAISED.value}},
     ]
+
+
+def _is_at_or_before(value: Any, as_of: datetime) -> bool:
+    return isinstance(value, datetime) and value <= as_of
 
 
 @at_the_door

@@ -4,7 +4,8 @@ What a window takes out of a rule is the compiler's; how windows are listed, add
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
@@ -19,6 +20,19 @@ UtcDatetime = Annotated[datetime, Field(strict=True), AfterValidator(as_utc)]
 MAX_DURATION_MINS = 366 * 24 * 60
 
 
+MAX_RAISED_SPANS = 1_000
+"""So many of the latest occurrences a window of `covers: raised` looks back to."""
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_LOOK_BACK_DAYS = (40, 400, 1_200, 7_400)
+
+
+class Covers(StrEnum):
+    """Which alerts a window leaves out: all while it holds, and with `raised` also those that were raised in it."""
+
+    NOW = "now"
+    RAISED = "raised"
+
+
 class Span(NamedTuple):
     """From `start` on, until before `end`."""
 
@@ -31,7 +45,9 @@ class MaintenanceWindow(BaseModel):
 
     It holds while from ≤ as_of < to; with `rrule`, for `duration_mins` from each occurrence on, within `from` and `to`
     if they are given. `source_types` left out means every source; `field` and `values` left out means every alert of
-    them. From `ended_at` on, the window holds no more. An unknown key is an error: a misspelt `source_types` would
+    them. `covers: raised` also leaves out, for good, the alerts whose timestamp fell into it.
+
+    From `ended_at` on, the window holds no more. An unknown key is an error: a misspelt `source_types` would
     otherwise widen the window to every source.
     """
 
@@ -47,6 +63,7 @@ class MaintenanceWindow(BaseModel):
     duration_mins: Annotated[StrictInt, Field(ge=1, le=MAX_DURATION_MINS)] | None = None
     zone: ZoneName | None = None
     ended_at: UtcDatetime | None = None
+    covers: Covers | None = None
     reason: StrictStr | None = None
     created_by: StrictStr | None = None
 
@@ -101,6 +118,27 @@ class MaintenanceWindow(BaseModel):
     def holds_at(self, as_of: datetime) -> bool:
         """Whether the window holds at `as_of`."""
         return self.span_at(as_of) is not None
+
+    def raised_spans(self, as_of: datetime) -> list[Span]:
+        """The spans, in order, of which it leaves out for good what was raised in them: those begun by `as_of`."""
+        if self.covers is not Covers.RAISED:
+            return []
+        found: list[Span] = []
+        for days in _LOOK_BACK_DAYS if self.recurrence else (0,):
+            found = list(self.spans(as_of - timedelta(days=days) if days else _EARLIEST, as_of))
+            if len(found) >= MAX_RAISED_SPANS:
+                break
+        return found[-MAX_RAISED_SPANS:]
+
+    def matters_at(self, as_of: datetime) -> bool:
+        """Whether it leaves anything out at `as_of`."""
+        return self.holds_at(as_of) or bool(self.raised_spans(as_of))
+
+    def span_about(self, timestamp: object, as_of: datetime) -> Span | None:
+        """The span for which it leaves out an alert of this timestamp at `as_of`; None if it does not."""
+        if not isinstance(timestamp, datetime) or self.holds_at(as_of):
+            return self.span_at(as_of)
+        return next((span for span in self.raised_spans(as_of) if span.start <= timestamp < span.end), None)
 
     def next_span(self, after: datetime) -> Span | None:
         """The span that holds at `after` or is the next to begin; None where none is to come."""

@@ -120,13 +120,23 @@ def vantage(db: AlertDatabase) -> Vantage:
 
 
 def fingerprint(rules: Iterable[Rule], windows: Iterable[MaintenanceWindow], as_of: datetime) -> str:
-    """One text for one meaning: what `rules` compile to, and the windows that hold at `as_of`."""
+    """One text for one meaning: what `rules` compile to, and the windows that leave something out at `as_of`.
+
+    What is raised in a span that begins later is new, so spans that are still to come change nothing that was decided.
+    """
     digest = hashlib.sha256()
     for clause in compile_rules(rules, _ANY_INSTANT):
         digest.update(bson.encode({"rule": clause.rule_id, "own": clause.own, "pipeline": clause.pipeline()}))
-    for window in sorted(bson.encode(window.model_dump()) for window in windows if window.holds_at(as_of)):
+    for window in sorted(bson.encode(_meaning(window, as_of)) for window in windows if window.matters_at(as_of)):
         digest.update(window)
     return digest.hexdigest()
+
+
+def _meaning(window: MaintenanceWindow, as_of: datetime) -> dict[str, Any]:
+    # Of many spans the oldest are left out, and what was raised in them is then decided.
+    spans = window.raised_spans(as_of)
+    first = spans[0].start if spans else None
+    return {**window.model_dump(mode="json"), "holds": window.holds_at(as_of), "first": first}
 
 
 def find_changes(

@@ -73,7 +73,7 @@ class Explanation:
     `decided_by` is the clause whose decision a scan at `as_of` would write, blast-radius limits aside; `why` says
     so in words, also why not. `clauses` come in precedence order, shadow ones last. `past` are the entries of the
     history that jobs left, the older service's too. `windows` are the maintenance windows of its source that hold at
-    `as_of`; `problems` names rules and windows that cannot be read.
+    `as_of`, or in which it was raised; `problems` names rules and windows that cannot be read.
     """
 
     alert_id: str
@@ -126,7 +126,8 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
         windows=tuple(
             window
             for window in windows
-            if window.source_types is None or alert.get("source_type") in window.source_types
+            if (window.source_types is None or alert.get("source_type") in window.source_types)
+            and window.span_about(alert.get("timestamp"), at)
         ),
         problems=(*map(str, loaded.errors), *loaded_windows.errors),
     )

@@ -6,9 +6,10 @@ go unseen. It is slow and knows only valid rules and windows. Nothing here reads
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from bson.decimal128 import Decimal128
 
@@ -108,7 +109,13 @@ def due(
         and alert["status"] in conditions.get("statuses", PENDING)
         and ("only_if" not in conditions or _holds(conditions["only_if"], alert, now))
     ]
-    evidence = [alert for alert in alerts if _is_of_its_sources(alert, rule) and _is_evidence(alert, now)]
+    evidence = [
+        alert
+        for alert in alerts
+        if _is_of_its_sources(alert, rule)
+        and _is_evidence(alert, now)
+        and not any(_names(window, alert) and _was_raised_in(window, alert, now) for window in windows)
+    ]
     found: dict[str, set[str]] = {}
     for name in CLOSING:
         if conditions.get(name, False) is not False:
@@ -258,12 +265,31 @@ def _escalation_was_undone(alert: Document, rule_id: str) -> bool:
 
 
 def _covers(window: Document, alert: Document, now: int) -> bool:
+    return _names(window, alert) and (_is_in(window, now) or _was_raised_in(window, alert, now))
+
+
+def _names(window: Document, alert: Document) -> bool:
     sources = window.get("source_types")
-    return (
-        _ms(window["from"]) <= now < _ms(window["to"])
-        and (sources is None or alert.get("source_type") in sources)
-        and (window.get("field") is None or _equals_one_of(alert, window["field"], window["values"]))
+    return (sources is None or alert.get("source_type") in sources) and (
+        window.get("field") is None or _equals_one_of(alert, window["field"], window["values"])
     )
+
+
+def _was_raised_in(window: Document, alert: Document, now: int) -> bool:
+    at = _ms(alert["timestamp"])
+    # A thousand days, since these recur daily.
+    looks_back = "rrule" not in window or now - at < 1_000 * 24 * 60 * _MINUTE
+    return window.get("covers") == "raised" and looks_back and at <= now and _is_in(window, at)
+
+
+def _is_in(window: Document, at: int) -> bool:
+    if "rrule" not in window:
+        return _ms(window["from"]) <= at < _ms(window["to"])
+    # Every day at the hour that the last number of the rule says, by the clock of the zone.
+    hour, zone = int(window["rrule"].rpartition("=")[2]), ZoneInfo(window["zone"])
+    days = [(_EPOCH + timedelta(milliseconds=at, days=n)).date() for n in range(-3, 2)]
+    starts = [_ms(datetime.combine(day, time(hour), zone)) for day in days]
+    return any(start <= at < start + window["duration_mins"] * _MINUTE for start in starts)
 
 
 def _stopped(

@@ -305,7 +305,14 @@ def windows(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.integers(0, 3)):
         scope["field"] = draw(st.sampled_from(LEAF_FIELDS))
         scope["values"] = draw(st.lists(st.sampled_from(RULE_SCALARS), min_size=1, max_size=3))
-    return {**scope, "from": start, "to": end}
+    if draw(st.booleans()):
+        scope["covers"] = draw(st.sampled_from(["now", "raised"]))
+    if draw(st.integers(0, 2)):
+        return {**scope, "from": start, "to": max(end, start + _MS)}
+    # An occurrence may begin just at AS_OF, or end there.
+    hour = draw(st.sampled_from([AS_OF.hour, (AS_OF.hour + 23) % 24, (AS_OF.hour + 22) % 24]))
+    recurs = {"rrule": f"FREQ=DAILY;BYHOUR={hour}", "zone": draw(st.sampled_from(["UTC", "Europe/Berlin"]))}
+    return {**scope, **recurs, "duration_mins": draw(st.sampled_from([1, 60, 61, 1_500]))}
 
 
 @st.composite

@@ -1,5 +1,6 @@
 """Maintenance windows that are not valid: they suppress nothing, and are named."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -94,3 +95,89 @@ def test_a_window_is_named_by_its_window_id_and_shortly_whatever_its_keys_are() 
     assert str(refused.value).startswith("maintenance window works is not valid and suppresses nothing: ")
     assert str(refused.value).endswith("; and 10 more")
     assert len(str(refused.value)) < 20_000
+
+
+RAISED = {"window_id": "works", "from": ago(60), "to": ago(30), "covers": "raised"}
+
+
+def raised_fleet() -> list[dict[str, Any]]:
+    """Two alerts that were raised in RAISED, one just before and one after it."""
+    return [alert(f"at-{minutes}", minutes=minutes) for minutes in (61, 60, 31, 30)]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "decided"),
+    [
+        # Of the four alerts of the key two count.
+        ({"escalate_if_count": 3, "window_mins": 120}, {}),
+        ({"escalate_if_count": 2, "window_mins": 120}, {"at-30": "ESCALATED"}),
+        ({"expire_after_mins": 5}, {"at-61": "AUTO_CLOSED", "at-30": "AUTO_CLOSED"}),
+        ({"close_if": {"field": "severity", "op": "exists"}}, {"at-61": "AUTO_CLOSED", "at-30": "AUTO_CLOSED"}),
+        ({"keep_latest": True}, {"at-61": "AUTO_CLOSED"}),
+    ],
+)
+def test_what_was_raised_in_a_window_was_decided_after_it_and_counted(
+    db: AlertDatabase, conditions: dict[str, Any], decided: dict[str, str]
+) -> None:
+    fill(db, raised_fleet(), rule("r", conditions))
+    db.maintenance_windows.insert_one({**RAISED})
+    assert run_scan(db, ScanRequest(as_of=AS_OF)).errors == ()
+    assert {name: status for name, status in statuses(db).items() if status != "OPEN"} == decided
+
+
+def test_a_repeat_that_was_raised_in_a_window_does_not_keep_its_key_open(db: AlertDatabase) -> None:
+    fill(db, [alert("old", minutes=61), alert("repeat", minutes=45)], rule("r", {"close_if_no_repeat_mins": 61}))
+    run_scan(db, ScanRequest(as_of=AS_OF))
+    assert statuses(db) == {"old": "OPEN", "repeat": "OPEN"}
+    db.maintenance_windows.insert_one({**RAISED})
+    run_scan(db, ScanRequest(as_of=AS_OF + timedelta(seconds=1)))
+    assert statuses(db) == {"old": "AUTO_CLOSED", "repeat": "OPEN"}
+
+
+def test_only_the_alerts_that_the_window_names_are_left_out_by_when_they_were_raised(db: AlertDatabase) -> None:
+    alerts = [alert(name, minutes=45, metadata={"vehicle_id": name, "driver_id": "D1"}) for name in ("v4", "v5")]
+    fill(db, alerts, rule("r", {"expire_after_mins": 5}))
+    db.maintenance_windows.insert_one({**RAISED, "field": "metadata.vehicle_id", "values": ["v4"]})
+    run_scan(db, ScanRequest(as_of=AS_OF))
+    assert statuses(db) == {"v4": "OPEN", "v5": "AUTO_CLOSED"}
+
+
+def test_the_own_expiry_of_an_alert_that_was_raised_in_a_window_does_not_close_it(db: AlertDatabase) -> None:
+    fill(db, [alert("in", minutes=45, expires_at=ago(1)), alert("out", minutes=61, expires_at=ago(1))])
+    db.maintenance_windows.insert_one({**RAISED})
+    run_scan(db, ScanRequest(as_of=AS_OF))
+    assert statuses(db) == {"in": "OPEN", "out": "AUTO_CLOSED"}
+
+
+def test_an_explanation_shows_the_window_in_which_its_alert_was_raised(db: AlertDatabase) -> None:
+    fill(db, raised_fleet(), rule("r", {"expire_after_mins": 5}))
+    db.maintenance_windows.insert_one({**RAISED})
+    explained = explain_alert(db, "at-31", as_of=AS_OF)
+    assert [window.window_id for window in explained.windows] == ["works"]
+    assert "it was not raised in a maintenance window" in explained.why
+    assert explain_alert(db, "at-30", as_of=AS_OF).windows == ()
+
+
+def test_an_end_keeps_what_was_raised_before_it_and_a_window_to_come_that_is_ended_leaves_nothing_out(
+    db: AlertDatabase,
+) -> None:
+    fill(db, raised_fleet(), rule("r", {"expire_after_mins": 5}))
+    db.maintenance_windows.insert_one({**RAISED, "ended_at": ago(31)})
+    db.maintenance_windows.insert_one({**RAISED, "window_id": "never", "ended_at": ago(70)})
+    run_scan(db, ScanRequest(as_of=AS_OF))
+    assert statuses(db) == {"at-61": "AUTO_CLOSED", "at-60": "OPEN", "at-31": "AUTO_CLOSED", "at-30": "AUTO_CLOSED"}
+
+
+def test_each_of_a_thousand_occurrences_leaves_out_what_was_raised_in_it_and_older_ones_none(
+    db: AlertDatabase,
+) -> None:
+    nights = {"rrule": "FREQ=DAILY;BYHOUR=2", "zone": "UTC", "duration_mins": 60, "covers": "raised"}
+    at_two = AS_OF.replace(hour=2)
+    ages = (0, 1, 500, 999, 1_000)
+    inside = [alert(f"in-{age}", timestamp=at_two - timedelta(days=age)) for age in ages]
+    beside = [alert(f"out-{age}", timestamp=at_two - timedelta(days=age, milliseconds=1)) for age in ages]
+    fill(db, [*inside, *beside], rule("r", {"expire_after_mins": 5}))
+    db.maintenance_windows.insert_one(nights)
+    run_scan(db, ScanRequest(as_of=AS_OF))
+    left = {name for name, status in statuses(db).items() if status == "OPEN"}
+    assert left == {"in-0", "in-1", "in-500", "in-999"}
