@@ -27,6 +27,7 @@ PAGES = {page.relative_to(CHECKOUT).as_posix(): page for page in [*CHECKOUT.glob
 # These have a test of their own that executes them: their commands need a data set, a second shell, or arguments.
 ELSEWHERE = {
     "docs/cli.md": "cli/test_docs.py",
+    "docs/presets.md": "loading/test_presets.py",
     "docs/tour.md": "test_tour.py",
     "docs/operating.md": "test_operating_recipes.py",
 }

@@ -9,7 +9,16 @@ import yaml
 
 from alert_pipelines.cli.options import FILE, instant
 from alert_pipelines.cli.output import as_text
-from alert_pipelines.loading import LoadReport, Preview, insert_week, load_alerts, load_mapping, preview
+from alert_pipelines.loading import (
+    LoadReport,
+    Mapping,
+    Preview,
+    insert_week,
+    load_alerts,
+    load_mapping,
+    load_preset,
+    preview,
+)
 from alert_pipelines.mongo import open_database, server_now
 
 SOME_REJECTED = 4
@@ -22,16 +31,19 @@ _log = logging.getLogger(__name__)
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("--mapping", type=FILE, required=True, help="Which column becomes which field (docs/loading.md).")
+@click.option("--mapping", type=FILE, help="Which column becomes which field (docs/loading.md).")
+@click.option("--preset", metavar="NAME", help="A mapping of the package, such as pagerduty (docs/presets.md).")
 @click.option("--until", type=instant, help="Load FILE as it stood at this instant.")
 @click.option("--check", is_flag=True, help="Write nothing; show what the first 1,000 rows become.")
 @click.option("--reject", type=click.Path(dir_okay=False, path_type=Path), help="Where rows go that cannot be used.")
-def load(file: Path, mapping: Path, until: datetime | None, check: bool, reject: Path | None) -> None:
+def load(
+    file: Path, *, mapping: Path | None, preset: str | None, until: datetime | None, check: bool, reject: Path | None
+) -> None:
     """Load alerts from a CSV or JSON Lines file; those that are there already are left as they are.
 
     Exits with 1 where no row could be used, with 4 where some could not.
     """
-    declared = load_mapping(mapping)
+    declared = _declared(mapping, preset)
     if check:
         _check(preview(file, declared, until))
         return
@@ -48,6 +60,14 @@ def load(file: Path, mapping: Path, until: datetime | None, check: bool, reject:
         click.echo(as_text(line))
     if report.reject_path:
         _explain_rejects(report, report.reject_path)
+
+
+def _declared(mapping: Path | None, preset: str | None) -> Mapping:
+    if mapping is not None and preset is None:
+        return load_mapping(mapping)
+    if preset is not None and mapping is None:
+        return load_preset(preset)
+    raise click.UsageError("write one of --mapping FILE and --preset NAME; `mapping draft FILE` drafts a mapping")
 
 
 def _check(found: Preview) -> None:

@@ -73,7 +73,12 @@ class LoadAlertsConfig(Config):
     """Which file to load and how to read it."""
 
     file: str = Field(description="CSV or JSON Lines, also gzipped, on the host of the run.")
-    mapping: str = Field(description="The mapping file that says which column is what; see the folder mappings.")
+    mapping: str | None = Field(
+        default=None, description="The mapping file that says which column is what; see docs/loading.md."
+    )
+    preset: str | None = Field(
+        default=None, description="Instead of a mapping file: a mapping of the package, such as pagerduty."
+    )
     until: str | None = Field(
         default=None, description="Load the file as it stood at this instant, in ISO 8601. Empty: all of it."
     )

@@ -28,7 +28,7 @@ from alert_pipelines.defs.scan_runs import AUTO_CLOSE_JOB
 from alert_pipelines.rules.publish import RuleChange
 
 if TYPE_CHECKING:
-    from alert_pipelines.loading import LoadReport
+    from alert_pipelines.loading import LoadReport, Mapping
 
 # Scans go before whatever else is queued, and one that hangs does not block the queue for ever. A blocked scan waits
 # for a person in every instance, also in one that retries failed runs.
@@ -83,7 +83,6 @@ def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoReso
     """Load a CSV or JSON Lines file into `alerts`, as its mapping says; a repeated load adds nothing twice."""
     # Every run loads this module, and only this op needs the loader.
     from alert_pipelines.loading.load import load_alerts  # noqa: PLC0415
-    from alert_pipelines.loading.mapping import load_mapping  # noqa: PLC0415
 
     def on_progress(report: "LoadReport") -> None:
         context.log.info("%d rows read, %d alerts inserted", report.rows_read, report.alerts_inserted)
@@ -92,7 +91,7 @@ def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoReso
         report = load_alerts(
             db,
             host_file(config.file),
-            load_mapping(host_file(config.mapping)),
+            _declared(config),
             until=parse_instant("until", config.until),
             on_progress=on_progress,
         )
@@ -105,6 +104,17 @@ def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoReso
     for warning in report.summary.warnings():
         context.log.warning(warning)
     context.log_event(AssetObservation(ALERTS, description=f"Loaded {config.file}.", metadata=_counts(report)))
+
+
+def _declared(config: LoadAlertsConfig) -> "Mapping":
+    from alert_pipelines.loading.mapping import load_mapping  # noqa: PLC0415
+    from alert_pipelines.loading.presets import load_preset  # noqa: PLC0415
+
+    if config.mapping and not config.preset:
+        return load_mapping(host_file(config.mapping))
+    if config.preset and not config.mapping:
+        return load_preset(config.preset)
+    raise Failure("Write one of mapping and preset: how the file is to be read.", allow_retries=False)
 
 
 @job(description="Publish rules from a file, or the package's own, and show what changes.")

@@ -5,6 +5,7 @@ What the alerts' documents look like is `alerts`' matter; what happens to them a
 
 from alert_pipelines.loading.load import LoadReport, load_alerts
 from alert_pipelines.loading.mapping import Mapping, MappingError, load_mapping
+from alert_pipelines.loading.presets import load_preset, preset_names, preset_text
 from alert_pipelines.loading.preview import Preview, preview
 from alert_pipelines.loading.readers import LoadError
 from alert_pipelines.loading.sample_week import generate_week, insert_week
@@ -19,5 +20,8 @@ __all__ = [
     "insert_week",
     "load_alerts",
     "load_mapping",
+    "load_preset",
+    "preset_names",
+    "preset_text",
     "preview",
 ]

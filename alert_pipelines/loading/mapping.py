@@ -131,12 +131,21 @@ def load_mapping(path: Path) -> Mapping:
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "YAML"
         raise MappingError(f"the mapping {path} is no valid {kind}: {error}") from error
+    return _parsed(content, str(path))
+
+
+def parse_mapping(text: str, name: str) -> Mapping:
+    """The mapping that `text` is in YAML; messages call it `name`. Raises MappingError."""
+    return _parsed(yaml.load(text, _TextLoader), name)
+
+
+def _parsed(content: Any, name: str) -> Mapping:
     try:
         # As JSON: strict in everything but that enums are written as their text.
         return Mapping.model_validate_json(json.dumps(content))
     except ValidationError as error:
         faults = "\n".join(f"  {_fault(fault)}" for fault in error.errors())
-        raise MappingError(f"the mapping {path} is not usable:\n{faults}\nSee docs/loading.md.") from error
+        raise MappingError(f"the mapping {name} is not usable:\n{faults}\nSee docs/loading.md.") from error
 
 
 def _fault(fault: ErrorDetails) -> str:

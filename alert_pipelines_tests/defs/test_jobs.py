@@ -110,6 +110,21 @@ def test_an_export_that_cannot_be_written_fails_and_names_its_file(execute: Exec
     assert "none/rules.yaml cannot be written" in failure_text(result, "export")
 
 
+def test_a_file_is_loaded_by_a_preset_and_not_by_two_mappings_or_none(
+    execute: Execute, db: AlertDatabase, tmp_path: Path
+) -> None:
+    data = tmp_path / "report.json"
+    data.write_text('[{"id": 31, "deviceId": 5, "type": "alarm", "eventTime": "2026-11-20T08:00:00.000+00:00"}]')
+    told = observed(execute("load_alerts_job", "load", file=str(data), preset="traccar"))
+    assert (told["inserted"], db.alerts.distinct("alert_id")) == (1, ["31"])
+    for wrong in ({}, {"preset": "traccar", "mapping": "mine.yaml"}):
+        result = execute("load_alerts_job", "load", file=str(data), **wrong)
+        assert "Write one of mapping and preset" in failure_text(result, "load")
+    assert "'tracar' is not a valid preset" in failure_text(
+        execute("load_alerts_job", "load", file=str(data), preset="tracar"), "load"
+    )
+
+
 def test_a_file_is_loaded_by_its_mapping_and_again_without_duplicates(
     execute: Execute, db: AlertDatabase, tmp_path: Path
 ) -> None:

@@ -21,12 +21,12 @@ class _Value(NamedTuple):
 
 
 def document_rows(stream: TextIO, path: Path, rows: list[str]) -> Iterator[Row | BadRow]:
-    """Yield the rows of the array at the keys `rows`, or of the array that the document is where they are none.
+    """Yield the rows of the array at the keys `rows`, or of the array that the document is itself.
 
     Raises LoadError where there is no such array or the document is not valid, with line and column.
     """
     text = _Text(stream, path)
-    for depth, key in enumerate(rows):
+    for depth, key in enumerate(() if text.peek() == "[" else rows):
         text.enter(key, rows[:depth])
     if text.peek() != "[":
         raise LoadError(f"{path}: {_not_an_array(text, rows)}")
