@@ -9,6 +9,7 @@ import click
 from alert_pipelines.cli.options import FILE
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
+from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.files import default_rules, dump_rules, language_schema, read_rules
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.publish import ChangeKind, RuleChange, diff_rules, export_rules, publish_rules
@@ -32,11 +33,18 @@ def rules() -> None:
 
 @rules.command()
 @file_argument
-def validate(file: Path | None) -> None:
+@click.option(
+    "--against-alerts", is_flag=True, help="Warn of tests that the kinds of the pending alerts' fields rule out."
+)
+def validate(file: Path | None, against_alerts: bool) -> None:
     """Check a rule file."""
     given = _read(file)
     click.echo(f"{len(given)} rules, all valid.")
-    for warning in warnings_of(given):
+    warnings = warnings_of(given)
+    if against_alerts:
+        with open_database() as db:
+            warnings += map(str, kind_faults(db, given))
+    for warning in warnings:
         click.echo(f"Warning: {warning}.", err=True)
 
 

@@ -58,6 +58,10 @@ class ValidateRulesConfig(Config):
     file: str | None = Field(
         default=None, description="A rule file, YAML or JSON, on the host of the run. Empty: the package's own rules."
     )
+    against_alerts: bool = Field(
+        default=False,
+        description="Warn also of tests that cannot hold, since pending alerts keep the field as another kind.",
+    )
 
 
 class ExportRulesConfig(Config):

@@ -123,6 +123,15 @@ _CHECKS = (
         AssetCheckSeverity.WARN,
         lambda db, *_: health.known_statuses(db),
     ),
+    _Check(
+        AssetCheckSpec(
+            "comparable_fields",
+            asset=ALERT_RULES,
+            description="No rule tests a field that pending alerts keep as another kind, such as numbers as text.",
+        ),
+        AssetCheckSeverity.WARN,
+        lambda db, *_: health.comparable_fields(db),
+    ),
 )
 
 HEALTH_CHECKS = tuple(check.spec for check in _CHECKS)

@@ -10,6 +10,7 @@ from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
+from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.files import default_rules, dump_rules, read_rules, write_rules
 from alert_pipelines.rules.publish import export_rules
 from alert_pipelines.rules.validation import warnings_of
@@ -18,12 +19,18 @@ _RULE_COLUMNS = {"rule": "string", "source": "string", "mode": "string", "priori
 
 
 @op
-def validate(context: OpExecutionContext, config: ValidateRulesConfig) -> None:
-    """Check a rule file; what is wrong with it fails the run and is named, all of it. Needs no database."""
+def validate(context: OpExecutionContext, config: ValidateRulesConfig, mongo: MongoResource) -> None:
+    """Check a rule file; what is wrong with it fails the run and is named, all of it.
+
+    Reads the database only if the rules are to be compared with the pending alerts.
+    """
     with clear_failures():
         rules = read_rules(host_file(config.file)) if config.file else default_rules()
+        warnings = warnings_of(rules)
+        if config.against_alerts:
+            with mongo.open() as db:
+                warnings += map(str, kind_faults(db, rules))
     rows = ((rule.rule_id, rule.source_names, str(rule.effective_mode), rule.priority) for rule in rules)
-    warnings = warnings_of(rules)
     for warning in warnings:
         context.log.warning("%s.", warning)
     shown = {"warnings": MetadataValue.md("\n".join(f"- {warning}." for warning in warnings))} if warnings else {}

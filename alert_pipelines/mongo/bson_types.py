@@ -21,8 +21,19 @@ _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("array", (list, tuple)),
     ("document", (Mapping,)),
 )
+_KINDS_OF_TYPES = {
+    "bool": "boolean",
+    **dict.fromkeys(("double", "int", "long", "decimal"), "number"),
+    "string": "text",
+    "object": "document",
+}
 
 
 def kind_of(value: Any) -> str:
     """What kind of value the driver read, in one word: number, text, date and so on; else the name of its type."""
     return next((kind for kind, types in _KINDS if isinstance(value, types)), type(value).__name__)
+
+
+def kind_of_type(name: str) -> str:
+    """The kind of values of a BSON type, as `kind_of` calls it."""
+    return _KINDS_OF_TYPES.get(name, name)

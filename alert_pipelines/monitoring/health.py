@@ -5,6 +5,7 @@ asked, and what the UI makes of them, the Dagster layer's.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from alert_pipelines.monitoring.scan_history import (
     last_completed_scan,
 )
 from alert_pipelines.rules.clause import of_sources
+from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.shelves import COLLECTIONS as RULES
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.history import HISTORY, entries_from
@@ -231,6 +233,25 @@ def known_statuses(db: AlertDatabase) -> Verdict:
         {"statuses": len(found), "alerts": alerts},
         {"status": "string", "alerts": "int", "such as": "string"},
         rows,
+    )
+
+
+@at_the_door
+def comparable_fields(db: AlertDatabase) -> Verdict:
+    """Whether rules test no field that pending alerts keep as another kind, numbers as text, say."""
+    rule_set = load_rules(db).rule_set
+    faults = kind_faults(db, (*rule_set.active, *rule_set.shadow))
+    return Verdict(
+        not faults,
+        "\n".join(f"{fault}." for fault in faults) or "Every rule compares fields with values of their own kind.",
+        {"tests": len(faults)},
+        {
+            **dict.fromkeys(("rule", "source", "condition", "test", "field", "expected", "got"), "string"),
+            "alerts": "int",
+            "of pending": "int",
+            "such as": "string",
+        },
+        [astuple(fault)[:-1] for fault in faults],
     )
 
 

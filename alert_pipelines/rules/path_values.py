@@ -18,6 +18,11 @@ def any_value(path: str, name: str, test: Any) -> Expression:
     return {"$anyElementTrue": [{"$map": {"input": _values_at(path), "as": name, "in": test}}]}
 
 
+def types_at(path: str) -> Expression:
+    """The BSON types of the values at `path`, each once."""
+    return {"$setUnion": [{"$map": {"input": _values_at(path), "as": "value", "in": {"$type": "$$value"}}}]}
+
+
 def in_span(path: str, after: datetime, until: datetime) -> Expression:
     """The filter of the documents that have a date at `path` after `after` and not after `until`."""
     is_date = {"$eq": [{"$type": "$$value"}, "date"]}

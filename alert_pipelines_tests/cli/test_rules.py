@@ -7,7 +7,7 @@ import yaml
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import default_rules, read_rules
 from alert_pipelines_tests.cli.conftest import Run
-from alert_pipelines_tests.factories import rule
+from alert_pipelines_tests.factories import alert, fill, rule
 
 SHORT = "overspeed: {escalate_if_count: 3, window_mins: 60}\n"
 
@@ -22,6 +22,19 @@ def test_validate_counts_the_rules(run: Run, file: str) -> None:
     assert run("rules", "validate", file).stdout == "1 rules, all valid.\n"
     default = run("rules", "validate")
     assert (default.stdout, default.stderr) == (f"{len(default_rules())} rules, all valid.\n", "")
+
+
+def test_validate_against_alerts_warns_of_a_field_of_another_kind(
+    run: Run, environment: Path, db: AlertDatabase
+) -> None:
+    (environment / "good.yaml").write_text(
+        "overspeed: {close_if: {field: metadata.feedback_rating, op: gte, value: 4}}\n"
+    )
+    fill(db, [alert("A", metadata={"feedback_rating": "5"}), alert("B", metadata={"feedback_rating": 5})])
+    assert run("rules", "validate", "good.yaml").stderr == ""
+    checked = run("rules", "validate", "good.yaml", "--against-alerts")
+    assert checked.stdout == "1 rules, all valid.\n"
+    assert "expected number; got text in 1 of 2 pending alerts (OVERSPEEDING), such as A." in checked.stderr
 
 
 def test_validate_names_what_is_wrong(run: Run, environment: Path) -> None:

@@ -9,6 +9,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import export_rules
 from alert_pipelines_tests.defs.conftest import Execute, failure_text, observed, output_metadata
+from alert_pipelines_tests.factories import alert, fill
 
 MAPPING = """
 format: csv
@@ -82,6 +83,18 @@ def test_the_job_validated_in_silence_what_the_command_line_warns_of(execute: Ex
     warning = "rule 'safety': escalate_if_count counts pending alerts, and keep_latest of the same rule"
     assert output_metadata(result)["warnings"].startswith(f"- {warning}")
     assert "warnings" not in output_metadata(execute("validate_rules_job", "validate"))
+
+
+def test_the_job_compares_rules_with_the_kinds_of_the_alerts_fields_where_it_is_told_to(
+    execute: Execute, db: AlertDatabase, tmp_path: Path
+) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("overspeed: {close_if: {field: metadata.speed, op: lt, value: 60}}")
+    fill(db, [alert("A", metadata={"speed": "55"})])
+    assert "warnings" not in output_metadata(execute("validate_rules_job", "validate", file=str(file)))
+    seen = output_metadata(execute("validate_rules_job", "validate", file=str(file), against_alerts=True))
+    assert "metadata.speed is not a valid field for close_if" in seen["warnings"]
+    assert "got text in 1 of 1 pending alerts" in seen["warnings"]
 
 
 def test_a_wrong_rule_file_fails_and_all_that_is_wrong_is_named(execute: Execute, tmp_path: Path) -> None:
