@@ -9,15 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
 from alert_pipelines.rules.clause import Clause, Filter, Test, all_of, at_or_before, dated, of_sources, status_among
-from alert_pipelines.rules.evidence import escalate, keep_latest, no_repeat
+from alert_pipelines.rules.evidence import escalate, keep_first, keep_latest, no_repeat
 from alert_pipelines.rules.model import EXPIRES_AT, Rule
 from alert_pipelines.rules.never_again import no_undone_escalation, not_closed_before
-from alert_pipelines.rules.tree import Tree, leaves
-from alert_pipelines.rules.tree_compiler import compile_tree, describe
+from alert_pipelines.rules.tree_compiler import tree_test
 from alert_pipelines.rules.window_compiler import counted, in_no_window
 from alert_pipelines.rules.windows import MaintenanceWindow
 
-MAX_REASON = 1_000
 _ABSENT: Filter = {"$eq": None, "$not": {"$type": "array"}}
 ZERO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 """Up to here a date means "none". As a bound of the index it spares a scan the alerts that never expire."""
@@ -68,7 +66,7 @@ def _closes(
         path = f"metadata.{conditions.auto_close_if}"
         yield on_itself(Test("auto_close_if", f"{path} is true", {path: {"$eq": True}}, (path,)))
     if conditions.close_if:
-        yield on_itself(_tree_test("close_if", conditions.close_if, as_of))
+        yield on_itself(tree_test("close_if", conditions.close_if, as_of))
     if conditions.expire_after_mins:
         minutes = conditions.expire_after_mins
         old = {"timestamp": {"$lte": as_of - timedelta(minutes=minutes)}}
@@ -78,13 +76,15 @@ def _closes(
         yield no_repeat(rule, closing, as_of, conditions.close_if_no_repeat_mins, evidence)
     if conditions.keep_latest:
         yield keep_latest(rule, closing, as_of, collection, evidence)
+    if conditions.keep_first:
+        yield keep_first(rule, closing, as_of, evidence)
 
 
 def _escalations(rule: Rule, judged: Sequence[Test], as_of: datetime, *, evidence: Filter) -> Iterator[Clause]:
     conditions = rule.conditions
     escalating = [*judged, status_among([Status.OPEN]), no_undone_escalation(rule.rule_id)]
     if conditions.escalate_if:
-        test = _tree_test("escalate_if", conditions.escalate_if, as_of)
+        test = tree_test("escalate_if", conditions.escalate_if, as_of)
         yield _on_itself(rule, Status.ESCALATED, escalating, test)
     if conditions.escalate_after_mins:
         test = _unattended(conditions.escalate_after_mins, as_of)
@@ -97,14 +97,6 @@ def _on_itself(rule: Rule, to_status: Status, judged: Sequence[Test], test: Test
     """The clause of a condition that looks at the alert alone."""
     tests = (*judged, test)
     return Clause(rule.rule_id, test.name, to_status, test.says, tests, all_of(tests))
-
-
-def _tree_test(condition: str, tree: Tree, as_of: datetime) -> Test:
-    fields = dict.fromkeys(path for leaf in leaves(tree) for path in leaf.fields)
-    # It is written into every alert that it decides; the rule's whole text is kept once, in rule_versions.
-    text = describe(tree)
-    says = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}…"
-    return Test(condition, says, compile_tree(tree, as_of), tuple(fields))
 
 
 def _unattended(minutes: int, as_of: datetime) -> Test:
@@ -152,7 +144,7 @@ def _judged(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow]) -
         among = {"severity": {"$in": severities}}
         tests.append(Test("severities", f"severity is {' or '.join(severities)}", among, ("severity",)))
     if conditions.only_if:
-        tests.append(_tree_test("only_if", conditions.only_if, as_of))
+        tests.append(tree_test("only_if", conditions.only_if, as_of))
     return [*tests, *in_no_window(windows, rule.sources, as_of)]
 
 

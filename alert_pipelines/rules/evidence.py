@@ -10,7 +10,7 @@ from typing import Any
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.rules.clause import Clause, Filter, Slice, Stage, Test, all_of, dated, of_sources, status_among
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
-from alert_pipelines.rules.tree_compiler import crossings
+from alert_pipelines.rules.tree_compiler import crossings, in_words, tree_test
 
 _NO_KEY_TYPES = ["missing", "null", "undefined", "array"]
 
@@ -36,22 +36,27 @@ def _source_of(rule: Rule) -> dict[str, str]:
     return {} if _is_of_one_source(rule) else {"source": "$source_type"}
 
 
-def _has_key(key: Sequence[str]) -> Filter:
-    """Matches the alerts that group with others: every path of the key is there, not null and no array."""
-    return {"$expr": {"$and": [{"$not": [{"$in": [{"$type": f"${path}"}, _NO_KEY_TYPES]}]} for path in key]}}
+def _has_key(rule: Rule) -> Filter:
+    """Matches the alerts that group with others: every path of the key is there, not null, no array and not ignored."""
+    key, ignored = rule.conditions.key, rule.conditions.ignore_keys
+    lacking = [{"$in": [{"$type": f"${path}"}, _NO_KEY_TYPES]} for path in key]
+    lacking += [{"$in": [f"${path}", {"$literal": list(ignored)}]} for path in key if ignored]
+    return {"$expr": {"$and": [{"$not": [reason]} for reason in lacking]}}
 
 
-def _keyed(key: Sequence[str]) -> Test:
-    return Test("group_by", f"it has {' and '.join(key)}, none an array", _has_key(key), tuple(key))
+def _keyed(rule: Rule) -> Test:
+    key, ignored = rule.conditions.key, rule.conditions.ignore_keys
+    but = f", nor one of the {len(ignored)} values of ignore_keys" if ignored else ""
+    return Test("group_by", f"it has {' and '.join(key)}, none an array{but}", _has_key(rule), tuple(key))
 
 
 def _pending_evidence(rule: Rule, as_of: datetime, counted: Filter) -> Filter:
     return {
         **counted,
         **of_sources(rule.sources),
-        "status": {"$in": [str(status) for status in PENDING]},
+        **status_among(PENDING).filter,
         **dated(as_of),
-        **_has_key(rule.conditions.key),
+        **_has_key(rule),
     }
 
 
@@ -60,7 +65,7 @@ def _any_status_evidence(rule: Rule, timestamp: Filter, as_of: datetime, counted
         **counted,
         **of_sources(rule.sources),
         "timestamp": {**dated(as_of)["timestamp"], **timestamp},
-        **_has_key(rule.conditions.key),
+        **_has_key(rule),
     }
 
 
@@ -115,7 +120,7 @@ def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int
     old = Test(
         condition, f"timestamp is {minutes} or more minutes old", {"timestamp": {"$lte": cutoff}}, ("timestamp",)
     )
-    tests = (*closing, _keyed(key), old)
+    tests = (*closing, _keyed(rule), old)
     # A pending alert after the cutoff is its own repeat, and an old settled one proves nothing.
     pool = {
         "$or": [
@@ -164,7 +169,7 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
     sources = _source_of(rule)
     same_key += [{"$eq": ["$source_type", "$$source"]} for _ in sources]
     let_key = {name: f"$_id.{name}" for name in (*sources, *names)}
-    tests = (*closing, _keyed(key))
+    tests = (*closing, _keyed(rule))
 
     def of_the_key(let: dict[str, str], stages: list[Stage], as_: str) -> Stage:
         # localField uses an index also where some alert holds an array; the exact test follows in $expr.
@@ -225,23 +230,44 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
     )
 
 
-def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int, counted: Filter) -> Clause:
-    """Escalates when the window before an OPEN alert holds `count` pending alerts of its key."""
-    key, minutes = rule.conditions.key, rule.conditions.window_mins or DEFAULT_WINDOW_MINS
-    tests = (*escalating, _keyed(key))
-    # As numbers: mongod 6.0 shifts a date before 1970 a second too far, and takes bounds in ms only up to int32.
-    in_ms = {"$set": {"__at": {"$toLong": "$timestamp"}}}
-    in_the_window = {
-        "$setWindowFields": {
-            "partitionBy": _key_of(rule),
-            "sortBy": {"__at": 1},
-            # "current" would miss alerts of the very same instant; 0 takes them in.
-            "output": {"__count": {"$sum": 1, "window": {"range": [-minutes * 60_000, 0]}}},
-        }
-    }
-    stages = (in_ms, in_the_window, {"$match": {"__count": {"$gte": count}}}, {"$match": all_of(tests)})
-    says = f"{count} or more pending alerts of {_same_key(key)} within {minutes} minutes"
+def keep_first(rule: Rule, closing: Sequence[Test], as_of: datetime, counted: Filter) -> Clause:
+    """Closes where an older pending alert of the key exists."""
+    key = rule.conditions.key
+    tests = (*closing, _keyed(rule))
     pool = _pending_evidence(rule, as_of, counted)
+    oldest = {"$setWindowFields": {"partitionBy": _key_of(rule), "output": {"__oldest": {"$min": "$timestamp"}}}}
+    is_newer = {"$expr": {"$gt": ["$timestamp", "$__oldest"]}}
+
+    def older(timestamp: datetime) -> Filter:
+        return {"$and": [pool, {"timestamp": {"$lt": timestamp}}]}
+
+    def matured(since: datetime) -> list[Slice]:
+        return [_dated_since(rule, since, as_of), *_admitted(rule, since, as_of), *_held_until(rule, since, as_of)]
+
+    return Clause(
+        rule.rule_id,
+        "keep_first",
+        Status.AUTO_CLOSED,
+        f"an older pending alert of {_same_key(key)} exists",
+        tests,
+        pool,
+        (oldest, {"$match": is_newer}, {"$match": all_of(tests)}),
+        key,
+        evidence=older,
+        matured=matured,
+    )
+
+
+def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int, counted: Filter) -> Clause:
+    """Escalates when the window before an OPEN alert, itself included, holds `count` alerts of its key that count."""
+    key, minutes = rule.conditions.key, rule.conditions.window_mins or DEFAULT_WINDOW_MINS
+    counts = tree_test("count_if", rule.conditions.count_if, as_of) if rule.conditions.count_if else None
+    tests = (*escalating, _keyed(rule), *([counts] if counts else []))
+    pool: Filter = {
+        **_pending_evidence(rule, as_of, counted),
+        **status_among(rule.conditions.count_statuses or PENDING).filter,
+        **({"$and": [counts.filter]} if counts else {}),
+    }
 
     def in_window(timestamp: datetime) -> Filter:
         # Before the first date that there is lies nothing that could count.
@@ -249,16 +275,59 @@ def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int
         since = max(timestamp, first + window) - window
         return {"$and": [pool, {"timestamp": {"$gte": since, "$lte": timestamp}}]}
 
+    def matured(since: datetime) -> list[Slice]:
+        return [_dated_since(rule, since, as_of), *_admitted(rule, since, as_of), *_counted(rule, since, as_of)]
+
     return Clause(
         rule.rule_id,
         "escalate_if_count",
         Status.ESCALATED,
-        says,
+        f"{count} or more {_counted_in_words(rule)} of {_same_key(key)} within {minutes} minutes",
         tests,
         pool,
-        stages,
+        (*_counting(rule, minutes), {"$match": {"__count": {"$gte": count}}}, {"$match": all_of(tests)}),
         key,
         evidence=in_window,
-        matured=lambda since: [_dated_since(rule, since, as_of), *_admitted(rule, since, as_of)],
+        matured=matured,
         reach=timedelta(minutes=minutes),
     )
+
+
+def _counting(rule: Rule, minutes: int) -> list[Stage]:
+    """Sets `__count`: how many alerts of the key, or different values of them, are in the window before each."""
+    path = rule.conditions.count_distinct
+    # As numbers: mongod 6.0 shifts a date before 1970 a second too far, and takes bounds in ms only up to int32.
+    prepared: Filter = {"__at": {"$toLong": "$timestamp"}}
+    if path:
+        prepared["__value"] = {"$cond": [{"$in": [{"$type": f"${path}"}, _NO_KEY_TYPES]}, None, f"${path}"]}
+    # "current" would miss alerts of the very same instant; 0 takes them in.
+    window = {"range": [-minutes * 60_000, 0]}
+    values: Filter = {"__values": {"$addToSet": "$__value", "window": window}}
+    alerts: Filter = {"__count": {"$sum": 1, "window": window}}
+    sorting = {
+        "$setWindowFields": {
+            "partitionBy": _key_of(rule),
+            "sortBy": {"__at": 1},
+            "output": values if path else alerts,
+        }
+    }
+    sizes = [{"$set": {"__count": {"$size": {"$setDifference": ["$__values", [None]]}}}}] if path else []
+    return [{"$set": prepared}, sorting, *sizes]
+
+
+def _counted(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
+    """The alerts for which the clock alone may have made `count_if` hold after `since`."""
+    tree = rule.conditions.count_if
+    of_status = {} if rule.conditions.counts_settled else status_among(PENDING).filter
+    counted = {**of_sources(rule.sources), **of_status}
+    crossed = crossings(tree, since, as_of) if tree else {}
+    return [Slice(path, {**counted, path: crossing}) for path, tests in crossed.items() for crossing in tests]
+
+
+def _counted_in_words(rule: Rule) -> str:
+    conditions = rule.conditions
+    statuses = conditions.count_statuses
+    words = f"{'pending' if statuses is None else ' or '.join(map(str, statuses))} alerts"
+    if conditions.count_if:
+        words += f" with {in_words(conditions.count_if)}"
+    return f"different {conditions.count_distinct} among {words}" if conditions.count_distinct else words

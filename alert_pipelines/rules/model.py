@@ -24,7 +24,7 @@ from pydantic import (
 
 from alert_pipelines.alerts import PENDING, Severity, Status
 from alert_pipelines.rules.paths import FieldPath, MetadataName
-from alert_pipelines.rules.tree import MAX_DEPTH, Minutes, Tree, depth
+from alert_pipelines.rules.tree import MAX_DEPTH, MAX_VALUES, Minutes, Scalar, Tree, depth
 
 EXPIRES_AT = "expires_at"
 RESERVED_IDS = {EXPIRES_AT: "the alert's own expiry", "scan": "the scan's own limit"}
@@ -41,7 +41,9 @@ CLOSE_CONDITIONS = (
     "expire_after_mins",
     "close_if_no_repeat_mins",
     "keep_latest",
+    "keep_first",
 )
+COUNT_CONDITIONS = ("count_if", "count_statuses", "count_distinct")
 ESCALATE_CONDITIONS = ("escalate_if", "escalate_after_mins", "escalate_if_count")
 SERVICE_CONDITIONS = ("escalate_if_count", "window_mins", "auto_close_if", "expire_after_mins")
 
@@ -112,6 +114,9 @@ class Conditions(BaseModel):
     keep_latest: StrictBool | None = Field(
         None, description="close a pending alert when a newer one of the same source and key exists"
     )
+    keep_first: StrictBool | None = Field(
+        None, description="close a pending alert when an older pending one of the same source and key exists"
+    )
     escalate_if: _CheckedTree | None = Field(None, description="escalate an OPEN alert when this condition tree holds")
     escalate_after_mins: Minutes | None = Field(
         None,
@@ -125,8 +130,20 @@ class Conditions(BaseModel):
     window_mins: Minutes | None = Field(
         None, description=f"the window of escalate_if_count in minutes, default {DEFAULT_WINDOW_MINS}"
     )
+    count_if: _CheckedTree | None = Field(
+        None, description="escalate_if_count counts only alerts for which this condition tree holds"
+    )
+    count_statuses: Annotated[list[Status], Field(min_length=1)] | None = Field(
+        None, description="the statuses of the alerts that escalate_if_count counts, default the pending ones"
+    )
+    count_distinct: FieldPath | None = Field(
+        None, description="escalate_if_count counts the different values of this field instead of alerts"
+    )
     group_by: Annotated[_Paths, BeforeValidator(_as_list, json_schema_input_type=FieldPath | _Paths)] | None = Field(
         None, description=f"the key: a field path or a list of them, default {DEFAULT_KEY}"
+    )
+    ignore_keys: Annotated[list[Scalar], Field(min_length=1, max_length=MAX_VALUES)] | None = Field(
+        None, description="values of a path of the key by which alerts group with nothing, as they do by a missing one"
     )
     hold_mins: Minutes | None = Field(
         None, description="a close condition counts only on alerts not updated in the last so many minutes"
@@ -181,6 +198,14 @@ class Conditions(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _counts_something(self) -> Self:
+        if not self.escalate_if_count and (given := [name for name in COUNT_CONDITIONS if getattr(self, name)]):
+            raise ValueError(f"{given[0]}: says what escalate_if_count counts, and there is no escalate_if_count")
+        if self.count_statuses and Status.OPEN not in self.count_statuses:
+            raise ValueError("count_statuses: the OPEN alert that is escalated counts, so OPEN must be among them")
+        return self
+
     @property
     def closes(self) -> tuple[str, ...]:
         """The names of the close conditions given."""
@@ -190,6 +215,11 @@ class Conditions(BaseModel):
     def escalations(self) -> tuple[str, ...]:
         """The names of the escalate conditions given."""
         return tuple(name for name in ESCALATE_CONDITIONS if getattr(self, name))
+
+    @property
+    def counts_settled(self) -> bool:
+        """Whether alerts that are settled count."""
+        return not set(self.count_statuses or ()) <= set(PENDING)
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -3,10 +3,11 @@
 from datetime import datetime, timedelta
 
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
-from alert_pipelines.rules.clause import Filter
+from alert_pipelines.rules.clause import Filter, Test
 from alert_pipelines.rules.path_values import any_value, compares, in_span
 from alert_pipelines.rules.tree import ORDERED, TEXTUAL, TIMED, All, Any_, Leaf, Not, Op, Tree, leaves
 
+MAX_REASON = 1_000
 _LEAF_OPERATORS = {
     Op.EQ: "$eq",
     Op.NE: "$ne",
@@ -29,6 +30,19 @@ def compile_tree(tree: Tree, as_of: datetime) -> Filter:
     if isinstance(tree, Not):
         return {"$nor": [compile_tree(tree.not_, as_of)]}
     return _leaf_test(tree, as_of)
+
+
+def tree_test(condition: str, tree: Tree, as_of: datetime) -> Test:
+    """The test of the alert itself that `condition` makes by its `tree`."""
+    fields = dict.fromkeys(path for leaf in leaves(tree) for path in leaf.fields)
+    return Test(condition, in_words(tree), compile_tree(tree, as_of), tuple(fields))
+
+
+def in_words(tree: Tree) -> str:
+    """`describe`, cut: it is written into every alert that is decided. The whole rule is kept once, in
+    rule_versions."""
+    text = describe(tree)
+    return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}…"
 
 
 def _leaf_test(leaf: Leaf, as_of: datetime) -> Filter:

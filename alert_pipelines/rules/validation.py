@@ -17,7 +17,7 @@ from alert_pipelines.spelling import nearest, suggestion
 MAX_CHARS = 100_000
 MAX_PROBLEMS = 20
 _NODE_KEYS = ("all", "any", "not", *Leaf.model_fields)
-_TREES = frozenset({"only_if", "close_if", "escalate_if"})
+_TREES = frozenset({"only_if", "close_if", "escalate_if", "count_if"})
 _VALUE_KINDS = "expected a text, a number, a boolean, or for 'in' and 'not_in' a list of them"
 
 

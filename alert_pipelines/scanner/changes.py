@@ -158,7 +158,7 @@ def find_changes(
     """
     if before.operation_time is None:
         return Changes(whole_because="the server is not a member of a replica set")
-    stream = _Stream(db, job_id, {path for rule in rules for path in rule.conditions.key}, session, check)
+    stream = _Stream(db, job_id, list(rules), session, check)
     try:
         if other := _scan_at_or_after(db, as_of, session, but=job_id):
             return Changes(whole_because=f"{other} scanned at the same or a later as_of")
@@ -245,14 +245,14 @@ class _Stream:
         self,
         db: AlertDatabase,
         job_id: str,
-        key_paths: Iterable[str],
+        rules: Sequence[Rule],
         session: ClientSession,
         check: Callable[[], None],
     ) -> None:
         self._db = db
         self._session = session
         self._job_id = job_id
-        self._pipeline = _stream_pipeline(key_paths)
+        self._pipeline = _stream_pipeline(rules)
         self._check = check
 
     def drain(self, changes: Changes, **start: Any) -> Mapping[str, Any]:
@@ -298,11 +298,13 @@ def is_long(values: Mapping[str, Any]) -> bool:
     return len(bson.encode(values)) > MAX_ID_BYTES
 
 
-def _stream_pipeline(key_paths: Iterable[str]) -> list[Stage]:
+def _stream_pipeline(rules: Sequence[Rule]) -> list[Stage]:
     """The stages of the change stream: which events matter, and of each only what is looked at."""
-    moved = _touches_any(sorted({*key_paths, *_ALWAYS_DECIDING}))
+    moved = _touches_any(sorted({*(path for rule in rules for path in rule.conditions.key), *_ALWAYS_DECIDING}))
     # An alert that is settled, and stays where it is, makes nothing due: fewer are pending, none is older.
-    unimportant = {"operationType": "update", "updateDescription.updatedFields.status": {"$in": _SETTLED}}
+    settled = {"operationType": "update", "updateDescription.updatedFields.status": {"$in": _SETTLED}}
+    important = {"$match": {"$or": [{"$nor": [settled]}, {"$expr": moved}]}}
+    all_matter = any(rule.conditions.counts_settled for rule in rules)
     return [
         {
             "$match": {
@@ -315,7 +317,7 @@ def _stream_pipeline(key_paths: Iterable[str]) -> list[Stage]:
                 ]
             }
         },
-        {"$match": {"$or": [{"$nor": [unimportant]}, {"$expr": moved}]}},
+        *([] if all_matter else [important]),
         {
             "$project": {
                 "operationType": 1,

@@ -6,7 +6,7 @@ alerts is `backtest`'s matter, what became of them afterwards `aftermath`'s.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -18,9 +18,10 @@ from alert_pipelines.alerts import COLLECTION, PENDING, Severity, Status
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import Filter, Stage, of_sources
-from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
 
 SCRATCH_PREFIX = "backtest_"
+FIRST_DATE = datetime.min.replace(tzinfo=UTC)
 LEFT_BEHIND_AFTER = timedelta(hours=1)
 
 HISTORY = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
@@ -165,13 +166,14 @@ class RebuiltDay:
             {"state_history": {"$elemMatch": {"as_of": {"$gte": start}}}},
         ]
         repeats = [of_sources(rule.sources) for rule in rules if _looks_at_settled(rule)]
+        reach = max(map(_reach_into_settled, rules), default=timedelta())
         known_by_then = {"timestamp": {"$lte": end}}
         oldest: list[Stage] = [
             {"$match": {**known_by_then, "$and": [{"$or": repeats}, {"$or": pending}]}},
             {"$group": {"_id": "$source_type", "timestamp": {"$min": "$timestamp"}}},
         ]
         newer = [
-            {"source_type": row["_id"], "timestamp": {"$gte": row["timestamp"]}}
+            {"source_type": row["_id"], "timestamp": {"$gte": _earlier(row["timestamp"], reach)}}
             for row in (self._alerts.aggregate(oldest) if repeats else ())
         ]
         return {**known_by_then, "$or": [*pending, *newer]}
@@ -204,7 +206,18 @@ def _drop_left_behind(db: AlertDatabase) -> None:
 
 
 def _looks_at_settled(rule: Rule) -> bool:
-    return bool(rule.conditions.keep_latest or rule.conditions.close_if_no_repeat_mins)
+    conditions = rule.conditions
+    return bool(conditions.keep_latest or conditions.close_if_no_repeat_mins or conditions.counts_settled)
+
+
+def _reach_into_settled(rule: Rule) -> timedelta:
+    """How long before a pending alert the settled ones lie that may count for it."""
+    conditions = rule.conditions
+    return timedelta(minutes=conditions.window_mins or DEFAULT_WINDOW_MINS) * conditions.counts_settled
+
+
+def _earlier(instant: Any, span: timedelta) -> Any:
+    return instant - min(span, instant - FIRST_DATE) if isinstance(instant, datetime) else instant
 
 
 def _scratch_indexes(rules: Sequence[Rule]) -> list[IndexModel]:

@@ -18,7 +18,7 @@ Document = Mapping[str, Any]
 OPEN, ESCALATED, AUTO_CLOSED = "OPEN", "ESCALATED", "AUTO_CLOSED"
 PENDING = (OPEN, ESCALATED)
 EXPIRES_AT = "expires_at"
-CLOSING = ("auto_close_if", "close_if", "expire_after_mins", "close_if_no_repeat_mins", "keep_latest")
+CLOSING = ("auto_close_if", "close_if", "expire_after_mins", "close_if_no_repeat_mins", "keep_latest", "keep_first")
 ESCALATING = ("escalate_if", "escalate_after_mins", "escalate_if_count")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -342,6 +342,9 @@ def _closes(alert: Document, name: str, conditions: Document, evidence: Sequence
     if name == "expire_after_mins":
         return _at_or_before(alert["timestamp"], now - value * _MINUTE)
     of_key = [_ms(other["timestamp"]) for other in _same_key(alert, conditions, evidence)]
+    if name == "keep_first":
+        pending = [other for other in _same_key(alert, conditions, evidence) if other["status"] in PENDING]
+        return any(_ms(other["timestamp"]) < _ms(alert["timestamp"]) for other in pending)
     if name == "close_if_no_repeat_mins":
         return bool(of_key) and max(of_key) <= now - value * _MINUTE
     return any(instant > _ms(alert["timestamp"]) for instant in of_key)
@@ -359,25 +362,38 @@ def _escalates(alert: Document, name: str, conditions: Document, evidence: Seque
     counted = [
         other
         for other in _same_key(alert, conditions, evidence)
-        if other["status"] in PENDING and start <= _ms(other["timestamp"]) <= own
+        if other["status"] in conditions.get("count_statuses", PENDING)
+        and start <= _ms(other["timestamp"]) <= own
+        and ("count_if" not in conditions or _holds(conditions["count_if"], other, now))
     ]
-    return len(counted) >= wanted
+    if alert["alert_id"] not in [other["alert_id"] for other in counted]:
+        return False
+    if "count_distinct" not in conditions:
+        return len(counted) >= wanted
+    keys = [_key(other, [conditions["count_distinct"]], conditions={}) for other in counted]
+    different: list[object] = []
+    for key in keys:
+        if key is not None and key not in different:
+            different.append(key)
+    return len(different) >= wanted
 
 
 def _same_key(alert: Document, conditions: Document, evidence: Sequence[Document]) -> list[Document]:
     """The evidence of the alert's key, the alert itself among it; empty where it groups with nothing."""
     group_by = conditions.get("group_by", "metadata.driver_id")
     paths = [group_by] if isinstance(group_by, str) else group_by
-    key = _key(alert, paths)
+    key = _key(alert, paths, conditions)
     same_source = [other for other in evidence if other["source_type"] == alert["source_type"]]
-    return [other for other in same_source if _key(other, paths) == key] if key is not None else []
+    return [other for other in same_source if _key(other, paths, conditions) == key] if key is not None else []
 
 
-def _key(alert: Document, paths: Sequence[str]) -> list[object] | None:
+def _key(alert: Document, paths: Sequence[str], conditions: Document) -> list[object] | None:
     values = [_value_at(alert, path) for path in paths]
     if any(value is _MISSING or value is None or isinstance(value, list) for value in values):
         return None
-    return [_identity(value) for value in values]
+    key: list[object] = [_identity(value) for value in values]
+    ignored = [_identity(value) for value in conditions.get("ignore_keys", [])]
+    return None if any(part in ignored for part in key) else key
 
 
 def _value_at(alert: Document, path: str) -> object:

@@ -229,6 +229,7 @@ _DECIDING: dict[str, st.SearchStrategy[Any]] = {
     "expire_after_mins": st.sampled_from(MINUTES),
     "close_if_no_repeat_mins": st.sampled_from(MINUTES),
     "keep_latest": st.just(True),
+    "keep_first": st.just(True),
     "escalate_if": trees(1),
     "escalate_after_mins": st.sampled_from(MINUTES),
     "escalate_if_count": st.sampled_from([1, 2, 2, 3]),
@@ -254,11 +255,16 @@ def _conditions(draw: st.DrawFn) -> dict[str, Any]:
         "only_if": trees(1),
         "window_mins": st.sampled_from(MINUTES),
         "group_by": _KEYS,
+        "ignore_keys": st.lists(st.sampled_from(RULE_SCALARS), min_size=1, max_size=2),
         "severities": st.lists(st.sampled_from(["INFO", "WARNING", "CRITICAL"]), min_size=1, max_size=2),
         "statuses": st.sampled_from(statuses),
         "max_close": st.sampled_from([0, 1, 2]),
         "max_close_fraction": st.sampled_from([0, 0.5, 1]),
     }
+    if "escalate_if_count" in deciding:
+        limiting["count_if"] = trees(1)
+        limiting["count_statuses"] = st.sampled_from([["OPEN"], ["OPEN", "RESOLVED"], ["OPEN", "AUTO_CLOSED"]])
+        limiting["count_distinct"] = st.sampled_from(["metadata.a", "metadata.a.x", "severity"])
     if escalates:
         limiting["max_escalate"] = st.sampled_from([0, 1, 2])
         limiting["max_escalate_fraction"] = st.sampled_from([0, 0.5, 1])
@@ -295,7 +301,8 @@ def rules(draw: st.DrawFn, rule_id: str = "r1") -> dict[str, Any]:
 def windows(draw: st.DrawFn) -> dict[str, Any]:
     """A valid maintenance window; many hold at AS_OF, some begin or end just there."""
     start = draw(st.sampled_from([AS_OF - timedelta(hours=1), AS_OF, AS_OF + _MS]))
-    end = draw(st.sampled_from([AS_OF + timedelta(hours=1), AS_OF, AS_OF + _MS]))
+    ends = [AS_OF + timedelta(hours=1), AS_OF, AS_OF + _MS]
+    end = draw(st.sampled_from([end for end in ends if end > start]))
     scope = draw(
         st.fixed_dictionaries(
             {"reason": st.just("works")},

@@ -74,6 +74,26 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [at("10:00") | {"metadata": {"vehicle_id": "V"}}] * 2,
     ),
     "escalate_if_count": ([at("11:00")], [at("10:00"), at("10:30"), at("11:31")]),
+    "keep_first": (
+        [at("10:00") | {"metadata": {"vehicle_id": "V"}}],
+        [at("09:00") | {"metadata": {"vehicle_id": "V"}}] * 2
+        + [at(clock) | {"metadata": {"vehicle_id": "unknown"}} for clock in ("09:00", "10:00")],
+    ),
+    "count_if": (
+        [at("10:50") | {"metadata": {"driver_id": "D", "speed": 110}}],
+        [
+            at("10:10") | {"metadata": {"driver_id": "D", "speed": 120}},
+            at("10:30") | {"metadata": {"driver_id": "D", "speed": 90}},
+        ],
+    ),
+    "count_statuses": (
+        [at("11:00") | {"metadata": {"driver_id": "D"}}],
+        [{"metadata": {"driver_id": "E"}}],
+    ),
+    "count_distinct": (
+        [at("11:20") | {"metadata": {"vehicle_id": "W", "location": "depot"}}],
+        [at(clock) | {"metadata": {"vehicle_id": "V", "location": "depot"}} for clock in ("11:00", "11:10")],
+    ),
     "only_if": (
         [at("11:30") | {"metadata": {"driver_id": "D3", "ended": True}}],
         [
@@ -117,12 +137,14 @@ def test_an_example_decides_as_its_comment_says(db: AlertDatabase, example: str)
     decided, left = EXAMPLES[example]
     named = [(f"decided-{number}", fields) for number, fields in enumerate(decided)]
     named += [(f"left-{number}", fields) for number, fields in enumerate(left)]
+    settled = {"timestamp": MONTH_AGO.replace(month=2, day=25), "status": "RESOLVED", "metadata": {"driver_id": "D"}}
+    fill(db, [alert("settled", source_type="SAFETY", **settled)])
     fill(
         db,
         [alert(alert_id, minutes=90, **({"source_type": rule["source_type"]} | fields)) for alert_id, fields in named],
     )
     run_scan(db, ScanRequest(as_of=datetime(2026, 3, 1, 12, tzinfo=UTC)))
-    changed = {alert_id for alert_id, status in statuses(db).items() if status != "OPEN"}
+    changed = {alert_id for alert_id, status in statuses(db).items() if status not in ("OPEN", "RESOLVED")}
     assert changed == {alert_id for alert_id, _ in named if alert_id.startswith("decided")}
 
 

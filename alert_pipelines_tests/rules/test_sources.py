@@ -19,6 +19,7 @@ CONDITIONS: list[dict[str, Any]] = [
     {"expire_after_mins": 30},
     {"escalate_after_mins": 30},
     {"keep_latest": True},
+    {"keep_first": True},
     {"keep_latest": True, "group_by": ["metadata.driver_id", "metadata.vehicle_id"]},
     {"close_if_no_repeat_mins": 15},
     {"escalate_if_count": 2, "window_mins": 60},

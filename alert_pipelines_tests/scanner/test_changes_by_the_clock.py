@@ -47,3 +47,32 @@ def test_an_alert_that_only_if_admits_by_the_clock_alone_is_seen(
     report = run_scan(db, ScanRequest(as_of=AS_OF + timedelta(minutes=5)))
     assert report.since is not None
     assert set(statuses(db).values()) != {"OPEN"}
+
+
+@pytest.mark.parametrize(("count_if", "minutes"), CROSSED, ids=str)
+@pytest.mark.parametrize("settled", [True, False])
+def test_an_alert_that_counts_by_the_clock_alone_brings_its_key_into_play(
+    db: AlertDatabase, count_if: dict[str, Any], minutes: int, settled: bool
+) -> None:
+    due = {"any": [count_if, {"field": "metadata.due", "op": "missing"}]}
+    older = alert("older", minutes=40, status="RESOLVED" if settled else "ESCALATED")
+    older["metadata"]["due"] = ago(minutes)
+    counted = {"count_statuses": ["OPEN", "RESOLVED"]} if settled else {}
+    fill(db, [older, alert("newer")], rule("r", {"escalate_if_count": 2, "count_if": due, **counted}))
+    run_scan(db, ScanRequest(as_of=AS_OF))
+    assert statuses(db)["newer"] == "OPEN"
+    db.alerts.create_index([("source_type", 1), (DATE, 1)])
+    report = run_scan(db, ScanRequest(as_of=AS_OF + timedelta(minutes=5)))
+    assert report.since is not None
+    assert statuses(db)["newer"] == "ESCALATED"
+
+
+def test_an_alert_that_is_settled_and_only_then_counts_brings_its_key_into_play(db: AlertDatabase) -> None:
+    counted = {"escalate_if_count": 2, "count_statuses": ["OPEN", "RESOLVED"]}
+    fill(db, [alert("older", minutes=40, status="ESCALATED"), alert("newer")], rule("r", counted))
+    run_scan(db, ScanRequest(as_of=AS_OF))
+    assert statuses(db)["newer"] == "OPEN"
+    db.alerts.update_one({"alert_id": "older"}, {"$set": {"status": "RESOLVED"}})
+    report = run_scan(db, ScanRequest(as_of=AS_OF + timedelta(minutes=5)))
+    assert report.since is not None
+    assert statuses(db)["newer"] == "ESCALATED"

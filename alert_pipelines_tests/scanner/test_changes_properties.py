@@ -110,6 +110,19 @@ EVIDENCE = st.one_of(
     st.builds(lambda mins: {"close_if_no_repeat_mins": mins}, st.integers(2, 6)),
     st.builds(lambda mins: {"close_if_no_repeat_mins": mins, "hold_mins": 3}, st.integers(2, 6)),
     st.just({"keep_latest": True, "hold_mins": 2}),
+    st.just({"keep_first": True}),
+    st.just({"keep_first": True, "hold_mins": 2, "ignore_keys": ["D2"]}),
+    st.builds(
+        lambda counted: {"escalate_if_count": 2, "window_mins": 5, **counted},
+        st.sampled_from(
+            [
+                {"count_statuses": ["OPEN", "RESOLVED"]},
+                {"count_if": {"field": "updated_at", "op": "older_than_mins", "value": 3}},
+                {"count_if": {"field": "severity", "op": "eq", "value": "INFO"}},
+                {"count_distinct": "severity"},
+            ]
+        ),
+    ),
     st.just({"keep_latest": True, "severities": ["INFO"]}),
     st.builds(
         lambda conditions, tree: {**conditions, "only_if": tree},

@@ -144,7 +144,8 @@ def test_an_id_that_is_too_long_to_be_written_is_said(db: AlertDatabase) -> None
 
 
 @pytest.mark.parametrize(
-    "conditions", [{"escalate_if_count": 2}, {"close_if_no_repeat_mins": 60}, {"keep_latest": True}]
+    "conditions",
+    [{"escalate_if_count": 2}, {"close_if_no_repeat_mins": 60}, {"keep_latest": True}, {"keep_first": True}],
 )
 def test_of_a_date_before_python_s_years_it_says_what_the_scan_does(
     db: AlertDatabase, conditions: dict[str, Any]
@@ -180,6 +181,10 @@ def test_explaining_agrees_with_the_scan_on_every_alert(db: AlertDatabase, count
         rule("expire", {"expire_after_mins": 60, "hold_mins": 61}, priority=1),
         rule("quiet", {"close_if_no_repeat_mins": 59}, source_type="COMPLIANCE"),
         rule("latest", {"keep_latest": True, "statuses": ["ESCALATED"]}, source_type="COMPLIANCE"),
+        rule(
+            "count", {"escalate_if_count": 2, "count_if": {"field": "metadata.ok", "op": "exists"}}, source_type="OTHER"
+        ),
+        rule("first", {"keep_first": True, "only_if": {"field": "metadata.ok", "op": "missing"}}, source_type="OTHER"),
         rule("valid", {"auto_close_if": "ok"}, source_type="COMPLIANCE", priority=3),
         rule("ghost", {"expire_after_mins": 1}, mode="shadow", is_active=False, priority=9),
     ]
@@ -190,4 +195,13 @@ def test_explaining_agrees_with_the_scan_on_every_alert(db: AlertDatabase, count
     decided = {doc["alert_id"]: doc["state_history"][-1]["rule_triggered"] for doc in changed}
     assert decided == {alert_id: clause.rule_id for alert_id, clause in foretold.items() if clause}
     assert len(decided) == report.closed + report.escalated
-    assert {row.rule_id for row in report.decisions} == {"pile-up", "expire", "quiet", "latest", "valid", "expires_at"}
+    assert {row.rule_id for row in report.decisions} == {
+        "pile-up",
+        "expire",
+        "quiet",
+        "latest",
+        "valid",
+        "expires_at",
+        "count",
+        "first",
+    }
