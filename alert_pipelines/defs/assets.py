@@ -85,10 +85,12 @@ def _scan_and_report(
     for materialization in materializations(report, outcome.record, location_of_run(context.run)):
         if materialization.asset_key in context.selected_asset_keys:
             yield materialization
-    checks = {key.name for key in context.selected_asset_check_keys}
+    checks = {key.name: key for key in context.selected_asset_check_keys}
     for result in check_results(report):
         if result.check_name in checks:
+            del checks[result.check_name]
             yield result
+    yield from standing_verdicts(context.instance, checks.values())
     _fail_if_incomplete(outcome)
 
 

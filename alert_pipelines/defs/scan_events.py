@@ -30,6 +30,7 @@ from alert_pipelines.defs.asset_specs import (
     ESCALATED,
     JOBS,
     NO_ALERT_ERRORS,
+    NONE_OVERLOOKED,
     RECORDS_RECONCILE,
     RULES_VALID,
     SHADOW,
@@ -117,7 +118,7 @@ def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
         description=" ".join(stops) or "No limit was reached.",
         metadata={"stopped": report.stopped, **_listed("list", stops)},
     )
-    of_alerts = [error for error in report.errors if error not in report.bad_rules]
+    of_alerts = [error for error in report.errors if error not in (*report.bad_rules, *report.defects)]
     yield AssetCheckResult(
         asset_key=JOBS,
         check_name=NO_ALERT_ERRORS,
@@ -145,6 +146,17 @@ def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
             "stopped": report.stopped,
         },
     )
+    if report.overlooked is not None:
+        yield AssetCheckResult(
+            asset_key=JOBS,
+            check_name=NONE_OVERLOOKED,
+            passed=report.overlooked == 0,
+            description="An incremental scan would have overlooked nothing."
+            if report.overlooked == 0
+            else f"An incremental scan would have overlooked {report.overlooked} due alerts, which this full scan "
+            f"decided: keep the job record {report.job_id} and report it as a defect.{_first(report.defects)}",
+            metadata={"overlooked": report.overlooked, **_listed("list", report.defects)},
+        )
 
 
 def dry_run_observation(report: ScanReport) -> AssetObservation:

@@ -50,10 +50,11 @@ _JSON = json_util.CANONICAL_JSON_OPTIONS
 # Changes to these change an alert's key, or its place in it.
 _ALWAYS_DECIDING = ("source_type", "timestamp")
 _log = logging.getLogger(__name__)
+_MARK = "overlooked_asked_by"
 _SETTLED = [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]
 
 
-class _UnknownError(AlertPipelinesError):
+class UnknownChangesError(AlertPipelinesError):
     """It cannot be known what was touched; the message says why."""
 
 
@@ -103,7 +104,8 @@ class Changes:
     """What was touched since the scan `since`; or, where `whole_because` says why, that this is not known.
 
     `departed`: an alert was deleted, or may have left its key. `token` is where this scan's own claim stands in the
-    change stream, None where that is not known either.
+    change stream, None where that is not known either. `full`: the scan looks at all alerts although this is known, to
+    check what an incremental one would have looked at.
     """
 
     since: str | None = None
@@ -112,6 +114,7 @@ class Changes:
     departed: bool = False
     token: Mapping[str, Any] | None = None
     whole_because: str | None = None
+    full: bool = False
 
 
 def vantage(db: AlertDatabase) -> Vantage:
@@ -165,7 +168,7 @@ def find_changes(
         return _since_checkpoint(db, stream, session, as_of, meaning)
     except TRANSIENT as fault:
         return Changes(whole_because=f"MongoDB is away ({fault})")
-    except (_UnknownError, BSONError, PyMongoError) as unknown:
+    except (UnknownChangesError, BSONError, PyMongoError) as unknown:
         return _whole(stream, before.operation_time, str(unknown))
 
 
@@ -194,42 +197,76 @@ def _since_checkpoint(
 ) -> Changes:
     name, since_as_of, checkpoint = _newest_checkpoint(db, session)
     if checkpoint.fingerprint != meaning:
-        raise _UnknownError(f"rules or maintenance windows have changed since {name}")
+        raise UnknownChangesError(f"rules or maintenance windows have changed since {name}")
     if since_as_of > as_of:
-        raise _UnknownError(f"{name} scanned at a later as_of")
+        raise UnknownChangesError(f"{name} scanned at a later as_of")
     changes = Changes(since=name, since_as_of=since_as_of, touched=list(checkpoint.left))
     changes.token = stream.drain(changes, resume_after=checkpoint.token)
     if len(changes.touched) > MAX_TOUCHED:
         why = f"more than {MAX_TOUCHED} alerts were touched since {name}"
         return Changes(token=changes.token, whole_because=why)
+    if _is_check_due(db, session):
+        changes.full = True
+        changes.whole_because = (
+            f"once a day a full scan checks what an incremental one since {name} would have looked at"
+        )
+    return changes
+
+
+def _is_check_due(db: AlertDatabase, session: ClientSession) -> bool:
+    """Whether scans have gone on for a day in which none checked what the incremental ones look at."""
+    records, day_ago = db[JOB_RECORDS], server_now(db) - MAX_AGE
+    checked = {"job_type": SCANNER, "started_at": {"$gt": day_ago}, "stats.overlooked": {"$type": "number"}}
+    if records.find_one(checked, {"_id": 1}, session=session):
+        return False
+    before = {"job_type": SCANNER, "started_at": {"$lte": day_ago}, "stats.checkpoint": {"$type": "string"}}
+    return records.find_one(before, {"_id": 1}, session=session) is not None
+
+
+def changes_since_claim(
+    db: AlertDatabase,
+    token: Mapping[str, Any],
+    *,
+    job_id: str,
+    as_of: datetime,
+    rules: Iterable[Rule],
+    session: ClientSession,
+    check: Callable[[], None],
+) -> Changes:
+    """What was touched from the claim of `job_id`, at `token`, until now. Raises UnknownChangesError, PyMongoError."""
+    stream = _Stream(db, job_id, list(rules), session, check)
+    changes = Changes(since=job_id, since_as_of=as_of)
+    # An entry of the same oplog, after all that was read so far.
+    db[JOB_RECORDS].update_one({"job_id": job_id}, {"$set": {_MARK: job_id}})
+    changes.token = stream.drain(changes, resume_after=token)
     return changes
 
 
 def _newest_checkpoint(db: AlertDatabase, session: ClientSession) -> _Earlier:
-    """The newest completed scan of the last day that left a checkpoint. Raises _UnknownError."""
+    """The newest completed scan of the last day that left a checkpoint. Raises UnknownChangesError."""
     # A day by the clock that started_at is by, since as_of may be any.
     today = {"$gt": server_now(db) - MAX_AGE}
     completed = {"job_type": SCANNER, "status": COMPLETED, "started_at": today, "stats.checkpoint": {"$type": "string"}}
     fields = {"job_id": 1, "as_of": 1, "stats.checkpoint": 1}
     record = db[JOB_RECORDS].find_one(completed, fields, sort=[("started_at", -1)], session=session)
     if record is None:
-        raise _UnknownError("no completed scan of the last day has left a checkpoint")
+        raise UnknownChangesError("no completed scan of the last day has left a checkpoint")
     name, as_of = str(record.get("job_id")), record.get("as_of")
     if not isinstance(as_of, datetime):
-        raise _UnknownError(f"the job record of {name} has no valid as_of")
+        raise UnknownChangesError(f"the job record of {name} has no valid as_of")
     try:
         return _Earlier(name, as_of, Checkpoint.load(record["stats"]["checkpoint"]))
     except Exception as fault:
         # Another version may have written it, or anybody edited it: whatever is wrong, a full scan needs none of it.
         _log.warning("The checkpoint of %s cannot be read", name, exc_info=True)
-        raise _UnknownError(f"the checkpoint of {name} cannot be read ({type(fault).__name__})") from fault
+        raise UnknownChangesError(f"the checkpoint of {name} cannot be read ({type(fault).__name__})") from fault
 
 
 def _whole(stream: "_Stream", operation_time: Timestamp, why: str) -> Changes:
     changes = Changes(whole_because=why)
     try:
         changes.token = stream.drain(Changes(), start_at_operation_time=operation_time)
-    except (_UnknownError, BSONError, PyMongoError) as unknown:
+    except (UnknownChangesError, BSONError, PyMongoError) as unknown:
         changes.whole_because = f"{why}; and the next scan cannot build on this one: {unknown}"
     return changes
 
@@ -256,7 +293,10 @@ class _Stream:
         self._check = check
 
     def drain(self, changes: Changes, **start: Any) -> Mapping[str, Any]:
-        """Add to `changes` what was touched, and return the token of the claim. Raises _UnknownError, PyMongoError."""
+        """Add to `changes` what was touched, and return the token of the claim, or of the mark.
+
+        Raises UnknownChangesError, PyMongoError.
+        """
         options: dict[str, Any] = {"max_await_time_ms": _AWAIT_MS, "batch_size": 1_000, **start}
         with (
             pymongo.timeout(DRAIN_SECONDS),
@@ -275,7 +315,7 @@ class _Stream:
             if event is None or number % 1_000 == 0:
                 self._check()
             if time.monotonic() > deadline:
-                raise _UnknownError(f"the change stream was not read to its end within {DRAIN_SECONDS} s")
+                raise UnknownChangesError(f"the change stream was not read to its end within {DRAIN_SECONDS} s")
             if event is not None:
                 yield event
 
@@ -285,11 +325,11 @@ def _take_in(event: Mapping[str, Any], changes: Changes) -> None:
     if event["ns"].get("coll") == JOB_RECORDS:
         return
     if kind not in ("insert", "update", "replace", "delete"):
-        raise _UnknownError(f"the collection was changed as a whole ({kind})")
+        raise UnknownChangesError(f"the collection was changed as a whole ({kind})")
     changes.departed |= bool(event.get("moved")) or kind in ("replace", "delete")
     if kind != "delete" and len(changes.touched) <= MAX_TOUCHED:
         if is_long(event["documentKey"]):
-            raise _UnknownError("an alert was touched whose _id is too long to ask for it")
+            raise UnknownChangesError("an alert was touched whose _id is too long to ask for it")
         changes.touched.append(event["documentKey"]["_id"])
 
 
@@ -313,6 +353,7 @@ def _stream_pipeline(rules: Sequence[Rule]) -> list[Stage]:
                     {"to.coll": COLLECTION},
                     # All of them: a token can be resumed after only where its own event is still in the stream.
                     {"ns.coll": JOB_RECORDS, "operationType": "insert"},
+                    {"ns.coll": JOB_RECORDS, f"updateDescription.updatedFields.{_MARK}": {"$exists": True}},
                     {"operationType": {"$in": ["dropDatabase", "invalidate"]}},
                 ]
             }
@@ -323,7 +364,7 @@ def _stream_pipeline(rules: Sequence[Rule]) -> list[Stage]:
                 "operationType": 1,
                 "ns": 1,
                 "documentKey": 1,
-                "job_id": "$fullDocument.job_id",
+                "job_id": {"$ifNull": [f"$updateDescription.updatedFields.{_MARK}", "$fullDocument.job_id"]},
                 "moved": {"$and": [{"$eq": ["$operationType", "update"]}, moved]},
             }
         },

@@ -68,9 +68,9 @@ class PlannedClause:
 
     def keys(self) -> Iterator[Hashable]:
         """What identifies each due alert."""
-        yield from map(_hashable, self.ids)
-        yield from map(_hashable, self.unnamed)
-        yield from (_hashable(due["_id"]) for due in self.unappendable)
+        yield from map(hashable, self.ids)
+        yield from map(hashable, self.unnamed)
+        yield from (hashable(due["_id"]) for due in self.unappendable)
 
     def counts(self) -> Iterator[DecisionCount]:
         """Alerts per source."""
@@ -129,7 +129,8 @@ def make_plan(
 ) -> Plan:
     """Plan the decisions of `rule_set` at `as_of`; `rule_ids` limits which rules are looked at.
 
-    With `changes`, active rules look only at the keys touched since an earlier scan, wherever that is enough. Shadow
+    With `changes`, unless they ask for a full plan, active rules look only at the keys touched since an earlier scan,
+    wherever that is enough. Shadow
     rules always look at all: what they would do stays undone, and is counted anew with each scan. All is read in
     `session`, which has to be the one that read the changes.
     `check` is called between queries and may raise to stop. A rule whose query the server cannot finish is named
@@ -146,7 +147,8 @@ def make_plan(
 
     with_expires_at = rule_ids is None or EXPIRES_AT in rule_ids
     active = compile_rules(wanted(rule_set.active), as_of, windows, with_expires_at=with_expires_at)
-    plan.clauses = planner.run(active, rule_set.active, Scopes(db, changes, as_of, session) if changes else None)
+    scopes = Scopes(db, changes, as_of, session) if changes and not changes.full else None
+    plan.clauses = planner.run(active, rule_set.active, scopes)
     for rule in wanted(rule_set.shadow):
         alone = planner.run(compile_rules([rule], as_of, windows, with_expires_at=False), [rule])
         plan.shadow += merge_counts(count for planned in alone for count in planned.counts())
@@ -222,7 +224,7 @@ class _Planner:
             # Scopes may overlap; one that is for all does not.
             for scope in [None] if of_touched_keys is None else of_touched_keys:
                 for due in self._run(clause, scope):
-                    name = _hashable(due["_id"])
+                    name = hashable(due["_id"])
                     if name in decided or name in seen:
                         continue
                     planned.add(due)
@@ -282,17 +284,17 @@ def take_samples(db: AlertDatabase, plan: Plan) -> tuple[Sample, ...]:
     chosen = [(planned.clause, _id) for planned in plan.clauses for _id in planned.ids[:SAMPLES_PER_CLAUSE]]
     query = {"_id": {"$in": [_id for _, _id in chosen]}}
     fields = {"alert_id": 1, "source_type": 1}
-    found = {_hashable(doc["_id"]): doc for doc in db[COLLECTION].find(query, fields)} if chosen else {}
+    found = {hashable(doc["_id"]): doc for doc in db[COLLECTION].find(query, fields)} if chosen else {}
     return tuple(
         Sample(
             rule_id=clause.rule_id,
-            source_type=str(found[_hashable(_id)].get("source_type")),
+            source_type=str(found[hashable(_id)].get("source_type")),
             decision=decision_of(clause.to_status),
-            alert_id=str(found[_hashable(_id)].get("alert_id")),
+            alert_id=str(found[hashable(_id)].get("alert_id")),
             reason=clause.reason,
         )
         for clause, _id in chosen
-        if _hashable(_id) in found
+        if hashable(_id) in found
     )
 
 
@@ -323,6 +325,7 @@ def _bad_history(clause: Clause, due: dict[str, Any]) -> str:
     )
 
 
-def _hashable(_id: Any) -> Hashable:
+def hashable(_id: Any) -> Hashable:
+    """What stands for one `_id` in a set."""
     # Any value but an array may be an `_id`: some cannot be hashed, and Python's sets take true for 1.
     return _id if type(_id) in (ObjectId, str, int) else bson.encode({"_id": _id})

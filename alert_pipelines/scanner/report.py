@@ -61,7 +61,8 @@ class ScanReport:
     each alert and rule that could not be handled; `bad_rules` are those of them that are about rules, and
     `failed_rules` those of these whose query the server did not finish.
     `since` is the scan since which touched keys were looked at; None where all were, `whole_because` then says why.
-    `checkpoint` is what a later scan can build on.
+    `checkpoint` is what a later scan can build on. `overlooked` counts the due alerts outside of what an incremental
+    scan would have looked at; None if this one did not check that. `defects` are those of `errors` that name them.
     """
 
     job_id: str
@@ -84,6 +85,8 @@ class ScanReport:
     since: str | None = None
     whole_because: str | None = None
     checkpoint: str | None = None
+    overlooked: int | None = None
+    defects: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -139,6 +142,7 @@ class ScanReport:
             "since": self.since,
             "whole_because": self.whole_because,
             "checkpoint": self.checkpoint,
+            "overlooked": self.overlooked,
             "seconds": dict(self.seconds),
         }
 

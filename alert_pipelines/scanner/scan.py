@@ -38,6 +38,7 @@ from alert_pipelines.scanner.apply import Applied, Stamp, apply_plan, count_dele
 from alert_pipelines.scanner.changes import Vantage, find_changes, fingerprint, next_checkpoint, vantage
 from alert_pipelines.scanner.collections import emptiness, prepare_collections
 from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
+from alert_pipelines.scanner.overlooked import find_overlooked
 from alert_pipelines.scanner.plan import make_plan, take_samples
 from alert_pipelines.scanner.report import ALLOW_SCAN, RuleQueryError, ScanReport, ScanRequest
 
@@ -150,6 +151,9 @@ def evaluate_all_pending_alerts(
             session=session,
             check=check,
         )
+        overlooked = changes and find_overlooked(
+            db, plan, changes, job_id=job_id, as_of=as_of, rules=rule_set.active, session=session, check=check
+        )
     planned, planned_at = plan.counts(), time.perf_counter()
     stops = find_stops(db, plan, rule_set, request)
     if not request.dry_run:
@@ -171,6 +175,7 @@ def evaluate_all_pending_alerts(
     checkpoint = None
     if changes and not stops and not plan.failed_rules:
         checkpoint = next_checkpoint(changes, meaning, [*plan.unappendable_ids(), *applied.refused])
+    defects = overlooked.errors if overlooked else ()
     bad_rules = (*map(str, loaded.errors), *plan.failed_rules)
     return ScanReport(
         job_id=job_id,
@@ -185,16 +190,18 @@ def evaluate_all_pending_alerts(
         raced=applied.raced,
         failed=applied.failed + plan.unappendable,
         stops=stops,
-        errors=(*bad_rules, *windows.errors, *emptiness(db), *plan.errors, *applied.errors),
+        errors=(*bad_rules, *windows.errors, *emptiness(db), *plan.errors, *applied.errors, *defects),
         bad_rules=bad_rules,
         failed_rules=tuple(plan.failed_rules),
         shadow_rules=tuple(
             rule.rule_id for rule in rule_set.shadow if request.rule_ids is None or rule.rule_id in request.rule_ids
         ),
         oldest_pending=plan.oldest_pending,
-        since=changes.since if changes else None,
+        since=changes.since if changes and not changes.full else None,
         whole_because=changes.whole_because if changes else None,
         checkpoint=checkpoint,
+        overlooked=overlooked.alerts if overlooked else None,
+        defects=defects,
         seconds={"plan": planned_at - started, "apply": time.perf_counter() - planned_at},
     )
 

@@ -1,0 +1,129 @@
+"""Checks what incremental scans look at: what a full scan decides, and an incremental one would have overlooked.
+
+Such an alert is a defect of this project, so nothing else may be taken for one. The plan sees also what was touched
+after the claim, of which no incremental plan is told: what lies in the keys of that is left out.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
+
+from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.decisions import decision_of
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.rules.clause import Clause, Filter
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.scanner.changes import Changes, UnknownChangesError, changes_since_claim
+from alert_pipelines.scanner.plan import Plan, hashable
+from alert_pipelines.scanner.scopes import Scopes
+
+MAX_NAMED = 20
+_BATCH = 5_000
+
+_log = logging.getLogger(__name__)
+
+
+class Overlooked(NamedTuple):
+    """How many due alerts an incremental scan would have overlooked, and a sentence about each of the first."""
+
+    alerts: int = 0
+    errors: tuple[str, ...] = ()
+
+
+def find_overlooked(
+    db: AlertDatabase,
+    plan: Plan,
+    changes: Changes,
+    *,
+    job_id: str,
+    as_of: datetime,
+    rules: Iterable[Rule],
+    session: ClientSession,
+    check: Callable[[], None],
+) -> Overlooked | None:
+    """What the full `plan` decides and an incremental one on `changes` would not, asked before any of it is written.
+
+    The arguments are those that `changes` and `plan` were made with. None if it was not to be checked, or could not:
+    that is logged and stops no scan.
+    """
+    if not changes.full or changes.token is None:
+        return None
+    look = _Look(db, session, check)
+    try:
+        suspects = look.not_due(plan, Scopes(db, changes, as_of, session))
+        if not suspects:
+            return Overlooked()
+        later = changes_since_claim(
+            db, changes.token, job_id=job_id, as_of=as_of, rules=rules, session=session, check=check
+        )
+        if later.departed:
+            # An alert may have left its key since the claim: what was due in that key cannot be told any more.
+            _log.warning("What incremental scans look at was not checked: alerts changed while %s was planned", job_id)
+            return None
+        for scopes in (Scopes(db, changes, as_of, session), Scopes(db, later, as_of, session)):
+            suspects = look.outside(suspects, scopes)
+        return Overlooked(sum(len(ids) for _, ids in suspects), tuple(look.names(suspects)))
+    except (UnknownChangesError, PyMongoError):
+        _log.warning("What incremental scans look at could not be checked by %s", job_id, exc_info=True)
+        return None
+
+
+_Suspects = list[tuple[Clause, list[Any]]]
+
+
+class _Look:
+    """The queries of one check."""
+
+    def __init__(self, db: AlertDatabase, session: ClientSession, check: Callable[[], None]) -> None:
+        self._alerts = db[COLLECTION]
+        self._session = session
+        self._check = check
+
+    def not_due(self, plan: Plan, scopes: Scopes) -> _Suspects:
+        """What `plan` decides, and is not due in `scopes`."""
+        found = []
+        for planned in plan.clauses:
+            filters = scopes.of(planned.clause) if planned.ids else None
+            # Without filters, an incremental scan looks at all alerts as well.
+            if filters is not None:
+                due = {hashable(_id) for one in filters for _id in self._due(planned.clause, one)}
+                ids = [_id for _id in planned.ids if hashable(_id) not in due]
+                found += [(planned.clause, ids)] if ids else []
+        return found
+
+    def outside(self, suspects: _Suspects, scopes: Scopes) -> _Suspects:
+        """Those of `suspects` that lie outside of `scopes`, whether they are due there or not."""
+        found = []
+        for clause, ids in suspects:
+            filters = scopes.of(clause)
+            ids_left = ids if filters is not None else []
+            for one in filters or ():
+                ids_left = list(self._not_selected(one, ids_left))
+            found += [(clause, ids_left)] if ids_left else []
+        return found
+
+    def names(self, suspects: _Suspects) -> Iterator[str]:
+        """A sentence about each of the first of `suspects`."""
+        first = [(clause, _id) for clause, ids in suspects for _id in ids[:MAX_NAMED]][:MAX_NAMED]
+        for clause, _id in first:
+            found = self._alerts.find_one({"_id": _id}, {"alert_id": 1}, session=self._session) or {}
+            yield (
+                f"alert {found.get('alert_id', _id)!r:.200}: an incremental scan would have overlooked what rule "
+                f"{clause.rule_id!r} decides ({decision_of(clause.to_status)}). This is a defect of alert_pipelines: "
+                "report it together with this job record."
+            )
+
+    def _due(self, clause: Clause, selected: Filter) -> Iterator[Any]:
+        self._check()
+        rows = self._alerts.aggregate(clause.pipeline(selected), session=self._session, allowDiskUse=True)
+        yield from (row["_id"] for row in rows)
+
+    def _not_selected(self, selected: Filter, ids: list[Any]) -> Iterator[Any]:
+        for start in range(0, len(ids), _BATCH):
+            self._check()
+            query = {"_id": {"$in": ids[start : start + _BATCH]}, "$nor": [selected]}
+            yield from (found["_id"] for found in self._alerts.find(query, {"_id": 1}, session=self._session))
