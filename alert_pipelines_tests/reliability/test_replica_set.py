@@ -213,7 +213,6 @@ def test_the_primary_steps_down_and_is_killed(
     figures(**total)
 
 
-@pytest.mark.proof
 def test_an_election_made_the_next_scan_look_at_all_pending_alerts(three: ReplicaSet, figures: Figures) -> None:
     rules = [rule("pile", {"escalate_if_count": 3}), rule("latest", {"keep_latest": True, "severities": ["INFO"]})]
     decided = 0
