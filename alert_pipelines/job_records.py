@@ -387,7 +387,8 @@ def _lease_from_now() -> dict[str, Any]:
 
 
 def _ended_now() -> dict[str, Any]:
-    took_ms = {"$toLong": {"$subtract": ["$$NOW", "$started_at"]}}
+    # The server's clock may have been set back since.
+    took_ms = {"$max": [0, {"$toLong": {"$subtract": ["$$NOW", "$started_at"]}}]}
     return {
         "completed_at": "$$NOW",
         "execution_time_ms": {"$cond": [{"$eq": [{"$type": "$started_at"}, "date"]}, took_ms, None]},

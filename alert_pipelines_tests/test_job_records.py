@@ -93,6 +93,13 @@ def test_a_completed_record_holds_counts_errors_and_duration(db: AlertDatabase) 
     assert "lease_expires_at" not in record
 
 
+def test_a_job_took_less_than_no_time_where_the_servers_clock_was_set_back(db: AlertDatabase) -> None:
+    job_id = create_job_record(SCANNER, db)
+    db.background_jobs.update_one({"job_id": job_id}, {"$set": {"started_at": datetime(2106, 2, 7, tzinfo=UTC)}})
+    update_job_record(job_id, {}, "completed", [], db)
+    assert the_record(db, job_id)["execution_time_ms"] == 0
+
+
 def test_errors_are_capped_with_their_total(db: AlertDatabase) -> None:
     job_id = create_job_record(SCANNER, db)
     update_job_record(job_id, {}, "completed", [str(number) for number in range(250)], db)

@@ -142,7 +142,7 @@ def _of_last_scan(record: dict[str, Any] | None) -> Iterator[Metric]:
             "What the last scan could not handle.",
             record.get("errors_total", len(errors) if isinstance(errors, list) else None),
         ),
-        ("duration_seconds", "How long the last scan took.", took_ms / 1000 if _is_number(took_ms) else None),
+        ("duration_seconds", "How long the last scan took.", max(took_ms / 1000, 0.0) if _is_number(took_ms) else None),
         (
             "oldest_pending_age_seconds",
             "Age of the oldest pending alert at the last scan.",

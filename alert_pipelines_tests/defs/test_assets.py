@@ -4,6 +4,7 @@ import gc
 import itertools
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,6 +47,15 @@ def fill_with_work(db: AlertDatabase) -> None:
     old = alert("old", minutes=120, driver="D0")
     twice = [alert("first", minutes=20), alert("second", minutes=10)]
     fill(db, [old, *twice, alert("lone", minutes=5, driver="D2")], EXPIRE, ESCALATE)
+
+
+def test_the_oldest_pending_alert_has_no_negative_age_where_timestamps_lie_ahead(
+    execute: Execute, db: AlertDatabase
+) -> None:
+    fill(db, [alert("clock", timestamp=datetime(2106, 2, 7, tzinfo=UTC))])
+    assert "oldest_pending_min" not in scan_metadata(execute())["background_jobs"], "no age can be told"
+    fill(db, [alert("soon", minutes=-5), alert("now", minutes=0)])
+    assert scan_metadata(execute(as_of=AS_OF.isoformat()))["background_jobs"]["oldest_pending_min"] == 0.0
 
 
 def test_a_scan_materializes_its_outcome_with_numbers_that_plot(execute: Execute, db: AlertDatabase) -> None:

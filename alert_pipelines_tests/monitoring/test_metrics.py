@@ -124,6 +124,20 @@ def test_an_alert_whose_timestamp_is_an_array_does_not_hide_how_old_the_others_a
     assert numbers(db, tmp_path)[age][()] == pytest.approx(50 * 24 * 3600, abs=60)
 
 
+def test_no_number_is_negative_where_timestamps_lie_ahead_or_the_servers_clock_was_set_back(
+    db: AlertDatabase, tmp_path: Path
+) -> None:
+    db.alerts.insert_one(alert("clock", timestamp=datetime(2106, 2, 7, tzinfo=UTC)))
+    run_scan(db, ScanRequest())
+    assert "alert_pipelines_last_scan_oldest_pending_age_seconds" not in numbers(db, tmp_path), "no age can be told"
+    db.alerts.insert_one(alert("now", timestamp=datetime.now(UTC)))
+    job_id = run_scan(db, ScanRequest()).job_id
+    set_back = {"completed_at": datetime.now(UTC) + timedelta(hours=1), "execution_time_ms": -3_600_000}
+    db.background_jobs.update_one({"job_id": job_id}, {"$set": set_back})
+    negative = {name: by for name, by in numbers(db, tmp_path).items() if any(number < 0 for number in by.values())}
+    assert negative == {}
+
+
 def test_a_scan_that_was_broken_off_does_not_say_that_nothing_is_pending(
     db: AlertDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

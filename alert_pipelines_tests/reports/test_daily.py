@@ -271,6 +271,26 @@ def test_pending_is_as_of_now(db: AlertDatabase) -> None:
     assert (row.source, row.status, row.pending, row.oldest_days) == ("OVERSPEEDING", "OPEN", 1, 3.0)
 
 
+def test_pending_alerts_whose_timestamp_lies_ahead_have_no_negative_age(db: AlertDatabase) -> None:
+    now = datetime.now(UTC)
+    clock, unset = now + timedelta(days=28_923), now + timedelta(days=2)
+    fill(db, [alert(timestamp=clock), alert(timestamp=unset, source_type="SAFETY"), alert(timestamp=now - 2 * HOUR)])
+    rows = daily_report(db, DAY).pending_now().itertuples()
+    assert {row.source: (row.pending, row.oldest_days) for row in rows if row.source == "OVERSPEEDING"} == {
+        "OVERSPEEDING": (2, 0.1)
+    }
+    safety = next(row for row in daily_report(db, DAY).pending_now().itertuples() if row.source == "SAFETY")
+    assert safety.pending == 1
+    assert math.isnan(safety.oldest_days)
+
+
+def test_an_alert_that_was_closed_before_it_began_has_no_negative_time_to_close(db: AlertDatabase) -> None:
+    fill(db, [with_history("before", entry("AUTO_CLOSED", 1), born=5), with_history("after", entry("RESOLVED", 2))])
+    report = daily_report(db, DAY)
+    assert report.count("closed") == 1
+    assert report.ages["minutes"].tolist() == [50 * 60.0]
+
+
 @pytest.mark.parametrize("days", [0, -1, 367])
 def test_a_number_of_days_that_makes_no_sense_is_refused(db: AlertDatabase, days: int) -> None:
     with pytest.raises(ReportError, match=r"from 1 to 366"):
