@@ -24,6 +24,7 @@ from alert_pipelines.mongo.client import AlertDatabase, lacking_right, server_no
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes, present_indexes
 from alert_pipelines.mongo.reasons import reason_of
+from alert_pipelines.record_owners import BY_SERVICE
 
 COLLECTION = "background_jobs"
 SCANNER = "auto_close_scanner"
@@ -270,7 +271,8 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
             "status": FAILED,
             "alerts_closed": counts[0],
             "alerts_escalated": counts[1],
-            "stats.decisions": {"$literal": stats["decisions"]},
+            # The older service's job names none of its decisions, and its record stays known as the service's.
+            **({"stats.decisions": {"$literal": stats["decisions"]}} if record.get("lease_expires_at") else {}),
             "errors": {
                 "$concatArrays": [
                     {"$cond": [{"$isArray": "$errors"}, "$errors", []]},
@@ -296,8 +298,7 @@ def _stalled_without_lease(db: AlertDatabase, now: datetime) -> dict[str, Any]:
     without_lease = {"job_type": SCANNER, "lease_expires_at": None}
     if db[COLLECTION].find_one({**without_lease, "status": RUNNING}, {"_id": 1}) is None:
         return {**without_lease, "_id": {"$in": []}}
-    # An ended record of ours has no lease any more, but these.
-    by_service = without_lease | {"errors_total": {"$exists": False}, "stats": {"$exists": False}}
+    by_service = {"job_type": SCANNER, **BY_SERVICE}
     if db[COLLECTION].find_one({**by_service, "status": COMPLETED}, {"_id": 1}) is None:
         return without_lease
     started = {"started_at": {"$lte": now + STALLED_WITHOUT_LEASE}}

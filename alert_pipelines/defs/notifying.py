@@ -94,7 +94,7 @@ def _look(cursor: Cursor, instance: DagsterInstance, own: Location | None, mongo
     failed: Sequence[list[FailedScan] | None] = [None] * len(cursor.receivers)
     try:
         with mongo.open() as db:
-            now, completed = server_now(db), last_completed(db)
+            now, completed = server_now(db), last_completed(db, cursor.began)
             failed = [failed_scans(db, told, now) for told in cursor.receivers]
     except (AlertPipelinesError, PyMongoError) as error:
         # That, too, has to be told, and Dagster knows whether scans are due.

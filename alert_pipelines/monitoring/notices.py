@@ -14,6 +14,7 @@ from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.notifications import Message
+from alert_pipelines.record_owners import OURS
 from alert_pipelines.scanner.report import ALLOW_SCAN
 
 REPEAT_AFTER = timedelta(hours=1)
@@ -81,6 +82,7 @@ def failed_scans(db: AlertDatabase, told: Told, now: datetime) -> list[FailedSca
     """The failed scans that this receiver has not been told of, newest first, at most 1000."""
     query = {
         "job_type": SCANNER,
+        **OURS,
         "status": FAILED,
         "completed_at": {"$gte": told.since - _OVERLAP, "$lte": now},
         "job_id": {"$nin": [*told.jobs]},
@@ -93,9 +95,9 @@ def failed_scans(db: AlertDatabase, told: Told, now: datetime) -> list[FailedSca
 
 
 @at_the_door
-def last_completed(db: AlertDatabase) -> datetime | None:
-    """When the newest completed scan ended; None where none has."""
-    query = {"job_type": SCANNER, "status": COMPLETED, "completed_at": {"$type": "date"}}
+def last_completed(db: AlertDatabase, since: datetime) -> datetime | None:
+    """When the newest of our scans that completed at `since` or later ended; None where none has."""
+    query = {"job_type": SCANNER, **OURS, "status": COMPLETED, "completed_at": {"$gte": since}}
     record = db[COLLECTION].find_one(query, {"completed_at": 1}, sort=[("completed_at", DESCENDING)])
     return record["completed_at"] if record else None
 
@@ -176,7 +178,7 @@ def _scans(number: int) -> str:
 
 
 def _failed(record: dict[str, Any]) -> FailedScan:
-    # The records are shared with the older service, and a field that is odd must not keep all others from being told.
+    # Anybody may edit a record, and a field that is odd must not keep all others from being told.
     errors, stats = record.get("errors"), record.get("stats")
     stops = stats.get("stopped") if isinstance(stats, dict) else None
     return FailedScan(

@@ -1,5 +1,6 @@
 """What past scans did, from the job records of a bounded time, through the index on `started_at`.
 
+A scan is here one of this project: the older service's scans, and its records that never end, are not looked at.
 Nothing here grows with the years: each question reads the records since an instant. What is to be thought of the
 answers is `health`'s matter.
 """
@@ -13,11 +14,14 @@ from pymongo import DESCENDING
 from alert_pipelines.job_records import COLLECTION, COMPLETED, RUNNING, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.record_owners import OURS
 
 LOOK_BACK = timedelta(days=30)
 """No scan that is older is asked for."""
 
 HOUR = timedelta(hours=1)
+
+_SCANS = {"job_type": SCANNER, **OURS}
 
 
 class RuleTotal(NamedTuple):
@@ -67,10 +71,7 @@ def completed_before(db: AlertDatabase, since: datetime) -> bool:
 
 @at_the_door
 def decisions_by_rule(db: AlertDatabase, since: datetime) -> list[RuleTotal]:
-    """What scans that began at `since` or later decided, by rule, source and decision, the most first.
-
-    Records of the service's own scans do not say it.
-    """
+    """What scans that began at `since` or later decided, by rule, source and decision, the most first."""
     path = "$stats.decisions"
     group = {"rule": f"{path}.rule_id", "source": f"{path}.source_type", "decision": f"{path}.decision"}
     rows = db[COLLECTION].aggregate(
@@ -94,7 +95,7 @@ def hours_of_scans(db: AlertDatabase, now: datetime, hours: int) -> list[ScanHou
     age = {"$floor": {"$divide": [{"$subtract": [now, "$started_at"]}, HOUR // timedelta(milliseconds=1)]}}
     rows = db[COLLECTION].aggregate(
         [
-            {"$match": {"job_type": SCANNER, "started_at": {"$gt": now - hours * HOUR, "$lte": now}}},
+            {"$match": {**_SCANS, "started_at": {"$gt": now - hours * HOUR, "$lte": now}}},
             {
                 "$group": {
                     "_id": age,
@@ -118,11 +119,11 @@ def closing_jobs(db: AlertDatabase, since: datetime) -> Sequence[str]:
 
 @at_the_door
 def records_by_status(db: AlertDatabase, since: datetime) -> list[RecordTotal]:
-    """How many job records began at `since` or later, by type and status."""
+    """How many job records of this project began at `since` or later, by type and status."""
     group = {"type": "$job_type", "status": "$status"}
     rows = db[COLLECTION].aggregate(
         [
-            {"$match": {"started_at": {"$gte": since}}},
+            {"$match": {**OURS, "started_at": {"$gte": since}}},
             {"$group": {"_id": group, "records": {"$sum": 1}}},
             {"$sort": {"_id.type": 1, "_id.status": 1}},
         ]
@@ -133,13 +134,13 @@ def records_by_status(db: AlertDatabase, since: datetime) -> list[RecordTotal]:
 @at_the_door
 def running_scan(db: AlertDatabase) -> bool:
     """Whether a scan's record is running."""
-    return db[COLLECTION].find_one({"job_type": SCANNER, "status": RUNNING}, {"_id": 1}) is not None
+    return db[COLLECTION].find_one({**_SCANS, "status": RUNNING}, {"_id": 1}) is not None
 
 
 def _scans_since(since: datetime) -> dict[str, Any]:
-    return {"job_type": SCANNER, "started_at": {"$gte": since}}
+    return {**_SCANS, "started_at": {"$gte": since}}
 
 
 def _last(db: AlertDatabase, which: dict[str, Any], start: datetime, end: datetime) -> dict[str, Any] | None:
-    query = {"job_type": SCANNER, **which, "started_at": {"$gte": start, "$lt": end}}
+    query = {**_SCANS, **which, "started_at": {"$gte": start, "$lt": end}}
     return db[COLLECTION].find_one(query, {"_id": 0}, sort=[("started_at", DESCENDING)])

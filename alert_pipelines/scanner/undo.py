@@ -27,6 +27,7 @@ from alert_pipelines.job_records import (
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
+from alert_pipelines.record_owners import OURS
 from alert_pipelines.scanner.aftermath import alert_key
 from alert_pipelines.scanner.batches import write_in_halves
 from alert_pipelines.scanner.collections import prepare_collections
@@ -152,9 +153,9 @@ def undo_job(
 
 
 def _latest_decider(db: AlertDatabase) -> str:
-    """The last ended scan of ours that decided anything; the older service's records have no stats."""
+    """The last ended scan of ours that decided anything."""
     decided = {"$or": [{"alerts_closed": {"$gt": 0}}, {"alerts_escalated": {"$gt": 0}}]}
-    ours = {"job_type": SCANNER, "status": {"$ne": RUNNING}, "stats": {"$exists": True}, **decided}
+    ours = {"job_type": SCANNER, **OURS, "status": {"$ne": RUNNING}, **decided}
     record = db[JOB_RECORDS].find_one(ours, {"job_id": 1}, sort=[("started_at", DESCENDING)])
     if record is None:
         raise UndoError(f"no scan of {db.name} has decided anything yet: `alert-pipelines jobs list` names the jobs")

@@ -175,6 +175,7 @@ def test_a_backlog_of_500_failed_scans_is_one_message(tick: Ticks, hook: Inbox, 
             "status": FAILED,
             "completed_at": now - timedelta(seconds=number),
             "errors": [f"error {number}"],
+            "errors_total": 1,
         }
         for number in range(500)
     )

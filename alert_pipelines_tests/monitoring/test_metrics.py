@@ -89,9 +89,10 @@ def test_a_failed_scan_shows_and_the_last_completed_one_goes_on_ageing(db: Alert
         "status": "failed",
         "started_at": datetime.now(UTC),
         "errors": ["a", "b"],
+        "errors_total": 2,
     }
-    running = {"job_type": "auto_close_scanner", "status": "running", "started_at": datetime.now(UTC), "job_id": "R"}
-    db.background_jobs.insert_many([failed | {"job_id": "F"}, running])
+    db.background_jobs.insert_one(failed | {"job_id": "F"})
+    create_job_record(SCANNER, db)
     found = numbers(db, tmp_path)
     assert found["alert_pipelines_last_scan_completed"] == {(): 0}
     assert found["alert_pipelines_last_scan_errors"] == {(): 2}

@@ -1,0 +1,9 @@
+"""Who wrote a job record: this project, or the older service, which keeps its own in the same collection."""
+
+from typing import Any
+
+# A record of ours holds a lease while it runs, and how many errors there were, or a sweep's figures, once it has ended.
+BY_SERVICE: dict[str, Any] = {"errors_total": {"$exists": False}, "stats": None, "lease_expires_at": None}
+"""The filter of the records that another program wrote: the older service."""
+OURS: dict[str, Any] = {"$nor": [BY_SERVICE]}
+"""The filter of the records that this project wrote."""
