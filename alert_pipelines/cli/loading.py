@@ -1,6 +1,7 @@
 """`load` and `sample-week`: alerts into the database."""
 
 import logging
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -34,12 +35,22 @@ _log = logging.getLogger(__name__)
 @click.option("--mapping", type=FILE, help="Which column becomes which field (docs/loading.md).")
 @click.option("--preset", metavar="NAME", help="A mapping of the package, such as pagerduty (docs/presets.md).")
 @click.option("--until", type=instant, help="Load FILE as it stood at this instant.")
+@click.option("--update", is_flag=True, help="Alerts that are there take over what the source changed since.")
 @click.option("--check", is_flag=True, help="Write nothing; show what the first 1,000 rows become.")
 @click.option("--reject", type=click.Path(dir_okay=False, path_type=Path), help="Where rows go that cannot be used.")
 def load(
-    file: Path, *, mapping: Path | None, preset: str | None, until: datetime | None, check: bool, reject: Path | None
+    file: Path,
+    *,
+    mapping: Path | None,
+    preset: str | None,
+    until: datetime | None,
+    update: bool,
+    check: bool,
+    reject: Path | None,
 ) -> None:
-    """Load alerts from a CSV or JSON Lines file; those that are there already are left as they are.
+    """Load alerts from a CSV, JSON Lines or JSON file; those that are there already are left as they are.
+
+    With --update they take over what the source changed since, but for what a rule or a person decided here.
 
     Exits with 1 where no row could be used, with 4 where some could not.
     """
@@ -48,18 +59,43 @@ def load(
         _check(preview(file, declared, until))
         return
     with open_database() as db:
-        report = load_alerts(db, file, declared, until=until, reject_path=reject, on_progress=_log_progress)
-    click.echo(
-        f"{report.rows_read} rows read in {report.seconds:.1f} s: {report.alerts_inserted} alerts inserted, "
-        f"{report.alerts_already_there} already there, {report.rows_after_until} rows after --until, "
-        f"{report.rows_rejected} rejected"
-    )
-    if report.never_fired:
-        click.echo(f"{report.never_fired:,} ids of the log never fired: no alert was made of them")
+        report = load_alerts(
+            db, file, declared, until=until, reject_path=reject, update=update, on_progress=_log_progress
+        )
+    click.echo(f"{report.rows_read} rows read in {report.seconds:.1f} s: {counts(report, update=update)}")
+    for line in notes(report, update=update):
+        click.echo(line)
     for line in report.summary.lines():
         click.echo(as_text(line))
     if report.reject_path:
         _explain_rejects(report, report.reject_path)
+
+
+def counts(report: LoadReport, *, update: bool) -> str:
+    """What became of the rows, in one line."""
+    there = f"{report.alerts_already_there} already there"
+    if update:
+        unchanged = report.alerts_already_there - report.alerts_updated
+        there = f"{report.alerts_updated} updated, {unchanged} unchanged"
+    return (
+        f"{report.alerts_inserted} alerts inserted, {there}, {report.rows_after_until} rows after --until, "
+        f"{report.rows_rejected} rejected"
+    )
+
+
+def notes(report: LoadReport, *, update: bool) -> Iterator[str]:
+    """What of the alerts that were there, or of those that are none, is worth a line."""
+    if report.alerts_differ:
+        differs = "1 differs" if report.alerts_differ == 1 else f"{report.alerts_differ:,} differ"
+        then = "they change while they are updated: load the file again" if update else "--update takes it over"
+        yield f"{differs} from the file: {then}"
+    if report.decisions_kept:
+        yield (
+            f"{report.decisions_kept:,} of them stay as a rule or a person decided here, though the file tells another "
+            "status"
+        )
+    if report.never_fired:
+        yield f"{report.never_fired:,} ids of the log never fired: no alert was made of them"
 
 
 def _declared(mapping: Path | None, preset: str | None) -> Mapping:

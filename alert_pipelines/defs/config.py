@@ -86,6 +86,10 @@ class LoadAlertsConfig(Config):
     until: str | None = Field(
         default=None, description="Load the file as it stood at this instant, in ISO 8601. Empty: all of it."
     )
+    update: bool = Field(
+        default=False,
+        description="Alerts that are there take over what the source changed since; what was decided here stays.",
+    )
 
 
 class ExplainConfig(Config):

@@ -93,6 +93,7 @@ def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoReso
             host_file(config.file),
             _declared(config),
             until=parse_instant("until", config.until),
+            update=config.update,
             on_progress=on_progress,
         )
     if report.rows_rejected:
@@ -142,6 +143,9 @@ def _counts(report: "LoadReport") -> dict[str, Any]:
         "rows read": report.rows_read,
         "inserted": report.alerts_inserted,
         "already there": report.alerts_already_there,
+        "updated": report.alerts_updated,
+        "differ from the file": report.alerts_differ,
+        "decisions kept": report.decisions_kept,
         "rejected": report.rows_rejected,
         "after until": report.rows_after_until,
         "never fired": report.never_fired,

@@ -9,13 +9,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from alert_pipelines.alerts import Severity, Status
+from alert_pipelines.loading.durations import end_of
 from alert_pipelines.loading.history import SYSTEM, UNKNOWN_ACTOR, Event
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.mapping_parts import Actor, AlertId, Choice, Events, MetadataColumn, Source, Timestamp
 from alert_pipelines.loading.paths import holder
 from alert_pipelines.loading.readers.rows import Values
 from alert_pipelines.loading.row_values import Lookup, Read, RowError, ValueReader, missing
-from alert_pipelines.loading.snapshot import SnapshotReader, end_of, end_reader, tells_status
+from alert_pipelines.loading.snapshot import SnapshotReader, end_reader, tells_status
+from alert_pipelines.loading.told import Scope, Snapshot
 from alert_pipelines.loading.values import to_text
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.rules.clause import MAX_ID_BYTES
@@ -74,17 +76,18 @@ class RowReader:
         ]
         self._with_default = {name: field for name, field in mapping.metadata.items() if field.default is not None}
         self._event = self._event_reader(mapping.events) if mapping.events else None
-        self._snapshot = SnapshotReader(mapping, values) if tells_status(mapping) else None
+        self._scope = Scope(tuple(mapping.metadata), mapping.expires_at is not None, mapping.updated_at is not None)
+        self._snapshot = SnapshotReader(mapping, values, self._scope) if tells_status(mapping) else None
 
     @property
     def columns_without_value(self) -> list[str]:
         """The columns of the mapping in which no row so far had a value."""
         return self._values.columns_without_value
 
-    def alert(self, values: Values, until: datetime | None = None) -> AlertDocument:
+    def alert(self, values: Values, until: datetime | None = None) -> Snapshot:
         """The row as an alert that stands as the row says it stood at `until`; OPEN where it says nothing."""
         alert = self.complete(self.fields(values))
-        return self._snapshot.standing(alert, values, until) if self._snapshot else alert
+        return self._snapshot.told(alert, values, until) if self._snapshot else Snapshot(alert, None, self._scope)
 
     def fields(self, values: Values) -> Fields:
         """What the row says of its alert: of the required fields only `alert_id` has to be among it."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from alert_pipelines.loading.values import BadValueError, to_float, to_text
@@ -49,3 +49,11 @@ def duration_reader(unit: str | None) -> Callable[[Any], timedelta]:
         raise BadValueError(expected, text)
 
     return convert
+
+
+def end_of(end: datetime | timedelta | None, start: datetime) -> datetime | None:
+    """The instant that an end is, or how long after `start` it is; beyond the calendar's last year there is none."""
+    try:
+        return start + end if isinstance(end, timedelta) else end
+    except OverflowError:
+        return None

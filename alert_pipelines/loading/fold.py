@@ -8,16 +8,18 @@ from alert_pipelines.loading.documents import RowReader
 from alert_pipelines.loading.history import Event, Standing
 from alert_pipelines.loading.row_values import RowError
 from alert_pipelines.loading.spool import Update
+from alert_pipelines.loading.told import Updates
 from alert_pipelines.mongo.client import AlertDocument
 
 _IN_ALL_ROWS = " in all rows of its id"
 
 
 class Folded(NamedTuple):
-    """An alert, the line of its last update, and, where there is no alert, why not or that it never fired."""
+    """An alert, the line of its last update, and all that was told of it; no alert: it has a fault, or never fired."""
 
     line: int
     alert: AlertDocument | None
+    told: Updates
     fields: dict[str, Any]
     fault: RowError | None = None
 
@@ -29,22 +31,24 @@ def folded(updates: Iterator[Update], reader: RowReader, *, first: bool) -> Fold
     """
     fields: dict[str, Any] = {"metadata": {}}
     events: list[Event] = []
+    told = Updates([])
     line = 0
     for update in updates:
         said = update.fields()
         fields = {**fields, **said, "metadata": {**fields["metadata"], **said["metadata"]}}
         line = update.line
+        told.rows.append((update.event, said))
         if events or not first or update.event.status in PENDING:
             events.append(update.event)
     if not events:
-        return Folded(line, None, fields)
+        return Folded(line, None, told, fields)
     if first:
         fields["timestamp"] = events[0].time
     try:
         alert = reader.complete(fields, _IN_ALL_ROWS)
     except RowError as error:
-        return Folded(line, None, fields, error)
+        return Folded(line, None, told, fields, error)
     standing = Standing(events[0].time)
     for event in events:
         standing.apply(event)
-    return Folded(line, standing.of(alert), fields)
+    return Folded(line, standing.of(alert), told, fields)

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 from alert_pipelines.alerts import PENDING, TRANSITIONS, Severity, Status
 from alert_pipelines.mongo.client import AlertDocument
 
+OF_THE_END = ("escalated_at", "closed_at", "resolved_at", "auto_close_reason", "resolved_by", "resolution_notes")
+"""What a change of status sets, and a reopening takes away."""
+_BY_STATE = "state "
 SYSTEM = "system"
 UNKNOWN_ACTOR = "unknown"
 
@@ -20,6 +23,17 @@ class Event(NamedTuple):
     status: Status
     state: str
     actor: str
+
+
+def is_of_source(entry: AlertDocument) -> bool:
+    """Whether an entry of `state_history` tells an event of the source, and no decision made here."""
+    reason = entry.get("reason")
+    return (
+        isinstance(reason, str)
+        and reason.startswith(_BY_STATE)
+        and entry.get("rule_triggered") is None
+        and "job_id" not in entry
+    )
 
 
 class Standing:
@@ -34,13 +48,27 @@ class Standing:
         self._history: list[dict[str, Any]] = []
         self._fields: dict[str, Any] = {"created_at": first}
 
+    @classmethod
+    def of_stored(cls, alert: AlertDocument) -> "Standing":
+        """As the alert stands, whatever brought it there."""
+        standing = cls(alert["created_at"])
+        standing._status = Status(alert["status"])
+        standing._history = list(alert["state_history"])
+        standing._fields["updated_at"] = alert["updated_at"]
+        return standing
+
+    @property
+    def status(self) -> Status:
+        """The status after the events so far."""
+        return self._status
+
     def apply(self, event: Event) -> None:
         """Take one event into account; events come in order of time."""
         self._fields["updated_at"] = event.time
         reopened = self._status not in PENDING and event.status in PENDING
         if not reopened and event.status not in TRANSITIONS[self._status]:
             return
-        reason = f"state {event.state}"
+        reason = f"{_BY_STATE}{event.state}"
         self._history.append(
             {
                 "from_status": str(self._status),
@@ -54,7 +82,8 @@ class Standing:
         self._status = event.status
         if reopened:
             # As a fresh alert: what the closing had set would belie the status.
-            self._fields = {name: self._fields[name] for name in ("created_at", "updated_at")}
+            kept = {name: self._fields[name] for name in ("created_at", "updated_at")}
+            self._fields = {**kept, **dict.fromkeys(OF_THE_END)}
         if event.status is Status.ESCALATED:
             self._fields.update(escalated_at=event.time, severity=str(Severity.CRITICAL))
         elif event.status is Status.AUTO_CLOSED:

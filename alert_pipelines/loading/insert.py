@@ -41,15 +41,19 @@ def insert_missing(db: AlertDatabase, alerts: Sequence[AlertDocument]) -> Insert
     found = db[COLLECTION].find({"alert_id": {"$in": ids}}, {"_id": False, "alert_id": True})
     there = {alert["alert_id"] for alert in found}
     new = [index for index, alert_id in enumerate(ids) if alert_id not in there]
-    duplicates, refused = _insert(db, [alerts[index] for index in new]) if new else (0, [])
-    return Inserted(
-        inserted=len(new) - duplicates - len(refused),
-        already_there=len(ids) - len(new) + duplicates,
-        refused=[Refusal(new[index], reason) for index, reason in refused],
-    )
+    done = insert_new(db, [alerts[index] for index in new])
+    refused = [Refusal(new[index], reason) for index, reason in done.refused]
+    return Inserted(done.inserted, len(ids) - len(new) + done.already_there, refused)
 
 
-def _insert(db: AlertDatabase, new: list[AlertDocument]) -> tuple[int, list[Refusal]]:
+@at_the_door
+def insert_new(db: AlertDatabase, alerts: Sequence[AlertDocument]) -> Inserted:
+    """As `insert_missing`, for alerts that were not there a moment ago."""
+    duplicates, refused = _insert(db, alerts) if alerts else (0, [])
+    return Inserted(len(alerts) - duplicates - len(refused), duplicates, refused)
+
+
+def _insert(db: AlertDatabase, new: Sequence[AlertDocument]) -> tuple[int, list[Refusal]]:
     """Insert; return how many were there after all (twice in the batch, another load) and those refused."""
     try:
         db[COLLECTION].insert_many(new, ordered=False)

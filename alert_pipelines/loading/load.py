@@ -14,7 +14,7 @@ from bson import json_util
 
 from alert_pipelines.alerts import ensure_indexes
 from alert_pipelines.instants import as_utc
-from alert_pipelines.loading.insert import BATCH_SIZE, insert_missing
+from alert_pipelines.loading.insert import BATCH_SIZE, insert_new
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.preview import preview_of, take_sample
 from alert_pipelines.loading.readers import BadRow, LoadError, Row, read_rows
@@ -22,7 +22,8 @@ from alert_pipelines.loading.reading import Loaded, Reading
 from alert_pipelines.loading.rejects import RejectFile, RejectReason, default_reject_path
 from alert_pipelines.loading.spool import Spool, open_spool
 from alert_pipelines.loading.summary import Summary
-from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.loading.update import find_stored, update_stored
+from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import at_the_door
 
 
@@ -31,14 +32,18 @@ class LoadReport:
     """What a load did, or has done so far.
 
     rows_read = alerts_inserted + alerts_already_there + rows_rejected + rows_after_until, but for event logs,
-    where many rows make one alert; `never_fired` counts the ids of a log that were never anything but closed. `summary`
-    is of the alerts, inserted or already there. `reject_path` is None when nothing was rejected; `reject_reasons`
-    counts what was.
+    where many rows make one alert; `never_fired` counts the ids of a log that were never anything but closed. Of the
+    alerts already there, `alerts_updated` took over what the file tells, `alerts_differ` did not, and in
+    `decisions_kept` a decision made here stands against the file. `summary` is of the alerts, inserted or already
+    there. `reject_path` is None when nothing was rejected; `reject_reasons` counts what was.
     """
 
     rows_read: int
     alerts_inserted: int
     alerts_already_there: int
+    alerts_updated: int
+    alerts_differ: int
+    decisions_kept: int
     rows_rejected: int
     rows_after_until: int
     never_fired: int
@@ -62,14 +67,16 @@ def load_alerts(
     until: datetime | None = None,
     reject_path: Path | None = None,
     batch_size: int = BATCH_SIZE,
+    update: bool = False,
     on_progress: Callable[[LoadReport], None] | None = None,
 ) -> LoadReport:
     """Load the alerts of the CSV or JSON Lines file `path` (gzipped when named .gz) into `alerts`.
 
     An alert whose `alert_id` is there already is left as it is and counted, so a load can be repeated or
-    resumed. With `until` (a naive one is UTC) the file counts as it stood at that instant: rows after it are
-    left out. Rows that cannot be used go to `reject_path`, by default NAME.rejects.jsonl in the working
-    directory. `on_progress` is called for every `batch_size` rows or alerts.
+    resumed. With `update` it takes over what the source changed; what a rule or a person decided here stays. With
+    `until` (a naive one is UTC) the file counts as it stood at that instant: rows after it are left out. Rows that
+    cannot be used go to `reject_path`, by default NAME.rejects.jsonl in the working directory. `on_progress` is
+    called for every `batch_size` rows or alerts.
 
     Raises InvalidInstantError for `until`, LoadError when the file, the reject file or, as the first rows show, the
     mapping cannot be used, IndexConflictError when the collection cannot be indexed, and pymongo.errors.PyMongoError
@@ -84,9 +91,9 @@ def load_alerts(
         rejects.begin()
         ensure_indexes(db)
         reading = Reading(mapping, until, rejects, spool)
-        load = _Load(db, rejects, reading, batch_size, on_progress)
+        load = _Load(db, rejects, reading, batch_size, on_progress, update=update)
         shares_ids = mapping.events is None and mapping.alert_id.content_hash is None
-        load.insert(reading.alerts(load.count(sample.all)), spool if shares_ids else None)
+        load.load(reading.alerts(load.count(sample.all)), spool if shares_ids else None)
         return load.final_report()
 
 
@@ -100,15 +107,19 @@ class _Load:
         reading: Reading,
         batch_size: int,
         on_progress: Callable[[LoadReport], None] | None,
+        *,
+        update: bool,
     ) -> None:
         self._db = db
         self._rejects = rejects
         self._reading = reading
         self._batch_size = batch_size
         self._on_progress = on_progress
+        self._update = update
         self._started = time.monotonic()
         self._summary = Summary()
         self._rows_read = self._inserted = self._already_there = 0
+        self._updated = self._differ = self._kept = 0
 
     def report(self) -> LoadReport:
         """The counts so far."""
@@ -116,6 +127,9 @@ class _Load:
             rows_read=self._rows_read,
             alerts_inserted=self._inserted,
             alerts_already_there=self._already_there,
+            alerts_updated=self._updated,
+            alerts_differ=self._differ,
+            decisions_kept=self._kept,
             rows_rejected=self._rejects.rows,
             rows_after_until=self._reading.after_until,
             never_fired=self._reading.never_fired,
@@ -139,21 +153,52 @@ class _Load:
             if self._rows_read % self._batch_size == 0:
                 self._tell()
 
-    def insert(self, alerts: Iterable[Loaded], ids_seen: Spool | None = None) -> None:
+    def load(self, alerts: Iterable[Loaded], ids_seen: Spool | None = None) -> None:
         """Insert those alerts that are not there, a batch at a time; `ids_seen` finds ids that rows share."""
         waiting = iter(alerts)
         while batch := list(itertools.islice(waiting, self._batch_size)):
-            self._summary.count(loaded.alert for loaded in batch)
-            if ids_seen is not None:
-                self._summary.share_id(ids_seen.seen_before([loaded.alert["alert_id"] for loaded in batch]))
-            done = insert_missing(self._db, [loaded.alert for loaded in batch])
-            self._inserted += done.inserted
-            self._already_there += done.already_there
-            for index, reason in done.refused:
-                line, alert = batch[index]
-                kind = "refused by MongoDB"
-                self._rejects.add(line, f"MongoDB refuses it: {reason}", json_util.dumps(alert), kind, reason)
+            self._summary.count(loaded.alert for loaded in batch if loaded.alert is not None)
+            batch = self._first_of_each_id(batch, ids_seen)
+            stored = find_stored(self._db, [loaded.alert_id for loaded in batch])
+            self._compare([loaded for loaded in batch if loaded.alert_id in stored], stored)
+            self._insert([loaded for loaded in batch if loaded.alert_id not in stored])
             self._tell()
+
+    def _first_of_each_id(self, batch: list[Loaded], ids_seen: Spool | None) -> list[Loaded]:
+        if ids_seen is None:
+            return batch
+        repeated = set(ids_seen.seen_before([loaded.alert_id for loaded in batch]))
+        self._summary.share_id([batch[position].alert_id for position in sorted(repeated)])
+        self._already_there += len(repeated)
+        return [loaded for position, loaded in enumerate(batch) if position not in repeated]
+
+    def _insert(self, batch: list[Loaded]) -> None:
+        whole = []
+        for loaded in batch:
+            if loaded.alert is None:
+                self._reading.refuse(loaded)
+            else:
+                whole.append((loaded.line, loaded.alert))
+        done = insert_new(self._db, [alert for _, alert in whole])
+        self._inserted += done.inserted
+        self._already_there += done.already_there
+        for index, reason in done.refused:
+            self._refused(*whole[index], reason)
+
+    def _compare(self, batch: list[Loaded], stored: dict[str, AlertDocument]) -> None:
+        told = {loaded.alert_id: loaded.told for loaded in batch}
+        done = update_stored(self._db, told, stored, write=self._update)
+        self._already_there += len(batch) - len(done.refused)
+        self._updated += done.written
+        self._differ += done.differing
+        self._kept += done.decisions_kept
+        lines = {loaded.alert_id: loaded.line for loaded in batch}
+        for alert_id, reason in done.refused:
+            self._refused(lines[alert_id], stored[alert_id], reason)
+
+    def _refused(self, line: int, alert: AlertDocument, reason: str) -> None:
+        text = json_util.dumps(alert)
+        self._rejects.add(line, f"MongoDB refuses it: {reason}", text, "refused by MongoDB", reason)
 
     def _tell(self) -> None:
         if self._on_progress is not None:

@@ -81,7 +81,12 @@ def preview_of(sample: Sample, mapping: Mapping, until: datetime | None) -> Prev
     rejects, summary = Rejects(), Summary()
     with open_spool() as spool:
         reading = Reading(mapping, until, rejects, spool)
-        alerts = [loaded.alert for loaded in reading.alerts(sample.rows)]
+        alerts = []
+        for loaded in reading.alerts(sample.rows):
+            if loaded.alert is None:
+                reading.refuse(loaded)
+            else:
+                alerts.append(loaded.alert)
     summary.count(alerts)
     if alerts:
         summary.columns_without_value = reading.columns_without_value

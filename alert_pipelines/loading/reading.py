@@ -14,14 +14,22 @@ from alert_pipelines.loading.readers.rows import BadRow, Row
 from alert_pipelines.loading.rejects import Rejects
 from alert_pipelines.loading.row_values import RowError
 from alert_pipelines.loading.spool import Spool, Update
+from alert_pipelines.loading.told import Snapshot, Updates
 from alert_pipelines.mongo.client import AlertDocument
 
 
 class Loaded(NamedTuple):
-    """An alert, and the line of its row, or of its last update."""
+    """What a file tells of one alert, and the line of its row, or of its last update.
+
+    `alert` is None where that is no whole alert: with a `fault`, or because it never fired. Of an alert that is there
+    already it may tell something nevertheless.
+    """
 
     line: int
-    alert: AlertDocument
+    alert_id: str
+    alert: AlertDocument | None
+    told: Snapshot | Updates
+    fault: RowError | None = None
 
 
 class Reading:
@@ -57,15 +65,16 @@ class Reading:
         numbered = self._mapping.alert_id.content_hash is not None
         for row in rows:
             try:
-                alert = self._reader.alert(row.values, self._until)
+                told = self._reader.alert(row.values, self._until)
             except RowError as error:
                 self._reject(row, error)
                 continue
+            alert = told.alert
             if self._is_after_until(alert["timestamp"]):
                 continue
             if numbered:
                 alert["alert_id"] += f"-{self._spool.ordinal(alert['alert_id'])}"
-            yield Loaded(row.line, alert)
+            yield Loaded(row.line, alert["alert_id"], alert, told)
 
     def _from_updates(self, rows: Iterable[Row]) -> Iterator[Loaded]:
         for row in rows:
@@ -82,12 +91,16 @@ class Reading:
         first = self._mapping.starts_with_first_event
         for updates in self._spool.alerts():
             done = folded(updates, self._reader, first=first)
-            if done.alert is not None:
-                yield Loaded(done.line, done.alert)
-            elif done.fault is None:
-                self.never_fired += 1
-            else:
-                self._rejects.add(done.line, str(done.fault), json_util.dumps(done.fields), done.fault.kind)
+            yield Loaded(done.line, done.fields["alert_id"], done.alert, done.told, done.fault)
+
+    def refuse(self, loaded: Loaded) -> None:
+        """Count what is no whole alert: it never fired, or is rejected for its fault."""
+        if loaded.fault is None:
+            self.never_fired += 1
+        else:
+            assert isinstance(loaded.told, Updates)
+            text = json_util.dumps([said for _, said in loaded.told.rows])
+            self._rejects.add(loaded.line, str(loaded.fault), text, loaded.fault.kind)
 
     def _reject(self, row: Row, error: RowError) -> None:
         self._rejects.add(row.line, str(error), row.text, error.kind, error.value)

@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from alert_pipelines.alerts import PENDING, Status
-from alert_pipelines.loading.durations import duration_reader
+from alert_pipelines.loading.durations import duration_reader, end_of
 from alert_pipelines.loading.history import UNKNOWN_ACTOR, Event, Standing
 from alert_pipelines.loading.mapping import SNAPSHOT_KEYS, Mapping
 from alert_pipelines.loading.mapping_parts import End, Source
 from alert_pipelines.loading.readers.rows import Values
 from alert_pipelines.loading.row_values import Lookup, Read, ValueReader, missing
+from alert_pipelines.loading.told import Scope, Snapshot
 from alert_pipelines.loading.values import to_text
 from alert_pipelines.mongo.client import AlertDocument
 
@@ -26,7 +27,8 @@ def tells_status(mapping: Mapping) -> bool:
 class SnapshotReader:
     """Reads how an alert stands; its methods raise RowError."""
 
-    def __init__(self, mapping: Mapping, values: ValueReader) -> None:
+    def __init__(self, mapping: Mapping, values: ValueReader, scope: Scope) -> None:
+        self._scope = scope
         self._status_source = mapping.status
         known = Lookup({str(name): name for name in Status})
         self._status = values.choice(mapping.status, known) if mapping.status else None
@@ -41,7 +43,7 @@ class SnapshotReader:
         self._by = _optional(mapping.resolved_by, text)
         self._notes = _optional(mapping.resolution_notes, text)
 
-    def standing(self, alert: AlertDocument, values: Values, until: datetime | None) -> AlertDocument:
+    def told(self, alert: AlertDocument, values: Values, until: datetime | None) -> Snapshot:
         """The fresh `alert` as its row says that it stood at `until`: what came after is not known yet."""
         start: datetime = alert["timestamp"]
         status, ended = self._what(values, start)
@@ -49,14 +51,15 @@ class SnapshotReader:
         closed = status not in PENDING
         at = (ended if closed else None) or changed or start
         if until is not None and at > until:
-            return alert
+            return Snapshot(alert, None, self._scope)
         standing = Standing(start)
         state = self._state(values) or str(status)
-        standing.apply(Event(at, status, state, self._by(values) or UNKNOWN_ACTOR))
+        event = Event(at, status, state, self._by(values) or UNKNOWN_ACTOR)
+        standing.apply(event)
         if changed is not None and changed > at and (until is None or changed <= until):
             standing.touch(changed)
         notes = self._notes(values) if closed else None
-        return {**standing.of(alert), "resolution_notes": notes}
+        return Snapshot({**standing.of(alert), "resolution_notes": notes}, event, self._scope)
 
     def _what(self, values: Values, start: datetime) -> tuple[Status, datetime | None]:
         ended = end_of(self._ended(values), start)
@@ -79,11 +82,3 @@ def end_reader(spec: End | None, values: ValueReader) -> Read[datetime | timedel
     if spec.after is not None:
         return values.optional(Source(column=spec.after), duration_reader(spec.unit))
     return values.end(spec)
-
-
-def end_of(end: datetime | timedelta | None, start: datetime) -> datetime | None:
-    """The instant of what `end_reader` read; beyond the calendar's last year there is none."""
-    try:
-        return start + end if isinstance(end, timedelta) else end
-    except OverflowError:
-        return None

@@ -23,7 +23,7 @@ from alert_pipelines.mongo.client import AlertDocument
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_AWARE = CodecOptions[AlertDocument](tz_aware=True, tzinfo=UTC)
+AWARE = CodecOptions[AlertDocument](tz_aware=True, tzinfo=UTC)
 # Nothing of it is wanted after a crash. The cache is what bounds the memory.
 _SCHEMA = """
 PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE; PRAGMA cache_size = -32000;
@@ -41,7 +41,7 @@ class Update(NamedTuple):
 
     def fields(self) -> AlertDocument:
         """What this row says of its alert."""
-        return bson.decode(self.encoded, _AWARE)
+        return bson.decode(self.encoded, AWARE)
 
 
 class Spool:
@@ -57,14 +57,14 @@ class Spool:
         )
         return int(counted.fetchone()[0])
 
-    def seen_before(self, ids: list[str]) -> list[str]:
-        """Those of `ids` that were given before, or stand earlier in the list."""
+    def seen_before(self, ids: list[str]) -> list[int]:
+        """The positions in `ids` of those that were given before, or stand earlier in the list."""
         rows = self._db.execute("SELECT id FROM seen WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
         known = {row[0] for row in rows}
         repeated = []
-        for row_id in ids:
+        for position, row_id in enumerate(ids):
             if row_id in known:
-                repeated.append(row_id)
+                repeated.append(position)
             known.add(row_id)
         self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, 1)", [(row_id,) for row_id in ids])
         return repeated

@@ -90,6 +90,26 @@ def test_load_logs_its_progress(run: Run, files: tuple[str, ...], environment: P
     assert "5000 rows read" in run(*files).stderr
 
 
+def test_a_later_state_of_the_same_alerts_was_counted_as_already_there(
+    run: Run, db: AlertDatabase, environment: Path
+) -> None:
+    header = "id,status,service,urgency,created_on,last_change,resolved_on\n"
+    open_one = "P1,triggered,s,high,2026-01-01T08:00Z,2026-01-01T08:00Z,\n"
+    (environment / "a.csv").write_text(header + open_one + open_one.replace("P1", "P2"))
+    run("load", "a.csv", "--preset", "pagerduty")
+    resolved = open_one.replace("triggered", "resolved").replace(",\n", ",2026-01-01T09:00Z\n")
+    (environment / "a.csv").write_text(header + resolved + open_one.replace("P1", "P2"))
+    out = run("load", "a.csv", "--preset", "pagerduty").stdout
+    assert "0 alerts inserted, 2 already there" in out
+    assert "1 differs from the file: --update takes it over\n" in out
+    assert (
+        "0 alerts inserted, 1 updated, 1 unchanged" in run("load", "a.csv", "--preset", "pagerduty", "--update").stdout
+    )
+    db.alerts.update_one({"alert_id": "P1"}, {"$set": {"status": "OPEN"}})
+    out = run("load", "a.csv", "--preset", "pagerduty", "--update").stdout
+    assert "1 of them stay as a rule or a person decided here, though the file tells another status\n" in out
+
+
 def test_sample_week_may_be_repeated(run: Run, db: AlertDatabase) -> None:
     assert "4013 alerts inserted, 0 already there" in run("sample-week").stdout
     assert db.alerts.count_documents({}) == 4013

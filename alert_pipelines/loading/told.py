@@ -1,0 +1,171 @@
+"""What a file tells of an alert that is there already, put onto the alert as it is stored.
+
+What the source changed is taken over, and its new events are appended. What a rule or a person decided here stands.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import bson
+
+from alert_pipelines.alerts import PENDING, Status
+from alert_pipelines.loading.durations import end_of
+from alert_pipelines.loading.history import OF_THE_END, Event, Standing, is_of_source
+from alert_pipelines.loading.spool import AWARE
+from alert_pipelines.mongo.client import AlertDocument
+
+_TAKEN_OVER = ("source_type", "severity", "timestamp", "expires_at")
+_STATUSES = frozenset(map(str, Status))
+
+
+class Merged(NamedTuple):
+    """The stored alert as the file would have it, and whether a decision made here stands against the file."""
+
+    alert: AlertDocument
+    decision_kept: bool
+
+
+class Scope(NamedTuple):
+    """Of what the rows of a file tell: these fields of `metadata`, an end to come, and when a row was written.
+
+    Without the last a row is taken for later than what is stored.
+    """
+
+    metadata: tuple[str, ...]
+    expires_at: bool
+    is_dated: bool
+
+
+class Snapshot(NamedTuple):
+    """A row that tells the present state of its alert; `event` is None where it tells no state."""
+
+    alert: AlertDocument
+    event: Event | None
+    scope: Scope
+
+    def onto(self, stored: AlertDocument) -> Merged:
+        """The stored alert in the state of this row; an older row changes nothing."""
+        known = _Known.of(stored)
+        if known is None:
+            return Merged(stored, decision_kept=True)
+        said = bson.decode(bson.encode(self.alert), AWARE)
+        said["metadata"] = {**dict.fromkeys(self.scope.metadata), **said["metadata"]}
+        if not self.scope.expires_at:
+            del said["expires_at"]
+        time, is_dated = said["updated_at"], self.scope.is_dated
+        alert, status = stored, known.status
+        if not is_dated or time >= known.latest:
+            # The row says how things stand, not what happened: it is an event where that is new.
+            new = [self.event] if self.event is not None and self.event.status is not status else []
+            alert, status = known.after(stored, new)
+            if alert["status"] == said["status"] and (new or not known.decided_here):
+                alert |= {name: said[name] for name in OF_THE_END if new or said[name] is not None}
+        if not is_dated or time >= known.latest_word(stored):
+            alert = {**alert, **_taken_over(alert, said), "updated_at": max(alert["updated_at"], time)}
+        kept = known.decided_here and self.event is not None and str(status) != alert["status"]
+        return Merged(alert, kept)
+
+
+class Updates(NamedTuple):
+    """The rows of a log that tell of one alert: of each the event and the fields that it says."""
+
+    rows: list[tuple[Event, dict[str, Any]]]
+
+    def onto(self, stored: AlertDocument) -> Merged:
+        """The stored alert after those updates that are later than the last change that it knows."""
+        known = _Known.of(stored)
+        if known is None:
+            return Merged(stored, decision_kept=True)
+        rows = [(event._replace(time=_stored_time(event.time)), said) for event, said in self.rows]
+        new = [(event, said) for event, said in rows if event.time > known.latest]
+        alert, status = known.after(stored, [event for event, _ in new])
+        for event, said in new:
+            if event.time >= known.latest_word(stored):
+                alert |= _taken_over(alert, _with_end(said, alert))
+        return Merged(alert, known.decided_here and str(status) != alert["status"])
+
+
+class _Known(NamedTuple):
+    """What of a stored alert came from its source, and what was decided here."""
+
+    status: Status
+    """As the source last said."""
+    latest: datetime
+    """When the source last changed it."""
+    last_decision: datetime | None
+    decided_here: bool
+
+    @classmethod
+    def of(cls, stored: AlertDocument) -> "_Known | None":
+        """None where the stored alert is malformed: then it is left as it is."""
+        if not _is_well_formed(stored):
+            return None
+        history = stored["state_history"]
+        told = [entry for entry in history if is_of_source(entry)]
+        decided = [entry["timestamp"] for entry in history if not is_of_source(entry)]
+        last = history[-1]["to_status"] if history else str(Status.OPEN)
+        return cls(
+            status=Status(told[-1]["to_status"]) if told else Status.OPEN,
+            latest=max([stored["created_at"], *(entry["timestamp"] for entry in told)]),
+            last_decision=max(decided, default=None),
+            decided_here=bool(decided) or last != stored["status"],
+        )
+
+    def latest_word(self, stored: AlertDocument) -> datetime:
+        """When the source last said anything, as far as can be known."""
+        return self.latest if self.decided_here else max(self.latest, stored["updated_at"])
+
+    def after(self, stored: AlertDocument, events: Iterable[Event]) -> tuple[AlertDocument, Status]:
+        """The alert after the source's new events, and the status as the source now says.
+
+        What was closed here is reopened only where the source had it closed and raised it again after that.
+        """
+        standing, status = Standing.of_stored(stored), self.status
+        for event in events:
+            reopens = event.status in PENDING and standing.status not in PENDING
+            again = status not in PENDING and (self.last_decision is None or event.time > self.last_decision)
+            if again or not reopens:
+                standing.apply(event)
+            status = event.status
+        alert = standing.of(stored)
+        return {**alert, "updated_at": max(stored["updated_at"], alert["updated_at"])}, status
+
+
+def _is_well_formed(stored: AlertDocument) -> bool:
+    history = stored.get("state_history")
+    times = (stored.get(name) for name in ("timestamp", "created_at", "updated_at"))
+    return (
+        stored.get("status") in _STATUSES
+        and isinstance(stored.get("metadata"), dict)
+        and all(isinstance(time, datetime) for time in times)
+        and isinstance(history, list)
+        and all(map(_is_entry, history))
+    )
+
+
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict) and isinstance(entry.get("timestamp"), datetime) and entry.get("to_status") in _STATUSES
+    )
+
+
+def _taken_over(stored: AlertDocument, said: dict[str, Any]) -> AlertDocument:
+    """Of what the source says, the fields that are its own to change."""
+    taken = {name: said[name] for name in _TAKEN_OVER if name in said}
+    if stored.get("escalated_at") is not None:
+        taken.pop("severity", None)
+    metadata = {**stored["metadata"], **said["metadata"]}
+    return {**taken, "metadata": {name: value for name, value in metadata.items() if value is not None}}
+
+
+def _with_end(said: dict[str, Any], alert: AlertDocument) -> dict[str, Any]:
+    if "expires_after" not in said:
+        return said
+    start: datetime = {**alert, **said}["timestamp"]
+    return {**said, "expires_at": end_of(timedelta(seconds=said["expires_after"]), start)}
+
+
+def _stored_time(time: datetime) -> datetime:
+    """MongoDB keeps milliseconds."""
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)

@@ -1,0 +1,95 @@
+"""Putting what a file tells onto alerts that are there: compared always, written where it is asked for."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
+
+from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.loading.spool import AWARE
+from alert_pipelines.loading.told import Snapshot, Updates
+from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
+from alert_pipelines.mongo.door import at_the_door
+
+# An alert that is changed by others each time that it is read is left for the next load.
+_ATTEMPTS = 3
+# As the alert was read: what anybody decides about it meanwhile changes one of these.
+_UNCHANGED = ("_id", "status", "state_history", "updated_at")
+
+
+class Updated(NamedTuple):
+    """What became of alerts that are there: written, still differing from the file, refused by the server with why."""
+
+    written: int
+    differing: int
+    decisions_kept: int
+    refused: list[tuple[str, str]]
+
+
+@at_the_door
+def find_stored(db: AlertDatabase, alert_ids: list[str]) -> dict[str, AlertDocument]:
+    """The alerts of these ids, with their dates in UTC."""
+    alerts = db[COLLECTION].with_options(codec_options=AWARE)
+    return {alert["alert_id"]: alert for alert in alerts.find({"alert_id": {"$in": alert_ids}})}
+
+
+@at_the_door
+def update_stored(
+    db: AlertDatabase, told: Mapping[str, Snapshot | Updates], stored: dict[str, AlertDocument], *, write: bool
+) -> Updated:
+    """Put what the file tells, by id, onto the `stored` alerts; without `write` only count what differs.
+
+    Each alert is changed in one write, and only if it still is as it was read; a repeated load finds nothing to do.
+    """
+    changes, kept = _changes(told, stored)
+    if not write:
+        return Updated(0, len(changes), kept, [])
+    first = len(changes)
+    refused: dict[str, str] = {}
+    for _ in range(_ATTEMPTS):
+        if not changes:
+            break
+        refused |= _write(db, changes)
+        waiting = {alert_id: told[alert_id] for alert_id in changes if alert_id not in refused}
+        changes, _ = _changes(waiting, find_stored(db, list(waiting)))
+    return Updated(first - len(changes) - len(refused), len(changes), kept, list(refused.items()))
+
+
+_Changes = dict[str, tuple[AlertDocument, AlertDocument]]
+
+
+def _changes(told: Mapping[str, Snapshot | Updates], stored: dict[str, AlertDocument]) -> tuple[_Changes, int]:
+    changes, kept = {}, 0
+    for alert_id, what in told.items():
+        if alert_id in stored:
+            merged = what.onto(stored[alert_id])
+            kept += merged.decision_kept
+            if merged.alert != stored[alert_id]:
+                changes[alert_id] = (stored[alert_id], merged.alert)
+    return changes, kept
+
+
+def _write(db: AlertDatabase, changes: _Changes) -> dict[str, str]:
+    """Write each change whose alert is as it was read; return the ids that the server refuses, with why."""
+    ids = list(changes)
+    writes = [
+        UpdateOne({name: before.get(name) for name in _UNCHANGED}, _difference(before, after))
+        for before, after in changes.values()
+    ]
+    try:
+        db[COLLECTION].bulk_write(writes, ordered=False)
+    except BulkWriteError as error:
+        if error.details["writeConcernErrors"]:
+            raise
+        return {ids[fault["index"]]: fault["errmsg"] for fault in error.details["writeErrors"]}
+    return {}
+
+
+def _difference(before: AlertDocument, after: AlertDocument) -> dict[str, dict[str, Any]]:
+    """The update of what differs and of nothing else, so that what others write beside it stays."""
+    old, new = before["metadata"], after["metadata"]
+    put = {name: value for name, value in after.items() if name != "metadata" and before.get(name) != value}
+    put |= {f"metadata.{name}": value for name, value in new.items() if name not in old or old[name] != value}
+    gone = {f"metadata.{name}": "" for name in old if name not in new}
+    return {**({"$set": put} if put else {}), **({"$unset": gone} if gone else {})}
