@@ -1,7 +1,7 @@
 """`scan`: one scan, or a dry run of one."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import click
@@ -11,7 +11,7 @@ from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.decisions import DecisionCount
 from alert_pipelines.mongo import open_database
 from alert_pipelines.scanner.limits import BlastRadiusError
-from alert_pipelines.scanner.report import ScanIncompleteError, ScanReport, ScanRequest
+from alert_pipelines.scanner.report import PlannedGroup, ScanIncompleteError, ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 
 RULE_NOT_EVALUATED = 1
@@ -65,7 +65,10 @@ def _print_report(report: ScanReport, as_json: bool) -> None:
     click.echo(f"{report.job_id}: {kind} as of {as_text(report.as_of)}, {report.total_checked} pending alerts checked")
     if not report.dry_run:
         click.echo(f"{report.closed} closed, {report.escalated} escalated, {report.raced} changed meanwhile")
-    _print_counts("Would be done:" if report.dry_run else "Done:", report.decisions)
+    if report.dry_run:
+        _print_counts("Would be done:", report.preview, ("status", "severity"))
+    else:
+        _print_counts("Done:", report.decisions)
     _print_counts("Shadow rules would:", report.shadow)
     if report.dry_run and report.samples:
         click.echo("\nSamples:")
@@ -78,8 +81,10 @@ def _print_report(report: ScanReport, as_json: bool) -> None:
             click.echo("\n".join(["", f"{title}:", *(f"  {problem}" for problem in problems)]))
 
 
-def _print_counts(title: str, counts: Iterable[DecisionCount]) -> None:
-    rows = [(row.rule_id, row.source_type, row.decision, row.alerts) for row in counts]
+def _print_counts(
+    title: str, counts: Iterable[DecisionCount] | Iterable[PlannedGroup], of_alerts: Sequence[str] = ()
+) -> None:
+    rows = list(counts)
     if rows:
         click.echo(f"\n{title}")
-        print_table(["rule", "source", "decision", "alerts"], rows)
+        print_table(["rule", "source", *of_alerts, "decision", "alerts"], rows)

@@ -48,6 +48,7 @@ _FIRST = 3
 
 _DONE: dict[Decision, str] = {"close": "closed", "escalate": "escalated"}
 _COUNT_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "alerts": "int"}
+_PREVIEW_COLUMNS = dict.fromkeys(["rule", "source", "status", "severity", "decision"], "string") | {"alerts": "int"}
 _SAMPLE_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "alert": "string", "reason": "string"}
 
 
@@ -171,6 +172,7 @@ def dry_run_observation(report: ScanReport) -> AssetObservation:
             "would close": count(report.planned, "close"),
             "would escalate": count(report.planned, "escalate"),
             "by rule and source": _count_table(report.planned),
+            "by status and severity": table(_PREVIEW_COLUMNS, report.preview),
             "samples": _sample_table(report.samples),
             **_shadow(report),
             **(

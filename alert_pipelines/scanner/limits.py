@@ -8,20 +8,20 @@ from fractions import Fraction
 from shlex import quote
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status
-from alert_pipelines.decisions import cut_short, decision_of
+from alert_pipelines.decisions import Decision, decision_of
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.rules.clause import Stage, of_sources
+from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.scanner.plan import Plan
+from alert_pipelines.scanner.preview import preview_of
 from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanIncompleteError, ScanReport, ScanRequest
 from alert_pipelines.settings import read_settings
 
 SMALL_SCAN = 100
 """Up to so many pending alerts the scan's own limits do not apply."""
 _COMPLETED_SCAN_OF_OURS = {"job_type": SCANNER, "status": COMPLETED, "stats.planned": {"$exists": True}}
-_BATCH = 10_000
 _MAX_PREVIEWED = 20
 _DECIDED = {Status.AUTO_CLOSED: PENDING, Status.ESCALATED: (Status.OPEN,)}
 """The statuses of the alerts that may be closed, and of those that may be escalated."""
@@ -111,21 +111,12 @@ def _stop_with_first(to_status: Status, planned: int) -> LimitStop:
 
 def _preview(db: AlertDatabase, plan: Plan, stops: Sequence[LimitStop]) -> str:
     """What `plan` would do by rule, source and status, but for what `stops` forbid already."""
-    stopped = {(stop.stopped, stop.decision) for stop in stops}
-    alerts: Counter[tuple[str, str, str, str]] = Counter()
-    for planned in plan.clauses:
-        which = (planned.clause.rule_id, decision_of(planned.clause.to_status))
-        if which in stopped:
-            continue
-        for start in range(0, len(planned.ids), _BATCH):
-            batch: Stage = {"$match": {"_id": {"$in": planned.ids[start : start + _BATCH]}}}
-            group: Stage = {"$group": {"_id": ["$source_type", "$status"], "alerts": {"$sum": 1}}}
-            for row in db[COLLECTION].aggregate([batch, group]):
-                source, status = row["_id"]
-                alerts[*which, cut_short(str(source)), cut_short(str(status))] += row["alerts"]
+    alerts: Counter[tuple[str, Decision, str, str]] = Counter()
+    for group in preview_of(db, plan, {(stop.stopped, stop.decision) for stop in stops}):
+        alerts[group.rule_id, group.decision, group.status, group.source_type] += group.alerts
     lines = [
         f"rule {rule_id!r} would {decision} {number} {status} alerts of {source}"
-        for (rule_id, decision, source, status), number in alerts.most_common(_MAX_PREVIEWED)
+        for (rule_id, decision, status, source), number in alerts.most_common(_MAX_PREVIEWED)
     ]
     more = [f"{len(alerts) - _MAX_PREVIEWED} more such groups"] if len(alerts) > _MAX_PREVIEWED else []
     return "; ".join([*lines, *more])

@@ -41,6 +41,17 @@ class Sample(NamedTuple):
     reason: str
 
 
+class PlannedGroup(NamedTuple):
+    """Planned decisions of one rule about alerts of one source, status and severity."""
+
+    rule_id: str
+    source_type: str
+    status: str
+    severity: str
+    decision: Decision
+    alerts: int
+
+
 class LimitStop(NamedTuple):
     """A rule, or the scan, that planned more closes or escalations than its limit allows and wrote none of them."""
 
@@ -63,6 +74,7 @@ class ScanReport:
     `since` is the scan since which touched keys were looked at; None where all were, `whole_because` then says why.
     `checkpoint` is what a later scan can build on. `overlooked` counts the due alerts outside of what an incremental
     scan would have looked at; None if this one did not check that. `defects` are those of `errors` that name them.
+    `preview`, of a dry run only, has what could be written of `planned` by the status and severity of its alerts.
     """
 
     job_id: str
@@ -79,6 +91,7 @@ class ScanReport:
     stops: tuple[LimitStop, ...]
     errors: tuple[str, ...]
     bad_rules: tuple[str, ...] = ()
+    preview: tuple[PlannedGroup, ...] = ()
     failed_rules: tuple[str, ...] = ()
     shadow_rules: tuple[str, ...] = ()
     oldest_pending: datetime | None = None

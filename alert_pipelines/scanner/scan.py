@@ -40,6 +40,7 @@ from alert_pipelines.scanner.collections import emptiness, prepare_collections
 from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
 from alert_pipelines.scanner.overlooked import find_overlooked
 from alert_pipelines.scanner.plan import make_plan, take_samples
+from alert_pipelines.scanner.preview import preview_of
 from alert_pipelines.scanner.report import ALLOW_SCAN, RuleQueryError, ScanReport, ScanRequest
 
 Progress = Callable[[int, int], None]
@@ -192,6 +193,7 @@ def evaluate_all_pending_alerts(
         stops=stops,
         errors=(*bad_rules, *windows.errors, *emptiness(db), *plan.errors, *applied.errors, *defects),
         bad_rules=bad_rules,
+        preview=preview_of(db, plan) if request.dry_run else (),
         failed_rules=tuple(plan.failed_rules),
         shadow_rules=tuple(
             rule.rule_id for rule in rule_set.shadow if request.rule_ids is None or rule.rule_id in request.rule_ids

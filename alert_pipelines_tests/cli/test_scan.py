@@ -28,7 +28,7 @@ def test_a_dry_run_shows_counts_and_samples_and_writes_nothing(run: Run, filled:
     out = run("scan", "--dry-run", *AT).stdout
     assert "dry run as of 2026-03-01T12:00:00+00:00, 4 pending alerts checked" in out
     rows = [re.split("  +", line) for line in out.splitlines()]
-    assert ["expire", "OVERSPEEDING", "close", "1"] in rows
+    assert ["expire", "OVERSPEEDING", "OPEN", "WARNING", "close", "1"] in rows
     assert ["watch", "OVERSPEEDING", "close", "3"] in rows
     assert ["OLD", "close", "expire", "OVERSPEEDING", "timestamp is 60 or more minutes old"] in rows
     assert filled.alerts.count_documents({"status": "OPEN"}) == 4
@@ -39,6 +39,19 @@ def test_a_scan_decides(run: Run, filled: AlertDatabase) -> None:
     assert "1 closed, 1 escalated, 0 changed meanwhile" in out
     assert stored(filled, "OLD")["status"] == "AUTO_CLOSED"
     assert stored(filled, "NEW0")["status"] == "ESCALATED"
+
+
+def test_a_dry_run_did_not_say_of_which_status_and_severity_its_alerts_are(run: Run, filled: AlertDatabase) -> None:
+    metadata = {"driver_id": "D7"}
+    fill(filled, [alert("OLD2", minutes=100, status="ESCALATED", severity="CRITICAL", metadata=metadata)])
+    shown = run("scan", *AT, "--dry-run").stdout
+    table = [line.split() for line in shown.partition("Would be done:\n")[2].partition("\n\n")[0].splitlines()]
+    assert table == [
+        ["rule", "source", "status", "severity", "decision", "alerts"],
+        ["expire", "OVERSPEEDING", "OPEN", "WARNING", "close", "1"],
+        ["expire", "OVERSPEEDING", "ESCALATED", "CRITICAL", "close", "1"],
+        ["count", "OVERSPEEDING", "OPEN", "WARNING", "escalate", "1"],
+    ]
 
 
 def test_only_the_named_rules_are_looked_at(run: Run, filled: AlertDatabase) -> None:

@@ -1,0 +1,42 @@
+"""What a plan would do, by the status and severity of its alerts: what people look at before they allow it."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+
+from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.decisions import MAX_COUNTS, OTHER_SOURCES, Decision, cut_short, decision_of
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.rules.clause import Stage
+from alert_pipelines.scanner.plan import Plan
+from alert_pipelines.scanner.report import PlannedGroup
+
+_BATCH = 10_000
+
+
+def preview_of(
+    db: AlertDatabase, plan: Plan, without: Collection[tuple[str, Decision]] = ()
+) -> tuple[PlannedGroup, ...]:
+    """The writable decisions of `plan`, the largest groups first, except those of the rules in `without`.
+
+    Past the 200 largest, those of one rule and decision are summed as of OTHER_SOURCES.
+    """
+    alerts: Counter[PlannedGroup] = Counter()
+    for group in _groups(db, plan):
+        if (group.rule_id, group.decision) not in without:
+            alerts[group._replace(alerts=0)] += group.alerts
+    largest = alerts.most_common(MAX_COUNTS)
+    rest: Counter[PlannedGroup] = Counter()
+    for group, number in alerts.most_common()[MAX_COUNTS:]:
+        rest[group._replace(source_type=OTHER_SOURCES, status="", severity="")] += number
+    return tuple(group._replace(alerts=number) for group, number in (*largest, *rest.items()))
+
+
+def _groups(db: AlertDatabase, plan: Plan) -> Iterator[PlannedGroup]:
+    for planned in plan.clauses:
+        decision = decision_of(planned.clause.to_status)
+        for start in range(0, len(planned.ids), _BATCH):
+            batch: Stage = {"$match": {"_id": {"$in": planned.ids[start : start + _BATCH]}}}
+            group: Stage = {"$group": {"_id": ["$source_type", "$status", "$severity"], "alerts": {"$sum": 1}}}
+            for row in db[COLLECTION].aggregate([batch, group]):
+                source, status, severity = (cut_short(str(value)) for value in row["_id"])
+                yield PlannedGroup(planned.clause.rule_id, source, status, severity, decision, row["alerts"])
