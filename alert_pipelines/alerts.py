@@ -3,7 +3,7 @@
 What is decided about alerts belongs to `rules` and `scanner`; nothing here looks at a rule.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import pairwise
@@ -144,6 +144,17 @@ OUTSIDE_CONTRACT: dict[str, Any] = {
 """The alerts whose status is none of the four. In ranges, since the filter of an index cannot say `$nin`."""
 
 _PENDING_ONLY = {"status": {"$in": [str(status) for status in PENDING]}}
+WITH_STATUS_ARRAY: dict[str, Any] = {"status": {"$type": "array"}}
+WITH_SOURCE_ARRAY: dict[str, Any] = {**_PENDING_ONLY, "source_type": {"$type": "array"}}
+
+
+def one_of(texts: Iterable[str]) -> dict[str, Any]:
+    """The test of a field that is one of `texts`: an array that holds one of them is not."""
+    return {"$in": [str(text) for text in texts], "$not": {"$type": "array"}}
+
+
+IS_PENDING: dict[str, Any] = {"status": one_of(PENDING)}
+"""The filter of the pending alerts."""
 
 # The indexes of pending alerts are partial: their size, and what a scan reads, follows the pending alerts and
 # not the years of closed ones.
@@ -187,6 +198,11 @@ INDEXES = (
     ),
     # Empty where every status is one of the contract, so no write pays for it.
     IndexModel([("status", ASCENDING)], name="status_outside_contract", partialFilterExpression=OUTSIDE_CONTRACT),
+    # These two, empty as well, tell how many alerts of the indexes above have an array where a text belongs.
+    IndexModel([("status", ASCENDING)], name="status_array", partialFilterExpression=WITH_STATUS_ARRAY),
+    IndexModel(
+        [("source_type", ASCENDING)], name="pending_with_source_array", partialFilterExpression=WITH_SOURCE_ARRAY
+    ),
     # Sparse: most alerts were never decided by a job.
     IndexModel([("state_history.job_id", ASCENDING)], name="decisions_by_job", sparse=True),
 )
@@ -212,7 +228,7 @@ class SharedAlertIdError(AlertPipelinesError):
 @at_the_door
 def find_alert(db: AlertDatabase, alert_id: str, fields: Sequence[str] | None = None) -> AlertDocument:
     """The one alert of this id, whole or only its `fields`. Raises AlertNotFoundError, SharedAlertIdError."""
-    found = list(db[COLLECTION].find({"alert_id": alert_id}, fields).limit(2))
+    found = list(db[COLLECTION].find({"alert_id": one_of([alert_id])}, fields).limit(2))
     if not found:
         raise AlertNotFoundError(f"no alert {alert_id!r} in {db.name}.{COLLECTION}: check the id")
     if len(found) > 1:

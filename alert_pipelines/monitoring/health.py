@@ -22,6 +22,7 @@ from alert_pipelines.monitoring.scan_history import (
     hours_of_scans,
     last_completed_scan,
 )
+from alert_pipelines.pending import PendingOfSources, of_one_source
 from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.shelves import COLLECTIONS as RULES
@@ -197,12 +198,12 @@ def pending_by_source(db: AlertDatabase, now: datetime) -> list[PendingOfSource]
     counted = []
     # In the index's order the server jumps from source to source, as in a distinct (which the strict stable API lacks).
     sources = db[COLLECTION].aggregate([{"$sort": {"source_type": 1}}, {"$group": {"_id": "$source_type"}}])
+    of_sources_ = PendingOfSources(db)
     for source in sorted((row["_id"] for row in sources if row["_id"] is not None), key=str):
         for status in PENDING:
-            which = {"source_type": {"$eq": source}, "status": str(status)}
-            alerts = db[COLLECTION].count_documents(which)
+            alerts = of_sources_.count(source, status)
             if alerts:
-                dated = {**which, "timestamp": {**A_DATE, "$lte": now}}
+                dated = {**of_one_source(source, status), "timestamp": {**A_DATE, "$lte": now}}
                 oldest = db[COLLECTION].find_one(dated, {"alert_id": 1, "timestamp": 1}, sort=[("timestamp", 1)]) or {}
                 counted.append(
                     PendingOfSource(str(source), status, alerts, oldest.get("timestamp"), oldest.get("alert_id"))

@@ -10,7 +10,7 @@ from typing import Any
 
 from bson import DBRef, Regex
 
-from alert_pipelines.alerts import PENDING, Status
+from alert_pipelines.alerts import IS_PENDING, Status, one_of
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 
 Filter = dict[str, Any]
@@ -41,7 +41,7 @@ PLANNED: Stage = {
 the `_id` is too long for a batch of them to fit into a command."""
 
 BAD_TIMESTAMP: Filter = {
-    "status": {"$in": [str(status) for status in PENDING]},
+    **IS_PENDING,
     "timestamp": {"$not": {"$type": "array"}},
     "$or": [
         {"timestamp": None},
@@ -133,15 +133,14 @@ def all_of(tests: Iterable[Test]) -> Filter:
 def status_among(statuses: Iterable[Status]) -> Test:
     """The test for one of `statuses`."""
     names = [str(status) for status in statuses]
-    return Test("status", f"status is {' or '.join(names)}", {"status": {"$in": names}}, ("status",))
+    return Test("status", f"status is {' or '.join(names)}", {"status": one_of(names)}, ("status",))
 
 
 def of_sources(sources: Sequence[str] | None) -> Filter:
     """The filter of the alerts of one of `sources`; for None, of every source that is a text."""
-    if sources is not None and len(sources) == 1:
-        return {"source_type": sources[0]}
-    among: Filter = {"$type": "string"} if sources is None else {"$in": list(sources)}
-    return {"source_type": {**among, "$not": {"$type": "array"}}}
+    if sources is None:
+        return {"source_type": {"$type": "string", "$not": {"$type": "array"}}}
+    return {"source_type": one_of(sources)}
 
 
 def equal_to_any(path: str, values: Sequence[Any]) -> Filter:

@@ -7,7 +7,7 @@ as_of; scan, dry run, explanation and back-test all run it. Nothing here talks t
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.alerts import COLLECTION, PENDING, Status, one_of
 from alert_pipelines.rules.clause import Clause, Filter, Test, all_of, at_or_before, dated, of_sources, status_among
 from alert_pipelines.rules.evidence import escalate, keep_first, keep_latest, no_repeat
 from alert_pipelines.rules.model import EXPIRES_AT, Rule
@@ -141,7 +141,7 @@ def _judged(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow]) -
     ]
     if conditions.severities:
         severities = [str(severity) for severity in conditions.severities]
-        among = {"severity": {"$in": severities}}
+        among = {"severity": one_of(severities)}
         tests.append(Test("severities", f"severity is {' or '.join(severities)}", among, ("severity",)))
     if conditions.only_if:
         tests.append(tree_test("only_if", conditions.only_if, as_of))

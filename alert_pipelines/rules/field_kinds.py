@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from alert_pipelines.alerts import COLLECTION, PENDING
+from alert_pipelines.alerts import COLLECTION, IS_PENDING
 from alert_pipelines.mongo.bson_types import kind_of, kind_of_type
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
@@ -145,7 +145,7 @@ def _faults_of(db: AlertDatabase, rules: Sequence[Rule]) -> Iterator[KindFault]:
 
 def _groups(db: AlertDatabase, rule: Rule, paths: Sequence[str]) -> list[_Group]:
     names = {f"k{n}": path for n, path in enumerate(paths)}
-    pending = {**of_sources(rule.sources), "status": {"$in": [str(status) for status in PENDING]}}
+    pending = {**of_sources(rule.sources), **IS_PENDING}
     rows = db[COLLECTION].aggregate(
         [
             {"$match": pending},

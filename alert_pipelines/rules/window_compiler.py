@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from alert_pipelines.alerts import one_of
 from alert_pipelines.rules.clause import Filter, Test
 from alert_pipelines.rules.windows import MaintenanceWindow, Span
 
@@ -43,7 +44,7 @@ def _alerts_of(window: MaintenanceWindow, sources: Sequence[str] | None) -> Filt
     """The alerts that the window names, among those of `sources`."""
     found: Filter = {}
     if window.source_types and not (sources and set(sources) <= set(window.source_types)):
-        found["source_type"] = {"$in": list(window.source_types)}
+        found["source_type"] = one_of(window.source_types)
     if window.field and window.values:
         found[window.field] = {"$in": list(window.values)}
     return found

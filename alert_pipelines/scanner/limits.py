@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from shlex import quote
 
-from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.alerts import COLLECTION, PENDING, Status, one_of
 from alert_pipelines.decisions import Decision, decision_of
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.pending import PendingOfSources
 from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.scanner.plan import Plan
@@ -72,12 +73,16 @@ def _limit(db: AlertDatabase, rule: Rule, to_status: Status) -> int | None:
         most, fraction = conditions.max_escalate, conditions.max_escalate_fraction
     limits = [] if most is None else [most]
     if fraction is not None:
-        of_source = sum(
-            db[COLLECTION].count_documents({**of_sources(rule.sources), "status": str(status)})
-            for status in _DECIDED[to_status]
-        )
-        limits.append(_fraction_of(of_source, fraction))
+        limits.append(_fraction_of(_count(db, rule, _DECIDED[to_status]), fraction))
     return min(limits, default=None)
+
+
+def _count(db: AlertDatabase, rule: Rule, statuses: Sequence[Status]) -> int:
+    """The alerts of the rule's sources that have one of `statuses`."""
+    if rule.sources is None:
+        return db[COLLECTION].count_documents({**of_sources(None), "status": one_of(statuses)})
+    of_sources_ = PendingOfSources(db)
+    return sum(of_sources_.count(source, status) for source in rule.sources for status in statuses)
 
 
 def _stops_of_scan(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
-from alert_pipelines.alerts import PENDING
+from alert_pipelines.alerts import IS_PENDING
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.rules.clause import BAD_TIMESTAMP, Filter
@@ -21,7 +21,7 @@ CLOCK_AHEAD = timedelta(days=1)
 """Clocks of devices differ by minutes; a timestamp this far ahead of the server's clock is wrong."""
 
 BAD_EXPIRES_AT: Filter = {
-    "status": {"$in": [str(status) for status in PENDING]},
+    **IS_PENDING,
     # `$exists` lets the server use the partial index; type ranges are ranges of it.
     "$and": [
         {"expires_at": {"$exists": True}},
@@ -67,7 +67,7 @@ def _find(alerts: Collection[AlertDocument], kind: _Kind, session: ClientSession
 
 def holds_array(path: str) -> Filter:
     """The pending alerts with an array at `path`, as the index over them has it."""
-    return {"status": {"$in": [str(status) for status in PENDING]}, path: {"$type": "array"}}
+    return {**IS_PENDING, path: {"$type": "array"}}
 
 
 def _kinds(as_of: datetime) -> tuple[_Kind, ...]:
@@ -93,7 +93,7 @@ def _far_ahead(as_of: datetime) -> Filter:
     """The pending alerts of a day or more after `as_of` and after the server's clock: an older as_of is no error."""
     ahead = {"$add": ["$$NOW", int(CLOCK_AHEAD.total_seconds() * 1000)]}
     return {
-        "status": {"$in": [str(status) for status in PENDING]},
+        **IS_PENDING,
         "timestamp": {"$gte": as_of + CLOCK_AHEAD, "$not": {"$type": "array"}},
         "$expr": {"$gte": ["$timestamp", ahead]},
     }

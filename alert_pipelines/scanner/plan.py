@@ -16,11 +16,12 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 
-from alert_pipelines.alerts import A_DATE, COLLECTION, PENDING, Status
+from alert_pipelines.alerts import A_DATE, COLLECTION, IS_PENDING, Status
 from alert_pipelines.decisions import Decision, DecisionCount, decision_of
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
+from alert_pipelines.pending import count_pending
 from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, Rule, RuleSet
@@ -138,7 +139,7 @@ def make_plan(
     Raises PyMongoError where the database is away or refuses.
     """
     planner = _Planner(db, as_of, session, check)
-    pending = {str(status): planner.count(status) for status in PENDING}
+    pending = planner.pending()
     plan = Plan(pending, planner.oldest_pending())
     _log.info("Evaluating %d pending alerts for auto-close conditions", sum(pending.values()))
 
@@ -171,17 +172,17 @@ class _Planner:
         self.failures: list[str] = []
         self._failed_rules: set[str] = set()
         self._as_of = as_of
+        self._db = db
         self._alerts = db[COLLECTION]
         self._session = session
         self._check = check
 
-    def count(self, status: Status) -> int:
-        # One equality count a status is answered from the index alone; `$in` over both is three times slower.
-        return self._ask(lambda: self._alerts.count_documents({"status": str(status)}, session=self._session))
+    def pending(self) -> dict[str, int]:
+        return self._ask(lambda: count_pending(self._db, self._session))
 
     def oldest_pending(self) -> datetime | None:
         dated = {"timestamp": {**A_DATE, "$lte": self._as_of}}
-        query = {"status": {"$in": [str(status) for status in PENDING]}, **dated}
+        query = {**IS_PENDING, **dated}
         oldest = {"sort": [("timestamp", 1)], "session": self._session}
         found = self._ask(lambda: self._alerts.find_one(query, {"timestamp": 1}, **oldest))
         return found["timestamp"] if found else None

@@ -1,0 +1,77 @@
+"""How many alerts are pending, counted from the indexes alone: three million keys a second, whatever the alerts hold.
+
+An index has a key for each element of an array, so by it alone an alert of status ["OPEN"] is OPEN. Two indexes that
+are empty where alerts are as the service writes them hold the alerts with such arrays, which are then taken off.
+"""
+
+from collections import Counter
+from typing import Any
+
+from pymongo.client_session import ClientSession
+
+from alert_pipelines.alerts import COLLECTION, IS_PENDING, PENDING, WITH_SOURCE_ARRAY, WITH_STATUS_ARRAY, Status, one_of
+from alert_pipelines.mongo.client import AlertDatabase
+
+
+def count_pending(db: AlertDatabase, session: ClientSession | None = None) -> dict[str, int]:
+    """How many alerts have each of the pending statuses."""
+    arrays = _with_arrays(db, WITH_STATUS_ARRAY, "$status", session)
+    return {str(one): _count(db, {"status": str(one)}, session) - arrays[None, str(one)] for one in PENDING}
+
+
+class PendingOfSources:
+    """The pending alerts of single sources; what has to be taken off is read once."""
+
+    def __init__(self, db: AlertDatabase) -> None:
+        self._db = db
+        self._arrays = sum(
+            (_with_arrays(db, match, "$status", None, "$source_type") for match in _DISJOINT), Counter[Any]()
+        )
+
+    def count(self, source_type: Any, status: Status) -> int:
+        """How many alerts of one source, which need not be a text, have one of the pending statuses."""
+        if not isinstance(source_type, str):
+            return self._db[COLLECTION].count_documents(of_one_source(source_type, status))
+        which = {"source_type": source_type, "status": str(status)}
+        return _count(self._db, which, None) - self._arrays[source_type, str(status)]
+
+
+def of_one_source(source_type: Any, status: Status) -> dict[str, Any]:
+    """The filter of the alerts of one source, which may be of any type, and one status."""
+    # By the index, and then exactly: an array with this value is another source.
+    exactly = {"$eq": ["$source_type", {"$literal": source_type}]}
+    return {"source_type": {"$eq": source_type}, "status": one_of([status]), "$expr": exactly}
+
+
+_DISJOINT = (WITH_STATUS_ARRAY, {**WITH_SOURCE_ARRAY, "$nor": [WITH_STATUS_ARRAY]})
+
+
+def _count(db: AlertDatabase, which: dict[str, str], session: ClientSession | None) -> int:
+    # One equality count a status is answered from the index alone; `$in` over both is three times slower.
+    return db[COLLECTION].count_documents(which, session=session)
+
+
+def _with_arrays(
+    db: AlertDatabase, match: dict[str, Any], status: str, session: ClientSession | None, source: str | None = None
+) -> Counter[tuple[str | None, str]]:
+    """By what an index takes for its source and status, how many alerts of `match` there are."""
+    fields = {"source": _elements(source) if source else [None], "status": _elements(status)}
+    pipeline: list[dict[str, Any]] = [
+        {"$match": match},
+        {"$project": fields},
+        {"$unwind": "$source"},
+        {"$unwind": "$status"},
+        {"$match": IS_PENDING},
+        {"$group": {"_id": {"source": "$source", "status": "$status"}, "alerts": {"$sum": 1}}},
+    ]
+    counted: Counter[tuple[str | None, str]] = Counter()
+    for row in db[COLLECTION].aggregate(pipeline, allowDiskUse=True, session=session):
+        source_type = row["_id"]["source"]
+        if source_type is None or isinstance(source_type, str):
+            counted[source_type, row["_id"]["status"]] = row["alerts"]
+    return counted
+
+
+def _elements(path: str) -> dict[str, Any]:
+    """The distinct values for which an index has a key."""
+    return {"$cond": [{"$isArray": path}, {"$setUnion": [path, []]}, [path]]}
