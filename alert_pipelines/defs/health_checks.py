@@ -132,6 +132,13 @@ _CHECKS = (
         AssetCheckSeverity.WARN,
         lambda db, *_: health.comparable_fields(db),
     ),
+    _Check(
+        AssetCheckSpec(
+            "replica_set", asset=JOBS, description="Whether MongoDB is a replica set, which incremental scans need."
+        ),
+        AssetCheckSeverity.WARN,
+        lambda db, *_: health.replica_set(db),
+    ),
 )
 
 HEALTH_CHECKS = tuple(check.spec for check in _CHECKS)

@@ -14,6 +14,7 @@ from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import RUNNING, SCANNER, STALLED_WITHOUT_LEASE
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.mongo.topology import STANDALONE, is_standalone
 from alert_pipelines.monitoring.scan_history import (
     HOUR,
     closing_jobs,
@@ -254,6 +255,14 @@ def comparable_fields(db: AlertDatabase) -> Verdict:
         },
         [astuple(fault)[:-1] for fault in faults],
     )
+
+
+@at_the_door
+def replica_set(db: AlertDatabase) -> Verdict:
+    """Whether the server is a member of a replica set or of a cluster, so that scans can be incremental."""
+    if is_standalone(db):
+        return Verdict(False, STANDALONE)
+    return Verdict(True, "The MongoDB server is a member of a replica set or of a cluster.")
 
 
 @at_the_door

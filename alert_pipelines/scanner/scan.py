@@ -32,6 +32,7 @@ from alert_pipelines.job_records import (
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
+from alert_pipelines.mongo.topology import STANDALONE, is_standalone
 from alert_pipelines.rules.model import EXPIRES_AT, RuleSet
 from alert_pipelines.rules.store import keep_version, load_rules, load_windows
 from alert_pipelines.scanner.apply import Applied, Stamp, apply_plan, count_deleted
@@ -74,6 +75,8 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     """Do what `request` asks under a claim of its own, and record it. Raises as `auto_close_scanner` does, and
     InvalidScanError, InvalidInstantError."""
     _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
+    if is_standalone(db):
+        _log.warning(STANDALONE)
     complaints = prepare_collections(db)
     as_of = _instant(db, request)
     if request.rule_ids is not None or request.allow_over_limit:
