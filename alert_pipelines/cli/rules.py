@@ -1,4 +1,4 @@
-"""`rules`: check a rule file, compare it with the collection, publish it, export the collection."""
+"""`rules`: check a rule file, compare it with the stored rules, publish it, export them, return to earlier ones."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Literal, TextIO
 
 import click
 
-from alert_pipelines.cli.options import FILE
-from alert_pipelines.cli.output import as_text, print_json, print_table
+from alert_pipelines.cli.options import FILE, text
+from alert_pipelines.cli.output import print_json, print_table
+from alert_pipelines.cli.rule_sets import history, list_rules, print_fields, print_versions_diff, rollback
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.files import default_rules, dump_rules, language_schema, read_rules
@@ -28,7 +29,7 @@ file_argument = click.argument("file", type=FILE, required=False)
 
 @click.group()
 def rules() -> None:
-    """Validate, compare, publish and export rules. Without FILE: the rules that come with the package."""
+    """Validate, compare, publish, export and list rules. Without FILE: the rules that come with the package."""
 
 
 @rules.command()
@@ -49,12 +50,21 @@ def validate(file: Path | None, against_alerts: bool) -> None:
 
 
 @rules.command()
-@file_argument
-def diff(file: Path | None) -> None:
-    """Show what publishing FILE would change."""
-    given = _read(file)
+@click.argument("what", nargs=-1, type=text, metavar="[FILE | VERSION VERSION]")
+@click.pass_context
+def diff(ctx: click.Context, what: tuple[str, ...]) -> None:
+    """Show what publishing FILE would change, or what is different in the second of two rule sets.
+
+    VERSION is a version, or how it begins, as `history` lists it, or `current`.
+    """
+    if len(what) > 2:
+        raise click.UsageError("Give one file, or two versions.")
+    given = _read(FILE.convert(what[0], None, ctx) if what else None) if len(what) < 2 else None
     with open_database() as db:
-        _print_changes(diff_rules(db, given))
+        if given is None:
+            print_versions_diff(db, *what)
+        else:
+            _print_changes(diff_rules(db, given))
 
 
 @rules.command()
@@ -94,6 +104,10 @@ def schema() -> None:
     print_json(language_schema())
 
 
+for command in (list_rules, history, rollback):
+    rules.add_command(command)
+
+
 def _read(file: Path | None) -> list[Rule]:
     return read_rules(file) if file else default_rules()
 
@@ -101,7 +115,5 @@ def _read(file: Path | None) -> list[Rule]:
 def _print_changes(changes: Sequence[RuleChange]) -> None:
     print_table(["rule", "state"], [(change.rule_id, _KINDS[change.kind]) for change in changes])
     for change in changes:
-        if change.fields and change.kind is not ChangeKind.NEW:
-            click.echo(f"\n{change.rule_id}")
-            for field in change.fields:
-                click.echo(f"  {field.path}: {as_text(field.before)} -> {as_text(field.after)}")
+        if change.kind is not ChangeKind.NEW:
+            print_fields(change.rule_id, change.fields)

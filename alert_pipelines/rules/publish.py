@@ -150,16 +150,16 @@ def _steps(db: AlertDatabase, given: Sequence[Rule], stored: Iterable[StoredRule
 def _compare(rule: Rule, standing: Sequence[StoredRule]) -> _Step:
     after, home = rule.canonical(), home_of(rule)
     if not standing:
-        return _Step(RuleChange(rule.rule_id, ChangeKind.NEW, _differences({}, after)), standing, home, after)
+        return _Step(RuleChange(rule.rule_id, ChangeKind.NEW, differences({}, after)), standing, home, after)
     document = next((one.document for one in standing if one.collection == home), standing[0].document)
     before = _content(document)
-    differences = _differences(before, after)
+    differing = differences(before, after)
     published, hashed = document.get("published"), content_hash(before)
     stamp = published.get("hash") if isinstance(published, Mapping) else None
     # Of another text than it was published with, it would stay a person's, and one that lost conditions idle.
-    stamped = () if differences or stamp in (None, hashed) else (FieldChange("published.hash", stamp, hashed),)
-    fields = (*_move(standing, home), *differences, *stamped)
-    ours = not differences or stamp == hashed
+    stamped = () if differing or stamp in (None, hashed) else (FieldChange("published.hash", stamp, hashed),)
+    fields = (*_move(standing, home), *differing, *stamped)
+    ours = not differing or stamp == hashed
     kind = ChangeKind.CHANGED if fields else ChangeKind.SAME
     if not ours or len(standing) > 1:
         # Which of two is meant, a person has to say.
@@ -231,12 +231,13 @@ def _as_compared(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: {"$eq": document.get(name)} for name in ("_id", *Rule.model_fields, "updated_at")}
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any], under: str = "") -> tuple[FieldChange, ...]:
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], under: str = "") -> tuple[FieldChange, ...]:
+    """The fields in which two contents of rules differ, conditions one by one."""
     found: list[FieldChange] = []
     for name in dict.fromkeys([*before, *after]):
         old, new = before.get(name), after.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping) and not under:
-            found += _differences(old, new, f"{name}.")
+            found += differences(old, new, f"{name}.")
         elif canonical_json(old) != canonical_json(new):  # Python takes 1 and true for equal
             found.append(FieldChange(f"{under}{name}", old, new))
     return tuple(found)

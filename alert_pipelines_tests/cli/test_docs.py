@@ -7,6 +7,9 @@ import pytest
 
 from alert_pipelines.cli.root import _COMMANDS
 from alert_pipelines.mongo import AlertDatabase, local_mongod_status
+from alert_pipelines.rules.files import read_rules
+from alert_pipelines.rules.model import RuleSet
+from alert_pipelines.rules.store import keep_version, load_rules
 from alert_pipelines_tests.cli.conftest import MAPPING, Run
 from alert_pipelines_tests.factories import alert, fill, rule
 
@@ -33,10 +36,14 @@ def test_each_command_of_the_page_runs(
     # What the page undoes has to be there: a decision by 'overspeed', which expiry does not take first.
     recent = [alert(timestamp=datetime.now(UTC), driver="D9") for _ in range(3)]
     fill(db, [alert("ALERT_ID", minutes=100), *recent], rule("expire", {"expire_after_mins": 60}))
+    # A rule set of the past, whose rules are the same as those that the page publishes.
+    earlier = RuleSet.of([*load_rules(db).rule_set.active, *read_rules(environment / "my_rules.yaml")])
+    keep_version(db, earlier)
     outputs = {}
     for line in _DOCUMENTED:
         first = db.background_jobs.find_one({"job_type": "auto_close_scanner"}, sort=[("started_at", 1)]) or {}
-        arguments = [first["job_id"] if word == "JOB_ID" else word for word in shlex.split(line)]
+        real = {"JOB_ID": first.get("job_id", ""), "VERSION": earlier.version}
+        arguments = [real.get(word, word) for word in shlex.split(line)]
         # X3 cannot be used, and the exit code says so.
         outputs[line] = run(*arguments, code=4 if arguments[0] == "load" else 0).stdout
         if line == "mongo start":

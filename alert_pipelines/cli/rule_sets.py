@@ -1,0 +1,116 @@
+"""The commands of `rules` about what is, and was, in force: list, history, and the way back to an earlier rule set."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from alert_pipelines.cli.options import json_option, text
+from alert_pipelines.cli.output import as_text, print_json, print_table
+from alert_pipelines.mongo import AlertDatabase, open_database
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.publish import FieldChange, diff_rules, publish_rules
+from alert_pipelines.rules.shelves import stored_rules
+from alert_pipelines.rules.store import load_rules, usable_rules
+from alert_pipelines.rules.versions import (
+    CURRENT,
+    HistoryEntry,
+    VersionChange,
+    changes_between,
+    find_rule_set,
+    history_of_rules,
+    rules_to_return,
+)
+
+_SHOWN = 12
+"""As many characters of a version as people need."""
+
+
+@click.command("list")
+@json_option
+def list_rules(as_json: bool) -> None:
+    """List the rules of both collections; exit 1 if one cannot be used."""
+    with open_database() as db:
+        found, problems = usable_rules(db)
+        stands_in = {one.document.get("rule_id"): one.collection for one in stored_rules(db)}
+    if as_json:
+        print_json([rule.canonical() | {"collection": stands_in.get(rule.rule_id)} for rule in found])
+    elif not found:
+        click.echo("No rules.")
+    else:
+        headers = ["rule", "source", "mode", "priority", "conditions", "collection"]
+        print_table(headers, (_listed(rule, stands_in.get(rule.rule_id)) for rule in found))
+    if problems:
+        raise click.ClickException("\n".join(map(str, problems)))
+
+
+@click.command()
+@click.option("--rule", "rule_id", type=text, help="List only the changes of this rule.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many rule sets.")
+@json_option
+def history(rule_id: str | None, limit: int, as_json: bool) -> None:
+    """List the rule sets that scans have used, the newest first, with what changed in each.
+
+    A rule set that came back is listed once, where it was first used. Rules in shadow are not part of it.
+    """
+    with open_database() as db:
+        current = load_rules(db).rule_set.version
+        found = history_of_rules(db, limit, rule_id)
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo("No scan has kept a rule set yet." if rule_id is None else f"No rule set has a rule {rule_id!r}.")
+    else:
+        print_table(["version", "first used", "in force", "rules", "changes"], (_row(one, current) for one in found))
+
+
+@click.command()
+@click.argument("version", type=text)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def rollback(version: str, yes: bool) -> None:
+    """Publish the rules of VERSION again, also over what a person changed; active rules that it lacks are switched off.
+
+    VERSION is a version, or how it begins, as `history` lists it. Rules in shadow stay as they are.
+    """
+    with open_database() as db:
+        wanted = find_rule_set(db, version)
+        _print_changes(changes_between(find_rule_set(db, CURRENT), wanted))
+        given = rules_to_return(db, wanted.version)
+        to_write = sum(change.is_to_write(overwrite=True) for change in diff_rules(db, given))
+        if to_write and not yes:
+            click.confirm(f"Write {to_write} rules to {db.name}?", abort=True)
+        written = publish_rules(db, given, overwrite=True)
+        in_force = load_rules(db).rule_set.version
+    click.echo(f"{sum(change.written for change in written)} rules written. The next scan uses {in_force[:_SHOWN]}.")
+
+
+def print_versions_diff(db: AlertDatabase, before: str, after: str) -> None:
+    """Print what is different in the rule set `after`."""
+    _print_changes(changes_between(find_rule_set(db, before), find_rule_set(db, after)))
+
+
+def _listed(rule: Rule, collection: str | None) -> tuple[Any, ...]:
+    conditions = ", ".join(rule.canonical()["conditions"])
+    return (rule.rule_id, rule.source_type, rule.effective_mode, rule.priority, conditions, collection)
+
+
+def _row(entry: HistoryEntry, current: str) -> tuple[Any, ...]:
+    changes = ", ".join(f"{change.rule_id} {change.change}" for change in entry.changes)
+    in_force = "yes" if entry.version == current else ""
+    return (entry.version[:_SHOWN], entry.first_used_at, in_force, entry.rules, changes)
+
+
+def _print_changes(changes: Sequence[VersionChange]) -> None:
+    if not changes:
+        click.echo("No difference.")
+    print_table(["rule", "change"], [(change.rule_id, change.change) for change in changes])
+    for change in changes:
+        print_fields(change.rule_id, change.fields)
+
+
+def print_fields(rule_id: str, fields: Sequence[FieldChange]) -> None:
+    """Print the fields of one rule, before and after."""
+    if fields:
+        click.echo(f"\n{rule_id}")
+    for field in fields:
+        click.echo(f"  {field.path}: {as_text(field.before)} -> {as_text(field.after)}")

@@ -1,0 +1,133 @@
+"""Rule sets of the past, which scans keep with their text: what changed from one to the next, and how to return to one.
+
+A rule set is the active rules: rules in shadow, or off, are part of none.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from pymongo import DESCENDING
+
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.rules.edits import VERSIONS
+from alert_pipelines.rules.files import parse_rules
+from alert_pipelines.rules.model import Mode, Rule
+from alert_pipelines.rules.publish import FieldChange, differences
+from alert_pipelines.rules.store import load_rules
+
+CURRENT = "current"
+"""What stands for the rules that the next scan uses, where a version is asked for."""
+MIN_CHARS = 4
+
+
+class UnknownVersionError(AlertPipelinesError):
+    """Raised when no rule set, or more than one, is meant by what was given as a version."""
+
+
+class PastRuleSet(NamedTuple):
+    """A rule set; `first_used_at` is None for one that no scan has used, `rules` has each rule's content by its id."""
+
+    version: str
+    first_used_at: datetime | None
+    rules: Mapping[str, Mapping[str, Any]]
+
+
+class VersionChange(NamedTuple):
+    """How one rule differs between two rule sets."""
+
+    rule_id: str
+    change: Literal["added", "changed", "removed"]
+    fields: tuple[FieldChange, ...] = ()
+
+
+class HistoryEntry(NamedTuple):
+    """A rule set that scans used: how many rules it has, and what is different from the one before it."""
+
+    version: str
+    first_used_at: datetime | None
+    rules: int
+    changes: list[VersionChange]
+
+
+@at_the_door
+def history_of_rules(db: AlertDatabase, limit: int, rule_id: str | None = None) -> list[HistoryEntry]:
+    """The `limit` newest rule sets by their first use, the newest first; with `rule_id`, those in which it changed."""
+    newest = db[VERSIONS].find().sort([("first_used_at", DESCENDING), ("_id", DESCENDING)]).allow_disk_use(True)
+    entries: list[HistoryEntry] = []
+    after: PastRuleSet | None = None
+    for document in newest:
+        before = _as_kept(document)
+        _add(entries, before, after, rule_id)
+        if len(entries) == limit:
+            return entries
+        after = before
+    _add(entries, PastRuleSet("", None, {}), after, rule_id)
+    return entries
+
+
+@at_the_door
+def find_rule_set(db: AlertDatabase, version: str) -> PastRuleSet:
+    """The rule set that `version` means: a version, or how it begins, or CURRENT. Raises UnknownVersionError."""
+    if version == CURRENT:
+        rule_set = load_rules(db).rule_set
+        kept = db[VERSIONS].find_one({"version": rule_set.version})
+        contents = {rule.rule_id: rule.canonical() for rule in rule_set.active}
+        return PastRuleSet(rule_set.version, kept.get("first_used_at") if kept else None, contents)
+    found = [] if len(version) < MIN_CHARS else list(db[VERSIONS].find(_begins_with(version)).limit(2))
+    if len(found) != 1:
+        raise UnknownVersionError(
+            f"{version!r:.100} is not a valid version of the rules: expected {CURRENT!r}, or {MIN_CHARS} or more "
+            f"characters that one version alone begins with; got {'several' if found else 'none'}. `alert-pipelines "
+            "rules history` lists them"
+        )
+    return _as_kept(found[0])
+
+
+def changes_between(before: PastRuleSet, after: PastRuleSet) -> list[VersionChange]:
+    """What is different in `after`, by rule id."""
+    return list(_changes(before.rules, after.rules))
+
+
+@at_the_door
+def rules_to_return(db: AlertDatabase, version: str) -> list[Rule]:
+    """What to publish so that scans use the rule set `version` again: its rules, and those that it lacks, off.
+
+    Raises UnknownVersionError, and RuleFileError for rules that are no longer valid.
+    """
+    wanted = find_rule_set(db, version)
+    rules = parse_rules(list(wanted.rules.values()), f"the rule set {wanted.version}")
+    others = (rule for rule in load_rules(db).rule_set.active if rule.rule_id not in wanted.rules)
+    return [*rules, *(rule.model_copy(update={"mode": Mode.OFF}) for rule in others)]
+
+
+def _add(entries: list[HistoryEntry], before: PastRuleSet, after: PastRuleSet | None, rule_id: str | None) -> None:
+    if after is not None:
+        changes = [one for one in changes_between(before, after) if rule_id in (None, one.rule_id)]
+        if changes or rule_id is None:
+            entries.append(HistoryEntry(after.version, after.first_used_at, len(after.rules), changes))
+
+
+def _as_kept(document: Mapping[str, Any]) -> PastRuleSet:
+    contents = {content["rule_id"]: content for content in json.loads(document["text"])}
+    return PastRuleSet(str(document["version"]), document.get("first_used_at"), contents)
+
+
+def _begins_with(version: str) -> dict[str, Any]:
+    # No regular expression: what was typed is text.
+    return {"version": {"$gte": version, "$lt": f"{version}\U0010ffff"}}
+
+
+def _changes(
+    before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
+) -> Iterator[VersionChange]:
+    for rule_id in sorted({*before, *after}):
+        if rule_id not in before:
+            yield VersionChange(rule_id, "added")
+        elif rule_id not in after:
+            yield VersionChange(rule_id, "removed")
+        elif fields := differences(before[rule_id], after[rule_id]):
+            yield VersionChange(rule_id, "changed", fields)
