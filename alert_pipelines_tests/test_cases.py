@@ -18,6 +18,7 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
+from alert_pipelines.rules.calendar_store import CALENDARS
 from alert_pipelines.rules.files import default_rules, parse_rules
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines.rules.shelves import SERVICE_RULES as RULES
@@ -38,6 +39,8 @@ def test_a_case_from_the_field_has_its_right_value(
     monkeypatch.delenv("AUTO_CLOSE_MAX_ESCALATE_FRACTION")
     case = json_util.loads(path.read_text(), json_options=OPTIONS)
     rules = default_rules() if case.get("default_rules") else parse_rules(case.get("rules") or [], path.name)
+    if case.get("calendars"):
+        db[CALENDARS].insert_many(case["calendars"])
     publish_rules(db, rules)
     if case["windows"]:
         db[MAINTENANCE_WINDOWS].insert_many(case["windows"])

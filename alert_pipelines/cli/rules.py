@@ -10,6 +10,7 @@ from alert_pipelines.cli.options import FILE, text
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.cli.rule_sets import history, list_rules, print_fields, print_versions_diff, rollback
 from alert_pipelines.mongo import open_database
+from alert_pipelines.rules.calendar_store import with_calendars
 from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.files import default_rules, dump_rules, language_schema, read_rules
 from alert_pipelines.rules.model import Rule
@@ -81,7 +82,10 @@ def publish(file: Path | None, overwrite: bool, yes: bool) -> None:
         if to_write and not yes:
             click.confirm(f"Write {to_write} rules to {db.name}?", abort=True)
         changes = publish_rules(db, given, overwrite=overwrite)
+        idle = with_calendars(db, given).errors
     click.echo(f"{sum(change.written for change in changes)} rules written.")
+    for error in idle:
+        click.echo(f"Warning: {error}. The rule decides nothing until there is one.", err=True)
     kept = [change.rule_id for change in changes if change.kind is ChangeKind.CHANGED_BY_PERSON and not change.written]
     if kept:
         click.echo(f"Left as a person changed them: {', '.join(kept)}. --overwrite replaces them.")

@@ -3,7 +3,7 @@
 How a condition becomes one is the business of `compiler` and `evidence`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,8 @@ from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 Filter = dict[str, Any]
 Stage = dict[str, Any]
 
+NONE: Filter = {"_id": {"$in": []}}
+"""Matches no alert, without looking at any."""
 MAX_ID_BYTES = 1_024
 _ID_BYTES = {"$bsonSize": {"_id": "$_id"}}
 _HISTORY_TYPES = ["array", "missing", "null", "undefined"]
@@ -54,12 +56,16 @@ BAD_TIMESTAMP: Filter = {
 
 @dataclass(frozen=True)
 class Test:
-    """One test on the alert itself: what it asks, as a person would say it, and the `fields` it looks at."""
+    """One test on the alert itself: what it asks, as a person would say it, and the `fields` it looks at.
+
+    `note` is what an explanation adds of an alert, as how far its minutes have come; empty for nothing.
+    """
 
     name: str
     says: str
     filter: Filter
     fields: tuple[str, ...]
+    note: Callable[[Mapping[str, Any]], str] = lambda _: ""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,25 @@ A rule becomes clauses, one per deciding condition. A clause is an aggregation o
 as_of; scan, dry run, explanation and back-test all run it. Nothing here talks to the database.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status, one_of
-from alert_pipelines.rules.clause import Clause, Filter, Test, all_of, at_or_before, dated, of_sources, status_among
-from alert_pipelines.rules.evidence import escalate, keep_first, keep_latest, no_repeat
+from alert_pipelines.rules.clause import (
+    NONE,
+    Clause,
+    Filter,
+    Test,
+    all_of,
+    at_or_before,
+    dated,
+    of_sources,
+    status_among,
+)
+from alert_pipelines.rules.clock import Clock
+from alert_pipelines.rules.evidence import escalate, keep_first, keep_latest, no_repeat, old_enough
 from alert_pipelines.rules.model import EXPIRES_AT, Rule
 from alert_pipelines.rules.never_again import no_undone_escalation, not_closed_before
 from alert_pipelines.rules.tree_compiler import tree_test
@@ -47,17 +60,19 @@ def compile_rule(
 ) -> list[Clause]:
     """The clauses of `rule` at `as_of`, closes first, each in the order of the language's table."""
     judged, evidence = _judged(rule, as_of, windows), counted(windows, rule.sources, as_of)
-    return [
+    clauses = [
         *_closes(rule, judged, as_of, collection, evidence=evidence),
         *_escalations(rule, judged, as_of, evidence=evidence),
     ]
+    hours = rule.only_hours()
+    return clauses if hours is None or hours.is_open(as_of) else [replace(clause, pool=NONE) for clause in clauses]
 
 
 def _closes(
     rule: Rule, judged: Sequence[Test], as_of: datetime, collection: str, *, evidence: Filter
 ) -> Iterator[Clause]:
     conditions = rule.conditions
-    closing = [*judged, not_closed_before(rule.rule_id), *_settled(conditions.hold_mins, as_of)]
+    closing = [*judged, not_closed_before(rule.rule_id), *_settled(conditions.hold_mins, rule.clock(as_of))]
 
     def on_itself(test: Test) -> Clause:
         return _on_itself(rule, Status.AUTO_CLOSED, closing, test)
@@ -66,12 +81,9 @@ def _closes(
         path = f"metadata.{conditions.auto_close_if}"
         yield on_itself(Test("auto_close_if", f"{path} is true", {path: {"$eq": True}}, (path,)))
     if conditions.close_if:
-        yield on_itself(tree_test("close_if", conditions.close_if, as_of))
+        yield on_itself(tree_test("close_if", conditions.close_if, rule.clock(as_of)))
     if conditions.expire_after_mins:
-        minutes = conditions.expire_after_mins
-        old = {"timestamp": {"$lte": as_of - timedelta(minutes=minutes)}}
-        says = f"timestamp is {minutes} or more minutes old"
-        yield on_itself(Test("expire_after_mins", says, old, ("timestamp",)))
+        yield on_itself(old_enough("expire_after_mins", rule.clock(as_of), conditions.expire_after_mins))
     if conditions.close_if_no_repeat_mins:
         yield no_repeat(rule, closing, as_of, conditions.close_if_no_repeat_mins, evidence)
     if conditions.keep_latest:
@@ -84,10 +96,10 @@ def _escalations(rule: Rule, judged: Sequence[Test], as_of: datetime, *, evidenc
     conditions = rule.conditions
     escalating = [*judged, status_among([Status.OPEN]), no_undone_escalation(rule.rule_id)]
     if conditions.escalate_if:
-        test = tree_test("escalate_if", conditions.escalate_if, as_of)
+        test = tree_test("escalate_if", conditions.escalate_if, rule.clock(as_of))
         yield _on_itself(rule, Status.ESCALATED, escalating, test)
     if conditions.escalate_after_mins:
-        test = _unattended(conditions.escalate_after_mins, as_of)
+        test = _unattended(conditions.escalate_after_mins, rule.clock(as_of))
         yield _on_itself(rule, Status.ESCALATED, escalating, test)
     if conditions.escalate_if_count:
         yield escalate(rule, escalating, as_of, conditions.escalate_if_count, evidence)
@@ -99,17 +111,22 @@ def _on_itself(rule: Rule, to_status: Status, judged: Sequence[Test], test: Test
     return Clause(rule.rule_id, test.name, to_status, test.says, tests, all_of(tests))
 
 
-def _unattended(minutes: int, as_of: datetime) -> Test:
+def _unattended(minutes: int, clock: Clock) -> Test:
     """The latest of the dates is at least `minutes` old; one that is there and not a date keeps the alert as it is."""
-    old = at_or_before(as_of - timedelta(minutes=minutes))
-    says = f"nobody has attended to it for {minutes} or more minutes"
+    old = at_or_before(clock.before(minutes))
+    says = f"nobody has attended to it for {minutes} or more {clock.minutes}"
     dates = ("timestamp", "created_at", "updated_at")
     return Test(
         "escalate_after_mins",
         says,
         {"timestamp": old, "$and": [{"$or": [{name: old}, {name: _ABSENT}]} for name in dates[1:]]},
         dates,
+        lambda alert: clock.counted(max(_dates_at(alert, dates), default=None), minutes),
     )
+
+
+def _dates_at(alert: Mapping[str, Any], names: Sequence[str]) -> list[datetime]:
+    return [alert[name] for name in names if isinstance(alert.get(name), datetime)]
 
 
 def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = ()) -> Clause:
@@ -144,8 +161,19 @@ def _judged(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow]) -
         among = {"severity": one_of(severities)}
         tests.append(Test("severities", f"severity is {' or '.join(severities)}", among, ("severity",)))
     if conditions.only_if:
-        tests.append(tree_test("only_if", conditions.only_if, as_of))
-    return [*tests, *in_no_window(windows, rule.sources, as_of)]
+        tests.append(tree_test("only_if", conditions.only_if, rule.clock(as_of)))
+    return [*tests, *_only_during(rule, as_of), *in_no_window(windows, rule.sources, as_of)]
+
+
+def _only_during(rule: Rule, as_of: datetime) -> list[Test]:
+    hours = rule.only_hours()
+    if hours is None:
+        return []
+    is_open = hours.is_open(as_of)
+    opens = None if is_open else hours.next_opening(as_of)
+    note = "" if is_open else f"outside calendar {rule.only_during!r}, which opens {opens or 'within no ten years'}"
+    says = f"calendar {rule.only_during!r} is open"
+    return [Test("only_during", says, {} if is_open else NONE, (), lambda _: note)]
 
 
 def _at_as_of(as_of: datetime) -> list[Test]:
@@ -187,10 +215,10 @@ def _is_date(expression: str) -> dict[str, object]:
     return {"$eq": [{"$type": expression}, "date"]}
 
 
-def _settled(hold_mins: int | None, as_of: datetime) -> list[Test]:
+def _settled(hold_mins: int | None, clock: Clock) -> list[Test]:
     if hold_mins is None:
         return []
-    cutoff = as_of - timedelta(minutes=hold_mins)
+    cutoff = clock.before(hold_mins)
     settled = at_or_before(cutoff)
     own_write = {"triggered_by": "system", "before": {"$type": "object"}}
     held = {
@@ -206,8 +234,16 @@ def _settled(hold_mins: int | None, as_of: datetime) -> list[Test]:
             },
         ]
     }
-    says = f"it was not updated in the last {hold_mins} minutes, but by scans"
-    return [Test("hold_mins", says, held, ("updated_at", "created_at"))]
+    says = f"it was not updated in the last {hold_mins} {clock.minutes}, but by scans"
+    return [
+        Test(
+            "hold_mins",
+            says,
+            held,
+            ("updated_at", "created_at"),
+            lambda alert: clock.counted(alert.get("updated_at") or alert.get("created_at"), hold_mins),
+        )
+    ]
 
 
 def _last_update_by_others() -> dict[str, object]:

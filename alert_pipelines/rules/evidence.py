@@ -9,6 +9,7 @@ from typing import Any
 
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.rules.clause import Clause, Filter, Slice, Stage, Test, all_of, dated, of_sources, status_among
+from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
 from alert_pipelines.rules.tree_compiler import crossings, in_words, tree_test
 
@@ -69,13 +70,15 @@ def _any_status_evidence(rule: Rule, timestamp: Filter, as_of: datetime, counted
     }
 
 
-def _between(since: datetime, as_of: datetime, minutes: int = 0) -> Filter:
-    """The test of a date that came to be `minutes` old after `since` and by `as_of`."""
-    return {"$gt": since - timedelta(minutes=minutes), "$lte": as_of - timedelta(minutes=minutes)}
+def _between(rule: Rule, since: datetime, as_of: datetime, minutes: int = 0) -> Filter:
+    """The test of a date that came to be `minutes` old, by the clock of `rule`, after `since` and by `as_of`."""
+    # Without minutes, it is whether the date has come: a calendar has no say in that.
+    bounds = [rule.clock(at).before(minutes) if minutes else at for at in (since, as_of)]
+    return {"$gt": bounds[0], "$lte": bounds[1]}
 
 
 def _dated_since(rule: Rule, since: datetime, as_of: datetime, minutes: int = 0) -> Slice:
-    between = _between(since, as_of, minutes)
+    between = _between(rule, since, as_of, minutes)
     return Slice("timestamp", {**of_sources(rule.sources), "timestamp": between})
 
 
@@ -83,7 +86,7 @@ def _admitted(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
     """The pending alerts for which the clock alone may have made `only_if` hold after `since`."""
     pending = {**of_sources(rule.sources), **status_among(PENDING).filter}
     tree = rule.conditions.only_if
-    crossed = crossings(tree, since, as_of) if tree else {}
+    crossed = crossings(tree, rule.clock(since), rule.clock(as_of)) if tree else {}
     return [Slice(path, {**pending, path: crossing}) for path, tests in crossed.items() for crossing in tests]
 
 
@@ -91,7 +94,7 @@ def _held_until(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
     """The pending alerts that `hold_mins` held at `since` and no longer at `as_of`."""
     if rule.conditions.hold_mins is None:
         return []
-    settled = _between(since, as_of, rule.conditions.hold_mins)
+    settled = _between(rule, since, as_of, rule.conditions.hold_mins)
     pending = {**of_sources(rule.sources), **status_among(PENDING).filter}
     by_scan = {"triggered_by": "system", "before": {"$type": "object"}}
     return [
@@ -113,13 +116,22 @@ def _held_until(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
     ]
 
 
+def old_enough(condition: str, clock: Clock, minutes: int) -> Test:
+    """The test of an alert whose timestamp is at least `minutes` old by `clock`."""
+    return Test(
+        condition,
+        f"timestamp is {minutes} or more {clock.minutes} old",
+        {"timestamp": {"$lte": clock.before(minutes)}},
+        ("timestamp",),
+        lambda alert: clock.counted(alert.get("timestamp"), minutes),
+    )
+
+
 def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int, counted: Filter) -> Clause:
     """Closes when the newest alert of the key, of any status, is at least `minutes` old."""
-    key, cutoff = rule.conditions.key, as_of - timedelta(minutes=minutes)
-    condition, says = "close_if_no_repeat_mins", f"no alert of {_same_key(key)} for {minutes} or more minutes"
-    old = Test(
-        condition, f"timestamp is {minutes} or more minutes old", {"timestamp": {"$lte": cutoff}}, ("timestamp",)
-    )
+    key, clock, condition = rule.conditions.key, rule.clock(as_of), "close_if_no_repeat_mins"
+    cutoff, says = clock.before(minutes), f"no alert of {_same_key(key)} for {minutes} or more {clock.minutes}"
+    old = old_enough(condition, clock, minutes)
     tests = (*closing, _keyed(rule), old)
     # A pending alert after the cutoff is its own repeat, and an old settled one proves nothing.
     pool = {
@@ -261,7 +273,7 @@ def keep_first(rule: Rule, closing: Sequence[Test], as_of: datetime, counted: Fi
 def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int, counted: Filter) -> Clause:
     """Escalates when the window before an OPEN alert, itself included, holds `count` alerts of its key that count."""
     key, minutes = rule.conditions.key, rule.conditions.window_mins or DEFAULT_WINDOW_MINS
-    counts = tree_test("count_if", rule.conditions.count_if, as_of) if rule.conditions.count_if else None
+    counts = tree_test("count_if", rule.conditions.count_if, rule.clock(as_of)) if rule.conditions.count_if else None
     tests = (*escalating, _keyed(rule), *([counts] if counts else []))
     pool: Filter = {
         **_pending_evidence(rule, as_of, counted),
@@ -320,7 +332,7 @@ def _counted(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
     tree = rule.conditions.count_if
     of_status = {} if rule.conditions.counts_settled else status_among(PENDING).filter
     counted = {**of_sources(rule.sources), **of_status}
-    crossed = crossings(tree, since, as_of) if tree else {}
+    crossed = crossings(tree, rule.clock(since), rule.clock(as_of)) if tree else {}
     return [Slice(path, {**counted, path: crossing}) for path, tests in crossed.items() for crossing in tests]
 
 

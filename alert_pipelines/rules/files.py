@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict
 from alert_pipelines.alerts import SourceType
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.files import write_file
+from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Rule, StrictRule
-from alert_pipelines.rules.validation import RuleError, parse_rule
+from alert_pipelines.rules.validation import RuleError, parse_calendar, parse_rule
 from alert_pipelines.spelling import suggestion
 from alert_pipelines.yaml_files import RefuseDuplicates
 
@@ -35,6 +36,7 @@ class RuleFile(BaseModel):
     model_config = ConfigDict(extra="forbid", title="Alert rules")
 
     rules: list[StrictRule]
+    calendars: list[Calendar] = []
 
 
 class _Loader(RefuseDuplicates, yaml.SafeLoader):
@@ -73,9 +75,12 @@ def parse_rules(content: Any, origin: str) -> list[Rule]:
     """The rules of a file's content, all checked; `origin` is what errors call it. Raises RuleFileError."""
     rules: list[Rule] = []
     problems: list[str] = []
+    calendars: list[Calendar] = []
+    if isinstance(content, Mapping) and "rules" in content:
+        calendars, content = _calendars(content.get("calendars"), problems), _without(content, "calendars")
     for document in _documents(content, origin):
         try:
-            rules.append(parse_rule(document, strict=True))
+            rules.append(parse_rule(document, strict=True).with_calendars(calendars))
         except RuleError as error:
             problems.append(str(error))
     ids = [rule.rule_id for rule in rules]
@@ -83,6 +88,28 @@ def parse_rules(content: Any, origin: str) -> list[Rule]:
     if problems:
         raise RuleFileError("\n  ".join([f"{origin}: the rules cannot be used:", *problems]) + "\nSee docs/rules.md.")
     return rules
+
+
+def _calendars(content: Any, problems: list[str]) -> list[Calendar]:
+    """The calendars of a file; what is wrong with them is added to `problems`."""
+    found: list[Calendar] = []
+    if not isinstance(content, list | None):
+        problems.append(f"calendars: expected a list; got {content!r:.100}")
+        return found
+    for document in content or ():
+        try:
+            found.append(parse_calendar(document))
+        except AlertPipelinesError as error:
+            problems.append(str(error))
+    names = [calendar.name for calendar in found]
+    problems += [
+        f"calendar {name!r}: given twice" for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    return found
+
+
+def _without(content: Mapping[Any, Any], name: str) -> dict[Any, Any]:
+    return {key: value for key, value in content.items() if key != name}
 
 
 def default_rules() -> list[Rule]:

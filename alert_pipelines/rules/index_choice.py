@@ -16,6 +16,7 @@ from alert_pipelines.alerts import COLLECTION, PENDING
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.simple_collation import SIMPLE
 from alert_pipelines.rules.clause import Clause, Filter
+from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.tree import ORDERED, TIMED, Any_, Leaf, Not, Op, Tree
 from alert_pipelines.rules.tree_compiler import compile_tree
@@ -197,7 +198,7 @@ def _together(parts: list[list[_Branch]]) -> list[_Branch] | None:
 def _narrowing(leaf: Leaf, as_of: datetime) -> _Narrowing | None:
     if leaf.value_of:
         return None
-    asked = compile_tree(leaf, as_of)
+    asked = compile_tree(leaf, Clock(as_of))
     if leaf.op is Op.EXISTS:
         return _Narrowing(leaf.field, asked, present=True)
     prefix = leaf.op is Op.STARTS_WITH and not leaf.ignore_case

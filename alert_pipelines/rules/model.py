@@ -23,8 +23,10 @@ from pydantic import (
 )
 
 from alert_pipelines.alerts import PENDING, Severity, Status
+from alert_pipelines.rules.names import one_line
 from alert_pipelines.rules.paths import FieldPath, MetadataName
-from alert_pipelines.rules.tree import MAX_DEPTH, MAX_VALUES, Minutes, Scalar, Tree, depth
+from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS, GoesByCalendars
+from alert_pipelines.rules.tree import AGING, MAX_DEPTH, MAX_VALUES, Minutes, Scalar, Tree, depth, leaves
 
 EXPIRES_AT = "expires_at"
 RESERVED_IDS = {EXPIRES_AT: "the alert's own expiry", "scan": "the scan's own limit"}
@@ -45,6 +47,8 @@ CLOSE_CONDITIONS = (
 )
 COUNT_CONDITIONS = ("count_if", "count_statuses", "count_distinct")
 ESCALATE_CONDITIONS = ("escalate_if", "escalate_after_mins", "escalate_if_count")
+# What a calendar applies to: minutes that are counted back from as_of.
+_COUNT_MINUTES = ("expire_after_mins", "close_if_no_repeat_mins", "hold_mins", "escalate_after_mins")
 SERVICE_CONDITIONS = ("escalate_if_count", "window_mins", "auto_close_if", "expire_after_mins")
 
 
@@ -71,14 +75,6 @@ def _as_list(value: Any) -> Any:
 
 def _is_empty(value: Any) -> bool:
     return value == "" or (isinstance(value, int | float) and not isinstance(value, bool) and value == 0)
-
-
-def one_line(name: str) -> str:
-    """Return `name` if it fits on a line as it is; else ValueError."""
-    # The service calls its rules what it likes; a line break in an id would break tables and logs.
-    if not name.isprintable() or name != name.strip():
-        raise ValueError(f"{name!r} has control characters, or spaces around it; choose another")
-    return name
 
 
 def _checked_id(rule_id: str) -> str:
@@ -207,6 +203,14 @@ class Conditions(BaseModel):
         return self
 
     @property
+    def counts_minutes(self) -> bool:
+        """Whether a calendar changes what the conditions say."""
+        trees = (tree for tree in (self.only_if, self.close_if, self.escalate_if, self.count_if) if tree)
+        return any(getattr(self, name) for name in _COUNT_MINUTES) or any(
+            leaf.op in AGING for tree in trees for leaf in leaves(tree)
+        )
+
+    @property
     def closes(self) -> tuple[str, ...]:
         """The names of the close conditions given."""
         return tuple(name for name in CLOSE_CONDITIONS if getattr(self, name))
@@ -242,7 +246,7 @@ def _checked_sources(given: str | list[str]) -> str | list[str]:
     return given[0] if len(given) == 1 else given
 
 
-class Rule(BaseModel):
+class Rule(GoesByCalendars):
     """One source type, several or all, and a set of conditions.
 
     Fields this language does not know are not part of it.
@@ -263,6 +267,12 @@ class Rule(BaseModel):
     is_active: StrictBool = Field(True, description="what the older service reads; in a file, leave it to `mode`")
     priority: StrictInt = Field(0, ge=-(2**31), lt=2**31, description="the higher goes first")
     mode: Mode | None = Field(None, description="active (writes; the default), shadow (is only counted) or off")
+
+    @model_validator(mode="after")
+    def _counts_minutes(self) -> Self:
+        if self.calendar and not self.conditions.counts_minutes:
+            raise ValueError("calendar: no condition of the rule counts minutes in its open hours")
+        return self
 
     @property
     def sources(self) -> tuple[str, ...] | None:
@@ -309,6 +319,7 @@ class Rule(BaseModel):
             "is_active": self.effective_mode is Mode.ACTIVE,
             "priority": self.priority,
             "mode": self.effective_mode.value,
+            **self.model_dump(mode="json", include=set(CALENDAR_FIELDS), exclude_none=True),
         }
 
 

@@ -21,6 +21,7 @@ from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.topology import is_standalone
 from alert_pipelines.rules.model import Rule, canonical_json, content_hash
+from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 from alert_pipelines.rules.shelves import PIPELINE_RULES, SERVICE_RULES, StoredRule, home_of, stored_rules
 from alert_pipelines.rules.store import ensure_indexes, intact_rule, usable_rules
 from alert_pipelines.rules.validation import RuleError, parse_rule
@@ -105,8 +106,8 @@ def publish_rules(db: AlertDatabase, rules: Iterable[Rule], *, overwrite: bool =
     that a person makes in the same moment wins. A standalone server has no transactions: rules are written one by one.
     Raises RuleIdTakenError, IndexConflictError, PyMongoError.
     """
-    ensure_indexes(db)
     given, now = list(rules), server_now(db)
+    ensure_indexes(db)
 
     def publish(session: ClientSession | None) -> list[RuleChange]:
         return [
@@ -209,6 +210,8 @@ def _write(db: AlertDatabase, step: _Step, now: datetime, session: ClientSession
 def _published(kept: Mapping[str, Any], content: Mapping[str, Any], home: str, now: datetime) -> dict[str, Any]:
     """The document to store for a rule; what else the one before it held is kept."""
     stamp = {"hash": content_hash(content), "conditions": list(content["conditions"]), "at": now}
+    # A calendar that the rule no longer goes by goes.
+    kept = {name: value for name, value in kept.items() if name not in CALENDAR_FIELDS}
     document = {**kept, **content, "published": stamp, "updated_at": now}
     if home == SERVICE_RULES:
         # The service switches a rule by `is_active` alone, and a mode of off would outrank that.

@@ -14,6 +14,7 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.topology import is_standalone
 from alert_pipelines.rules.model import SERVICE_CONDITIONS, Mode, Rule
+from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 
 SERVICE_RULES = "rules"
 PIPELINE_RULES = "pipeline_rules"
@@ -34,6 +35,7 @@ def home_of(rule: Rule) -> str:
         content["source_type"] in list(SourceType)
         and set(content["conditions"]) <= set(SERVICE_CONDITIONS)
         and content["mode"] != Mode.SHADOW
+        and not set(content) & set(CALENDAR_FIELDS)
     )
     return SERVICE_RULES if is_the_services else PIPELINE_RULES
 

@@ -15,6 +15,7 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
+from alert_pipelines.rules.calendar_store import with_calendars
 from alert_pipelines.rules.edits import VERSIONS, lost_conditions
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.rules.shelves import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, StoredRule, stored_rules
@@ -56,9 +57,10 @@ def ensure_indexes(db: AlertDatabase) -> list[str]:
 
 @at_the_door
 def load_rules(db: AlertDatabase) -> LoadedRules:
-    """Read every rule; a bad one is left out and named, and so are all that share one rule_id."""
+    """Read every rule with its calendars; a bad one is left out and named, and so are all that share one rule_id."""
     rules, errors = usable_rules(db)
-    return LoadedRules(RuleSet.of(rules), tuple(errors))
+    complete = with_calendars(db, rules)
+    return LoadedRules(RuleSet.of(complete.rules), (*errors, *complete.errors))
 
 
 @at_the_door

@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 from alert_pipelines.rules.clause import Filter, Test
+from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.path_values import any_value, compares, in_span
-from alert_pipelines.rules.tree import ORDERED, TEXTUAL, TIMED, All, Any_, Leaf, Not, Op, Tree, leaves
+from alert_pipelines.rules.tree import AGING, ORDERED, TEXTUAL, TIMED, All, Any_, Leaf, Not, Op, Tree, leaves
 
 MAX_REASON = 1_000
 _LEAF_OPERATORS = {
@@ -21,21 +22,21 @@ _LEAF_OPERATORS = {
 _ANCHORED = {Op.CONTAINS: "{}", Op.STARTS_WITH: "^{}", Op.ENDS_WITH: r"{}\z"}
 
 
-def compile_tree(tree: Tree, as_of: datetime) -> Filter:
-    """The filter of a condition tree at `as_of`."""
+def compile_tree(tree: Tree, clock: Clock) -> Filter:
+    """The filter of a condition tree at the as_of of `clock`, which says how old a date is."""
     if isinstance(tree, All):
-        return {"$and": [compile_tree(part, as_of) for part in tree.all]}
+        return {"$and": [compile_tree(part, clock) for part in tree.all]}
     if isinstance(tree, Any_):
-        return {"$or": [compile_tree(part, as_of) for part in tree.any]}
+        return {"$or": [compile_tree(part, clock) for part in tree.any]}
     if isinstance(tree, Not):
-        return {"$nor": [compile_tree(tree.not_, as_of)]}
-    return _leaf_test(tree, as_of)
+        return {"$nor": [compile_tree(tree.not_, clock)]}
+    return _leaf_test(tree, clock)
 
 
-def tree_test(condition: str, tree: Tree, as_of: datetime) -> Test:
+def tree_test(condition: str, tree: Tree, clock: Clock) -> Test:
     """The test of the alert itself that `condition` makes by its `tree`."""
     fields = dict.fromkeys(path for leaf in leaves(tree) for path in leaf.fields)
-    return Test(condition, in_words(tree), compile_tree(tree, as_of), tuple(fields))
+    return Test(condition, in_words(tree), compile_tree(tree, clock), tuple(fields))
 
 
 def in_words(tree: Tree) -> str:
@@ -45,11 +46,11 @@ def in_words(tree: Tree) -> str:
     return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}…"
 
 
-def _leaf_test(leaf: Leaf, as_of: datetime) -> Filter:
+def _leaf_test(leaf: Leaf, clock: Clock) -> Filter:
     if leaf.value_of:
         return _compared(leaf, leaf.value_of)
     if isinstance(leaf.value, int) and leaf.op in TIMED:
-        return _timed(leaf.field, leaf.op, as_of, timedelta(minutes=leaf.value))
+        return _timed(leaf.field, leaf.op, clock, leaf.value)
     if isinstance(leaf.value, str) and leaf.op in TEXTUAL:
         return _text_test(leaf.field, leaf.op, leaf.value, ignore_case=bool(leaf.ignore_case))
     if leaf.op is Op.EXISTS:
@@ -59,34 +60,35 @@ def _leaf_test(leaf: Leaf, as_of: datetime) -> Filter:
     return {leaf.field: {_LEAF_OPERATORS[leaf.op]: leaf.value}}
 
 
-def _timed(path: str, op: Op, as_of: datetime, span: timedelta) -> Filter:
+def _timed(path: str, op: Op, clock: Clock, minutes: int) -> Filter:
     if op is Op.OLDER_THAN_MINS:
-        return {path: {"$lte": as_of - span}}
+        return {path: {"$lte": clock.before(minutes)}}
     if op is Op.NEWER_THAN_MINS:
-        return {path: {"$gt": as_of - span}}
+        return {path: {"$gt": clock.before(minutes)}}
+    as_of, end = clock.as_of, clock.as_of + timedelta(minutes=minutes)
     if op is Op.BEYOND_MINS:
-        return {path: {"$gt": as_of + span}}
+        return {path: {"$gt": end}}
     # The range serves an index; of an array two different dates could meet it, so each is asked by itself, too.
-    return {path: {"$gt": as_of, "$lte": as_of + span}, **in_span(path, as_of, as_of + span)}
+    return {path: {"$gt": as_of, "$lte": end}, **in_span(path, as_of, end)}
 
 
-def crossings(tree: Tree, since: datetime, as_of: datetime) -> dict[str, list[Filter]]:
+def crossings(tree: Tree, since: Clock, now: Clock) -> dict[str, list[Filter]]:
     """By path, the tests of a date by which the clock alone may have changed what `tree` says after `since`."""
     found: dict[str, list[Filter]] = {}
     for leaf in leaves(tree):
-        for span in _edges(leaf):
-            found.setdefault(leaf.field, []).append({"$gt": since + span, "$lte": as_of + span})
+        for before, after in zip(_edges(leaf, since), _edges(leaf, now), strict=True):
+            found.setdefault(leaf.field, []).append({"$gt": before, "$lte": after})
     return found
 
 
-def _edges(leaf: Leaf) -> list[timedelta]:
-    """How far after as_of a date lies when what the leaf says of it changes."""
+def _edges(leaf: Leaf, clock: Clock) -> list[datetime]:
+    """The dates at which what the leaf says of a date changes."""
     if leaf.op not in TIMED or not isinstance(leaf.value, int):
         return []
-    span = timedelta(minutes=leaf.value)
-    if leaf.op is Op.WITHIN_MINS:
-        return [timedelta(), span]
-    return [span if leaf.op is Op.BEYOND_MINS else -span]
+    if leaf.op in AGING:
+        return [clock.before(leaf.value)]
+    end = clock.as_of + timedelta(minutes=leaf.value)
+    return [clock.as_of, end] if leaf.op is Op.WITHIN_MINS else [end]
 
 
 def _text_test(path: str, op: Op, text: str, *, ignore_case: bool) -> Filter:

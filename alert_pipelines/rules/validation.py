@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Conditions, Mode, Rule, StrictRule
 from alert_pipelines.rules.tree import Leaf
 from alert_pipelines.rules.windows import MaintenanceWindow
@@ -45,8 +46,29 @@ def parse_rule(document: Any, *, strict: bool = False) -> Rule:
 
 
 def warnings_of(rules: Iterable[Rule]) -> list[str]:
-    """What is valid and hardly meant: pairs of active rules of one source, of which one cancels the other."""
-    active = [rule for rule in rules if rule.effective_mode is Mode.ACTIVE]
+    """What is valid and hardly meant: pairs of active rules of one source, of which one cancels the other.
+
+    Also the calendars that are not in the file, since they have to be in the database.
+    """
+    given = list(rules)
+    active = [rule for rule in given if rule.effective_mode is Mode.ACTIVE]
+    known = {calendar.name for rule in given for calendar in rule.calendars or ()}
+    return [
+        *(_not_brought(rule, name, known) for rule in given for name in rule.calendar_names if name not in known),
+        *_cancelled(active),
+    ]
+
+
+def _not_brought(rule: Rule, name: str, known: Iterable[str]) -> str:
+    near = nearest(name, known)
+    meant = f"; did you mean {near!r}?" if near else "."
+    return (
+        f"rule {rule.rule_id!r}: the calendar {name!r} is not in the file{meant} Without one of this name in the "
+        "collection calendars the rule decides nothing"
+    )
+
+
+def _cancelled(active: Sequence[Rule]) -> list[str]:
     return [
         f"rule {escalating.rule_id!r}: escalate_if_count counts pending alerts, and keep_latest of "
         f"{'the same rule' if keeping is escalating else f'rule {keeping.rule_id!r}'} closes all but the newest of a "
@@ -62,15 +84,29 @@ def warnings_of(rules: Iterable[Rule]) -> list[str]:
 def parse_window(document: Mapping[str, Any]) -> MaintenanceWindow:
     """Validate a maintenance window, as it is stored or as a file holds it. Raises AlertPipelinesError."""
     which = f"maintenance window {_printable(str(document.get('window_id') or document.get('_id')))[:200]}"
-    if _is_too_large(MaintenanceWindow, document):
+    return _parsed(MaintenanceWindow, document, which, "is not valid and suppresses nothing")
+
+
+def parse_calendar(document: Any) -> Calendar:
+    """Validate a calendar, as it is stored or as a file holds it. Raises AlertPipelinesError."""
+    if not isinstance(document, Mapping):
+        raise AlertPipelinesError(f"expected a calendar with name, zone and open; got {document!r:.100}")
+    which = f"calendar {_printable(repr(document.get('name')))[:200]}"
+    return _parsed(Calendar, document, which, "is not valid")
+
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def _parsed(model: type[Parsed], document: Mapping[str, Any], which: str, bad: str) -> Parsed:
+    if _is_too_large(model, document):
         raise AlertPipelinesError(f"{which}: has more than {MAX_CHARS} characters: split it into several")
-    if problems := _unstorable(MaintenanceWindow, document):
-        raise AlertPipelinesError(f"{which} is not valid and suppresses nothing: {_shown(problems)}")
+    if problems := _unstorable(model, document):
+        raise AlertPipelinesError(f"{which} {bad}: {_shown(problems)}")
     try:
-        return MaintenanceWindow.model_validate({key: value for key, value in document.items() if key != "_id"})
+        return model.model_validate({key: value for key, value in document.items() if key != "_id"})
     except ValidationError as error:
-        problems = _problems(error, document, MaintenanceWindow)
-        raise AlertPipelinesError(f"{which} is not valid and suppresses nothing: {_shown(problems)}") from error
+        raise AlertPipelinesError(f"{which} {bad}: {_shown(_problems(error, document, model))}") from error
 
 
 def _shown(problems: Sequence[str]) -> str:
@@ -180,7 +216,7 @@ def _say(fault: ErrorDetails, path: str, parts: Sequence[str], model: type[BaseM
     if kind == "enum":
         known = [name.strip(" '") for name in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return f"expected one of {', '.join(known)}; got {given!r:.100}. {_meant(given, known)}".rstrip()
-    if isinstance(given, date) and model is not MaintenanceWindow:
+    if isinstance(given, date) and _TREES & set(parts):
         return f"a date ({given}) cannot be compared: use older_than_mins or newer_than_mins, relative to as_of"
     if parts[-1:] == ["value"] and _TREES & set(parts) and kind.endswith(("_type", "_parsing")):
         return f"{_VALUE_KINDS}; got {given!r:.100}"
@@ -219,5 +255,7 @@ def _meant(given: Any, known: Sequence[str]) -> str:
 def _known_beside(parts: Sequence[str], model: type[BaseModel]) -> Iterable[str]:
     if _TREES & set(parts):
         return _NODE_KEYS
+    if parts[:1] == ["calendars"] and len(parts) > 1:
+        model = Calendar
     beside = Conditions if "conditions" in parts[:-1] else model
     return (field.alias or name for name, field in beside.model_fields.items())

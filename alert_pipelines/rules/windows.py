@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
 
 from alert_pipelines.instants import as_utc
-from alert_pipelines.rules.model import one_line
+from alert_pipelines.rules.names import Name
 from alert_pipelines.rules.paths import FieldPath
 from alert_pipelines.rules.recurrence import Recurrence
 from alert_pipelines.rules.zones import ZoneName
@@ -53,7 +53,7 @@ class MaintenanceWindow(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    window_id: Annotated[StrictStr, Field(min_length=1, max_length=100), AfterValidator(one_line)] | None = None
+    window_id: Name | None = None
     source_types: Annotated[list[StrictStr], Field(min_length=1)] | None = None
     field: FieldPath | None = None
     values: Annotated[list[StrictBool | StrictInt | float | StrictStr], Field(min_length=1)] | None = None

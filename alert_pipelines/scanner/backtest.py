@@ -22,6 +22,7 @@ from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.reasons import reason_of
+from alert_pipelines.rules.calendar_store import checked_calendars
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rule, compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, Mode, Rule, RuleSet
@@ -121,7 +122,7 @@ def backtest_day(
     started = time.perf_counter()
     start, *_ = instants = _instants(db, day, step)
     loaded = load_rules(db)
-    proposed, today = _Side(RuleSet.of(list(rules))), _Side(loaded.rule_set._replace(shadow=()))
+    proposed, today = _Side(RuleSet.of(list(checked_calendars(db, rules)))), _Side(loaded.rule_set._replace(shadow=()))
     with rebuilt_day(db, [*proposed.rules, *today.rules], [start - step, *instants]) as rebuilt:
         for instant in instants:
             check()

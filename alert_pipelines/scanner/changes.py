@@ -35,7 +35,7 @@ from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_no
 from alert_pipelines.mongo.retry import TRANSIENT
 from alert_pipelines.rules.clause import MAX_ID_BYTES, Stage
 from alert_pipelines.rules.compiler import compile_rules
-from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.model import Rule, canonical_json
 from alert_pipelines.rules.windows import MaintenanceWindow
 
 MAX_TOUCHED = 20_000
@@ -122,7 +122,7 @@ def vantage(db: AlertDatabase) -> Vantage:
     return Vantage(db.command("hello").get("operationTime"))
 
 
-def fingerprint(rules: Iterable[Rule], windows: Iterable[MaintenanceWindow], as_of: datetime) -> str:
+def fingerprint(rules: Sequence[Rule], windows: Iterable[MaintenanceWindow], as_of: datetime) -> str:
     """One text for one meaning: what `rules` compile to, and the windows that leave something out at `as_of`.
 
     What is raised in a span that begins later is new, so spans that are still to come change nothing that was decided.
@@ -130,6 +130,12 @@ def fingerprint(rules: Iterable[Rule], windows: Iterable[MaintenanceWindow], as_
     digest = hashlib.sha256()
     for clause in compile_rules(rules, _ANY_INSTANT):
         digest.update(bson.encode({"rule": clause.rule_id, "own": clause.own, "pipeline": clause.pipeline()}))
+    for rule in rules:
+        if hours := rule.only_hours():
+            # While it is closed nothing becomes due; when it opens, all that did since.
+            digest.update(b"open" if hours.is_open(as_of) else b"closed")
+        if rule.calendars:
+            digest.update(canonical_json(rule.canonical()).encode())
     for window in sorted(bson.encode(_meaning(window, as_of)) for window in windows if window.matters_at(as_of)):
         digest.update(window)
     return digest.hexdigest()

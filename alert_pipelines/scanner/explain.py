@@ -197,7 +197,9 @@ class _Explainer:
     def _test_result(self, test: Test, holds: bool) -> TestResult:
         at = {path: _value_at(self._alert, path) for path in test.fields if path != "state_history"}
         values = {path: value for path, value in at.items() if value is not None}
-        return TestResult(test.name, test.says, values, {path: kind_of(value) for path, value in values.items()}, holds)
+        note = test.note(self._alert)
+        says = f"{test.says}; {note}" if note else test.says
+        return TestResult(test.name, says, values, {path: kind_of(value) for path, value in values.items()}, holds)
 
 
 def _in_words(value: Any) -> str:

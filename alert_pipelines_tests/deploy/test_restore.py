@@ -17,7 +17,7 @@ from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
-KEPT = ("alerts", "rules", "pipeline_rules", "rule_versions", "background_jobs", "maintenance_windows")
+KEPT = ("alerts", "rules", "pipeline_rules", "rule_versions", "background_jobs", "maintenance_windows", "calendars")
 LATER = AS_OF + timedelta(minutes=30)
 
 

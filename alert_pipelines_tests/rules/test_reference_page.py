@@ -34,6 +34,11 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [{"metadata": {"document_valid": True}}],
         [{"metadata": {"document_valid": value}} for value in (1, "true", [False])],
     ),
+    "working-hours": (
+        # The page's today is a Sunday: on Friday the office was open from 8 to 12 and from 13 to 16, on Thursday to 18.
+        [{"source_type": "COMPLIANCE", "timestamp": datetime(2026, 2, 26, 16, tzinfo=UTC)}],
+        [{"source_type": "COMPLIANCE", "timestamp": datetime(2026, 2, 26, 16, 0, 0, 1_000, tzinfo=UTC)}],
+    ),
     "a-list": (
         [at("09:00") | {"source_type": source} for source in ("SAFETY", "OVERSPEEDING")],
         [at("10:00") | {"source_type": source} for source in ("SAFETY", "OVERSPEEDING")],
@@ -133,7 +138,8 @@ def example_rule(rule_id: str) -> dict[str, Any]:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_decides_as_its_comment_says(db: AlertDatabase, example: str) -> None:
     rule = example_rule(example)
-    publish_rules(db, parse_rules([rule], str(PAGE)))
+    calendars = [one for document in DOCUMENTS if "calendars" in document for one in document["calendars"]]
+    publish_rules(db, parse_rules({"rules": [rule], "calendars": calendars}, str(PAGE)))
     decided, left = EXAMPLES[example]
     named = [(f"decided-{number}", fields) for number, fields in enumerate(decided)]
     named += [(f"left-{number}", fields) for number, fields in enumerate(left)]
