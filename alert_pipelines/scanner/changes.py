@@ -193,9 +193,17 @@ def _scan_at_or_after(db: AlertDatabase, as_of: datetime, session: ClientSession
     """
     # No scan looks far ahead of the clock by which it started.
     recent = {"$gt": as_of - timedelta(minutes=10)}
-    query = {"job_type": SCANNER, "started_at": recent, "as_of": {"$gte": as_of}, "job_id": {"$ne": but}}
-    record = db[JOB_RECORDS].find_one(query, {"job_id": 1}, session=session)
-    return str(record.get("job_id")) if record else None
+    scans = {"job_type": SCANNER, "started_at": recent, "job_id": {"$ne": but}}
+    record = db[JOB_RECORDS].find_one({**scans, "as_of": {"$gte": as_of}}, {"job_id": 1}, session=session)
+    if record:
+        return str(record.get("job_id"))
+    # What a record has lost, the decisions of its scan still hold. The records of the alert service have no `stats`.
+    damaged = {**scans, "as_of": {"$not": {"$type": "date"}}, "stats": {"$type": "object"}}
+    for record in db[JOB_RECORDS].find(damaged, {"job_id": 1}, session=session):
+        decided = {"$elemMatch": {"job_id": {"$eq": record.get("job_id")}, "as_of": {"$gte": as_of}}}
+        if db[COLLECTION].find_one({"state_history": decided}, {"_id": 1}, session=session):
+            return str(record.get("job_id"))
+    return None
 
 
 def _since_checkpoint(

@@ -17,6 +17,21 @@ from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statu
 PILE = rule("pile-up", {"escalate_if_count": 3, "window_mins": 60})
 QUIET = rule("quiet", {"close_if_no_repeat_mins": 60})
 LATEST = rule("latest", {"keep_latest": True})
+DAMAGES: list[dict[str, Any]] = [
+    {"$unset": {"as_of": ""}},
+    {"$set": {"as_of": "2026-03-01T12:00:00Z"}},
+    {"$set": {"completed_at": DatetimeMS(2**60)}},
+    {"$unset": {"job_id": ""}},
+    {"$set": {"stats.checkpoint": ""}},
+    {"$set": {"stats.checkpoint": "[]"}},
+    {"$set": {"stats.checkpoint": "{"}},
+    {"$set": {"stats.checkpoint": '{"token": 1}'}},
+    {"$set": {"stats.checkpoint": '{"token": 1, "fingerprint": "f", "left": []}'}},
+    {"$set": {"stats.checkpoint": '{"token": {}, "fingerprint": "f", "left": 1}'}},
+    {"$set": {"stats.checkpoint": '{"token": {}, "fingerprint": "f", "left": ["\\ud800"]}'}},
+    {"$set": {"stats.checkpoint": '{"$uuid": "none"}'}},
+]
+"""What an upgrade, a roll-back or anybody may do to a job record."""
 
 
 def scan(db: AlertDatabase, minutes: float = 0) -> ScanReport:
@@ -249,24 +264,7 @@ def test_a_token_that_the_oplog_no_longer_knows_means_a_full_scan(db: AlertDatab
     assert scan(db, 10).since == report.job_id
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"$unset": {"as_of": ""}},
-        {"$set": {"as_of": "2026-03-01T12:00:00Z"}},
-        {"$set": {"completed_at": DatetimeMS(2**60)}},
-        {"$unset": {"job_id": ""}},
-        {"$set": {"stats.checkpoint": ""}},
-        {"$set": {"stats.checkpoint": "[]"}},
-        {"$set": {"stats.checkpoint": "{"}},
-        {"$set": {"stats.checkpoint": '{"token": 1}'}},
-        {"$set": {"stats.checkpoint": '{"token": 1, "fingerprint": "f", "left": []}'}},
-        {"$set": {"stats.checkpoint": '{"token": {}, "fingerprint": "f", "left": 1}'}},
-        {"$set": {"stats.checkpoint": '{"token": {}, "fingerprint": "f", "left": ["\\ud800"]}'}},
-        {"$set": {"stats.checkpoint": '{"$uuid": "none"}'}},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("damage", DAMAGES, ids=str)
 def test_a_checkpoint_or_record_that_cannot_be_read_once_crashed_every_scan_of_a_day(
     db: AlertDatabase, damage: dict[str, Any]
 ) -> None:
@@ -299,6 +297,20 @@ def test_a_token_that_is_not_valid_means_a_full_scan(db: AlertDatabase, token: d
     report = scan(db, 5)
     assert (looked_at_all(report), report.closed) == (True, 1)
     assert scan(db, 10).since == report.job_id
+
+
+def test_what_a_scan_left_alone_was_forgotten_if_the_record_of_another_at_its_as_of_had_lost_that(
+    db: AlertDatabase,
+) -> None:
+    both = rule("both", {"escalate_if_count": 2, "window_mins": 10, "keep_latest": True})
+    fill(db, [alert("a1", minutes=61), alert("a2", minutes=60)], both)
+    first = scan(db)
+    db.alerts.update_many({}, {"$set": {"status": "OPEN"}})
+    db.background_jobs.update_one({}, {"$unset": {"as_of": ""}})
+    again = scan(db)
+    assert again.whole_because == f"{first.job_id} scanned at the same or a later as_of"
+    assert again.checkpoint is None
+    assert scan(db, 5).checkpoint is not None
 
 
 @pytest.mark.parametrize("first", ["all rules", "one rule"])
