@@ -1,1 +1,83 @@
-"""alert_pipelines: closes and escalates alerts by rule, on MongoDB, run by Dagster."""
+"""Closes and escalates alerts by rule, on MongoDB, run by Dagster.
+
+Scan once, look at what was decided, and take it back:
+
+    from alert_pipelines import auto_close_scanner, get_recent_jobs, open_database, undo_job
+
+    with open_database() as db:
+        auto_close_scanner(db)
+        job = get_recent_jobs(limit=1, db=db)[0]
+        print(job.job_id, job.alerts_closed)
+        undo_job(db, job.job_id)                 # says what it would restore
+        undo_job(db, job.job_id, dry_run=False)  # restores it
+
+`open_database()` takes its address from MONGODB_URI and MONGODB_DATABASE, and without an address from a local mongod.
+Every function takes any other pymongo database as well. All of them block: from coroutines, use `alert_pipelines.aio`.
+
+What can go wrong is an AlertPipelinesError, whose message says what to do. The names below are the public ones. Each is
+loaded when it is first used, and only the four of the scheduler load Dagster.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from alert_pipelines.alerts import Alert as Alert
+    from alert_pipelines.alerts import AlertMetadata as AlertMetadata
+    from alert_pipelines.alerts import Severity as Severity
+    from alert_pipelines.alerts import SourceType as SourceType
+    from alert_pipelines.alerts import StateChange as StateChange
+    from alert_pipelines.alerts import Status as Status
+    from alert_pipelines.errors import AlertPipelinesError as AlertPipelinesError
+    from alert_pipelines.job_model import BackgroundJobModel as BackgroundJobModel
+    from alert_pipelines.job_records import create_job_record as create_job_record
+    from alert_pipelines.job_records import get_recent_jobs as get_recent_jobs
+    from alert_pipelines.job_records import update_job_record as update_job_record
+    from alert_pipelines.loading.load import load_alerts as load_alerts
+    from alert_pipelines.mongo import open_database as open_database
+    from alert_pipelines.rules.publish import publish_rules as publish_rules
+    from alert_pipelines.scanner.backtest import backtest as backtest
+    from alert_pipelines.scanner.explain import explain_alert as explain_alert
+    from alert_pipelines.scanner.report import ScanReport as ScanReport
+    from alert_pipelines.scanner.report import ScanRequest as ScanRequest
+    from alert_pipelines.scanner.scan import auto_close_scanner as auto_close_scanner
+    from alert_pipelines.scanner.scan import evaluate_all_pending_alerts as evaluate_all_pending_alerts
+    from alert_pipelines.scanner.scan import run_scan as run_scan
+    from alert_pipelines.scanner.undo import undo_job as undo_job
+    from alert_pipelines.scheduler import get_scheduler_status as get_scheduler_status
+    from alert_pipelines.scheduler import is_scheduler_running as is_scheduler_running
+    from alert_pipelines.scheduler import shutdown_scheduler as shutdown_scheduler
+    from alert_pipelines.scheduler import start_scheduler as start_scheduler
+
+_HOMES = {
+    "alerts": ("Alert", "AlertMetadata", "Severity", "SourceType", "StateChange", "Status"),
+    "errors": ("AlertPipelinesError",),
+    "job_model": ("BackgroundJobModel",),
+    "job_records": ("create_job_record", "get_recent_jobs", "update_job_record"),
+    "loading.load": ("load_alerts",),
+    "mongo": ("open_database",),
+    "rules.publish": ("publish_rules",),
+    "scanner.backtest": ("backtest",),
+    "scanner.explain": ("explain_alert",),
+    "scanner.report": ("ScanReport", "ScanRequest"),
+    "scanner.scan": ("auto_close_scanner", "evaluate_all_pending_alerts", "run_scan"),
+    "scanner.undo": ("undo_job",),
+    "scheduler": ("get_scheduler_status", "is_scheduler_running", "shutdown_scheduler", "start_scheduler"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = version("alert-pipelines")
+__all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604 - all of them are texts
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

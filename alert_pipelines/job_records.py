@@ -15,11 +15,13 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import pymongo
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from alert_pipelines.decisions import decisions_of, stats_of
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.event_loops import outside_event_loops
+from alert_pipelines.job_model import BackgroundJobModel
 from alert_pipelines.mongo.client import AlertDatabase, lacking_right, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes, present_indexes
@@ -41,6 +43,7 @@ MAX_ERRORS = 100
 MAX_ERROR_CHARS = 5_000
 MAX_RECENT = 1000
 _LAST_WRITE_S = 1.0
+_WITHOUT_ID = {"_id": 0}
 
 _log = logging.getLogger(__name__)
 
@@ -126,11 +129,12 @@ def new_job_id(now: datetime) -> str:
     return f"JOB-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
+@outside_event_loops
 @at_the_door
 def create_job_record(
     job_type: str, db: AlertDatabase, *, run_id: str | None = None, attempt: int = 1, as_of: datetime | None = None
-) -> str:
-    """Insert a `running` record with a fresh lease and return its job id.
+) -> BackgroundJobModel:
+    """Insert a `running` record with a fresh lease and return it.
 
     For the scanner's type this is the claim. Dead records are swept first. `run_id` is the Dagster run that this
     execution belongs to, `attempt` which of its attempts it is, `as_of` the instant that a scan is for. Raises
@@ -156,14 +160,17 @@ def create_job_record(
     fields |= {"started_at": "$$NOW", "lease_expires_at": _lease_from_now()}
     try:
         # An upsert with a pipeline, since only pipelines know the server's clock.
-        db[COLLECTION].update_one({"job_id": job_id}, [{"$set": fields}], upsert=True)
+        inserted = db[COLLECTION].find_one_and_update(
+            {"job_id": job_id}, [{"$set": fields}], _WITHOUT_ID, upsert=True, return_document=ReturnDocument.AFTER
+        )
     except DuplicateKeyError as error:
         raise _claimed_by_another(db, job_type) from error
     except OperationFailure as error:
         if refusal := lacking_right(error, db.name):
             raise refusal from error
         raise
-    return job_id
+    # An upsert always has a document afterwards; None is for a find that updates nothing.
+    return BackgroundJobModel.of(inserted or {})
 
 
 def _claimed_by_another(db: AlertDatabase, job_type: str) -> ScanAlreadyRunningError:
@@ -200,6 +207,7 @@ def failure_text(db: AlertDatabase, error: BaseException) -> str:
     return f"{type(named).__name__}: {named}"
 
 
+@outside_event_loops
 @at_the_door
 def update_job_record(
     job_id: str, stats: Mapping[str, Any] | None, status: str, errors: Sequence[str] | None, db: AlertDatabase
@@ -233,12 +241,19 @@ def update_job_record(
         _log.info("Updated job record: %s - Status: %s", job_id, status)
 
 
+@outside_event_loops
 @at_the_door
-def get_recent_jobs(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
-    """The `limit` newest records, newest first, without `_id`. Raises InvalidLimitError."""
+def get_recent_jobs(limit: int, db: AlertDatabase) -> list[BackgroundJobModel]:
+    """The `limit` newest records, newest first. Raises InvalidLimitError."""
+    return [BackgroundJobModel.of(record) for record in recent_records(limit, db)]
+
+
+@at_the_door
+def recent_records(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
+    """The documents of `get_recent_jobs` as they are stored, without `_id`. Raises InvalidLimitError."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_RECENT:
         raise InvalidLimitError(f"limit {limit!r}: expected a whole number from 1 to {MAX_RECENT}")
-    return list(db[COLLECTION].find({}, {"_id": 0}).sort("started_at", DESCENDING).limit(limit))
+    return list(db[COLLECTION].find({}, _WITHOUT_ID).sort("started_at", DESCENDING).limit(limit))
 
 
 @at_the_door

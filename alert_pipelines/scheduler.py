@@ -93,9 +93,14 @@ def get_scheduler_status(instance: DagsterInstance | None = None, *, location: s
 
 @contextmanager
 def _instance(given: DagsterInstance | None) -> Iterator[DagsterInstance]:
-    if given is not None:
+    if isinstance(given, DagsterInstance):
         yield given
         return
+    if given is not None:
+        raise SchedulerError(
+            f"a {type(given).__name__} is not a valid instance: expected a DagsterInstance, or none for the one of "
+            "DAGSTER_HOME. The scheduler's functions switch and read Dagster's schedule; they need no database"
+        )
     try:
         instance = DagsterInstance.get()
     except DagsterHomeNotSetError as error:

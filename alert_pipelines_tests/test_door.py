@@ -116,10 +116,10 @@ def the_work_of_a_day(db: AlertDatabase, seen: AlertDatabase) -> dict[str, Any]:
     told["hours"] = hours_of_scans(db, datetime.now().astimezone(), 1)
     told["metrics"] = [family.name for family in ScannerCollector(db).collect()]
     told["report"] = daily_report(db, AS_OF.date(), days=2).day
-    update_job_record(create_job_record("a_job", db), {"n": 1}, "completed", [], db)
+    update_job_record(create_job_record("a_job", db).job_id, {"n": 1}, "completed", [], db)
     jobs = get_recent_jobs(9, db)
-    told["jobs"] = [(one["job_type"], one["status"], one["alerts_closed"], one["errors"]) for one in jobs]
-    told["kinds"] = [{name: type(value) for name, value in one.items()} for one in jobs]
+    told["jobs"] = [(one.job_type, one.status, one.alerts_closed, one.errors) for one in jobs]
+    told["kinds"] = [{name: type(value) for name, value in one.model_dump().items()} for one in jobs]
     return told
 
 

@@ -60,7 +60,7 @@ def test_the_id_has_the_old_format() -> None:
 
 
 def test_a_new_record_has_the_schema_and_names_its_run(db: AlertDatabase) -> None:
-    record = the_record(db, create_job_record(SCANNER, db, run_id="run-1"))
+    record = the_record(db, create_job_record(SCANNER, db, run_id="run-1").job_id)
     assert (
         record.items()
         >= {
@@ -80,7 +80,7 @@ def test_a_new_record_has_the_schema_and_names_its_run(db: AlertDatabase) -> Non
 
 
 def test_a_completed_record_holds_counts_errors_and_duration(db: AlertDatabase) -> None:
-    job_id = create_job_record(SCANNER, db)
+    job_id = create_job_record(SCANNER, db).job_id
     stats = {"alerts_processed": 9, "alerts_closed": 3, "alerts_escalated": 1, "raced": 2}
     update_job_record(job_id, stats, "completed", ["alert '$x': bad"], db)
     record = the_record(db, job_id)
@@ -94,14 +94,14 @@ def test_a_completed_record_holds_counts_errors_and_duration(db: AlertDatabase) 
 
 
 def test_a_job_took_less_than_no_time_where_the_servers_clock_was_set_back(db: AlertDatabase) -> None:
-    job_id = create_job_record(SCANNER, db)
+    job_id = create_job_record(SCANNER, db).job_id
     db.background_jobs.update_one({"job_id": job_id}, {"$set": {"started_at": datetime(2106, 2, 7, tzinfo=UTC)}})
     update_job_record(job_id, {}, "completed", [], db)
     assert the_record(db, job_id)["execution_time_ms"] == 0
 
 
 def test_errors_are_capped_with_their_total(db: AlertDatabase) -> None:
-    job_id = create_job_record(SCANNER, db)
+    job_id = create_job_record(SCANNER, db).job_id
     update_job_record(job_id, {}, "completed", [str(number) for number in range(250)], db)
     record = the_record(db, job_id)
     assert record["errors"][-1] == "… and 150 more"
@@ -112,7 +112,7 @@ def test_an_unknown_job_id_a_bad_status_and_a_bad_type_are_named(db: AlertDataba
     with pytest.raises(JobNotFoundError, match="JOB-nobody"):
         update_job_record("JOB-nobody", {}, "completed", [], db)
     with pytest.raises(InvalidJobStatusError, match="'done'"):
-        update_job_record(create_job_record(SCANNER, db), {}, "done", [], db)
+        update_job_record(create_job_record(SCANNER, db).job_id, {}, "done", [], db)
     with pytest.raises(InvalidJobTypeError):
         create_job_record("", db)
 
@@ -126,13 +126,23 @@ def test_a_bad_limit_is_named(db: AlertDatabase, limit: Any) -> None:
 def test_recent_jobs_come_newest_first_and_load_records_of_the_old_service(db: AlertDatabase) -> None:
     old = {"job_id": "JOB-20240101-000000-00000000", "status": "completed", "started_at": datetime(2024, 1, 1)}  # noqa: DTZ001 - as the service writes it
     db.background_jobs.insert_one(dict(old))
-    job_id = create_job_record(SCANNER, db)
-    assert [record["job_id"] for record in get_recent_jobs(2, db)] == [job_id, old["job_id"]]
+    job_id = create_job_record(SCANNER, db).job_id
+    ours, theirs = get_recent_jobs(2, db)
+    assert (ours.job_id, theirs.job_id) == (job_id, old["job_id"])
+    assert ours.model_dump(mode="json")["started_at"] == ours.started_at.isoformat().replace("+00:00", "Z")
+    assert theirs.alerts_closed == 0
     assert len(get_recent_jobs(1, db)) == 1
 
 
+def test_a_record_that_another_program_wrote_in_other_kinds_is_kept_as_it_stands(db: AlertDatabase) -> None:
+    fields = {"alerts_closed": "many", "errors": None, "status": 3}
+    db.background_jobs.insert_one({"job_id": "theirs", "started_at": datetime(2024, 1, 1, tzinfo=UTC), **fields})
+    (record,) = get_recent_jobs(5, db)
+    assert {name: getattr(record, name) for name in fields} == fields
+
+
 def test_an_ended_record_is_left_as_it_is(db: AlertDatabase) -> None:
-    job_id = create_job_record(SCANNER, db)
+    job_id = create_job_record(SCANNER, db).job_id
     update_job_record(job_id, {"alerts_closed": 1}, "failed", [], db)
     with pytest.raises(JobEndedError, match="already failed"):
         update_job_record(job_id, {"alerts_closed": 2}, "completed", [], db)
@@ -144,7 +154,7 @@ def test_of_many_claims_at_once_one_wins(db: AlertDatabase) -> None:
 
     def claim(_: int) -> str | None:
         try:
-            return create_job_record(SCANNER, db)
+            return create_job_record(SCANNER, db).job_id
         except ScanAlreadyRunningError:
             return None
 
@@ -163,7 +173,7 @@ def test_other_job_types_may_run_side_by_side(db: AlertDatabase) -> None:
 
 def test_a_dead_owner_is_swept_by_the_next_claim_with_its_true_counts(db: AlertDatabase) -> None:
     ensure_indexes(db)
-    dead = create_job_record(SCANNER, db)
+    dead = create_job_record(SCANNER, db).job_id
     entry = {"job_id": dead, "triggered_by": "system", "rule_triggered": "r", "to_status": "AUTO_CLOSED"}
     db.alerts.insert_one({"alert_id": "1", "source_type": "SAFETY", "state_history": [entry]})
     expire_lease(db, dead)
@@ -179,7 +189,7 @@ def test_a_history_edited_to_name_a_rule_of_megabytes_does_not_keep_the_next_cla
     db: AlertDatabase,
 ) -> None:
     ensure_indexes(db)
-    dead = create_job_record(SCANNER, db)
+    dead = create_job_record(SCANNER, db).job_id
     entry = {"job_id": dead, "triggered_by": "system", "rule_triggered": "r" * 9_000_000, "to_status": "AUTO_CLOSED"}
     db.alerts.insert_one({"alert_id": "1", "source_type": "SAFETY", "state_history": [entry]})
     db.alerts.insert_one({"alert_id": "2", "source_type": "FEEDBACK", "state_history": [entry]})
@@ -189,7 +199,7 @@ def test_a_history_edited_to_name_a_rule_of_megabytes_does_not_keep_the_next_cla
 
 
 def test_a_living_owner_is_not_swept(db: AlertDatabase) -> None:
-    job_id = create_job_record(SCANNER, db)
+    job_id = create_job_record(SCANNER, db).job_id
     assert sweep_dead_jobs(db) == []
     assert the_record(db, job_id)["status"] == "running"
 
@@ -233,7 +243,7 @@ def test_the_records_that_the_service_never_ends_hindered_two_of_three_scans(bar
 
 def test_what_ran_without_a_lease_is_stalled_once_the_service_started_a_later_one(bare_db: AlertDatabase) -> None:
     now = server_now(bare_db)
-    claimed_by_us = create_job_record(SCANNER, bare_db)
+    claimed_by_us = create_job_record(SCANNER, bare_db).job_id
     update_job_record(claimed_by_us, {}, "completed", [], bare_db)
     bare_db.background_jobs.insert_many(
         [
@@ -246,7 +256,7 @@ def test_what_ran_without_a_lease_is_stalled_once_the_service_started_a_later_on
 
 
 def test_a_completed_scan_of_ours_does_not_speak_for_the_service(db: AlertDatabase) -> None:
-    update_job_record(create_job_record(SCANNER, db), {}, "completed", [], db)
+    update_job_record(create_job_record(SCANNER, db).job_id, {}, "completed", [], db)
     db.background_jobs.insert_one(service_record("JOB-1", server_now(db)))
     create_job_record(SCANNER, db)
     assert the_record(db, "JOB-1")["status"] == "failed"
@@ -254,7 +264,7 @@ def test_a_completed_scan_of_ours_does_not_speak_for_the_service(db: AlertDataba
 
 def test_a_lease_is_renewed_while_it_is_held(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_records, "RENEW_EVERY", timedelta(milliseconds=50))
-    job_id = create_job_record(SCANNER, db)
+    job_id = create_job_record(SCANNER, db).job_id
     first = the_record(db, job_id)["lease_expires_at"]
     deadline = time.monotonic() + 10
     with Lease(db, job_id) as lease:
@@ -265,7 +275,7 @@ def test_a_lease_is_renewed_while_it_is_held(db: AlertDatabase, monkeypatch: pyt
 
 def test_a_swept_lease_stops_its_scan(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_records, "RENEW_EVERY", timedelta(milliseconds=50))
-    job_id = create_job_record(SCANNER, db)
+    job_id = create_job_record(SCANNER, db).job_id
     db.background_jobs.update_one({"job_id": job_id}, {"$set": {"status": "failed"}})
     with Lease(db, job_id) as lease:
         lease._thread.join(timeout=10)

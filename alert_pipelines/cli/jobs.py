@@ -8,7 +8,7 @@ from alert_pipelines.alerts import tally_decisions
 from alert_pipelines.cli.explaining import print_decisions
 from alert_pipelines.cli.options import json_option, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
-from alert_pipelines.job_records import COLLECTION, DRY_RUN, MAX_RECENT, JobNotFoundError, get_recent_jobs
+from alert_pipelines.job_records import COLLECTION, DRY_RUN, MAX_RECENT, JobNotFoundError, recent_records
 from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.scanner.provenance import decisions_of_job
 
@@ -26,7 +26,7 @@ def jobs() -> None:
 def list_jobs(limit: int, as_json: bool) -> None:
     """List the newest job records."""
     with open_database() as db:
-        records = get_recent_jobs(limit, db)
+        records = recent_records(limit, db)
     if as_json:
         print_json(records)
         return
@@ -61,7 +61,7 @@ def show(job_id: str, alerts: bool, as_json: bool) -> None:
 
 def _record(db: AlertDatabase, job_id: str) -> dict[str, Any]:
     if job_id == LATEST:
-        found = next(iter(get_recent_jobs(1, db)), None)
+        found = next(iter(recent_records(1, db)), None)
     else:
         found = db[COLLECTION].find_one({"job_id": job_id}, {"_id": 0})
     if found is None:

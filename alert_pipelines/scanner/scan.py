@@ -14,6 +14,7 @@ from pymongo.errors import PyMongoError
 
 from alert_pipelines.decisions import count, decisions_of, stats_of
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.event_loops import outside_event_loops
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.job_records import (
     COMPLETED,
@@ -58,6 +59,7 @@ class InvalidScanError(AlertPipelinesError):
     """A scan was asked for that cannot be made."""
 
 
+@outside_event_loops
 @at_the_door
 def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> dict[str, int]:
     """Scan all pending alerts once at `as_of` (None: the server's clock) and close or escalate what the rules say.
@@ -84,7 +86,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
         _refuse_unknown_rules(load_rules(db).rule_set, request)
     before = None if request.dry_run or request.rule_ids is not None else vantage(db)
     job_type = DRY_RUN if request.dry_run else SCANNER
-    job_id = create_job_record(job_type, db, run_id=request.run_id, attempt=request.attempt, as_of=as_of)
+    job_id = create_job_record(job_type, db, run_id=request.run_id, attempt=request.attempt, as_of=as_of).job_id
     _log.info("Job %s started", job_id)
     try:
         with Lease(db, job_id) as lease:
@@ -104,6 +106,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     return report
 
 
+@outside_event_loops
 @at_the_door
 def evaluate_all_pending_alerts(
     db: AlertDatabase,

@@ -137,7 +137,7 @@ def undo_job(
     decided = _decided(job_id, rule_id)
     if dry_run:
         return _report(db, job_id, None, decided, ())
-    undo_job_id = create_job_record(JOB_TYPE, db, run_id=run_id)
+    undo_job_id = create_job_record(JOB_TYPE, db, run_id=run_id).job_id
     stats = {"undone_job_id": job_id, "rule_id": rule_id, "allow_again": allow_again}
     try:
         with Lease(db, undo_job_id) as lease:

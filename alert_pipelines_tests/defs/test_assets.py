@@ -229,7 +229,7 @@ def test_a_scan_that_finds_another_running_ends_with_nothing_done(
     execute: Execute, db: AlertDatabase, instance: DagsterInstance
 ) -> None:
     fill_with_work(db)
-    holder = create_job_record(SCANNER, db)
+    holder = create_job_record(SCANNER, db).job_id
     result = execute(as_of=AS_OF.isoformat())
     assert result.success
     assert scan_metadata(result) == {}

@@ -112,7 +112,7 @@ def test_a_scan_with_a_living_record_is_left_until_its_bound(
 ) -> None:
     run = run_of(instance, tags={"dagster/max_runtime": "1800"})
     begin_scan(instance, run, DagsterEventType.STEP_START)
-    job_id = create_job_record(SCANNER, db, run_id=run.run_id)
+    job_id = create_job_record(SCANNER, db, run_id=run.run_id).job_id
     wait(1_790)
     assert tick(instance) == SKIPPED
     assert status(instance, run) == "STARTED"
@@ -191,7 +191,7 @@ def test_a_killed_scan_was_not_ended_while_a_slow_sensor_of_somebody_elses_held_
     instance: DagsterInstance, db: AlertDatabase
 ) -> None:
     run = run_of(instance)
-    job_id = create_job_record(SCANNER, db, run_id=run.run_id)
+    job_id = create_job_record(SCANNER, db, run_id=run.run_id).job_id
     long_ago = datetime.now(UTC) - timedelta(hours=1)
     db.background_jobs.update_one({"job_id": job_id}, {"$set": {"lease_expires_at": long_ago}})
     assert tick(instance) == MADE

@@ -73,13 +73,13 @@ def tick(instance: DagsterInstance) -> Ticks:
 
 
 def fail(db: AlertDatabase, error: str = "PyMongoError: gone", **stats: Any) -> str:
-    job_id = create_job_record(SCANNER, db, run_id="run-1")
+    job_id = create_job_record(SCANNER, db, run_id="run-1").job_id
     update_job_record(job_id, stats, FAILED, [error], db)
     return job_id
 
 
 def complete(db: AlertDatabase) -> None:
-    update_job_record(create_job_record(SCANNER, db), {}, COMPLETED, [], db)
+    update_job_record(create_job_record(SCANNER, db).job_id, {}, COMPLETED, [], db)
 
 
 def let_pass(tick: Ticks, db: AlertDatabase, **time: float) -> None:
@@ -104,7 +104,7 @@ def test_a_scan_that_died_is_told_once_it_is_swept(
     tick: Ticks, hook: Inbox, db: AlertDatabase, instance: DagsterInstance
 ) -> None:
     tick()
-    job_id = create_job_record(SCANNER, db)
+    job_id = create_job_record(SCANNER, db).job_id
     assert tick() == "Nothing to tell."
     db.background_jobs.update_one({}, {"$set": {"lease_expires_at": datetime.now(UTC) - timedelta(minutes=1)}})
     dead_scan_sensor(sensor_context(instance))

@@ -45,7 +45,7 @@ def test_a_skipped_run_that_was_executed_again_and_scanned_was_still_tagged_as_s
     execute: Execute, db: AlertDatabase, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60}))
-    holder = create_job_record(SCANNER, db)
+    holder = create_job_record(SCANNER, db).job_id
     first = instance.get_run_by_id(execute(as_of=AS_OF.isoformat()).run_id)
     assert first is not None
     update_job_record(holder, {}, COMPLETED, [], db)

@@ -68,7 +68,7 @@ def test_a_scan_that_died_is_ended_with_its_true_counts_and_its_run_failed(
     instance: DagsterInstance, db: AlertDatabase
 ) -> None:
     run = started_run(instance)
-    job_id = create_job_record(SCANNER, db, run_id=run.run_id)
+    job_id = create_job_record(SCANNER, db, run_id=run.run_id).job_id
     fill(db, [decided_by(job_id)])
     die(db, job_id)
     assert job_id in sweep(instance)
@@ -88,7 +88,7 @@ def test_only_runs_of_our_own_location_and_of_none_are_failed(
 ) -> None:
     run = started_run(instance, location)
     report(instance, run, "START")
-    dead = create_job_record(SCANNER, db, run_id=run.run_id)
+    dead = create_job_record(SCANNER, db, run_id=run.run_id).job_id
     die(db, dead)
     if swept_before:
         create_job_record(SCANNER, db)
@@ -134,7 +134,7 @@ def test_a_run_that_waits_to_try_again_is_not_failed(
 ) -> None:
     run = started_run(instance)
     report(instance, run, *steps)
-    die(db, create_job_record(SCANNER, db, run_id=run.run_id))
+    die(db, create_job_record(SCANNER, db, run_id=run.run_id).job_id)
     sweep(instance)
     left = instance.get_run_by_id(run.run_id)
     assert left is not None
@@ -158,7 +158,7 @@ def test_a_run_whose_record_another_scan_swept_while_no_daemon_was_there_is_fail
     run = started_run(instance)
     report(instance, run, *steps)
     report(instance, run, "START", key="a_report_of_someones")
-    dead = create_job_record(SCANNER, db, run_id=run.run_id)
+    dead = create_job_record(SCANNER, db, run_id=run.run_id).job_id
     die(db, dead)
     create_job_record(SCANNER, db)
     ended_at = {"$subtract": ["$$NOW", ended_s_ago * 1000]}
@@ -170,7 +170,7 @@ def test_a_run_whose_record_another_scan_swept_while_no_daemon_was_there_is_fail
 
 
 def test_a_dead_scan_without_a_dagster_run_is_ended_too(instance: DagsterInstance, db: AlertDatabase) -> None:
-    jobs = [create_job_record(SCANNER, db)]
+    jobs = [create_job_record(SCANNER, db).job_id]
     die(db, jobs[0])
     assert jobs[0] in sweep(instance)
 
@@ -180,7 +180,7 @@ def test_the_record_of_an_ended_run_is_closed_before_its_lease_runs_out(
     instance: DagsterInstance, db: AlertDatabase, end: Callable[[DagsterInstance, DagsterRun], object]
 ) -> None:
     run = started_run(instance)
-    job_id = create_job_record(SCANNER, db, run_id=run.run_id)
+    job_id = create_job_record(SCANNER, db, run_id=run.run_id).job_id
     fill(db, [decided_by(job_id)])
     end(instance, run)
     assert job_id in sweep(instance)
@@ -191,7 +191,7 @@ def test_a_backlog_of_failed_runs_does_not_delay_it(instance: DagsterInstance, d
     for _ in range(20):
         instance.report_run_failed(started_run(instance))
     run = started_run(instance)
-    job_id = create_job_record(SCANNER, db, run_id=run.run_id)
+    job_id = create_job_record(SCANNER, db, run_id=run.run_id).job_id
     instance.report_run_failed(run)
     assert job_id in sweep(instance)
 
@@ -218,7 +218,7 @@ def test_500_failed_runs_whose_records_are_open_are_worked_off_within_ten_minute
 
 
 def test_a_record_closed_for_its_run_says_what_each_rule_decided(db: AlertDatabase) -> None:
-    job_id = create_job_record(SCANNER, db, run_id="one")
+    job_id = create_job_record(SCANNER, db, run_id="one").job_id
     entry = {"job_id": job_id, "triggered_by": "system", "rule_triggered": "r", "to_status": "ESCALATED"}
     db.alerts.insert_one({"alert_id": "1", "source_type": "SAFETY", "state_history": [entry]})
     assert close_records_of_run(db, "one", "why") == [job_id]
@@ -230,9 +230,9 @@ def test_a_record_closed_for_its_run_says_what_each_rule_decided(db: AlertDataba
 
 
 def test_only_running_records_of_the_run_itself_are_closed(db: AlertDatabase) -> None:
-    done = create_job_record(SCANNER, db, run_id="one")
+    done = create_job_record(SCANNER, db, run_id="one").job_id
     update_job_record(done, {}, COMPLETED, [], db)
-    other = create_job_record(SCANNER, db, run_id="two")
+    other = create_job_record(SCANNER, db, run_id="two").job_id
     assert close_records_of_run(db, "one", "why") == []
     found = {record["job_id"]: record["status"] for record in db.background_jobs.find()}
     assert found == {done: "completed", other: "running"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pymongo.errors import OperationFailure
 
-from alert_pipelines.job_records import get_recent_jobs
+from alert_pipelines.job_records import recent_records
 from alert_pipelines.mongo import MongoSettings, open_database
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import publish_rules
@@ -67,7 +67,7 @@ def test_the_replica_set_is_made_and_the_scanner_s_user_can_do_what_a_scan_does_
         with open_database(settings(host, password)) as db:
             publish_rules(db, default_rules())
             auto_close_scanner(db)
-            assert get_recent_jobs(1, db)[0]["status"] == "completed"
+            assert recent_records(1, db)[0]["status"] == "completed"
             with pytest.raises(OperationFailure, match="not authorized"):
                 db.client["elsewhere"].alerts.insert_one({})
 

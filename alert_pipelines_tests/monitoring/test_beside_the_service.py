@@ -75,7 +75,7 @@ def test_a_record_of_the_service_that_was_swept_counted_as_ours(db: AlertDatabas
 
 
 def test_a_scan_of_ours_that_died_is_ours(db: AlertDatabase) -> None:
-    job_id = create_job_record(SCANNER, db)
+    job_id = create_job_record(SCANNER, db).job_id
     assert numbers(db)["scan_running"] == 1
     db.background_jobs.update_one({}, {"$set": {"lease_expires_at": datetime.now(UTC) - timedelta(minutes=1)}})
     assert [one.job_id for one in sweep_dead_jobs(db)] == [job_id]

@@ -152,7 +152,7 @@ def test_a_scan_that_was_broken_off_does_not_say_that_nothing_is_pending(
 
 
 def test_what_a_scan_decided_before_it_was_broken_off_is_in_the_sums_by_rule(db: AlertDatabase, tmp_path: Path) -> None:
-    job_id = create_job_record(SCANNER, db)
+    job_id = create_job_record(SCANNER, db).job_id
     entry = {"job_id": job_id, "triggered_by": "system", "rule_triggered": "r", "to_status": "AUTO_CLOSED"}
     db.alerts.insert_one({"alert_id": "1", "source_type": "SAFETY", "state_history": [entry]})
     db.background_jobs.update_one({"job_id": job_id}, {"$set": {"lease_expires_at": server_now(db)}})

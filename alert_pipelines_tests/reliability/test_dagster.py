@@ -168,7 +168,7 @@ def test_a_scan_that_another_host_is_making_is_left_alone_however_the_next_is_st
     originals = fill_fleet(site.db, SIZE)
     known = site.scans()
     # All that is seen of a scan of another host: its claim, renewed.
-    elsewhere = create_job_record(SCANNER, site.db)
+    elsewhere = create_job_record(SCANNER, site.db).job_id
     with Lease(site.db, elsewhere):
         start(site)
         [new] = site.scans() - known

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.job_records import get_recent_jobs
+from alert_pipelines.job_records import recent_records
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner.report import RuleQueryError, ScanReport, ScanRequest
@@ -56,7 +56,7 @@ def test_alerts_of_a_close_rule_whose_query_failed_were_escalated(db: AlertDatab
     # All that does not depend on it goes on: other closes, and the escalations of other sources.
     assert stored(db, "OVERSPEEDING-49")["status"] == "AUTO_CLOSED"
     assert (report.closed, report.escalated, report.reconciles) == (1, 41, True)
-    record = get_recent_jobs(1, db)[0]
+    record = recent_records(1, db)[0]
     assert (record["status"], record["alerts_closed"], record["alerts_escalated"]) == ("failed", 1, 41)
     assert "'keep'" in record["errors"][0]
     assert "no alert that it may close was escalated" in record["errors"][0]
@@ -95,13 +95,13 @@ def test_a_dry_run_whose_query_failed_is_a_failure_too(db: AlertDatabase, fail: 
     fill(db, pile(), KEEP, PILE)
     fail("keep")
     assert failed_scan(db, dry_run=True).planned == ()
-    assert get_recent_jobs(1, db)[0]["status"] == "failed"
+    assert recent_records(1, db)[0]["status"] == "failed"
 
 
 def test_a_failed_query_was_recorded_with_the_servers_cluster_time_and_signature(db: AlertDatabase, fail: Fail) -> None:
     fill(db, pile(), KEEP)
     fail("keep")
     report = failed_scan(db)
-    (error,) = get_recent_jobs(1, db)[0]["errors"]
+    (error,) = recent_records(1, db)[0]["errors"]
     assert "can't $divide by zero" in error
     assert not [raw for raw in ("clusterTime", "signature", "full error") if raw in error or raw in str(report.errors)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.job_records import get_recent_jobs
+from alert_pipelines.job_records import recent_records
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanRequest
@@ -44,7 +44,7 @@ def test_a_rule_past_its_limit_closes_nothing_and_all_else_goes_on(db: AlertData
     # What was not closed is no sample of what was.
     assert [sample.alert_id for sample in e.value.report.samples] == ["doc"]
     assert statuses(db) == {"P0": "OPEN", "P1": "OPEN", "P2": "OPEN", "doc": "AUTO_CLOSED", "young": "OPEN"}
-    record = get_recent_jobs(1, db)[0]
+    record = recent_records(1, db)[0]
     assert (record["status"], record["alerts_closed"]) == ("failed", 1)
     assert "'greedy' would close 3" in record["errors"][0]
     assert scan(db, allow_over_limit=("greedy",)).closed == 3
@@ -86,7 +86,7 @@ def test_the_first_scan_of_all_closed_and_escalated_without_a_limit(db: AlertDat
         assert "rule 'expire' would close 30 ESCALATED alerts of OVERSPEEDING" in str(blocked.value)
         assert "rule 'pile' would escalate 50 OPEN alerts of OVERSPEEDING" in str(blocked.value)
         assert "run with allow_over_limit: ['scan']" in str(blocked.value)
-        assert get_recent_jobs(1, db)[0]["status"] == "failed"
+        assert recent_records(1, db)[0]["status"] == "failed"
 
     allowed = scan(db, allow_over_limit=("scan",))
     assert (allowed.closed, allowed.escalated) == (150, 50)
@@ -126,7 +126,7 @@ def test_a_dry_run_foretells_the_stop_and_is_no_failure(db: AlertDatabase) -> No
     report = scan(db, dry_run=True)
     assert [stop.stopped for stop in report.stops] == ["never"]
     assert [sample.rule_id for sample in report.samples] == ["never"]
-    record = get_recent_jobs(1, db)[0]
+    record = recent_records(1, db)[0]
     assert record["status"] == "completed"
     assert "its limit is 0" in record["errors"][0]
 

@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 from alert_pipelines import alerts
 from alert_pipelines.decisions import DecisionCount
 from alert_pipelines.instants import InvalidInstantError
-from alert_pipelines.job_records import ScanAlreadyRunningError, create_job_record, get_recent_jobs
+from alert_pipelines.job_records import ScanAlreadyRunningError, create_job_record, recent_records
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.mongo.indexes import IndexConflictError
 from alert_pipelines.rules.clause import Clause
@@ -35,7 +35,7 @@ def scan(db: AlertDatabase, **request: Any) -> Any:
 
 
 def last_job(db: AlertDatabase) -> dict[str, Any]:
-    return get_recent_jobs(1, db)[0]
+    return recent_records(1, db)[0]
 
 
 def test_alerts_are_closed_and_escalated_and_the_result_has_exactly_the_old_keys(db: AlertDatabase) -> None:
@@ -163,7 +163,7 @@ def test_evaluating_with_nothing_but_a_database_is_a_recorded_scan(db: AlertData
     fill(db, [alert("old", minutes=90)], rule("expire", {"expire_after_mins": 60}))
     report = evaluate_all_pending_alerts(db, as_of=AS_OF)
     assert (report.closed, report.as_of) == (1, AS_OF)
-    [record] = get_recent_jobs(1, db)
+    [record] = recent_records(1, db)
     assert (record["job_id"], record["status"], record["alerts_closed"]) == (report.job_id, "completed", 1)
     assert evaluate_all_pending_alerts(db).closed == 0
 
@@ -253,7 +253,7 @@ def test_a_bad_rule_disables_itself_alone(db: AlertDatabase) -> None:
 
 def test_a_running_scan_means_no_second_one(db: AlertDatabase) -> None:
     fill(db, [alert("old", minutes=60)], EXPIRE)
-    holder = create_job_record("auto_close_scanner", db)
+    holder = create_job_record("auto_close_scanner", db).job_id
     with pytest.raises(ScanAlreadyRunningError, match=holder):
         scan(db)
     assert statuses(db) == {"old": "OPEN"}

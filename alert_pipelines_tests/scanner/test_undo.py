@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.job_records import Lease, create_job_record, get_recent_jobs
+from alert_pipelines.job_records import Lease, create_job_record, recent_records
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import scan as scan_module
 from alert_pipelines.scanner import undo as undo_module
@@ -54,7 +54,7 @@ def test_each_alert_is_what_it_was_and_its_history_is_longer(db: AlertDatabase) 
     entry = stored(db, "pile")["state_history"][-1]
     assert (entry["from_status"], entry["to_status"], entry["triggered_by"]) == ("ESCALATED", "OPEN", "undo")
     assert entry["undoes"] == {"job_id": job_id, "rule_id": "pile-up"}
-    record = get_recent_jobs(1, db)[0]
+    record = recent_records(1, db)[0]
     assert (record["job_type"], record["status"], record["stats"]["restored"]) == ("auto_close_undo", "completed", 3)
 
 
@@ -217,7 +217,7 @@ def test_a_crashed_scan_is_undone_as_far_as_it_came(db: AlertDatabase, monkeypat
     with pytest.raises(RuntimeError, match="killed"):
         scan(db)
     monkeypatch.undo()
-    record = get_recent_jobs(1, db)[0]
+    record = recent_records(1, db)[0]
     closed = db.alerts.count_documents({"status": "AUTO_CLOSED"})
     assert (record["status"], record["alerts_closed"]) == ("failed", closed)
     assert 20 <= closed < 40
@@ -257,7 +257,7 @@ def test_an_undo_that_was_cancelled_says_so_and_the_next_one_finishes(
     monkeypatch.setattr(Lease, "check", cancelled_at_the_second_write)
     with pytest.raises(KeyboardInterrupt):
         undo_job(db, job_id, dry_run=False)
-    record = get_recent_jobs(1, db)[0]
+    record = recent_records(1, db)[0]
     assert (record["job_type"], record["status"]) == ("auto_close_undo", "failed")
     assert "cancelled" in record["errors"][0]
     assert (record["stats"]["undone_job_id"], record["stats"]["restored"]) == (job_id, 1)
@@ -281,7 +281,7 @@ def test_an_unknown_or_running_job_cannot_be_undone(db: AlertDatabase) -> None:
     with pytest.raises(UndoError, match="JOB-nobody"):
         undo_job(db, "JOB-nobody")
     with pytest.raises(UndoError, match="still running"):
-        undo_job(db, create_job_record(scan_module.SCANNER, db))
+        undo_job(db, create_job_record(scan_module.SCANNER, db).job_id)
 
 
 def test_a_scan_whose_process_died_can_be_undone_before_anybody_swept_it(decided: tuple[AlertDatabase, str]) -> None:
@@ -298,4 +298,4 @@ def test_an_alert_whose_write_the_server_refuses_is_named_and_stops_nothing(deci
     assert report.restored == 2
     assert [skipped.alert_id for skipped in report.skipped] == ["null"]
     assert "refuses" in report.skipped[0].why
-    assert get_recent_jobs(1, db)[0]["status"] == "completed"
+    assert recent_records(1, db)[0]["status"] == "completed"
