@@ -3,7 +3,7 @@
 Asked after the plan, before any write."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from fractions import Fraction
 from shlex import quote
 
@@ -97,12 +97,17 @@ def _stops_of_scan(
         return ()
     found = [_stop(ALLOW_SCAN, "the scan", left[to_status], limits[to_status], to_status) for to_status in exceeded]
     if db[JOB_RECORDS].find_one(_COMPLETED_SCAN_OF_OURS, {"_id": 1}) is not None:
-        return tuple(found)
+        would = _preview(db, plan, stops, {stop.decision for stop in found})
+        return (_with(found[0], f"Look at what it would do: {would}."), *found[1:])
     # Nobody has seen yet what these rules do to these alerts: as long as that is not looked at, they do nothing.
-    first = f"No scan has completed here before, so look at what it would do: {_preview(db, plan, stops)}."
-    found[0] = found[0]._replace(message=f"{found[0].message} {first}")
+    would = _preview(db, plan, stops, {decision_of(to_status) for to_status in limits})
+    found[0] = _with(found[0], f"No scan has completed here before, so look at what it would do: {would}.")
     others = (to_status for to_status in limits if left[to_status] and to_status not in exceeded)
     return (*found, *(_stop_with_first(to_status, left[to_status]) for to_status in others))
+
+
+def _with(stop: LimitStop, further: str) -> LimitStop:
+    return stop._replace(message=f"{stop.message} {further}")
 
 
 def _stop_with_first(to_status: Status, planned: int) -> LimitStop:
@@ -114,11 +119,12 @@ def _stop_with_first(to_status: Status, planned: int) -> LimitStop:
     return LimitStop(ALLOW_SCAN, planned, 0, message, decision)
 
 
-def _preview(db: AlertDatabase, plan: Plan, stops: Sequence[LimitStop]) -> str:
-    """What `plan` would do by rule, source and status, but for what `stops` forbid already."""
+def _preview(db: AlertDatabase, plan: Plan, stops: Sequence[LimitStop], decisions: Set[Decision]) -> str:
+    """Which of `decisions` the `plan` holds by rule, source and status, but for what `stops` forbid already."""
     alerts: Counter[tuple[str, Decision, str, str]] = Counter()
     for group in preview_of(db, plan, {(stop.stopped, stop.decision) for stop in stops}):
-        alerts[group.rule_id, group.decision, group.status, group.source_type] += group.alerts
+        if group.decision in decisions:
+            alerts[group.rule_id, group.decision, group.status, group.source_type] += group.alerts
     lines = [
         f"rule {rule_id!r} would {decision} {number} {status} alerts of {source}"
         for (rule_id, decision, status, source), number in alerts.most_common(_MAX_PREVIEWED)

@@ -118,6 +118,8 @@ def test_after_the_first_scan_no_scan_closes_more_than_half_of_the_pending_but_i
     with pytest.raises(BlastRadiusError, match="the scan would close 150 alerts, its limit is 80") as stopped:
         scan(db)
     assert (stopped.value.report.closed, stopped.value.report.escalated) == (0, 10)
+    would = "Look at what it would do: rule 'expire' would close 150 OPEN alerts of OVERSPEEDING."
+    assert str(stopped.value).endswith(would)
     assert scan(db, allow_over_limit=("scan",)).closed == 150
 
 
@@ -164,6 +166,8 @@ def test_a_scan_escalated_all_that_a_bad_rule_said(db: AlertDatabase, monkeypatc
         scan(db)
     report = blocked.value.report
     assert (report.closed, report.escalated, report.reconciles) == (1, 0, True)
+    would = "Look at what it would do: rule 'greedy' would escalate 110 OPEN alerts of OVERSPEEDING."
+    assert str(blocked.value).endswith(would)
 
     monkeypatch.setenv("AUTO_CLOSE_MAX_ESCALATE_FRACTION", "0.99")
     with pytest.raises(BlastRadiusError, match="its limit is 108"):
