@@ -7,7 +7,7 @@ only what real scans decided since the instant before is taken as still open.
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
@@ -29,7 +29,7 @@ from alert_pipelines.rules.model import EXPIRES_AT, Mode, Rule, RuleSet
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.aftermath import Fate, ReallyDone, alert_key, fates_after, really_done
-from alert_pipelines.scanner.history import RebuiltDay, rebuilt_day
+from alert_pipelines.scanner.history import RebuiltDay, rebuilt_day, sources_of_untold_severity
 
 DAY = timedelta(days=1)
 DEFAULT_STEP = timedelta(hours=6)
@@ -135,13 +135,14 @@ def backtest_day(
     for group in (*proposed.groups, *today.groups):
         group.forget(start)
     fates = _fates(db, [proposed, today], step, check)
+    untold = sources_of_untold_severity(db, start)
     return DayOutcome(
         day=day,
         step=step,
         proposed_version=proposed.version,
-        proposed=tuple(proposed.outcomes(fates, today)),
+        proposed=tuple(proposed.outcomes(fates, today, untold)),
         today_version=today.version,
-        today=tuple(today.outcomes(fates, proposed)),
+        today=tuple(today.outcomes(fates, proposed, untold)),
         really=really_done(db, start, instants[-1]),
         bad_rules=tuple(str(error) for error in loaded.errors),
         seconds=time.perf_counter() - started,
@@ -248,8 +249,9 @@ class _Side:
         self.active = _Decided(rule_set.active, Mode.ACTIVE)
         self.groups = [self.active, *(_Decided([rule], Mode.SHADOW) for rule in rule_set.shadow)]
 
-    def outcomes(self, fates: "_Fates", other: "_Side") -> Iterator[RuleOutcome]:
-        """Rule by rule; what counts as shared is what the active rules of `other` decide."""
+    def outcomes(self, fates: "_Fates", other: "_Side", untold: Set[str]) -> Iterator[RuleOutcome]:
+        """Rule by rule; what counts as shared is what the active rules of `other` decide. `untold` are the sources of
+        alerts whose severity of then is not known."""
         for group in self.groups:
             for rule_id in group.rule_ids():
                 closed, escalated = (
@@ -264,7 +266,7 @@ class _Side:
                     closes_shared=len(closed.keys() & other.active.closes.keys()),
                     escalates_shared=len(escalated.keys() & other.active.escalations.keys()),
                     would_close=len(closed),
-                    known_as_of_now=_known_as_of_now(group.rules, rule_id),
+                    known_as_of_now=_known_as_of_now(group.rules, rule_id, untold),
                     **_what_became(list(_fates_of(closed, fates))),
                 )
 
@@ -272,14 +274,16 @@ class _Side:
 _TOLD = frozenset({"alert_id", "source_type", "status", "severity", "timestamp", "created_at", "state_history"})
 
 
-def _known_as_of_now(rules: Sequence[Rule], rule_id: str) -> tuple[str, ...]:
+def _known_as_of_now(rules: Sequence[Rule], rule_id: str, untold: Set[str]) -> tuple[str, ...]:
     """What the rule, or the alerts' own expiry, looks at beyond what never changes and what histories tell."""
     if rule_id == EXPIRES_AT:
         return (EXPIRES_AT,)
     any_instant = datetime(2000, 1, 1, tzinfo=UTC)
-    clauses = [clause for rule in rules if rule.rule_id == rule_id for clause in compile_rule(rule, any_instant)]
+    [rule] = [rule for rule in rules if rule.rule_id == rule_id]
+    clauses = compile_rule(rule, any_instant)
     looked_at = {field for clause in clauses for test in clause.tests for field in (*test.fields, *clause.key)}
-    return tuple(sorted(field for field in looked_at if field not in _TOLD))
+    told = _TOLD - {"severity"} if untold & (untold if rule.sources is None else set(rule.sources)) else _TOLD
+    return tuple(sorted(field for field in looked_at if field not in told))
 
 
 _Fates = Mapping[tuple[bytes, datetime], Fate]

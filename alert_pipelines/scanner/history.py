@@ -83,6 +83,25 @@ def touched_within(start: datetime, end: datetime) -> list[Filter]:
     ]
 
 
+@at_the_door
+def sources_of_untold_severity(db: AlertDatabase, since: datetime) -> set[str]:
+    """The sources with alerts that somebody escalated after `since` without noting the severity that was replaced.
+
+    Scans note it. People and the older service's job do not, so until then only the severity of now is known.
+    """
+    untold = {
+        "timestamp": {"$gt": since},
+        "to_status": str(Status.ESCALATED),
+        # Who opens an alert again as escalated leaves its severity as it is.
+        "from_status": {"$nin": [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]},
+        "before": {"$not": {"$type": "object"}},
+    }
+    rows = db[COLLECTION].aggregate(
+        [{"$match": {"state_history": {"$elemMatch": untold}}}, {"$group": {"_id": "$source_type"}}]
+    )
+    return {row["_id"] for row in rows if isinstance(row["_id"], str)}
+
+
 def standing_at(as_of: datetime, scans_until: datetime) -> list[Stage]:
     """The stages that turn alerts into what they were at `as_of`, had no scan decided anything after `scans_until`.
 

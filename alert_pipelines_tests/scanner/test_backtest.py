@@ -82,6 +82,31 @@ def test_a_day_counts_what_became_due_within_it(db: AlertDatabase) -> None:
     assert [proposed(outcome, "expire").would_close for outcome in backtest(db, [EXPIRE], days)] == [1, 2, 1]
 
 
+@pytest.mark.parametrize(
+    ("entry", "known"),
+    [
+        ({"triggered_by": "anna"}, ("severity",)),
+        ({"triggered_by": "system", "rule_triggered": "theirs"}, ("severity",)),
+        ({"triggered_by": "system", "as_of": at(6), "before": {"status": "OPEN", "severity": "INFO"}}, ()),
+        ({"triggered_by": "anna", "from_status": "RESOLVED"}, ()),
+        ({"triggered_by": "anna", "timestamp": at(-1)}, ()),
+    ],
+    ids=["a person", "the old job", "a scan", "a reopening", "before the day"],
+)
+def test_a_severity_that_an_escalation_by_others_replaced_was_passed_off_as_known(
+    db: AlertDatabase, entry: dict[str, Any], known: tuple[str, ...]
+) -> None:
+    escalated = {"from_status": "OPEN", "to_status": "ESCALATED", "timestamp": at(6), **entry}
+    fill(db, [alert("A", 1, status="ESCALATED", severity="CRITICAL", state_history=[escalated])])
+    rules = [
+        rule("mild", {"expire_after_mins": 60, "severities": ["INFO"]}),
+        rule("any", {"expire_after_mins": 60}),
+        rule("other", {"expire_after_mins": 60, "severities": ["INFO"]}, source_type="SAFETY"),
+    ]
+    told = {one.rule_id: one.known_as_of_now for one in backtest_day(db, rules, DAY).proposed}
+    assert told == {"mild": known, "any": (), "other": (), "expires_at": ("expires_at",)}
+
+
 def test_a_rule_that_looks_at_what_is_known_as_of_now_only_was_not_told_apart(db: AlertDatabase) -> None:
     leaf = {"field": "metadata.speed", "op": "lt", "value": 50}
     rules = [
