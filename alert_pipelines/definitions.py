@@ -12,18 +12,26 @@ from alert_pipelines.defs.freshness import stale_after, with_freshness
 from alert_pipelines.defs.health_checks import check_health_schedule, scanner_health
 from alert_pipelines.defs.index_checks import check_indexes_schedule, index_advice
 from alert_pipelines.defs.maintenance import delete_old_runs_schedule
+from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.notifying import notification_sensor
 from alert_pipelines.defs.ours import ASSETS, JOBS
+from alert_pipelines.defs.prefixing import prefixed
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.schedules import build_schedule
 from alert_pipelines.defs.sensors import dead_scan_sensor
-from alert_pipelines.settings import read_settings
+from alert_pipelines.settings import PREFIX_VARIABLE, environment_with, read_settings
 
 
-def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Definitions:
-    """All definitions; `resource_overrides` replaces resources by name. Raises SettingsError."""
-    settings = read_settings()
-    return Definitions(
+def build_defs(*, resource_overrides: Mapping[str, Any] | None = None, key_prefix: str | None = None) -> Definitions:
+    """All definitions; `resource_overrides` replaces resources by name.
+
+    `key_prefix`, by default what ALERT_PIPELINES_PREFIX says, stands in front of the keys of assets and the names of
+    groups, jobs, schedules and sensors, so that several copies live in one workspace. Raises SettingsError.
+    """
+    given = {} if key_prefix is None else {PREFIX_VARIABLE: key_prefix}
+    settings = read_settings(environment_with(**given))
+    names = Names(prefix=settings.prefix)
+    made = Definitions(
         assets=with_code_links(
             [with_freshness(one, stale_after(settings)) if one is auto_close else one for one in ASSETS],
             settings.code_url,
@@ -38,10 +46,11 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> Defini
             delete_old_runs_schedule,
         ],
         sensors=[dead_scan_sensor, notification_sensor],
-        resources={"mongo": MongoResource(), "rule_engine": RuleEngine(), **(resource_overrides or {})},
+        resources={"mongo": MongoResource(), "rule_engine": RuleEngine(), NAMES: names, **(resource_overrides or {})},
         # A run has one step: a process of its own for it costs seconds and brings nothing.
         executor=in_process_executor,
     )
+    return prefixed(names, made)
 
 
 defs = build_defs()

@@ -20,10 +20,11 @@ from dagster._daemon.controller import get_daemon_statuses
 from dagster_shared.utils.warnings import disable_dagster_warnings
 
 from alert_pipelines.defs.links import CODE_LOCATION
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import locations_of_schedule
 from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.settings import CRON_VARIABLE, OFF, read_settings
+from alert_pipelines.settings import CRON_VARIABLE, OFF, PREFIX_VARIABLE, read_settings
 
 JOB_ID = "auto_close_scanner"
 JOB_NAME = "Auto-close alert scanner"
@@ -120,18 +121,22 @@ def _schedule(instance: DagsterInstance, location: str | None) -> RemoteSchedule
 
 def _only_location(instance: DagsterInstance) -> str:
     """The code location whose schedule the instance has. A guess would switch, or report as off, what nobody runs."""
-    found = locations_of_schedule(instance, AUTO_CLOSE_SCHEDULE)
+    found = locations_of_schedule(instance, _schedule_name())
     if len(found) == 1:
         return found[0].name
     if found:
         raise SchedulerError(
-            f"{AUTO_CLOSE_SCHEDULE} is in several code locations of this Dagster instance: "
+            f"{_schedule_name()} is in several code locations of this Dagster instance: "
             f"{', '.join(place.name for place in found)}. Name the one that is meant, as in location={found[0].name!r}"
         )
     raise SchedulerError(
-        f"this Dagster instance does not know {AUTO_CLOSE_SCHEDULE} yet: start dagster-daemon with a workspace that "
+        f"this Dagster instance does not know {_schedule_name()} yet: start dagster-daemon with a workspace that "
         f"has the code location, or name the location as the workspace does, as in location={CODE_LOCATION!r}"
     )
+
+
+def _schedule_name() -> str:
+    return Names(prefix=read_settings().prefix).name(AUTO_CLOSE_SCHEDULE)
 
 
 def _load_schedule(instance: DagsterInstance, location_name: str) -> RemoteSchedule:
@@ -139,7 +144,13 @@ def _load_schedule(instance: DagsterInstance, location_name: str) -> RemoteSched
     origin = InProcessCodeLocationOrigin(target, location_name=location_name)
     with origin.create_location(instance) as location:
         (repository,) = location.get_repositories().values()
-        schedule: RemoteSchedule = repository.get_schedule(AUTO_CLOSE_SCHEDULE)
+        name = _schedule_name()
+        if not repository.has_schedule(name):
+            raise SchedulerError(
+                f"the code location has no schedule {name}: set {PREFIX_VARIABLE} before alert_pipelines is imported, "
+                "as it is where the code server runs"
+            )
+        schedule: RemoteSchedule = repository.get_schedule(name)
         return schedule
 
 

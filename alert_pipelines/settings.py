@@ -30,6 +30,7 @@ REOPEN_VARIABLE = "AUTO_CLOSE_REOPEN_PERCENT"
 CODE_URL_VARIABLE = "ALERT_PIPELINES_CODE_URL"
 KEEP_VARIABLE = "AUTO_CLOSE_KEEP_RUNS_DAYS"
 NOTIFY_VARIABLE = "ALERT_PIPELINES_NOTIFY_URLS"
+PREFIX_VARIABLE = "ALERT_PIPELINES_PREFIX"
 
 DEFAULT_CRON = "*/5 * * * *"
 OFF = "off"
@@ -40,6 +41,8 @@ _URI_SCHEMES = ("mongodb://", "mongodb+srv://")
 _FORBIDDEN_IN_NAMES = frozenset('/\\. "$*<>:|?\0')
 _LONGEST_NAME_BYTES = 63
 _SERVER_DATABASES = frozenset({"admin", "config", "local"})
+PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,29}")
+"""What may stand in front of the names that Dagster is told."""
 _NOTIFY_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE | re.ASCII)
 _AND_ANOTHER = re.compile(r",\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE | re.ASCII)
 
@@ -145,6 +148,12 @@ def _notify_urls(text: str) -> tuple[str, ...]:
         if _AND_ANOTHER.search(url):
             raise ValueError(f"entry {place} of {len(urls)} has a comma where a blank belongs")
     return urls
+
+
+def _prefix(text: str) -> str:
+    if not PREFIX.fullmatch(text):
+        raise ValueError
+    return text
 
 
 def _whole_number(noun: str, highest: int, unset: str) -> tuple[BeforeValidator, Form]:
@@ -257,6 +266,16 @@ class Settings(BaseModel):
         alias=NOTIFY_VARIABLE,
         repr=False,
         description="[who is notified](docs/operating.md#be-told) of failures, as apprise URLs with blanks between",
+    )
+    prefix: Annotated[
+        str | None,
+        BeforeValidator(_prefix),
+        Form("prefix", "a letter, then up to 29 letters, digits and underscores, such as 'north'", "none"),
+    ] = Field(
+        None,
+        alias=PREFIX_VARIABLE,
+        description="stands in front of what this copy is called in Dagster, for "
+        "[two copies in one workspace](docs/add-to-dagster.md#two-copies)",
     )
 
 

@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.config import ScanConfig
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import location_of_run
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_log import lines_in_run_log
@@ -53,7 +54,7 @@ class _Outcome(NamedTuple):
 # that finds another one running can end without any. A part selected in the UI is scanned whole and reported in part.
 @multi_asset(name="auto_close", specs=SCAN_ASSETS, check_specs=SCAN_CHECKS, can_subset=True)
 def auto_close(
-    context: AssetExecutionContext, config: ScanConfig, mongo: MongoResource, rule_engine: RuleEngine
+    context: AssetExecutionContext, config: ScanConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """Scan the pending alerts once: close and escalate what the rules say, and leave a job record.
 
@@ -62,11 +63,11 @@ def auto_close(
     keep_from_retry(context.instance, context.run)
     disown_tags(context.instance, context.run)
     with _loaded_code_kept_from_the_collector(), lines_in_run_log(context.log, context.instance):
-        yield from _scan_and_report(context, config, mongo, rule_engine)
+        yield from _scan_and_report(context, config, mongo, rule_engine, names)
 
 
 def _scan_and_report(
-    context: AssetExecutionContext, config: ScanConfig, mongo: MongoResource, rule_engine: RuleEngine
+    context: AssetExecutionContext, config: ScanConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     with _faults_as_dagster_has_them(), mongo.open() as db:
         outcome = _scan(context, config, rule_engine, db)
@@ -76,17 +77,17 @@ def _scan_and_report(
     report = outcome.report
     if report.dry_run:
         # A limit that it would meet is shown as well, and is no failure: nothing was to be written anyway.
-        context.log_event(dry_run_observation(report))
+        context.log_event(dry_run_observation(report, names))
         yield from standing_verdicts(context.instance, context.selected_asset_check_keys)
         _fail_if_incomplete(outcome)
         return
     if report.shadow_rules:
-        context.log_event(shadow_observation(report))
-    for materialization in materializations(report, outcome.record, location_of_run(context.run)):
+        context.log_event(shadow_observation(report, names))
+    for materialization in materializations(report, outcome.record, location_of_run(context.run), names):
         if materialization.asset_key in context.selected_asset_keys:
             yield materialization
     checks = {key.name: key for key in context.selected_asset_check_keys}
-    for result in check_results(report):
+    for result in check_results(report, names):
         if result.check_name in checks:
             del checks[result.check_name]
             yield result

@@ -29,6 +29,7 @@ from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.host_files import host_file, report_root
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.mongo.client import AlertDatabase
@@ -75,11 +76,13 @@ _RULE_COLUMNS = {
     deps=[ALERTS, ALERT_RULES],
     description="What a rule set would have decided on a past day, beside today's rules and what really happened.",
 )
-def backtest(context: AssetExecutionContext, config: BacktestConfig, mongo: MongoResource) -> MaterializeResult[None]:
+def backtest(
+    context: AssetExecutionContext, config: BacktestConfig, mongo: MongoResource, names: Names
+) -> MaterializeResult[None]:
     """Back-test the partition's day; `alerts` is only read."""
     day = date.fromisoformat(context.partition_key)
     with clear_failures(), mongo.open() as db:
-        root = report_root(config.report_dir, context.instance, "backtests")
+        root = report_root(config.report_dir, context.instance, names.name("backtests"))
         outcome = backtest_day(db, _rules(db, config), day, check=_deadline(day))
     directory = root / f"{outcome.proposed_version[:12]}-beside-{outcome.today_version[:12]}"
     _keep(directory, outcome)

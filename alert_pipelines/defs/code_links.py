@@ -14,9 +14,9 @@ from dagster import (
     LocalFileCodeReference,
     UrlCodeReference,
 )
-from dagster._utils.warnings import disable_dagster_warnings
 
 from alert_pipelines.defs import asset_specs
+from alert_pipelines.defs.dagster_internals import disable_dagster_warnings
 
 CODE: Mapping[str, Sequence[str]] = {
     asset_specs.ALERTS: ("alerts:Alert", "loading.load:load_alerts"),

@@ -28,6 +28,7 @@ from alert_pipelines.defs.config import DailyReportConfig
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.host_files import report_root
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.reports.activity import ActivityTimeoutError
@@ -52,7 +53,7 @@ MAX_SECONDS = 40.0
     description="What was opened, closed, escalated and resolved on a day and in the 30 days that end with it.",
 )
 def daily_report(
-    context: AssetExecutionContext, config: DailyReportConfig, mongo: MongoResource
+    context: AssetExecutionContext, config: DailyReportConfig, mongo: MongoResource, names: Names
 ) -> MaterializeResult[None]:
     """Make the report of the partition's day; `alerts` is only read."""
     from alert_pipelines.reports.daily import daily_report as make  # noqa: PLC0415
@@ -60,7 +61,7 @@ def daily_report(
 
     day = date.fromisoformat(context.partition_key)
     with clear_failures(), mongo.open() as db:
-        root = report_root(config.report_dir, context.instance, "reports")
+        root = report_root(config.report_dir, context.instance, names.name("reports"))
         try:
             report = make(db, day, days=config.days, max_seconds=MAX_SECONDS)
         except ActivityTimeoutError as error:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord
 
 from alert_pipelines.defs.assets import auto_close
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.ours import is_ours_alone
 from alert_pipelines.defs.own_runs import (
     Location,
@@ -61,16 +62,16 @@ _OVER = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 _log = logging.getLogger(__name__)
 
 
-def end_dead_scans(instance: DagsterInstance, own: Location | None, db: AlertDatabase) -> list[str]:
+def end_dead_scans(instance: DagsterInstance, own: Location | None, names: Names, db: AlertDatabase) -> list[str]:
     """End the records of finished runs, sweep expired leases and fail the runs of the dead; returns what was ended."""
     ended = _close_records_of_finished_runs(instance, db)
     for record in sweep_dead_jobs(db):
         _fail_run(instance, own, record)
         ended.append(record.job_id)
-    return ended + _fail_runs_without_living_record(instance, own, db)
+    return ended + _fail_runs_without_living_record(instance, own, names, db)
 
 
-def end_overdue_runs(instance: DagsterInstance, own: Location | None) -> list[str]:
+def end_overdue_runs(instance: DagsterInstance, own: Location | None, names: Names) -> list[str]:
     """End the location's runs that are past their bound, or do not start, or do not heed a cancel; returns their ids.
 
     As Dagster's own run monitoring would, which may be off. Needs no database.
@@ -78,7 +79,7 @@ def end_overdue_runs(instance: DagsterInstance, own: Location | None) -> list[st
     ended = []
     for record in own_run_records(instance, own, [*_BOUNDS]):
         run, now = record.dagster_run, time.time()
-        if not is_ours_alone(run):
+        if not is_ours_alone(run, names):
             continue
         fault = _BOUNDS[run.status](record, now)
         if fault:
@@ -87,11 +88,11 @@ def end_overdue_runs(instance: DagsterInstance, own: Location | None) -> list[st
     return ended
 
 
-def disown_tags_of_unbegun(instance: DagsterInstance, own: Location | None) -> None:
+def disown_tags_of_unbegun(instance: DagsterInstance, own: Location | None, names: Names) -> None:
     """Let re-executed runs of the location that have not begun bear no job id, nor `skipped`, of their parents."""
     for record in own_run_records(instance, own, created_after=datetime.now(UTC) - _RECENT):
         run = record.dagster_run
-        if record.start_time is None and (is_scan(run) or is_ours_alone(run)):
+        if record.start_time is None and (is_scan(run, names) or is_ours_alone(run, names)):
             disown_tags(instance, run)
 
 
@@ -168,7 +169,9 @@ def _fail_run(instance: DagsterInstance, own: Location | None, record: SweptReco
     _report_dead(instance, run, record.job_id, record.alerts_closed, record.alerts_escalated)
 
 
-def _fail_runs_without_living_record(instance: DagsterInstance, own: Location | None, db: AlertDatabase) -> list[str]:
+def _fail_runs_without_living_record(
+    instance: DagsterInstance, own: Location | None, names: Names, db: AlertDatabase
+) -> list[str]:
     """Fail the runs that still scan for Dagster although no record of theirs runs: no run may block the queue.
 
     So it is when another scan's claim swept the record while no daemon was there, when a tick ended between the two,
@@ -178,9 +181,9 @@ def _fail_runs_without_living_record(instance: DagsterInstance, own: Location | 
     long_ago = server_now(db) - ENDED_FOR_GOOD
     for run_record in records_of_no_other(instance, own, [DagsterRunStatus.STARTED]):
         run = run_record.dagster_run
-        if not is_scan(run):
+        if not is_scan(run, names):
             continue
-        record, is_silent = record_of_run(db, run.run_id), _is_silent(instance, run_record)
+        record, is_silent = record_of_run(db, run.run_id), _is_silent(instance, run_record, names)
         if record is None and is_silent and location_of_run(run) is not None:
             _end(instance, run, _NO_RECORD)
             ended.append(f"run {run.run_id}")
@@ -208,11 +211,11 @@ class _Last(NamedTuple):
     at: float | None
 
 
-def _is_silent(instance: DagsterInstance, record: RunRecord) -> bool:
+def _is_silent(instance: DagsterInstance, record: RunRecord, names: Names) -> bool:
     """Whether the run should have a living record by now: its scan began, or was to be tried again, long ago."""
     last = _last_of_scan(instance, record.dagster_run)
     # What other people's assets do in the same run before the scan may take its time.
-    if last.kind in _OVER or (last.kind is None and not is_ours_alone(record.dagster_run)):
+    if last.kind in _OVER or (last.kind is None and not is_ours_alone(record.dagster_run, names)):
         return False
     since = last.at or record.start_time
     return since is not None and time.time() - since > LONGEST_SILENCE_S

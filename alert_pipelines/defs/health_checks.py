@@ -26,6 +26,7 @@ from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS, CLOSED, JOBS
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.freshness import stale_after
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import SKIPPED_TAG, record_of_run
@@ -43,12 +44,14 @@ MAX_RUNS = 1000
 class _Check(NamedTuple):
     spec: AssetCheckSpec
     severity: AssetCheckSeverity
-    ask: Callable[[AlertDatabase, datetime, DagsterInstance, Location | None], Verdict]
+    ask: Callable[[AlertDatabase, datetime, DagsterInstance, Location | None, Names], Verdict]
 
 
-def _orphans(db: AlertDatabase, now: datetime, instance: DagsterInstance, own: Location | None) -> Verdict:
+def _orphans(
+    db: AlertDatabase, now: datetime, instance: DagsterInstance, own: Location | None, names: Names
+) -> Verdict:
     records = health.orphaned_records(db, now)
-    runs = _scans_without_record(db, now, instance, own)
+    runs = _scans_without_record(db, now, instance, own, names)
     problems = [
         f"{job_id} is running without a sign of life: dead_scan_sensor should have ended it, so see whether that is on "
         "and the daemon runs; the next scan ends it as well."
@@ -69,13 +72,13 @@ def _orphans(db: AlertDatabase, now: datetime, instance: DagsterInstance, own: L
 
 
 def _scans_without_record(
-    db: AlertDatabase, now: datetime, instance: DagsterInstance, own: Location | None
+    db: AlertDatabase, now: datetime, instance: DagsterInstance, own: Location | None, names: Names
 ) -> list[str]:
     succeeded = [DagsterRunStatus.SUCCESS]
     return [
         run.run_id
         for run in own_runs(instance, own, statuses=succeeded, created_after=now - timedelta(days=1), limit=MAX_RUNS)
-        if is_scan(run)
+        if is_scan(run, names)
         # One that found another scan running, or only checked something, made none.
         and not run.tags.get(SKIPPED_TAG)
         and record_of_run(db, run.run_id) is None
@@ -146,7 +149,9 @@ HEALTH_CHECKS = tuple(check.spec for check in _CHECKS)
 
 # can_subset lets a check end without a result: "Materialize" adds every check of an asset to its run, also to a scan.
 @multi_asset_check(specs=HEALTH_CHECKS, can_subset=True)
-def scanner_health(context: AssetCheckExecutionContext, mongo: MongoResource) -> Iterator[AssetCheckResult]:
+def scanner_health(
+    context: AssetCheckExecutionContext, mongo: MongoResource, names: Names
+) -> Iterator[AssetCheckResult]:
     """Ask whether the scanner does well: is it at work, and is what it does what people want?"""
     if context.run.asset_selection:
         context.log.info("Left out, as this run is a scan: %s looks at the scanner's health", check_health_job.name)
@@ -156,14 +161,14 @@ def scanner_health(context: AssetCheckExecutionContext, mongo: MongoResource) ->
     with clear_failures(), mongo.open() as db:
         now = server_now(db)
         for check in _CHECKS:
-            if check.spec.key in asked:
-                yield _result(check, check.ask(db, now, context.instance, own))
+            if names.check(check.spec.key) in asked:
+                yield _result(check, names, check.ask(db, now, context.instance, own, names))
 
 
-def _result(check: _Check, verdict: Verdict) -> AssetCheckResult:
+def _result(check: _Check, names: Names, verdict: Verdict) -> AssetCheckResult:
     return AssetCheckResult(
         check_name=check.spec.name,
-        asset_key=check.spec.asset_key,
+        asset_key=names.key(check.spec.asset_key),
         passed=verdict.passed,
         severity=check.severity,
         description=verdict.says,

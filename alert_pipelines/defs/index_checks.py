@@ -21,6 +21,7 @@ from dagster import (
 from alert_pipelines.defs.asset_specs import ALERT_RULES
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.mongo.client import server_now
@@ -46,16 +47,16 @@ _COLUMNS = {
 
 # can_subset lets a check end without a result: "Materialize" adds every check of an asset to its run, also to a scan.
 @multi_asset_check(specs=[INDEX_ADVICE], can_subset=True)
-def index_advice(context: AssetCheckExecutionContext, mongo: MongoResource) -> Iterator[AssetCheckResult]:
+def index_advice(context: AssetCheckExecutionContext, mongo: MongoResource, names: Names) -> Iterator[AssetCheckResult]:
     """Read the plan of each condition; warn of the wasteful ones, with the index that would help."""
-    if INDEX_ADVICE.asset_key in (context.run.asset_selection or ()):
+    if names.key(INDEX_ADVICE.asset_key) in (context.run.asset_selection or ()):
         context.log.info("Left out, as this run is a scan: %s looks at the indexes", check_indexes_job.name)
         return
     with clear_failures(), mongo.open() as db:
         advice = advise(db, server_now(db))
     yield AssetCheckResult(
         check_name=INDEX_ADVICE.name,
-        asset_key=INDEX_ADVICE.asset_key,
+        asset_key=names.key(INDEX_ADVICE.asset_key),
         passed=not advice,
         # The rules decide what they should all the same, only more slowly.
         severity=AssetCheckSeverity.WARN,

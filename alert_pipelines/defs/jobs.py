@@ -20,6 +20,7 @@ from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.config import LoadAlertsConfig, PublishRulesConfig, parse_instant
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.host_files import host_file
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_log import lines_in_run_log
 from alert_pipelines.defs.run_records import NO_RETRY_TAGS
@@ -59,7 +60,7 @@ auto_close_job = define_asset_job(
 
 @op
 def publish(
-    context: OpExecutionContext, config: PublishRulesConfig, mongo: MongoResource, rule_engine: RuleEngine
+    context: OpExecutionContext, config: PublishRulesConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
 ) -> None:
     """Publish rules, all at once, showing what changes; what a person changed stays unless told to."""
     with lines_in_run_log(context.log, context.instance), clear_failures(), mongo.open() as db:
@@ -68,7 +69,7 @@ def publish(
         )
     context.log_event(
         AssetObservation(
-            ALERT_RULES,
+            names.key(ALERT_RULES),
             description="What publishing would change; nothing was written." if config.dry_run else "Rules published.",
             metadata={
                 "written": sum(change.written for change in changes),
@@ -79,7 +80,7 @@ def publish(
 
 
 @op
-def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource) -> None:
+def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource, names: Names) -> None:
     """Load a CSV or JSON Lines file into `alerts`, as its mapping says; a repeated load adds nothing twice."""
     # Every run loads this module, and only this op needs the loader.
     from alert_pipelines.loading.load import load_alerts  # noqa: PLC0415
@@ -104,7 +105,9 @@ def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoReso
         context.log.warning(told)
     for warning in report.summary.warnings():
         context.log.warning(warning)
-    context.log_event(AssetObservation(ALERTS, description=f"Loaded {config.file}.", metadata=_counts(report)))
+    context.log_event(
+        AssetObservation(names.key(ALERTS), description=f"Loaded {config.file}.", metadata=_counts(report))
+    )
 
 
 def _declared(config: LoadAlertsConfig) -> "Mapping":

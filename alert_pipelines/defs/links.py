@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from dagster import MarkdownMetadataValue, MetadataValue
 
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
 
 # The name that this checkout's own workspace gives the code location.
@@ -27,10 +28,14 @@ def launchpad(own: Location, job: str, op: str, **config: object) -> str:
     return f"/locations/{quote(place, safe='')}/jobs/{job}/playground/setup?config={quote(text, safe='')}"
 
 
-def decided_alerts(own: Location | None, job_id: str, samples: Iterable[str]) -> MarkdownMetadataValue:
+def decided_alerts(own: Location | None, names: Names, job_id: str, samples: Iterable[str]) -> MarkdownMetadataValue:
     """How to see all that `job_id` decided, why, and how to take it back; `samples` are ids of some of its alerts."""
-    explained = [_explained(own, alert_id) for alert_id in list(samples)[:_MAX_SAMPLES]]
-    dry_run = f"[a dry run of undo_job]({launchpad(own, UNDO_JOB, 'undo', job_id=job_id)}), or " if own else ""
+    explained = [_explained(own, names, alert_id) for alert_id in list(samples)[:_MAX_SAMPLES]]
+    dry_run = (
+        f"[a dry run of {names.name(UNDO_JOB)}]({launchpad(own, names.name(UNDO_JOB), 'undo', job_id=job_id)}), or "
+        if own
+        else ""
+    )
     lines = [
         f"- every alert, its reason and its rule: `alert-pipelines jobs show {job_id} --alerts`",
         f"- explain one: {', '.join(explained) or 'none was decided'}",
@@ -39,9 +44,9 @@ def decided_alerts(own: Location | None, job_id: str, samples: Iterable[str]) ->
     return MetadataValue.md("\n".join(lines))
 
 
-def _explained(own: Location | None, alert_id: str) -> str:
-    shown = _plain(alert_id)
-    return f"[{shown}]({launchpad(own, EXPLAIN_JOB, 'explain', alert_id=alert_id)})" if own else shown
+def _explained(own: Location | None, names: Names, alert_id: str) -> str:
+    shown, job = _plain(alert_id), names.name(EXPLAIN_JOB)
+    return f"[{shown}]({launchpad(own, job, 'explain', alert_id=alert_id)})" if own else shown
 
 
 def _plain(text: str) -> str:

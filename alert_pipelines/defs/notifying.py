@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.defs.freshness import stale_after
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_sensor, own_schedule_state
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_runs import busy_scan
@@ -52,13 +53,13 @@ class Cursor(BaseModel):
     description=f"Tells the receivers in {NOTIFY_VARIABLE} of failed scans, of limits that stopped closes, and when no "
     "scan completes any more.",
 )
-def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource) -> SensorResult:
+def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource, names: Names) -> SensorResult:
     """Tell each receiver what it was not told yet; one that cannot be reached is tried again at the next tick."""
     receivers = receivers_of(read_settings().notify_urls)
     if not receivers:
         return SensorResult(skip_reason=f"{NOTIFY_VARIABLE} is not set: nobody is told of failures.", cursor="")
     cursor = _cursor(context.cursor, datetime.now(UTC), len(receivers))
-    seen = _look(cursor, context.instance, location_of_sensor(context), mongo)
+    seen = _look(cursor, context.instance, location_of_sensor(context), names, mongo)
     answers = [
         tell(told, failed, seen.stale, seen.now) for told, failed in zip(cursor.receivers, seen.failed, strict=True)
     ]
@@ -88,7 +89,7 @@ class _Seen(NamedTuple):
     stale: str | None
 
 
-def _look(cursor: Cursor, instance: DagsterInstance, own: Location | None, mongo: MongoResource) -> _Seen:
+def _look(cursor: Cursor, instance: DagsterInstance, own: Location | None, names: Names, mongo: MongoResource) -> _Seen:
     fault: Exception | None = None
     now, completed = datetime.now(UTC), cursor.completed
     failed: Sequence[list[FailedScan] | None] = [None] * len(cursor.receivers)
@@ -99,18 +100,23 @@ def _look(cursor: Cursor, instance: DagsterInstance, own: Location | None, mongo
     except (AlertPipelinesError, PyMongoError) as error:
         # That, too, has to be told, and Dagster knows whether scans are due.
         fault = error
-    return _Seen(
-        now, completed, failed, _stale(instance, own, cursor.model_copy(update={"completed": completed}), now, fault)
-    )
+    after = cursor.model_copy(update={"completed": completed})
+    return _Seen(now, completed, failed, _stale(instance, own, names, cursor=after, now=now, fault=fault))
 
 
 def _stale(
-    instance: DagsterInstance, own: Location | None, cursor: Cursor, now: datetime, fault: Exception | None
+    instance: DagsterInstance,
+    own: Location | None,
+    names: Names,
+    *,
+    cursor: Cursor,
+    now: datetime,
+    fault: Exception | None,
 ) -> str | None:
     """That no scan completes although the schedule is on, and what is known of the cause; None while all is well."""
     settings = read_settings()
     window = stale_after(settings)
-    state = own_schedule_state(instance, own, AUTO_CLOSE_SCHEDULE)
+    state = own_schedule_state(instance, own, names.name(AUTO_CLOSE_SCHEDULE))
     if window is None or (state and not state.is_running):
         return None
     started = datetime.fromtimestamp(state.started_at, UTC) if state and state.started_at else cursor.began
@@ -120,7 +126,7 @@ def _stale(
     what = (
         f"No scan has completed since {since.isoformat(timespec='seconds')}, and the schedule ({settings.cron}) is on."
     )
-    busy = busy_scan(instance, own)
+    busy = busy_scan(instance, own, names)
     causes = [
         f" The job records cannot be read: {str(fault)[:_LONGEST_FAULT]}" if fault else "",
         f" Dagster run {busy.run_id} is {busy.status.value}." if busy else "",

@@ -10,6 +10,7 @@ from alert_pipelines.defs.health_checks import check_health_job
 from alert_pipelines.defs.index_checks import check_indexes_job
 from alert_pipelines.defs.jobs import auto_close_job, load_alerts_job, publish_rules_job
 from alert_pipelines.defs.maintenance import delete_old_runs_job
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.rule_jobs import export_rules_job, validate_rules_job
 from alert_pipelines.defs.trust_jobs import explain_alert_job, list_decisions_job, undo_decisions_job
 from alert_pipelines.defs.window_jobs import add_windows_job, end_window_job, list_windows_job, snooze_alert_job
@@ -39,12 +40,12 @@ _JOB_NAMES = frozenset(job.name for job in JOBS)
 _KEYS = frozenset(key for one in ASSETS for key in (one.keys if isinstance(one, AssetsDefinition) else [one.key]))
 
 
-def is_ours_alone(run: DagsterRun) -> bool:
+def is_ours_alone(run: DagsterRun, names: Names) -> bool:
     """Whether a run of this code location does nothing but what this package defines.
 
     The location may hold other people's definitions beside ours.
     """
-    if run.job_name in _JOB_NAMES:
+    if run.job_name in map(names.name, _JOB_NAMES):
         return True
     touched = {*(run.asset_selection or ()), *(check.asset_key for check in run.asset_check_selection or ())}
-    return bool(touched) and touched <= _KEYS
+    return bool(touched) and touched <= {names.key(key) for key in _KEYS}

@@ -37,6 +37,7 @@ from alert_pipelines.defs.asset_specs import (
     WITHIN_LIMITS,
 )
 from alert_pipelines.defs.links import decided_alerts
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.job_records import MAX_ERROR_CHARS
 from alert_pipelines.scanner.report import Sample, ScanReport
@@ -53,36 +54,36 @@ _SAMPLE_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "
 
 
 def materializations(
-    report: ScanReport, record: Mapping[str, Any] | None, own: Location | None
+    report: ScanReport, record: Mapping[str, Any] | None, own: Location | None, names: Names
 ) -> Iterator[MaterializeResult[None]]:
     """What a real scan did, by asset; `record` is its job record if that could be read, `own` where the run is from."""
     yield MaterializeResult(
-        asset_key=ALERT_RULES,
+        asset_key=names.key(ALERT_RULES),
         data_version=DataVersion(report.rule_set_version),
         metadata={"rule_set_version": report.rule_set_version, "invalid_rules": len(report.bad_rules)},
     )
     closed, escalated = _of(report.decisions, "close"), _of(report.decisions, "escalate")
     yield MaterializeResult(
-        asset_key=CLOSED,
+        asset_key=names.key(CLOSED),
         metadata={
             "closed": count(closed),
             "by rule and source": _table_without_decision(_COUNT_COLUMNS, brief(closed)),
             "samples": _table_without_decision(_SAMPLE_COLUMNS, _cut(_samples(report, "close"))),
-            "these alerts": _leads(own, report, "close"),
+            "these alerts": _leads(own, names, report, "close"),
             **_shadow(report),
         },
     )
     yield MaterializeResult(
-        asset_key=ESCALATED,
+        asset_key=names.key(ESCALATED),
         metadata={
             "escalated": count(escalated),
             "by rule and source": _table_without_decision(_COUNT_COLUMNS, brief(escalated)),
             "samples": _table_without_decision(_SAMPLE_COLUMNS, _cut(_samples(report, "escalate"))),
-            "these alerts": _leads(own, report, "escalate"),
+            "these alerts": _leads(own, names, report, "escalate"),
         },
     )
     yield MaterializeResult(
-        asset_key=JOBS,
+        asset_key=names.key(JOBS),
         metadata={
             "job_id": report.job_id,
             "as_of": MetadataValue.timestamp(report.as_of),
@@ -100,10 +101,10 @@ def materializations(
     )
 
 
-def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
+def check_results(report: ScanReport, names: Names) -> Iterator[AssetCheckResult]:
     """The verdicts of a real scan."""
     yield AssetCheckResult(
-        asset_key=ALERT_RULES,
+        asset_key=names.key(ALERT_RULES),
         check_name=RULES_VALID,
         passed=not report.bad_rules,
         description="All rules are valid."
@@ -113,7 +114,7 @@ def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
     )
     stops = [stop.message for stop in report.stops]
     yield AssetCheckResult(
-        asset_key=CLOSED,
+        asset_key=names.key(CLOSED),
         check_name=WITHIN_LIMITS,
         passed=not stops,
         description=" ".join(stops) or "No limit was reached.",
@@ -121,7 +122,7 @@ def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
     )
     of_alerts = [error for error in report.errors if error not in (*report.bad_rules, *report.defects)]
     yield AssetCheckResult(
-        asset_key=JOBS,
+        asset_key=names.key(JOBS),
         check_name=NO_ALERT_ERRORS,
         # The rest of the scan went through, so nobody is to be woken.
         severity=AssetCheckSeverity.WARN,
@@ -132,7 +133,7 @@ def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
         metadata={"errors": len(of_alerts), **_listed("list", of_alerts)},
     )
     yield AssetCheckResult(
-        asset_key=JOBS,
+        asset_key=names.key(JOBS),
         check_name=RECORDS_RECONCILE,
         passed=report.reconciles,
         description="Every planned decision is accounted for."
@@ -149,7 +150,7 @@ def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
     )
     if report.overlooked is not None:
         yield AssetCheckResult(
-            asset_key=JOBS,
+            asset_key=names.key(JOBS),
             check_name=NONE_OVERLOOKED,
             passed=report.overlooked == 0,
             description="An incremental scan would have overlooked nothing."
@@ -160,10 +161,10 @@ def check_results(report: ScanReport) -> Iterator[AssetCheckResult]:
         )
 
 
-def dry_run_observation(report: ScanReport) -> AssetObservation:
+def dry_run_observation(report: ScanReport, names: Names) -> AssetObservation:
     """What a dry run found: on an asset of its own, so that no real scan's timeline shows it."""
     return AssetObservation(
-        DRY_RUNS,
+        names.key(DRY_RUNS),
         description=f"Dry run {report.job_id}: nothing was written.",
         metadata={
             "job_id": report.job_id,
@@ -186,7 +187,7 @@ def dry_run_observation(report: ScanReport) -> AssetObservation:
     )
 
 
-def shadow_observation(report: ScanReport) -> AssetObservation:
+def shadow_observation(report: ScanReport, names: Names) -> AssetObservation:
     """What each shadow rule would have done in a real scan, beside the active ones, as numbers that the UI plots."""
     would_be = {f"{rule_id}: would {decision}": 0 for rule_id in report.shadow_rules for decision in _DONE}
     for entry in report.shadow:
@@ -195,7 +196,7 @@ def shadow_observation(report: ScanReport) -> AssetObservation:
     for entry in report.decisions:
         done[f"{entry.rule_id}: {_DONE[entry.decision]}"] += entry.alerts
     return AssetObservation(
-        SHADOW,
+        names.key(SHADOW),
         description=f"Beside {report.job_id}; shadow rules write nothing.",
         metadata={"job_id": report.job_id, "as_of": MetadataValue.timestamp(report.as_of), **would_be, **done},
     )
@@ -236,8 +237,8 @@ def _samples(report: ScanReport, decision: Decision) -> list[Sample]:
     return [sample for sample in report.samples if sample.decision == decision]
 
 
-def _leads(own: Location | None, report: ScanReport, decision: Decision) -> MarkdownMetadataValue:
-    return decided_alerts(own, report.job_id, (sample.alert_id for sample in _samples(report, decision)))
+def _leads(own: Location | None, names: Names, report: ScanReport, decision: Decision) -> MarkdownMetadataValue:
+    return decided_alerts(own, names, report.job_id, (sample.alert_id for sample in _samples(report, decision)))
 
 
 def _shadow(report: ScanReport) -> dict[str, TableMetadataValue]:

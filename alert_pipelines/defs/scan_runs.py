@@ -3,6 +3,7 @@
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, own_runs
 
 AUTO_CLOSE_JOB = "auto_close_job"
@@ -20,18 +21,18 @@ _SCAN_KEYS = frozenset(spec.key for spec in SCAN_ASSETS)
 _SCAN_CHECK_KEYS = frozenset(spec.key for spec in SCAN_CHECKS)
 
 
-def is_scan(run: DagsterRun) -> bool:
+def is_scan(run: DagsterRun, names: Names) -> bool:
     """Whether a run of this code location is a scan, however it was launched."""
     return (
-        run.job_name == AUTO_CLOSE_JOB
-        or not _SCAN_KEYS.isdisjoint(run.asset_selection or ())
-        or not _SCAN_CHECK_KEYS.isdisjoint(run.asset_check_selection or ())
+        run.job_name == names.name(AUTO_CLOSE_JOB)
+        or not {names.key(key) for key in _SCAN_KEYS}.isdisjoint(run.asset_selection or ())
+        or not {names.check(key) for key in _SCAN_CHECK_KEYS}.isdisjoint(run.asset_check_selection or ())
     )
 
 
-def busy_scan(instance: DagsterInstance, own: Location | None) -> DagsterRun | None:
+def busy_scan(instance: DagsterInstance, own: Location | None, names: Names) -> DagsterRun | None:
     """A scan of that code location that waits or runs, however it was launched, or None.
 
     One launched by "Materialize" has neither the job's name nor its tags, so its assets are looked at.
     """
-    return next((run for run in own_runs(instance, own, statuses=BUSY) if is_scan(run)), None)
+    return next((run for run in own_runs(instance, own, statuses=BUSY) if is_scan(run, names)), None)

@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 
 from alert_pipelines.defs.dead_runs import end_dead_scans, end_overdue_runs
 from alert_pipelines.defs.jobs import auto_close_job
+from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location, location_of_tick
 from alert_pipelines.defs.scan_runs import busy_scan
 from alert_pipelines.errors import AlertPipelinesError
@@ -30,7 +31,7 @@ def build_schedule(cron: str | None) -> ScheduleDefinition:
         job=auto_close_job,
         cron_schedule=cron or DEFAULT_CRON,
         execution_fn=_tick if cron else _tick_while_off,
-        required_resource_keys={"mongo"},
+        required_resource_keys={"mongo", NAMES},
         execution_timezone="UTC",
         default_status=DefaultScheduleStatus.RUNNING if cron else DefaultScheduleStatus.STOPPED,
         description=f"Scans the pending alerts. {CRON_VARIABLE} sets the cron expression, or {OFF}.",
@@ -38,21 +39,21 @@ def build_schedule(cron: str | None) -> ScheduleDefinition:
 
 
 def _tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-    own = location_of_tick(context)
+    own, names = location_of_tick(context), context.resources.names
     if own is not None:
-        _end_the_dead(context, own)
-    busy = busy_scan(context.instance, own)
+        _end_the_dead(context, own, names)
+    busy = busy_scan(context.instance, own, names)
     if busy is not None:
         return SkipReason(f"Scan run {busy.run_id} is {busy.status.value}: one scan at a time.")
     return RunRequest()
 
 
-def _end_the_dead(context: ScheduleEvaluationContext, own: Location) -> None:
+def _end_the_dead(context: ScheduleEvaluationContext, own: Location, names: Names) -> None:
     """Look as the sensor does, so that what a dead process left skips no tick. The tick itself goes on in any case."""
-    ended = end_overdue_runs(context.instance, own)
+    ended = end_overdue_runs(context.instance, own, names)
     try:
         with context.resources.mongo.open() as db:
-            ended += end_dead_scans(context.instance, own, db)
+            ended += end_dead_scans(context.instance, own, names, db)
     except (AlertPipelinesError, PyMongoError) as fault:
         # The scan that this tick makes meets the same fault, and fails with it where people look.
         _log.warning("Dead scans were not looked for: %s", fault)

@@ -3,6 +3,7 @@
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
 from alert_pipelines.defs.dead_runs import disown_tags_of_unbegun, end_dead_scans, end_overdue_runs
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import location_of_sensor
 from alert_pipelines.defs.resources import MongoResource
 
@@ -13,11 +14,11 @@ from alert_pipelines.defs.resources import MongoResource
     description="Ends the job records of scans that died, were cancelled or failed, fails the runs of the dead, and "
     "ends those past their bound.",
 )
-def dead_scan_sensor(context: SensorEvaluationContext, mongo: MongoResource) -> SkipReason:
+def dead_scan_sensor(context: SensorEvaluationContext, mongo: MongoResource, names: Names) -> SkipReason:
     """End the runs that are past their bound, the records of finished runs, and records and runs of the dead."""
     own = location_of_sensor(context)
-    disown_tags_of_unbegun(context.instance, own)
-    ended = end_overdue_runs(context.instance, own)
+    disown_tags_of_unbegun(context.instance, own, names)
+    ended = end_overdue_runs(context.instance, own, names)
     with mongo.open() as db:
-        ended += end_dead_scans(context.instance, own, db)
+        ended += end_dead_scans(context.instance, own, names, db)
     return SkipReason(f"Ended as failed: {', '.join(ended)}." if ended else "No scan has died.")

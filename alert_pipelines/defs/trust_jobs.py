@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from dagster import AssetObservation, MetadataValue, OpExecutionContext, TableMetadataValue, job, op
+from dagster import AssetKey, AssetObservation, MetadataValue, OpExecutionContext, TableMetadataValue, job, op
 
 from alert_pipelines.defs.asset_specs import ALERTS
 from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConfig, parse_instant
 from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import disown_tags, run_of_job, tag_run
 from alert_pipelines.defs.scan_events import MAX_LISTED, table
@@ -82,7 +83,7 @@ def list_decisions_job() -> None:
 
 
 @op
-def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource) -> None:
+def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, names: Names) -> None:
     """Take back what a job decided, or only show what that would be."""
     disown_tags(context.instance, context.run)
     with clear_failures(), mongo.open() as db:
@@ -97,7 +98,7 @@ def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource) 
         undone_run = run_of_job(db, report.job_id)
     if report.undo_job_id is not None:
         tag_run(context.instance, context.run_id, report.undo_job_id)
-    context.log_event(_undone(report, undone_run))
+    context.log_event(_undone(report, undone_run, names.key(ALERTS)))
 
 
 # `undo_job` is the function that does it; the job of the UI has its name.
@@ -181,7 +182,7 @@ def _past_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return at, before, after, _text(by), reason, job_id, run_id
 
 
-def _undone(report: UndoReport, undone_run: str | None) -> AssetObservation:
+def _undone(report: UndoReport, undone_run: str | None, alerts: AssetKey) -> AssetObservation:
     did, left = ("would be restored", "would be skipped") if report.dry_run else ("restored", "skipped")
     of = f"of the first {len(report.alerts)}, " if report.restored > len(report.alerts) else ""
     metadata = {
@@ -196,7 +197,7 @@ def _undone(report: UndoReport, undone_run: str | None) -> AssetObservation:
         f"{left}: touched since": _table_if_any(_SKIPPED_COLUMNS, report.skipped[:MAX_LISTED]),
     }
     return AssetObservation(
-        ALERTS,
+        alerts,
         description=f"What an undo of {report.job_id} would do; nothing was written."
         if report.dry_run
         else f"Undo of {report.job_id}.",

@@ -27,6 +27,7 @@ from dagster._core.scheduler.instigation import (
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS
+from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.mongo import AlertDatabase
@@ -34,6 +35,7 @@ from alert_pipelines_tests.dagster_processes import dagster_home
 
 Execute: TypeAlias = Callable[..., ExecuteInProcessResult]
 
+PLAIN = Names()
 OWN = Location("alert_pipelines", "__repository__")
 
 
@@ -47,7 +49,7 @@ def _repository(location: Location) -> RemoteRepositoryOrigin:
 
 
 def daemons_tick(
-    instance: DagsterInstance, schedule: ScheduleDefinition, location: Location = OWN
+    instance: DagsterInstance, schedule: ScheduleDefinition, location: Location = OWN, names: Names = PLAIN
 ) -> ScheduleEvaluationContext:
     """The context of a tick, after the daemon has noted state and tick of the location's schedule as it does."""
     origin, kind = _repository(location).get_instigator_origin(schedule.name), InstigatorType.SCHEDULE
@@ -67,7 +69,7 @@ def daemons_tick(
     )
     number = str(instance.create_tick(data).tick_id)
     log_key = [location.repository, schedule.name, number]
-    resources = {"mongo": MongoResource()}
+    resources = {"mongo": MongoResource(), NAMES: names}
     return ScheduleEvaluationContext(
         instance.get_ref(), now, log_key, location.repository, schedule.name, resources=resources
     )
@@ -76,7 +78,7 @@ def daemons_tick(
 def sensor_context(instance: DagsterInstance, location: Location = OWN) -> SensorEvaluationContext:
     """The context in which the daemon lets a sensor of that location tick."""
     context = build_sensor_context(
-        instance=instance, repository_name=location.repository, resources={"mongo": MongoResource()}
+        instance=instance, repository_name=location.repository, resources={"mongo": MongoResource(), NAMES: Names()}
     )
     context._code_location_origin = RegisteredCodeLocationOrigin(location.name)
     return context

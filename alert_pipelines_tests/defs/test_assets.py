@@ -26,6 +26,7 @@ from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs import assets
 from alert_pipelines.defs.asset_specs import WITHIN_LIMITS
 from alert_pipelines.defs.assets import auto_close
+from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
@@ -340,7 +341,7 @@ def test_part_of_the_outcome_selected_in_the_ui_is_scanned_whole_and_shown_in_pa
         [auto_close],
         instance=instance,
         selection=AssetSelection.assets("closed_alerts"),
-        resources={"mongo": MongoResource(), "rule_engine": RuleEngine()},
+        resources={"mongo": MongoResource(), "rule_engine": RuleEngine(), NAMES: Names()},
         run_config={"ops": {"auto_close": {"config": {"as_of": AS_OF.isoformat()}}}},
     )
     assert set(scan_metadata(result)) == {"closed_alerts"}

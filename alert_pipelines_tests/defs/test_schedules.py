@@ -15,7 +15,9 @@ from dagster import (
 from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.definitions import build_defs
+from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location
+from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_runs import BUSY
 from alert_pipelines.defs.schedules import build_schedule
 from alert_pipelines_tests.defs.conftest import OWN, daemons_tick, launched_from
@@ -86,7 +88,9 @@ def test_two_copies_skip_their_own_ticks_and_not_each_others(instance: DagsterIn
 
 def test_a_tick_that_does_not_say_where_it_is_from_is_skipped_for_nobody(instance: DagsterInstance) -> None:
     make_run(instance, "auto_close_job", DagsterRunStatus.STARTED)
-    answer = build_schedule("*/5 * * * *").evaluate_tick(build_schedule_context(instance=instance))
+    answer = build_schedule("*/5 * * * *").evaluate_tick(
+        build_schedule_context(instance=instance, resources={"mongo": MongoResource(), NAMES: Names()})
+    )
     assert len(answer.run_requests or ()) == 1
 
 

@@ -13,6 +13,7 @@ from dagster import DagsterRun
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickStatus
 
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.scan_runs import is_scan
 from alert_pipelines.defs.sensors import dead_scan_sensor
 from alert_pipelines.job_records import RUNNING
@@ -61,7 +62,7 @@ class Site:
 
     def scans(self) -> set[str]:
         """The ids of all runs that are scans: the schedules of other jobs go on."""
-        return {run.run_id for run in self.dagster.instance.get_runs() if is_scan(run)}
+        return {run.run_id for run in self.dagster.instance.get_runs() if is_scan(run, Names())}
 
     def wait_for_record(self, run_id: str) -> Document:
         """The newest record of the run, once it has ended."""

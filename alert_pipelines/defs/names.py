@@ -1,0 +1,32 @@
+"""What this copy calls its assets, groups, jobs, schedules and sensors: plain names, behind a prefix if one is set.
+
+Several copies, each with a database, live in one Dagster workspace if each has a prefix. Within the package names are
+plain; they get the prefix where Dagster is told them.
+"""
+
+from dagster import AssetCheckKey, AssetKey, ConfigurableResource
+from pydantic import Field
+
+NAMES = "names"
+"""The key of the resource."""
+
+
+class Names(ConfigurableResource[None]):
+    """The names of one copy."""
+
+    prefix: str | None = Field(
+        default=None, description="In front of the names of this copy's assets, groups, jobs, schedules and sensors."
+    )
+
+    def name(self, plain: str) -> str:
+        """The name of a group, job, schedule, sensor or directory of reports."""
+        return f"{self.prefix}_{plain}" if self.prefix else plain
+
+    def key(self, plain: AssetKey | str) -> AssetKey:
+        """The key of an asset."""
+        path = [plain] if isinstance(plain, str) else plain.path
+        return AssetKey([self.prefix, *path] if self.prefix else path)
+
+    def check(self, plain: AssetCheckKey) -> AssetCheckKey:
+        """The key of a check: its asset's is prefixed, its own name is not."""
+        return AssetCheckKey(self.key(plain.asset_key), plain.name)
