@@ -16,9 +16,9 @@ from dagster._core.errors import DagsterHomeNotSetError
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.remote_representation.external import RemoteSchedule
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._daemon.controller import get_daemon_statuses
 from dagster_shared.utils.warnings import disable_dagster_warnings
 
+from alert_pipelines.defs.dagster_internals import unhealthy_daemons
 from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import locations_of_schedule
@@ -33,8 +33,6 @@ _MODULE = "alert_pipelines.definitions"
 
 # The one makes the ticks, the other starts what they queue.
 _DAEMONS = ("SCHEDULER", "QUEUED_RUN_COORDINATOR")
-# Daemons write a heartbeat every 30 s and remove none when they end.
-_HEARTBEAT_TOLERANCE_S = 60.0
 
 
 class SchedulerError(AlertPipelinesError):
@@ -157,11 +155,7 @@ def _load_schedule(instance: DagsterInstance, location_name: str) -> RemoteSched
 def _status(instance: DagsterInstance, schedule: RemoteSchedule) -> SchedulerStatus:
     stored = instance.get_instigator_state(schedule.get_remote_origin_id(), schedule.selector_id)
     switched_on = schedule.get_current_instigator_state(stored).is_running and read_settings().cron is not None
-    # A daemon keeps the errors of its last minutes beside its heartbeat, and goes on making ticks.
-    daemons = get_daemon_statuses(
-        instance, _DAEMONS, ignore_errors=True, heartbeat_tolerance_seconds=_HEARTBEAT_TOLERANCE_S
-    )
-    running = switched_on and all(daemon.healthy for daemon in daemons.values() if daemon.required)
+    running = switched_on and not unhealthy_daemons(instance, _DAEMONS)
     next_run = _next_tick(schedule) if running else None
     return {"running": running, "jobs": [{"id": JOB_ID, "name": JOB_NAME, "next_run_time": next_run}]}
 

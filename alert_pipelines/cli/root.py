@@ -33,16 +33,21 @@ _COMMANDS = {
 }
 
 
+# These need Dagster, so they stand above the command line, which knows them by name alone.
+_ABOVE = {"doctor": "alert_pipelines.defs.doctor"}
+
+
 class _Root(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, imported or not."""
-        return list(_COMMANDS)
+        return sorted([*_COMMANDS, *_ABOVE])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module of `cmd_name`."""
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in _COMMANDS and cmd_name not in _ABOVE:
             return None
-        module = importlib.import_module(f"alert_pipelines.cli.{_COMMANDS[cmd_name]}")
+        found = _ABOVE.get(cmd_name) or f"alert_pipelines.cli.{_COMMANDS[cmd_name]}"
+        module = importlib.import_module(found)
         command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command

@@ -3,30 +3,52 @@
 Only this module imports them, so that an upgrade of Dagster which moves one fails here, and in this module's test.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dagster import (
     AssetChecksDefinition,
     AssetKey,
     AssetsDefinition,
+    DagsterInstance,
     JobDefinition,
     ScheduleDefinition,
     SensorDefinition,
 )
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.scheduler.instigation import ScheduleInstigatorData
+from dagster._core.remote_origin import RemoteInstigatorOrigin
+from dagster._core.run_coordinator import QueuedRunCoordinator
+from dagster._core.scheduler.instigation import ScheduleInstigatorData, TickStatus
+from dagster._daemon.controller import get_daemon_statuses
 from dagster_shared.utils.warnings import disable_dagster_warnings
 
 __all__ = [
     "InstigatorType",
+    "QueuedRunCoordinator",
+    "RemoteInstigatorOrigin",
     "ScheduleInstigatorData",
+    "TickStatus",
     "UnresolvedAssetJobDefinition",
     "disable_dagster_warnings",
     "rekeyed_checks",
     "renamed_schedule",
     "renamed_sensor",
+    "unhealthy_daemons",
 ]
+
+# One makes the ticks, one lets sensors tick, one starts what is queued.
+_DAEMONS = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
+# Daemons write a heartbeat every 30 s and remove none when they end.
+_HEARTBEAT_TOLERANCE_S = 60.0
+
+
+def unhealthy_daemons(instance: DagsterInstance, daemons: Sequence[str] = _DAEMONS) -> list[str]:
+    """Those of the daemons that the instance needs and that gave no sign of life lately."""
+    # A daemon keeps the errors of its last minutes beside its heartbeat, and goes on making ticks.
+    statuses = get_daemon_statuses(
+        instance, daemons, ignore_errors=True, heartbeat_tolerance_seconds=_HEARTBEAT_TOLERANCE_S
+    )
+    return [name for name, daemon in statuses.items() if daemon.required and not daemon.healthy]
 
 
 def renamed_schedule(

@@ -19,7 +19,7 @@ from dagster import (
     SensorEvaluationContext,
 )
 
-from alert_pipelines.defs.dagster_internals import InstigatorType, ScheduleInstigatorData
+from alert_pipelines.defs.dagster_internals import InstigatorType, RemoteInstigatorOrigin, ScheduleInstigatorData
 
 FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
@@ -87,11 +87,21 @@ def locations_of_schedule(instance: DagsterInstance, name: str) -> list[Location
     return sorted({state.location for state in _schedule_states(instance) if state.name == name})
 
 
+def switches(instance: DagsterInstance, name: str, of_type: InstigatorType) -> list[tuple[Location, bool]]:
+    """The code locations whose schedule or sensor of that name the instance has seen, and whether it is on there."""
+    found = [state for state in instance.all_instigator_state(instigator_type=of_type) if state.name == name]
+    return sorted((_location_of(state.origin), state.is_running) for state in found)
+
+
+def _location_of(origin: RemoteInstigatorOrigin) -> Location:
+    repository = origin.repository_origin
+    return Location(repository.code_location_origin.location_name, repository.repository_name)
+
+
 def _schedule_states(instance: DagsterInstance) -> list[ScheduleState]:
     states = []
     for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE):
-        repository = state.origin.repository_origin
-        location = Location(repository.code_location_origin.location_name, repository.repository_name)
+        location = _location_of(state.origin)
         data = state.instigator_data
         started_at = data.start_timestamp if isinstance(data, ScheduleInstigatorData) else None
         states.append(ScheduleState(state.name, location, state.instigator_origin_id, state.is_running, started_at))

@@ -12,6 +12,7 @@ from pymongo.errors import OperationFailure
 from alert_pipelines.job_records import sweep_dead_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoAuthenticationError
 from alert_pipelines.mongo.client import lacking_right
+from alert_pipelines.monitoring.fitness import database_findings
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.index_advice import advise
 from alert_pipelines.rules.maintenance import add_windows, end_window, list_windows, snooze_alert
@@ -197,3 +198,20 @@ def test_the_window_of_a_publisher(secured: SecuredServer, fleet_db: AlertDataba
         db.maintenance_windows.insert_one({"from": AS_OF, "to": AS_OF + timedelta(hours=1)})
     with secured.open("scanner") as db:
         assert run_scan(db, REQUEST).planned == ()
+
+
+@pytest.mark.parametrize(
+    ("role", "level", "says"),
+    [
+        ("scanner", "ok", "the user may do what scans need"),
+        ("viewer", "missing", "scans need update on alerts"),
+        ("admin", "ok", "the user may do what scans need"),
+    ],
+)
+def test_the_doctor_names_the_rights_that_scans_lack(
+    secured: SecuredServer, fleet_db: AlertDatabase, role: str, level: str, says: str
+) -> None:
+    with secured.open(role) as db:
+        (rights,) = [finding for finding in database_findings(db) if finding.name == "rights"]
+    assert rights.level == level
+    assert says in rights.says

@@ -1,0 +1,133 @@
+"""What this package loses by the settings of the Dagster instance it is a guest in, and what of it is not running."""
+
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from dagster import DagsterInstance
+
+from alert_pipelines.defs.dagster_internals import (
+    InstigatorType,
+    QueuedRunCoordinator,
+    TickStatus,
+    unhealthy_daemons,
+)
+from alert_pipelines.defs.names import Names
+from alert_pipelines.defs.own_runs import switches
+from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE
+from alert_pipelines.defs.sensors import dead_scan_sensor
+from alert_pipelines.monitoring.fitness import Finding, Level
+from alert_pipelines.settings import CRON_VARIABLE, OFF, Settings
+
+_DAGSTER = "1.13."
+
+
+def instance_findings(instance: DagsterInstance, settings: Settings) -> Iterator[Finding]:
+    """Look at the settings of the instance, and at what runs in it."""
+    yield _versions()
+    yield Finding(Level.OK, "DAGSTER_HOME", str(Path(instance.root_directory)))
+    yield _daemons(instance)
+    names = Names(prefix=settings.prefix)
+    if settings.cron is None:
+        yield Finding(Level.WARNING, "schedule", f"{CRON_VARIABLE} is {OFF}: no scans are made")
+    else:
+        yield from _switched(instance, "schedule", names.name(AUTO_CLOSE_SCHEDULE), InstigatorType.SCHEDULE)
+    yield from _switched(instance, "sensor", names.name(dead_scan_sensor.name), InstigatorType.SENSOR)
+    yield _monitoring(instance)
+    yield _retries(instance)
+    yield _threads(instance)
+    yield _retention(instance)
+    yield _queue(instance)
+    yield _python_logs(instance)
+
+
+def _versions() -> Finding:
+    dagster = metadata.version("dagster")
+    says = f"Dagster {dagster}, PyMongo {metadata.version('pymongo')}, Python {sys.version.split()[0]}"
+    if not dagster.startswith(_DAGSTER):
+        return Finding(Level.MISSING, "versions", f"{says}: Dagster {_DAGSTER}* is needed")
+    return Finding(Level.OK, "versions", says)
+
+
+def _daemons(instance: DagsterInstance) -> Finding:
+    dead = unhealthy_daemons(instance)
+    if dead:
+        lost = "no ticks are made, or what they queue is not started. Run dagster-daemon with this DAGSTER_HOME"
+        return Finding(Level.MISSING, "daemon", f"no heartbeat of {', '.join(dead)}: {lost}")
+    return Finding(Level.OK, "daemon", "it is alive")
+
+
+def _switched(instance: DagsterInstance, kind: str, name: str, of_type: InstigatorType) -> Iterator[Finding]:
+    found = switches(instance, name, of_type)
+    if not found:
+        yield Finding(
+            Level.MISSING,
+            kind,
+            f"the daemon has not seen {name}: add the code location to its workspace, or wait some seconds if it just "
+            "started",
+        )
+    for location, is_on in found:
+        if is_on:
+            yield Finding(Level.OK, kind, f"{name} of {location.name} is on")
+        else:
+            yield Finding(
+                Level.WARNING, kind, f"{name} of {location.name} is off: switch it on under Automation in the UI"
+            )
+
+
+def _monitoring(instance: DagsterInstance) -> Finding:
+    if instance.run_monitoring_enabled:
+        return Finding(Level.OK, "run monitoring", "it is on")
+    return Finding(
+        Level.WARNING,
+        "run monitoring",
+        "it is off: a run whose worker died is ended by dead_scan_sensor and by ticks alone, so not while the code "
+        "server is away. Set run_monitoring: {enabled: true}",
+    )
+
+
+def _retries(instance: DagsterInstance) -> Finding:
+    if instance.run_retries_enabled:
+        return Finding(Level.OK, "run retries", "they are on; scans are tagged so that none is launched again")
+    return Finding(Level.OK, "run retries", "they are off")
+
+
+def _threads(instance: DagsterInstance) -> Finding:
+    if instance.get_sensor_settings().get("use_threads"):
+        return Finding(Level.OK, "sensor threads", "sensors tick beside each other")
+    return Finding(
+        Level.WARNING,
+        "sensor threads",
+        "sensors tick one after another: a slow one of anybody delays the look for dead scans, until the next tick of "
+        "the schedule at the latest, and notifications. Set sensors: {use_threads: true, num_workers: 4}",
+    )
+
+
+def _retention(instance: DagsterInstance) -> Finding:
+    days = instance.get_tick_retention_settings(InstigatorType.SENSOR)[TickStatus.SKIPPED]
+    if days >= 0:
+        return Finding(Level.OK, "tick retention", f"skipped ticks of sensors are kept for {days} days")
+    return Finding(
+        Level.WARNING,
+        "tick retention",
+        "ticks are kept for ever, and dead_scan_sensor makes 5,760 a day. Set retention: {sensor: {purge_after_days: "
+        "{skipped: 1}}}",
+    )
+
+
+def _queue(instance: DagsterInstance) -> Finding:
+    coordinator = instance.run_coordinator
+    if not isinstance(coordinator, QueuedRunCoordinator):
+        return Finding(Level.OK, "queue", "there is none: runs start at once, and the claim keeps scans apart")
+    limit = coordinator.get_run_queue_config().max_concurrent_runs
+    if limit < 0:
+        return Finding(Level.OK, "queue", "it has no limit")
+    return Finding(Level.OK, "queue", f"{limit} runs at once, of everybody; a scan waits for a place among them")
+
+
+def _python_logs(instance: DagsterInstance) -> Finding:
+    managed = instance.managed_python_loggers
+    if managed:
+        return Finding(Level.OK, "python_logs", f"{', '.join(managed)}; the scan's lines are in its run's log anyway")
+    return Finding(Level.OK, "python_logs", "not set; the scan's lines are in its run's log all the same")

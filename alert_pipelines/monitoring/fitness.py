@@ -1,0 +1,160 @@
+"""Whether a database is fit for scans: server, rights, indexes, clock, and whether it is the one that was meant.
+
+It reads and writes nothing. What it asks of Dagster's instance is not here: that needs Dagster.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from pymongo.errors import PyMongoError
+
+from alert_pipelines import alerts, job_records
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.mongo.reasons import reason_of
+from alert_pipelines.mongo.topology import is_standalone
+from alert_pipelines.rules import store
+from alert_pipelines.scanner.collections import emptiness
+
+OLDEST_SERVER = (6, 0)
+NOTICED_SKEW = timedelta(seconds=5)
+
+
+class Level(StrEnum):
+    """How grave a finding is: `missing` keeps scans from being made, `warning` loses something."""
+
+    OK = "ok"
+    WARNING = "warning"
+    MISSING = "missing"
+
+
+class Finding(NamedTuple):
+    """What was looked at, by its name in docs/add-to-dagster.md, and what is so."""
+
+    level: Level
+    name: str
+    says: str
+
+
+# What the role alert_pipelines_scanner of deploy/mongodb-roles.json allows, where a scan cannot do without.
+_NEEDED = {
+    alerts.COLLECTION: {"find", "update"},
+    job_records.COLLECTION: {"find", "insert", "update"},
+    "rules": {"find"},
+    "pipeline_rules": {"find"},
+    "rule_versions": {"find", "insert", "update"},
+    "maintenance_windows": {"find"},
+}
+_HELPFUL = {"createIndex": "it makes no index", "changeStream": "every scan looks at all pending alerts"}
+_INDEXES = {
+    alerts.COLLECTION: alerts.INDEXES,
+    job_records.COLLECTION: job_records.INDEXES,
+    "rules": store.INDEXES,
+    "pipeline_rules": store.INDEXES,
+    "rule_versions": store.VERSION_INDEXES,
+}
+
+
+@at_the_door
+def database_findings(db: AlertDatabase) -> Iterator[Finding]:
+    """Look at everything; what the server refuses to tell is a finding as well."""
+    looks: tuple[tuple[str, Callable[[AlertDatabase], Finding]], ...] = (
+        ("MongoDB", _server),
+        ("replica set", _replica_set),
+        ("rights", _rights),
+        ("indexes", _indexes),
+        ("clock", _clock),
+        ("collections", _collections),
+    )
+    for name, look in looks:
+        try:
+            yield look(db)
+        except (PyMongoError, AlertPipelinesError) as fault:
+            said = reason_of(fault) if isinstance(fault, PyMongoError) else str(fault)
+            yield Finding(Level.WARNING, name, f"it could not be looked at: {said}")
+
+
+def _server(db: AlertDatabase) -> Finding:
+    version = db.command("buildInfo")["version"]
+    oldest = ".".join(map(str, OLDEST_SERVER))
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
+        return Finding(Level.MISSING, "MongoDB", f"its version is {version}: {oldest} or newer is needed")
+    return Finding(Level.OK, "MongoDB", f"version {version}, database {db.name!r}")
+
+
+def _replica_set(db: AlertDatabase) -> Finding:
+    if is_standalone(db):
+        lost = "a standalone server: every scan looks at all pending alerts, and publishing rules is not atomic"
+        return Finding(Level.WARNING, "replica set", f"{lost}. Make it a replica set of one, at least")
+    return Finding(Level.OK, "replica set", "the server belongs to one, or to a cluster")
+
+
+def _rights(db: AlertDatabase) -> Finding:
+    status = db.command("connectionStatus", showPrivileges=True)["authInfo"]
+    if not status["authenticatedUsers"]:
+        return Finding(Level.OK, "rights", "the server asks for no user, so nothing is refused")
+    granted = status["authenticatedUserPrivileges"]
+    lacking = [
+        f"{action} on {name}"
+        for name, actions in _NEEDED.items()
+        for action in sorted(actions - _actions(granted, db.name, name))
+    ]
+    role = "give the user the role alert_pipelines_scanner of deploy/mongodb-roles.json"
+    if lacking:
+        return Finding(Level.MISSING, "rights", f"scans need {', '.join(lacking)}: {role}")
+    allowed = _actions(granted, db.name, alerts.COLLECTION) | _actions(granted, db.name, "")
+    lost = [f"without {action} {what}" for action, what in _HELPFUL.items() if action not in allowed]
+    if lost:
+        return Finding(Level.WARNING, "rights", f"{', '.join(lost)}: {role}")
+    return Finding(Level.OK, "rights", "the user may do what scans need")
+
+
+def _actions(granted: list[Mapping[str, Any]], database: str, collection: str) -> set[str]:
+    return {
+        action
+        for privilege in granted
+        for action in privilege["actions"]
+        if privilege["resource"].get("anyResource")
+        or (
+            privilege["resource"].get("db") in ("", database)
+            and privilege["resource"].get("collection") in ("", collection)
+        )
+    }
+
+
+def _indexes(db: AlertDatabase) -> Finding:
+    missing = []
+    for name, indexes in _INDEXES.items():
+        present = [list(index["key"].items()) for index in db[name].list_indexes()]
+        missing += [
+            f"{index.document['name']} of {name}"
+            for index in indexes
+            if list(index.document["key"].items()) not in present
+        ]
+    if missing:
+        later = "the next scan makes what it may; on millions of alerts that takes minutes, once"
+        return Finding(Level.WARNING, "indexes", f"missing: {', '.join(missing)}. {later.capitalize()}")
+    return Finding(Level.OK, "indexes", "all are there")
+
+
+def _clock(db: AlertDatabase) -> Finding:
+    before = datetime.now(UTC)
+    now = server_now(db)
+    after = datetime.now(UTC)
+    ahead = now - before - (after - before) / 2
+    says = (
+        f"the server's is {abs(ahead).total_seconds():.1f} s {'ahead of' if ahead > timedelta() else 'behind'} this one"
+    )
+    if abs(ahead) > NOTICED_SKEW:
+        lost = "scans are made for the server's instant, ticks and bounds of runs go by this one"
+        return Finding(Level.WARNING, "clock", f"{says}: {lost}. Keep both by NTP")
+    return Finding(Level.OK, "clock", says)
+
+
+def _collections(db: AlertDatabase) -> Finding:
+    if odd := emptiness(db):
+        return Finding(Level.WARNING, "collections", "; ".join(odd))
+    return Finding(Level.OK, "collections", "there are alerts or rules")
