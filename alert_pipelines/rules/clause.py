@@ -6,7 +6,7 @@ How a condition becomes one is the business of `compiler` and `evidence`.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import DBRef, Regex
 
@@ -18,6 +18,8 @@ Stage = dict[str, Any]
 
 NONE: Filter = {"_id": {"$in": []}}
 """Matches no alert, without looking at any."""
+LOOKED_UP = "__others"
+"""Where an aggregation puts the other alerts that it looked up."""
 MAX_ID_BYTES = 1_024
 _ID_BYTES = {"$bsonSize": {"_id": "$_id"}}
 _HISTORY_TYPES = ["array", "missing", "null", "undefined"]
@@ -77,6 +79,43 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Others:
+    """Other alerts that decide at one as_of: an alert goes with those whose values at `theirs` equal its own at `ours`.
+
+    `groups` selects those that have such values, `filter` those of them that say so; `later` asks also that they were
+    not raised before it. `fields` are what is looked at in them. `matured` gives those that the clock alone has brought
+    into play since an earlier instant.
+    """
+
+    condition: str
+    words: str
+    theirs: tuple[str, ...]
+    ours: tuple[str, ...]
+    groups: Filter
+    filter: Filter
+    later: bool
+    fields: tuple[str, ...]
+    matured: Callable[[datetime], Sequence[Slice]]
+
+    @property
+    def says(self) -> str:
+        """That there is one."""
+        return f"an {self.words} exists"
+
+    def of(self, timestamp: datetime) -> Filter:
+        """The filter of those that speak for an alert of `timestamp` with which they go."""
+        return {"$and": [self.filter, {"timestamp": {"$gte": timestamp}}]} if self.later else self.filter
+
+
+class Link(NamedTuple):
+    """Which touched alerts bring others into play, by which of their paths, and the others' paths with equal values."""
+
+    groups: Filter
+    theirs: tuple[str, ...]
+    ours: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Clause:
     """One deciding condition of one rule at one as_of.
 
@@ -88,7 +127,8 @@ class Clause:
     What could become due after an earlier instant shares its key with an alert that was touched since, or with one that
     `matured` gives for that instant, since the clock alone has brought it into play. `reach`, where it is not the whole
     key, is how far apart in time an alert and what it makes due can be. `missed`: an alert that leaves the key, or
-    is deleted, may also make others due.
+    is deleted, may also make others due. `others` decide for it, `suppressed_by` against it: the last of the `stages`
+    look them up.
     """
 
     rule_id: str
@@ -103,6 +143,20 @@ class Clause:
     matured: Callable[[datetime], Sequence[Slice]] = lambda _: ()
     reach: timedelta | None = None
     missed: bool = False
+    others: Others | None = None
+    suppressed_by: Others | None = None
+
+    @property
+    def links(self) -> tuple[Link, ...] | None:
+        """How touched alerts bring others into play; None where all that is pending has to be looked at."""
+        if not self.key or (self.suppressed_by and not self.others and self.suppressed_by.ours != self.key):
+            # Of a key by which other alerts count, no part may be left out.
+            return None
+        others = [other for other in (self.others, self.suppressed_by) if other]
+        return (
+            Link(self.groups, self.key, self.key),
+            *(Link(other.groups, other.theirs, other.ours) for other in others),
+        )
 
     @property
     def own(self) -> Filter:

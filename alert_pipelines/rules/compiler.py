@@ -25,6 +25,7 @@ from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.evidence import escalate, keep_first, keep_latest, no_repeat, old_enough
 from alert_pipelines.rules.model import EXPIRES_AT, Rule
 from alert_pipelines.rules.never_again import no_undone_escalation, not_closed_before
+from alert_pipelines.rules.other_compiler import close_if_other, compile_others, suppressed
 from alert_pipelines.rules.tree_compiler import tree_test
 from alert_pipelines.rules.window_compiler import counted, in_no_window
 from alert_pipelines.rules.windows import MaintenanceWindow
@@ -60,19 +61,28 @@ def compile_rule(
 ) -> list[Clause]:
     """The clauses of `rule` at `as_of`, closes first, each in the order of the language's table."""
     judged, evidence = _judged(rule, as_of, windows), counted(windows, rule.sources, as_of)
-    clauses = [
-        *_closes(rule, judged, as_of, collection, evidence=evidence),
-        *_escalations(rule, judged, as_of, evidence=evidence),
-    ]
+    clauses = [*_closes(rule, judged, as_of, collection, evidence=evidence)]
+    conditions = rule.conditions
+    if conditions.close_if_other:
+        others = compile_others(rule, "close_if_other", conditions.close_if_other, as_of, windows)
+        clauses.append(close_if_other(rule, _closing(rule, judged, as_of), as_of, collection, others))
+    clauses += _escalations(rule, judged, as_of, evidence=evidence)
+    if conditions.suppress_if_other:
+        others = compile_others(rule, "suppress_if_other", conditions.suppress_if_other, as_of, windows)
+        clauses = [suppressed(clause, others, collection) for clause in clauses]
     hours = rule.only_hours()
     return clauses if hours is None or hours.is_open(as_of) else [replace(clause, pool=NONE) for clause in clauses]
+
+
+def _closing(rule: Rule, judged: Sequence[Test], as_of: datetime) -> list[Test]:
+    return [*judged, not_closed_before(rule.rule_id), *_settled(rule.conditions.hold_mins, rule.clock(as_of))]
 
 
 def _closes(
     rule: Rule, judged: Sequence[Test], as_of: datetime, collection: str, *, evidence: Filter
 ) -> Iterator[Clause]:
     conditions = rule.conditions
-    closing = [*judged, not_closed_before(rule.rule_id), *_settled(conditions.hold_mins, rule.clock(as_of))]
+    closing = _closing(rule, judged, as_of)
 
     def on_itself(test: Test) -> Clause:
         return _on_itself(rule, Status.AUTO_CLOSED, closing, test)

@@ -5,115 +5,24 @@ Of all of them `counted` is the filter of the alerts that count as evidence, emp
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.rules.clause import Clause, Filter, Slice, Stage, Test, all_of, dated, of_sources, status_among
 from alert_pipelines.rules.clock import Clock
+from alert_pipelines.rules.grouping import (
+    NO_KEY_TYPES,
+    admitted,
+    any_status_evidence,
+    dated_since,
+    held_until,
+    key_of,
+    keyed,
+    pending_evidence,
+    same_key,
+    source_of,
+)
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
 from alert_pipelines.rules.tree_compiler import crossings, in_words, tree_test
-
-_NO_KEY_TYPES = ["missing", "null", "undefined", "array"]
-
-
-def _same_key(key: Sequence[str]) -> str:
-    return f"the same {' and '.join(key)}"
-
-
-def _key_of(rule: Rule) -> Any:
-    """The source and key as an expression: of one source, the path itself for one, so that an index can serve; else a
-    document."""
-    key = rule.conditions.key
-    parts = {f"k{n}": f"${path}" for n, path in enumerate(key)}
-    return f"${key[0]}" if _is_of_one_source(rule) and len(key) == 1 else {**_source_of(rule), **parts}
-
-
-def _is_of_one_source(rule: Rule) -> bool:
-    return rule.sources is not None and len(rule.sources) == 1
-
-
-def _source_of(rule: Rule) -> dict[str, str]:
-    """What of the key tells sources apart."""
-    return {} if _is_of_one_source(rule) else {"source": "$source_type"}
-
-
-def _has_key(rule: Rule) -> Filter:
-    """Matches the alerts that group with others: every path of the key is there, not null, no array and not ignored."""
-    key, ignored = rule.conditions.key, rule.conditions.ignore_keys
-    lacking = [{"$in": [{"$type": f"${path}"}, _NO_KEY_TYPES]} for path in key]
-    lacking += [{"$in": [f"${path}", {"$literal": list(ignored)}]} for path in key if ignored]
-    return {"$expr": {"$and": [{"$not": [reason]} for reason in lacking]}}
-
-
-def _keyed(rule: Rule) -> Test:
-    key, ignored = rule.conditions.key, rule.conditions.ignore_keys
-    but = f", nor one of the {len(ignored)} values of ignore_keys" if ignored else ""
-    return Test("group_by", f"it has {' and '.join(key)}, none an array{but}", _has_key(rule), tuple(key))
-
-
-def _pending_evidence(rule: Rule, as_of: datetime, counted: Filter) -> Filter:
-    return {
-        **counted,
-        **of_sources(rule.sources),
-        **status_among(PENDING).filter,
-        **dated(as_of),
-        **_has_key(rule),
-    }
-
-
-def _any_status_evidence(rule: Rule, timestamp: Filter, as_of: datetime, counted: Filter) -> Filter:
-    return {
-        **counted,
-        **of_sources(rule.sources),
-        "timestamp": {**dated(as_of)["timestamp"], **timestamp},
-        **_has_key(rule),
-    }
-
-
-def _between(rule: Rule, since: datetime, as_of: datetime, minutes: int = 0) -> Filter:
-    """The test of a date that came to be `minutes` old, by the clock of `rule`, after `since` and by `as_of`."""
-    # Without minutes, it is whether the date has come: a calendar has no say in that.
-    bounds = [rule.clock(at).before(minutes) if minutes else at for at in (since, as_of)]
-    return {"$gt": bounds[0], "$lte": bounds[1]}
-
-
-def _dated_since(rule: Rule, since: datetime, as_of: datetime, minutes: int = 0) -> Slice:
-    between = _between(rule, since, as_of, minutes)
-    return Slice("timestamp", {**of_sources(rule.sources), "timestamp": between})
-
-
-def _admitted(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
-    """The pending alerts for which the clock alone may have made `only_if` hold after `since`."""
-    pending = {**of_sources(rule.sources), **status_among(PENDING).filter}
-    tree = rule.conditions.only_if
-    crossed = crossings(tree, rule.clock(since), rule.clock(as_of)) if tree else {}
-    return [Slice(path, {**pending, path: crossing}) for path, tests in crossed.items() for crossing in tests]
-
-
-def _held_until(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
-    """The pending alerts that `hold_mins` held at `since` and no longer at `as_of`."""
-    if rule.conditions.hold_mins is None:
-        return []
-    settled = _between(rule, since, as_of, rule.conditions.hold_mins)
-    pending = {**of_sources(rule.sources), **status_among(PENDING).filter}
-    by_scan = {"triggered_by": "system", "before": {"$type": "object"}}
-    return [
-        Slice("updated_at", {**pending, "updated_at": settled}),
-        Slice("updated_at", {**pending, "updated_at": None, "created_at": settled}),
-        # A scan's escalation is no update; what it replaced is what held the alert until now.
-        Slice(
-            "updated_at",
-            {
-                **pending,
-                "status": str(Status.ESCALATED),
-                "updated_at": {"$gt": settled["$gt"]},
-                "$or": [
-                    {"state_history": {"$elemMatch": {**by_scan, "before.updated_at": settled}}},
-                    {"state_history": {"$elemMatch": {**by_scan, "before.updated_at": None}}, "created_at": settled},
-                ],
-            },
-        ),
-    ]
 
 
 def old_enough(condition: str, clock: Clock, minutes: int) -> Test:
@@ -130,27 +39,27 @@ def old_enough(condition: str, clock: Clock, minutes: int) -> Test:
 def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int, counted: Filter) -> Clause:
     """Closes when the newest alert of the key, of any status, is at least `minutes` old."""
     key, clock, condition = rule.conditions.key, rule.clock(as_of), "close_if_no_repeat_mins"
-    cutoff, says = clock.before(minutes), f"no alert of {_same_key(key)} for {minutes} or more {clock.minutes}"
+    cutoff, says = clock.before(minutes), f"no alert of {same_key(key)} for {minutes} or more {clock.minutes}"
     old = old_enough(condition, clock, minutes)
-    tests = (*closing, _keyed(rule), old)
+    tests = (*closing, keyed(rule), old)
     # A pending alert after the cutoff is its own repeat, and an old settled one proves nothing.
     pool = {
         "$or": [
-            _pending_evidence(rule, cutoff, counted),
-            _any_status_evidence(rule, {"$gt": cutoff}, as_of, counted),
+            pending_evidence(rule, cutoff, counted),
+            any_status_evidence(rule, {"$gt": cutoff}, as_of, counted),
         ],
     }
-    newest = {"$setWindowFields": {"partitionBy": _key_of(rule), "output": {"__newest": {"$max": "$timestamp"}}}}
+    newest = {"$setWindowFields": {"partitionBy": key_of(rule), "output": {"__newest": {"$max": "$timestamp"}}}}
     stages = (newest, {"$match": {"__newest": {"$lte": cutoff}}}, {"$match": all_of(tests)})
 
     def repeats(_: datetime) -> Filter:
-        return _any_status_evidence(rule, {"$gt": cutoff}, as_of, counted)
+        return any_status_evidence(rule, {"$gt": cutoff}, as_of, counted)
 
     def matured(since: datetime) -> list[Slice]:
         return [
-            _dated_since(rule, since, as_of, minutes),
-            *_admitted(rule, since, as_of),
-            *_held_until(rule, since, as_of),
+            dated_since(rule, since, as_of, minutes),
+            *admitted(rule, since, as_of),
+            *held_until(rule, since, as_of),
         ]
 
     return Clause(
@@ -177,11 +86,11 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
     """
     key = rule.conditions.key
     names = [f"k{n}" for n in range(len(key))]
-    same_key = [{"$eq": [f"${path}", f"$${name}"]} for name, path in zip(names, key, strict=True)]
-    sources = _source_of(rule)
-    same_key += [{"$eq": ["$source_type", "$$source"]} for _ in sources]
+    same_values = [{"$eq": [f"${path}", f"$${name}"]} for name, path in zip(names, key, strict=True)]
+    sources = source_of(rule)
+    same_values += [{"$eq": ["$source_type", "$$source"]} for _ in sources]
     let_key = {name: f"$_id.{name}" for name in (*sources, *names)}
-    tests = (*closing, _keyed(rule))
+    tests = (*closing, keyed(rule))
 
     def of_the_key(let: dict[str, str], stages: list[Stage], as_: str) -> Stage:
         # localField uses an index also where some alert holds an array; the exact test follows in $expr.
@@ -197,14 +106,14 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
         }
 
     newest: list[Stage] = [
-        {"$match": {**counted, **of_sources(rule.sources), **dated(as_of), "$expr": {"$and": same_key}}},
+        {"$match": {**counted, **of_sources(rule.sources), **dated(as_of), "$expr": {"$and": same_values}}},
         {"$sort": {"timestamp": -1}},
         {"$limit": 1},
         {"$project": {"_id": 0, "timestamp": 1}},
     ]
     older: list[Stage] = [
         {"$match": all_of(tests)},
-        {"$match": {"$expr": {"$and": [*same_key, {"$lt": ["$timestamp", "$$newest"]}]}}},
+        {"$match": {"$expr": {"$and": [*same_values, {"$lt": ["$timestamp", "$$newest"]}]}}},
     ]
     stages = (
         {
@@ -220,13 +129,13 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
         {"$unwind": "$due"},
         {"$replaceRoot": {"newRoot": "$due"}},
     )
-    says, pool = f"a newer alert of {_same_key(key)} exists", _pending_evidence(rule, as_of, counted)
+    says, pool = f"a newer alert of {same_key(key)} exists", pending_evidence(rule, as_of, counted)
 
     def newer(timestamp: datetime) -> Filter:
-        return _any_status_evidence(rule, {"$gt": timestamp}, as_of, counted)
+        return any_status_evidence(rule, {"$gt": timestamp}, as_of, counted)
 
     def matured(since: datetime) -> list[Slice]:
-        return [_dated_since(rule, since, as_of), *_admitted(rule, since, as_of), *_held_until(rule, since, as_of)]
+        return [dated_since(rule, since, as_of), *admitted(rule, since, as_of), *held_until(rule, since, as_of)]
 
     return Clause(
         rule.rule_id,
@@ -245,22 +154,22 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
 def keep_first(rule: Rule, closing: Sequence[Test], as_of: datetime, counted: Filter) -> Clause:
     """Closes where an older pending alert of the key exists."""
     key = rule.conditions.key
-    tests = (*closing, _keyed(rule))
-    pool = _pending_evidence(rule, as_of, counted)
-    oldest = {"$setWindowFields": {"partitionBy": _key_of(rule), "output": {"__oldest": {"$min": "$timestamp"}}}}
+    tests = (*closing, keyed(rule))
+    pool = pending_evidence(rule, as_of, counted)
+    oldest = {"$setWindowFields": {"partitionBy": key_of(rule), "output": {"__oldest": {"$min": "$timestamp"}}}}
     is_newer = {"$expr": {"$gt": ["$timestamp", "$__oldest"]}}
 
     def older(timestamp: datetime) -> Filter:
         return {"$and": [pool, {"timestamp": {"$lt": timestamp}}]}
 
     def matured(since: datetime) -> list[Slice]:
-        return [_dated_since(rule, since, as_of), *_admitted(rule, since, as_of), *_held_until(rule, since, as_of)]
+        return [dated_since(rule, since, as_of), *admitted(rule, since, as_of), *held_until(rule, since, as_of)]
 
     return Clause(
         rule.rule_id,
         "keep_first",
         Status.AUTO_CLOSED,
-        f"an older pending alert of {_same_key(key)} exists",
+        f"an older pending alert of {same_key(key)} exists",
         tests,
         pool,
         (oldest, {"$match": is_newer}, {"$match": all_of(tests)}),
@@ -274,9 +183,9 @@ def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int
     """Escalates when the window before an OPEN alert, itself included, holds `count` alerts of its key that count."""
     key, minutes = rule.conditions.key, rule.conditions.window_mins or DEFAULT_WINDOW_MINS
     counts = tree_test("count_if", rule.conditions.count_if, rule.clock(as_of)) if rule.conditions.count_if else None
-    tests = (*escalating, _keyed(rule), *([counts] if counts else []))
+    tests = (*escalating, keyed(rule), *([counts] if counts else []))
     pool: Filter = {
-        **_pending_evidence(rule, as_of, counted),
+        **pending_evidence(rule, as_of, counted),
         **status_among(rule.conditions.count_statuses or PENDING).filter,
         **({"$and": [counts.filter]} if counts else {}),
     }
@@ -288,13 +197,13 @@ def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int
         return {"$and": [pool, {"timestamp": {"$gte": since, "$lte": timestamp}}]}
 
     def matured(since: datetime) -> list[Slice]:
-        return [_dated_since(rule, since, as_of), *_admitted(rule, since, as_of), *_counted(rule, since, as_of)]
+        return [dated_since(rule, since, as_of), *admitted(rule, since, as_of), *_counted(rule, since, as_of)]
 
     return Clause(
         rule.rule_id,
         "escalate_if_count",
         Status.ESCALATED,
-        f"{count} or more {_counted_in_words(rule)} of {_same_key(key)} within {minutes} minutes",
+        f"{count} or more {_counted_in_words(rule)} of {same_key(key)} within {minutes} minutes",
         tests,
         pool,
         (*_counting(rule, minutes), {"$match": {"__count": {"$gte": count}}}, {"$match": all_of(tests)}),
@@ -311,14 +220,14 @@ def _counting(rule: Rule, minutes: int) -> list[Stage]:
     # As numbers: mongod 6.0 shifts a date before 1970 a second too far, and takes bounds in ms only up to int32.
     prepared: Filter = {"__at": {"$toLong": "$timestamp"}}
     if path:
-        prepared["__value"] = {"$cond": [{"$in": [{"$type": f"${path}"}, _NO_KEY_TYPES]}, None, f"${path}"]}
+        prepared["__value"] = {"$cond": [{"$in": [{"$type": f"${path}"}, NO_KEY_TYPES]}, None, f"${path}"]}
     # "current" would miss alerts of the very same instant; 0 takes them in.
     window = {"range": [-minutes * 60_000, 0]}
     values: Filter = {"__values": {"$addToSet": "$__value", "window": window}}
     alerts: Filter = {"__count": {"$sum": 1, "window": window}}
     sorting = {
         "$setWindowFields": {
-            "partitionBy": _key_of(rule),
+            "partitionBy": key_of(rule),
             "sortBy": {"__at": 1},
             "output": values if path else alerts,
         }

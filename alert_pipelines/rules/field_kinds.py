@@ -22,7 +22,7 @@ MAX_READ = 100_000
 
 _ABSENT = frozenset({"missing", "null", "undefined"})
 _NEGATIVE = frozenset({Op.NE, Op.NOT_IN})
-_TREES = ("only_if", "close_if", "escalate_if")
+_TREES = ("only_if", "close_if", "escalate_if", "count_if")
 
 Kinds = frozenset[str]
 

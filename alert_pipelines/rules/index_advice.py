@@ -17,7 +17,7 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
 from alert_pipelines.mongo.simple_collation import SIMPLE
-from alert_pipelines.rules.clause import Clause, Stage
+from alert_pipelines.rules.clause import LOOKED_UP, Clause, Stage
 from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.index_choice import (
     MAX_MEASURE_SECONDS,
@@ -111,7 +111,11 @@ def _advice(
         wasteful |= unindexed(clause, present)
     if not wasteful:
         return None
-    choice = by_key(clause, wasteful) if clause.key else _measured(db, rule, clause, as_of, returned or 0)
+    choice = (
+        by_key(clause, wasteful)
+        if clause.key or LOOKED_UP in wasteful
+        else _measured(db, rule, clause, as_of, returned or 0)
+    )
     new = tuple(index for index in choice.indexes if not any(map(index.is_same, present)))
     says = f"{found}; {_help(choice, new)}"
     return Advice(rule.rule_id, clause.condition, examined, returned, new, says)

@@ -15,7 +15,7 @@ from pymongo import ASCENDING, IndexModel
 from alert_pipelines.alerts import COLLECTION, PENDING
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.simple_collation import SIMPLE
-from alert_pipelines.rules.clause import Clause, Filter
+from alert_pipelines.rules.clause import LOOKED_UP, Clause, Filter
 from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.tree import ORDERED, TIMED, Any_, Leaf, Not, Op, Tree
@@ -26,7 +26,8 @@ MIN_EXAMINED = 5_000
 MAX_RATIO = 10
 MAX_MEASURE_SECONDS = 30
 
-_BY = "by "
+_BY, _OF_ALL_BY = "by ", "of all by "
+_UNIQUE = ("_id", "alert_id")
 _ANY_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 
 _POINT_OPS = frozenset({Op.EQ, Op.IN})
@@ -86,12 +87,23 @@ def far_more(examined: int, returned: int) -> bool:
 
 
 def unindexed(clause: Clause, present: Iterable[Mapping[str, Any]]) -> set[str]:
-    """What of a clause that looks at other alerts no index finds: the alerts of a `touched` key, or those that the
-    clock brings into play, as `by path`."""
-    found = {tuple(spec["key"])[:2] for spec in present}
+    """What of a clause that looks at other alerts no index finds: the alerts of a `touched` key, the others that are
+    looked up, or those that the clock brings into play, as `by path`, or `of all by path` where settled ones are."""
+    specs = list(present)
+    found = {tuple(spec["key"])[:2] for spec in specs}
+    of_all = {tuple(spec["key"])[:2] for spec in specs if "partialFilterExpression" not in spec}
     missing = {"touched"} if clause.key and ("source_type", clause.key[0]) not in found else set()
-    dates = {part.path for part in clause.matured(_ANY_INSTANT)}
-    return missing | {f"{_BY}{path}" for path in dates if ("source_type", path) not in found}
+    if any(("source_type", path) not in of_all and path not in _UNIQUE for path in _looked_up_by(clause)):
+        missing.add(LOOKED_UP)
+    for part in clause.matured(_ANY_INSTANT):
+        pending = "status" in part.filter
+        if ("source_type", part.path) not in (found if pending else of_all):
+            missing.add(f"{_BY if pending else _OF_ALL_BY}{part.path}")
+    return missing
+
+
+def _looked_up_by(clause: Clause) -> list[str]:
+    return [others.theirs[0] for others in (clause.others, clause.suppressed_by) if others]
 
 
 def by_key(clause: Clause, wasteful: Set[str]) -> Choice:
@@ -103,8 +115,16 @@ def by_key(clause: Clause, wasteful: Set[str]) -> Choice:
     if "due" in wasteful:
         # An index of all alerts would read all the settled ones of a key to find its few pending ones.
         indexes.append(AdvisedIndex(paths, pending_only=True))
-    dates = sorted(name.removeprefix(_BY) for name in wasteful if name.startswith(_BY))
-    indexes += [AdvisedIndex(("source_type", path), pending_only=True) for path in dates]
+    if LOOKED_UP in wasteful:
+        indexes += [
+            AdvisedIndex(("source_type", *others.theirs, "timestamp"), pending_only=False)
+            for others in (clause.others, clause.suppressed_by)
+            if others and others.theirs[0] not in _UNIQUE
+        ]
+    for prefix, pending_only in ((_BY, True), (_OF_ALL_BY, False)):
+        dates = sorted(name.removeprefix(prefix) for name in wasteful if name.startswith(prefix))
+        indexes += [AdvisedIndex(("source_type", path), pending_only=pending_only) for path in dates]
+    indexes = list(dict.fromkeys(indexes))
     if indexes:
         return Choice(tuple(indexes), "with these a scan finds the alerts of one key at once, and looks at no others")
     return Choice((), f"no index can help: most of what it reads has no {' and '.join(clause.key)}")

@@ -18,25 +18,22 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
-    ValidationInfo,
     model_validator,
 )
 
 from alert_pipelines.alerts import PENDING, Severity, Status
 from alert_pipelines.rules.names import one_line
-from alert_pipelines.rules.paths import FieldPath, MetadataName
+from alert_pipelines.rules.others import Other
+from alert_pipelines.rules.paths import WRITTEN_FIELDS, FieldPath, MetadataName
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS, GoesByCalendars
-from alert_pipelines.rules.tree import AGING, MAX_DEPTH, MAX_VALUES, Minutes, Scalar, Tree, depth, leaves
+from alert_pipelines.rules.sources import EVERY_SOURCE, SourceType, sources_of
+from alert_pipelines.rules.tree import AGING, MAX_VALUES, CheckedTree, Minutes, Scalar, leaves
 
 EXPIRES_AT = "expires_at"
 RESERVED_IDS = {EXPIRES_AT: "the alert's own expiry", "scan": "the scan's own limit"}
 """What no rule may be called, since commands and configs say it where they could say a rule."""
-EVERY_SOURCE = "*"
 DEFAULT_KEY = "metadata.driver_id"
 DEFAULT_WINDOW_MINS = 60
-WRITTEN_FIELDS = frozenset(
-    {"status", "severity", "state_history", "escalated_at", "closed_at", "auto_close_reason", "updated_at"}
-)
 CLOSE_CONDITIONS = (
     "auto_close_if",
     "close_if",
@@ -44,6 +41,7 @@ CLOSE_CONDITIONS = (
     "close_if_no_repeat_mins",
     "keep_latest",
     "keep_first",
+    "close_if_other",
 )
 COUNT_CONDITIONS = ("count_if", "count_statuses", "count_distinct")
 ESCALATE_CONDITIONS = ("escalate_if", "escalate_after_mins", "escalate_if_count")
@@ -58,15 +56,6 @@ class Mode(StrEnum):
     ACTIVE = "active"
     SHADOW = "shadow"
     OFF = "off"
-
-
-def _checked_depth(tree: Any, info: ValidationInfo) -> Any:
-    if depth(tree) > MAX_DEPTH:
-        raise ValueError(f"{info.field_name} is nested more than {MAX_DEPTH} deep: split it into several rules")
-    return tree
-
-
-_CheckedTree = Annotated[Tree, BeforeValidator(_checked_depth)]
 
 
 def _as_list(value: Any) -> Any:
@@ -95,11 +84,11 @@ class Conditions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    only_if: _CheckedTree | None = Field(
+    only_if: CheckedTree | None = Field(
         None, description="the rule decides only alerts for which this condition tree holds"
     )
     auto_close_if: MetadataName | None = Field(None, description="close when this field of metadata is true")
-    close_if: _CheckedTree | None = Field(None, description="close when this condition tree holds")
+    close_if: CheckedTree | None = Field(None, description="close when this condition tree holds")
     expire_after_mins: Minutes | None = Field(
         None, description="close when timestamp is at least so many minutes before as_of"
     )
@@ -113,7 +102,8 @@ class Conditions(BaseModel):
     keep_first: StrictBool | None = Field(
         None, description="close a pending alert when an older pending one of the same source and key exists"
     )
-    escalate_if: _CheckedTree | None = Field(None, description="escalate an OPEN alert when this condition tree holds")
+    close_if_other: Other | None = Field(None, description="close when another alert says so, such as an OK event")
+    escalate_if: CheckedTree | None = Field(None, description="escalate an OPEN alert when this condition tree holds")
     escalate_after_mins: Minutes | None = Field(
         None,
         description="escalate an OPEN alert that nobody attended to: the latest of timestamp, created_at and "
@@ -126,7 +116,7 @@ class Conditions(BaseModel):
     window_mins: Minutes | None = Field(
         None, description=f"the window of escalate_if_count in minutes, default {DEFAULT_WINDOW_MINS}"
     )
-    count_if: _CheckedTree | None = Field(
+    count_if: CheckedTree | None = Field(
         None, description="escalate_if_count counts only alerts for which this condition tree holds"
     )
     count_statuses: Annotated[list[Status], Field(min_length=1)] | None = Field(
@@ -143,6 +133,10 @@ class Conditions(BaseModel):
     )
     hold_mins: Minutes | None = Field(
         None, description="a close condition counts only on alerts not updated in the last so many minutes"
+    )
+    suppress_if_other: Other | None = Field(
+        None,
+        description="neither close nor escalate while another alert says so, such as one that the device is offline",
     )
     severities: Annotated[list[Severity], Field(min_length=1)] | None = Field(
         None, description="decide only alerts of these severities"
@@ -205,9 +199,9 @@ class Conditions(BaseModel):
     @property
     def counts_minutes(self) -> bool:
         """Whether a calendar changes what the conditions say."""
-        trees = (tree for tree in (self.only_if, self.close_if, self.escalate_if, self.count_if) if tree)
+        trees = (self.only_if, self.close_if, self.escalate_if, self.count_if, *(other.if_ for other in self.others))
         return any(getattr(self, name) for name in _COUNT_MINUTES) or any(
-            leaf.op in AGING for tree in trees for leaf in leaves(tree)
+            leaf.op in AGING for tree in trees if tree for leaf in leaves(tree)
         )
 
     @property
@@ -226,24 +220,21 @@ class Conditions(BaseModel):
         return not set(self.count_statuses or ()) <= set(PENDING)
 
     @property
+    def others(self) -> tuple[Other, ...]:
+        """The other alerts that decide."""
+        return tuple(other for other in (self.close_if_other, self.suppress_if_other) if other)
+
+    @property
+    def key_paths(self) -> frozenset[str]:
+        """The paths by which alerts go together, the key's and those of other alerts."""
+        return frozenset(
+            {*self.key, *(path for other in self.others for pair in (other.match or {}).items() for path in pair)}
+        )
+
+    @property
     def key(self) -> tuple[str, ...]:
         """The paths that alerts are grouped by."""
         return tuple(self.group_by or (DEFAULT_KEY,))
-
-
-_Source = Annotated[StrictStr, Field(min_length=1, max_length=100)]
-_Sources = Annotated[list[_Source], Field(min_length=1, max_length=100)]
-
-
-def _checked_sources(given: str | list[str]) -> str | list[str]:
-    if isinstance(given, str):
-        return given
-    if EVERY_SOURCE in given:
-        raise ValueError(f"{EVERY_SOURCE!r} stands for every source: give it by itself, not in a list")
-    if len(set(given)) < len(given):
-        raise ValueError("names a source twice")
-    # One text for one meaning.
-    return given[0] if len(given) == 1 else given
 
 
 class Rule(GoesByCalendars):
@@ -257,7 +248,7 @@ class Rule(GoesByCalendars):
     rule_id: Annotated[StrictStr, AfterValidator(_checked_id)] = Field(
         min_length=1, max_length=100, description="unique; what history, records and limits call the rule"
     )
-    source_type: Annotated[_Source | _Sources, AfterValidator(_checked_sources)] = Field(
+    source_type: SourceType = Field(
         description="the source whose alerts it decides, a list of them, or '*' for every source; a misspelt one "
         "matches nothing"
     )
@@ -277,9 +268,7 @@ class Rule(GoesByCalendars):
     @property
     def sources(self) -> tuple[str, ...] | None:
         """The sources whose alerts it decides; None for every source."""
-        if isinstance(self.source_type, str):
-            return None if self.source_type == EVERY_SOURCE else (self.source_type,)
-        return tuple(self.source_type)
+        return sources_of(self.source_type)
 
     @property
     def source_names(self) -> str:

@@ -5,6 +5,10 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints
 
 MAX_LENGTH = 200
+WRITTEN_FIELDS = frozenset(
+    {"status", "severity", "state_history", "escalated_at", "closed_at", "auto_close_reason", "updated_at"}
+)
+"""What a scan writes, and so no part of a key: decisions would change their own evidence."""
 
 
 def check_path(path: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -14,6 +15,7 @@ from pydantic import (
     StrictInt,
     StrictStr,
     Tag,
+    ValidationInfo,
     model_validator,
 )
 
@@ -168,6 +170,16 @@ Tree = Annotated[
 
 for _model in (All, Any_, Not):
     _model.model_rebuild()
+
+
+def _checked_depth(tree: Any, info: ValidationInfo) -> Any:
+    if depth(tree) > MAX_DEPTH:
+        name = (info.field_name or "").rstrip("_")
+        raise ValueError(f"{name} is nested more than {MAX_DEPTH} deep: split it into several rules")
+    return tree
+
+
+CheckedTree = Annotated[Tree, BeforeValidator(_checked_depth)]
 
 
 def leaves(tree: "Tree") -> Iterator[Leaf]:

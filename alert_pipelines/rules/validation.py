@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Conditions, Mode, Rule, StrictRule
+from alert_pipelines.rules.others import Other
 from alert_pipelines.rules.tree import Leaf
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.spelling import nearest, suggestion
@@ -19,6 +20,7 @@ MAX_CHARS = 100_000
 MAX_PROBLEMS = 20
 _NODE_KEYS = ("all", "any", "not", *Leaf.model_fields)
 _TREES = frozenset({"only_if", "close_if", "escalate_if", "count_if"})
+_OTHERS = frozenset({"close_if_other", "suppress_if_other"})
 _VALUE_KINDS = "expected a text, a number, a boolean, or for 'in' and 'not_in' a list of them"
 
 
@@ -216,9 +218,9 @@ def _say(fault: ErrorDetails, path: str, parts: Sequence[str], model: type[BaseM
     if kind == "enum":
         known = [name.strip(" '") for name in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return f"expected one of {', '.join(known)}; got {given!r:.100}. {_meant(given, known)}".rstrip()
-    if isinstance(given, date) and _TREES & set(parts):
+    if isinstance(given, date) and _is_in_tree(parts):
         return f"a date ({given}) cannot be compared: use older_than_mins or newer_than_mins, relative to as_of"
-    if parts[-1:] == ["value"] and _TREES & set(parts) and kind.endswith(("_type", "_parsing")):
+    if parts[-1:] == ["value"] and _is_in_tree(parts) and kind.endswith(("_type", "_parsing")):
         return f"{_VALUE_KINDS}; got {given!r:.100}"
     message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     return message if kind == "value_error" else f"{message}; got {given!r:.100}"
@@ -228,11 +230,15 @@ def _say_unknown(parts: Sequence[str], model: type[BaseModel]) -> str:
     known, given = list(_known_beside(parts, model)), parts[-1]
     if given in known:
         return "does not go with what stands beside it: a tree is a leaf, or one of all, any, not"
-    if parts[:1] != ["conditions"] or _TREES & set(parts):
+    if parts[:1] != ["conditions"] or len(parts) > 2:
         return f"unknown; {suggestion(given, known)}"
     # What closes is never hinted at for what may have been meant to escalate, nor the other way round.
     near = nearest(given, [name for name in known if _side(name) in (None, _side(given))])
     return f"unknown; did you mean {near!r}?" if near else f"unknown; known here: {', '.join(known)}"
+
+
+def _is_in_tree(parts: Sequence[str]) -> bool:
+    return bool(_TREES & set(parts)) or bool(_OTHERS & set(parts) and "if" in parts[2:])
 
 
 def _side(name: str) -> str | None:
@@ -253,8 +259,10 @@ def _meant(given: Any, known: Sequence[str]) -> str:
 
 
 def _known_beside(parts: Sequence[str], model: type[BaseModel]) -> Iterable[str]:
-    if _TREES & set(parts):
+    if _is_in_tree(parts):
         return _NODE_KEYS
+    if _OTHERS & set(parts[:-1]):
+        return [field.alias or name for name, field in Other.model_fields.items()]
     if parts[:1] == ["calendars"] and len(parts) > 1:
         model = Calendar
     beside = Conditions if "conditions" in parts[:-1] else model

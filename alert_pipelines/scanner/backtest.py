@@ -282,6 +282,8 @@ def _known_as_of_now(rules: Sequence[Rule], rule_id: str, untold: Set[str]) -> t
     [rule] = [rule for rule in rules if rule.rule_id == rule_id]
     clauses = compile_rule(rule, any_instant)
     looked_at = {field for clause in clauses for test in clause.tests for field in (*test.fields, *clause.key)}
+    others = (other for clause in clauses for other in (clause.others, clause.suppressed_by) if other)
+    looked_at |= {field for other in others for field in (*other.fields, *other.theirs)}
     told = _TOLD - {"severity"} if untold & (untold if rule.sources is None else set(rule.sources)) else _TOLD
     return tuple(sorted(field for field in looked_at if field not in told))
 

@@ -354,11 +354,11 @@ def is_long(values: Mapping[str, Any]) -> bool:
 
 def _stream_pipeline(rules: Sequence[Rule]) -> list[Stage]:
     """The stages of the change stream: which events matter, and of each only what is looked at."""
-    moved = _touches_any(sorted({*(path for rule in rules for path in rule.conditions.key), *_ALWAYS_DECIDING}))
+    moved = _touches_any(sorted({*(path for rule in rules for path in rule.conditions.key_paths), *_ALWAYS_DECIDING}))
     # An alert that is settled, and stays where it is, makes nothing due: fewer are pending, none is older.
     settled = {"operationType": "update", "updateDescription.updatedFields.status": {"$in": _SETTLED}}
     important = {"$match": {"$or": [{"$nor": [settled]}, {"$expr": moved}]}}
-    all_matter = any(rule.conditions.counts_settled for rule in rules)
+    all_matter = any(rule.conditions.counts_settled or rule.conditions.others for rule in rules)
     return [
         {
             "$match": {

@@ -17,7 +17,7 @@ from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.bson_types import kind_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Test
+from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Others, Test
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
@@ -152,7 +152,10 @@ class _Explainer:
             decision=decision_of(clause.to_status),
             says=clause.reason,
             due=all(holds) and self._is_due(clause),
-            tests=tuple(self._test_result(*pair) for pair in zip(clause.tests, holds, strict=True)),
+            tests=(
+                *(self._test_result(*pair) for pair in zip(clause.tests, holds, strict=True)),
+                *([self._not_suppressed(clause.suppressed_by)] if clause.suppressed_by else []),
+            ),
             evidence=evidence,
             evidence_total=total,
         )
@@ -171,6 +174,8 @@ class _Explainer:
     def _scope(self, clause: Clause) -> Filter | None:
         """What the clause has to read to find whether the alert is due: itself and what counts as its evidence."""
         timestamp = self._alert.get("timestamp")
+        if clause.others:
+            return self._one
         if clause.evidence is not None and isinstance(timestamp, DatetimeMS):
             # A date that Python has no word for, so no evidence can be asked for by it.
             return None
@@ -180,12 +185,34 @@ class _Explainer:
         return {"$and": [self._same_key(clause), {"$or": [self._one, clause.evidence(timestamp)]}]}
 
     def _evidence(self, clause: Clause) -> tuple[tuple[str, ...], int]:
-        timestamp = self._alert.get("timestamp")
-        if clause.evidence is None or not isinstance(timestamp, datetime) or not self._has_key(clause):
+        others = self._going_with(clause.others) if clause.others else self._counting(clause)
+        if others is None:
             return (), 0
-        others = {"$and": [clause.evidence(timestamp), self._same_key(clause), {"_id": {"$ne": self._alert["_id"]}}]}
         found = self._alerts.find(others, {"alert_id": 1}).sort("timestamp", -1).limit(MAX_EVIDENCE)
         return tuple(str(doc.get("alert_id")) for doc in found), self._alerts.count_documents(others)
+
+    def _counting(self, clause: Clause) -> Filter | None:
+        """The other alerts of its key that count, None where none can."""
+        timestamp = self._alert.get("timestamp")
+        if clause.evidence is None or not isinstance(timestamp, datetime) or not self._has_key(clause):
+            return None
+        return {"$and": [clause.evidence(timestamp), self._same_key(clause), {"_id": {"$ne": self._alert["_id"]}}]}
+
+    def _going_with(self, others: Others) -> Filter | None:
+        """Those of `others` that go with the alert, None where none can."""
+        timestamp, values = self._alert.get("timestamp"), [_value_at(self._alert, path) for path in others.ours]
+        if not isinstance(timestamp, datetime) or any(value is None or isinstance(value, list) for value in values):
+            return None
+        equal = [{path: {"$eq": value}} for path, value in zip(others.theirs, values, strict=True)]
+        return {"$and": [others.of(timestamp), *equal, {"_id": {"$ne": self._alert["_id"]}}]}
+
+    def _not_suppressed(self, others: Others) -> TestResult:
+        asked = self._going_with(others)
+        found = self._alerts.find_one(asked, {"alert_id": 1}) if asked else None
+        values = {path: value for path in others.ours if (value := _value_at(self._alert, path)) is not None}
+        values |= {"suppressed by": str(found.get("alert_id"))} if found else {}
+        kinds = {path: kind_of(value) for path, value in values.items()}
+        return TestResult(others.condition, f"no {others.words} exists", values, kinds, found is None)
 
     def _same_key(self, clause: Clause) -> Filter:
         same = {path: {"$eq": _value_at(self._alert, path)} for path in clause.key}

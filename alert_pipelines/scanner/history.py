@@ -195,7 +195,8 @@ class RebuiltDay:
             {"source_type": row["_id"], "timestamp": {"$gte": _earlier(row["timestamp"], reach)}}
             for row in (self._alerts.aggregate(oldest) if repeats else ())
         ]
-        return {**known_by_then, "$or": [*pending, *newer]}
+        others = [of_sources(other.sources) for rule in rules for other in rule.conditions.others]
+        return {**known_by_then, "$or": [*pending, *newer, *others]}
 
     def _run(self, pipeline: list[Stage]) -> None:
         self._alerts.aggregate(pipeline, allowDiskUse=True).close()
@@ -240,8 +241,9 @@ def _earlier(instant: Any, span: timedelta) -> Any:
 
 
 def _scratch_indexes(rules: Sequence[Rule]) -> list[IndexModel]:
-    # Without the key's index keep_latest would read all alerts for each key.
-    first_keys = {rule.conditions.key[0] for rule in rules if rule.conditions.keep_latest}
+    # Without the key's index keep_latest, and a lookup of other alerts, would read all alerts for each key.
+    first_keys = {rule.conditions.key[0] for rule in rules if rule.conditions.keep_latest or rule.conditions.others}
+    first_keys |= {path for rule in rules for other in rule.conditions.others for path in list(other.match or {})[:1]}
     return [
         IndexModel([("source_type", ASCENDING), ("status", ASCENDING), ("timestamp", ASCENDING)]),
         *(

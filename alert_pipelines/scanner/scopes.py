@@ -15,7 +15,7 @@ from pymongo.client_session import ClientSession
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, dated, equal_to_any
+from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Link, dated, equal_to_any
 from alert_pipelines.scanner.changes import MAX_TOUCHED, Changes
 
 _KEYS_A_QUERY = 500
@@ -45,10 +45,11 @@ class Scopes:
         They may select more. Raises PyMongoError.
         """
         since, changes = self._changes.since_as_of, self._changes
-        if not clause.key or since is None or (clause.missed and changes.departed):
+        links = clause.links
+        if links is None or since is None or (clause.missed and changes.departed):
             return None
         matured = clause.matured(since)
-        if not self._is_indexed(clause.key[0]) or not all(
+        if not all(self._is_indexed(link.ours[0]) for link in links) or not all(
             self._is_indexed(part.path, pending_only="status" in part.filter) for part in matured
         ):
             return None
@@ -57,11 +58,17 @@ class Scopes:
             {"_id": {"$in": touched[start : start + _IDS_A_QUERY]}} for start in range(0, len(touched), _IDS_A_QUERY)
         ]
         asked += [part.filter for part in matured]
-        try:
-            keys = self._keys(clause, asked)
-        except (InvalidBSON, _UnaskableKeyError):
-            return None
-        return None if len(keys) > MAX_TOUCHED else list(_selecting(clause, keys))
+        scopes: list[Filter] = []
+        for link in links:
+            try:
+                keys = self._keys(link, asked)
+            except (InvalidBSON, _UnaskableKeyError):
+                return None
+            if len(keys) > MAX_TOUCHED:
+                return None
+            # What other alerts bring into play may lie anywhere in time.
+            scopes += _selecting(link, keys, clause.reach if link.theirs == link.ours == clause.key else None)
+        return scopes
 
     def _is_indexed(self, path: str, *, pending_only: bool = False) -> bool:
         """Whether an index finds the alerts of one source, or the pending ones of them, by `path`."""
@@ -74,17 +81,17 @@ class Scopes:
             ]
         return any(keys == ["source_type", path] and (pending_only or not part) for keys, part in self._indexes)
 
-    def _keys(self, clause: Clause, asked: Iterable[Filter]) -> list["_Key"]:
-        names = [f"k{n}" for n in range(len(clause.key))]
+    def _keys(self, link: Link, asked: Iterable[Filter]) -> list["_Key"]:
+        names = [f"k{n}" for n in range(len(link.theirs))]
         group = {
-            "_id": {name: f"${path}" for name, path in zip(names, clause.key, strict=True)},
+            "_id": {name: f"${path}" for name, path in zip(names, link.theirs, strict=True)},
             "first": {"$min": "$timestamp"},
             "last": {"$max": "$timestamp"},
         }
         raw_rows = self._alerts.with_options(codec_options=self._options.with_options(document_class=RawBSONDocument))
         found: list[_Key] = []
         for part in asked:
-            match = {"$match": {"$and": [part, clause.groups, dated(self._as_of)]}}
+            match = {"$match": {"$and": [part, link.groups, dated(self._as_of)]}}
             for row in raw_rows.aggregate([match, {"$group": group}], session=self._session, allowDiskUse=True):
                 values = self._as_stored(row["_id"].raw)
                 found.append(_Key(tuple(values[name] for name in names), row["first"], row["last"]))
@@ -106,13 +113,13 @@ class _Key(NamedTuple):
     last: Any
 
 
-def _selecting(clause: Clause, keys: Sequence[_Key]) -> Iterator[Filter]:
+def _selecting(link: Link, keys: Sequence[_Key], reach: timedelta | None) -> Iterator[Filter]:
     ordered = sorted(keys, key=_at)
     for start in range(0, len(ordered), _KEYS_A_QUERY):
         part = ordered[start : start + _KEYS_A_QUERY]
         # Of several paths this selects also what mixes the values of two keys: whole keys, so no harm is done.
-        keys_of = [equal_to_any(path, [key.values[n] for key in part]) for n, path in enumerate(clause.key)]
-        yield {"$and": [*keys_of, _within_reach(clause.reach, part)]}
+        keys_of = [equal_to_any(path, [key.values[n] for key in part]) for n, path in enumerate(link.ours)]
+        yield {"$and": [*keys_of, _within_reach(reach, part)]}
 
 
 def _at(key: _Key) -> float:

@@ -18,7 +18,15 @@ Document = Mapping[str, Any]
 OPEN, ESCALATED, AUTO_CLOSED = "OPEN", "ESCALATED", "AUTO_CLOSED"
 PENDING = (OPEN, ESCALATED)
 EXPIRES_AT = "expires_at"
-CLOSING = ("auto_close_if", "close_if", "expire_after_mins", "close_if_no_repeat_mins", "keep_latest", "keep_first")
+CLOSING = (
+    "auto_close_if",
+    "close_if",
+    "expire_after_mins",
+    "close_if_no_repeat_mins",
+    "keep_latest",
+    "keep_first",
+    "close_if_other",
+)
 ESCALATING = ("escalate_if", "escalate_after_mins", "escalate_if_count")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -116,6 +124,14 @@ def due(
         and _is_evidence(alert, now)
         and not any(_names(window, alert) and _was_raised_in(window, alert, now) for window in windows)
     ]
+    speaking = [
+        other
+        for other in alerts
+        if _is_evidence(other, now)
+        and not any(_names(window, other) and _was_raised_in(window, other, now) for window in windows)
+    ]
+    if "suppress_if_other" in conditions:
+        judged = [alert for alert in judged if not _other_says(alert, "suppress_if_other", conditions, speaking, now)]
     found: dict[str, set[str]] = {}
     for name in CLOSING:
         if conditions.get(name, False) is not False:
@@ -124,7 +140,11 @@ def due(
                 for alert in judged
                 if not _was_closed_by(alert, rule["rule_id"])
                 and not _is_held(alert, conditions, now)
-                and _closes(alert, name, conditions, evidence, now)
+                and (
+                    _other_says(alert, name, conditions, speaking, now)
+                    if name == "close_if_other"
+                    else _closes(alert, name, conditions, evidence, now)
+                )
             }
     for name in ESCALATING:
         if name in conditions:
@@ -376,6 +396,23 @@ def _escalates(alert: Document, name: str, conditions: Document, evidence: Seque
         if key is not None and key not in different:
             different.append(key)
     return len(different) >= wanted
+
+
+def _other_says(alert: Document, name: str, conditions: Document, speaking: Sequence[Document], now: int) -> bool:
+    other = conditions[name]
+    group_by = conditions.get("group_by", "metadata.driver_id")
+    match = other.get("match") or {path: path for path in ([group_by] if isinstance(group_by, str) else group_by)}
+    own = _key(alert, list(match.values()), conditions if name == "close_if_other" else {})
+    later = other.get("when", "later" if name == "close_if_other" else "any") == "later"
+    return own is not None and any(
+        candidate["alert_id"] != alert["alert_id"]
+        and _is_of_its_sources(candidate, other)
+        and _key(candidate, list(match), {}) == own
+        and candidate["status"] in other.get("statuses", [candidate["status"]])
+        and (not later or _ms(candidate["timestamp"]) >= _ms(alert["timestamp"]))
+        and ("if" not in other or _holds(other["if"], candidate, now))
+        for candidate in speaking
+    )
 
 
 def _same_key(alert: Document, conditions: Document, evidence: Sequence[Document]) -> list[Document]:

@@ -223,6 +223,20 @@ def trees(deepest: int = 3) -> st.SearchStrategy[dict[str, Any]]:
     return st.one_of(_leaves(), inner("all"), inner("any"), st.fixed_dictionaries({"not": parts}))
 
 
+def others() -> st.SearchStrategy[dict[str, Any]]:
+    """What `close_if_other` and `suppress_if_other` hold."""
+    paths = st.sampled_from(["metadata.driver_id", "metadata.driver_id", "metadata.a", "metadata.a.x", "alert_id"])
+    return st.fixed_dictionaries(
+        {"source_type": st.sampled_from([SOURCES[0], SOURCES[1], list(SOURCES[:2]), "*"])},
+        optional={
+            "match": st.dictionaries(paths, paths, min_size=1, max_size=2),
+            "if": trees(1),
+            "statuses": st.lists(st.sampled_from(["OPEN", "ESCALATED", "RESOLVED", "AUTO_CLOSED"]), min_size=1),
+            "when": st.sampled_from(["later", "any"]),
+        },
+    )
+
+
 _DECIDING: dict[str, st.SearchStrategy[Any]] = {
     "auto_close_if": st.sampled_from(["ok", "a"]),
     "close_if": trees(),
@@ -230,6 +244,7 @@ _DECIDING: dict[str, st.SearchStrategy[Any]] = {
     "close_if_no_repeat_mins": st.sampled_from(MINUTES),
     "keep_latest": st.just(True),
     "keep_first": st.just(True),
+    "close_if_other": others(),
     "escalate_if": trees(1),
     "escalate_after_mins": st.sampled_from(MINUTES),
     "escalate_if_count": st.sampled_from([1, 2, 2, 3]),
@@ -253,6 +268,7 @@ def _conditions(draw: st.DrawFn) -> dict[str, Any]:
     statuses = [["OPEN"], ["OPEN", "ESCALATED"]] + ([] if escalates else [["ESCALATED"]])
     limiting = {
         "only_if": trees(1),
+        "suppress_if_other": others(),
         "window_mins": st.sampled_from(MINUTES),
         "group_by": _KEYS,
         "ignore_keys": st.lists(st.sampled_from(RULE_SCALARS), min_size=1, max_size=2),

@@ -99,6 +99,24 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [at("11:20") | {"metadata": {"vehicle_id": "W", "location": "depot"}}],
         [at(clock) | {"metadata": {"vehicle_id": "V", "location": "depot"}} for clock in ("11:00", "11:10")],
     ),
+    "close_if_other": (
+        [at("10:00") | {"metadata": {"vehicle_id": "V"}}],
+        [
+            at("11:00") | {"metadata": {"vehicle_id": "V"}},
+            at("10:00") | {"source_type": "GEOFENCE", "metadata": {"vehicle_id": "V", "event": "returned"}},
+        ],
+    ),
+    "parent": (
+        [at("11:00") | {"metadata": {"parent_id": "settled"}}],
+        [at("11:00") | {"metadata": {"parent_id": name}} for name in ("left-0", "nobody")],
+    ),
+    "suppress_if_other": (
+        [at("11:00") | {"metadata": {"driver_id": "E"}, "created_at": at("11:00")["timestamp"]}],
+        [
+            at("11:00") | {"metadata": {"driver_id": "D"}, "created_at": at("11:00")["timestamp"]},
+            at("10:00") | {"source_type": "DEVICE_OFFLINE", "metadata": {"driver_id": "D"}},
+        ],
+    ),
     "only_if": (
         [at("11:30") | {"metadata": {"driver_id": "D3", "ended": True}}],
         [

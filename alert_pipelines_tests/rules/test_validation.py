@@ -22,6 +22,10 @@ def leaf(**fields: Any) -> dict[str, Any]:
     return {"close_if": {"field": "metadata.x", "op": "eq", "value": 1} | fields}
 
 
+def other(**fields: Any) -> dict[str, Any]:
+    return {"source_type": "SAFETY"} | fields
+
+
 @pytest.mark.parametrize(
     ("conditions", "expected"),
     [
@@ -88,6 +92,22 @@ def leaf(**fields: Any) -> dict[str, Any]:
         ({"escalate_if_count": 2, "count_statuses": ["DONE"]}, "conditions.count_statuses[0]: expected one of OPEN"),
         ({"escalate_if_count": 2, "count_if": leaf(opp=1)["close_if"]}, "conditions.count_if.opp: unknown"),
         ({"escalate_if_count": 2, "count_distinct": "$a"}, "conditions.count_distinct: field path '$a' holds '$'"),
+        ({"close_if_other": {"match": {}}}, "conditions.close_if_other.source_type: is missing"),
+        ({"close_if_other": other(sorce_type="A")}, "close_if_other.sorce_type: unknown; did you mean 'source_type'?"),
+        ({"close_if_other": other(match={"status": "metadata.x"})}, "match: status cannot be a key: a scan writes it"),
+        ({"close_if_other": other(match={"alert_id": "updated_at"})}, "match: updated_at cannot be a key"),
+        ({"close_if_other": other(match={"$where": "a"})}, "conditions.close_if_other.match.$where: field path"),
+        ({"close_if_other": other(match={"a": "b.0"})}, "match.a: field path 'b.0' names a position"),
+        ({"close_if_other": other(match={})}, "conditions.close_if_other.match"),
+        (
+            {"close_if_other": other(**{"if": leaf(opp=1)["close_if"]})},
+            "close_if_other.if.opp: unknown; did you mean 'op'?",
+        ),
+        ({"close_if_other": other(**{"if": {"close_if_other": {}}})}, "close_if_other.if.close_if_other: unknown"),
+        ({"close_if_other": other(when="latr")}, "conditions.close_if_other.when: expected one of later, any"),
+        ({"close_if_other": other(statuses=["SETTLED"])}, "close_if_other.statuses[0]: expected one of OPEN"),
+        ({"suppress_if_other": other()}, "decides nothing"),
+        ({"suppres_if_other": other(), "keep_first": True}, "did you mean 'suppress_if_other'?"),
         ({"keep_first": True, "ignore_keys": [None]}, "conditions.ignore_keys[0]"),
         ({"keep_first": True, "ignore_keys": []}, "conditions.ignore_keys"),
         ({"hold_mins": 5, "escalate_if_count": 3}, "hold_mins: holds back close conditions"),

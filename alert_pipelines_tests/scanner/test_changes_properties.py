@@ -111,6 +111,20 @@ EVIDENCE = st.one_of(
     st.builds(lambda mins: {"close_if_no_repeat_mins": mins, "hold_mins": 3}, st.integers(2, 6)),
     st.just({"keep_latest": True, "hold_mins": 2}),
     st.just({"keep_first": True}),
+    st.builds(
+        lambda conditions, **other: conditions | {"suppress_if_other": {"source_type": "SAFETY", **other}},
+        st.sampled_from(
+            [{"keep_latest": True}, {"escalate_if_count": 2, "window_mins": 3}, {"close_if_no_repeat_mins": 4}]
+        ),
+        statuses=st.sampled_from([["OPEN"], ["RESOLVED"]]),
+        when=st.sampled_from(["later", "any"]),
+    ),
+    st.builds(
+        lambda **other: {"close_if_other": {"source_type": "SAFETY", **other}, "hold_mins": 2},
+        statuses=st.sampled_from([["OPEN"], ["RESOLVED"], ["OPEN", "RESOLVED"]]),
+        when=st.sampled_from(["later", "any"]),
+        **{"if": st.sampled_from([{"field": "updated_at", "op": "older_than_mins", "value": 3}])},
+    ),
     st.just({"keep_first": True, "hold_mins": 2, "ignore_keys": ["D2"]}),
     st.builds(
         lambda counted: {"escalate_if_count": 2, "window_mins": 5, **counted},
@@ -160,7 +174,9 @@ def test_late_arrivals_edits_and_deletions_make_the_short_way_no_shorter_than_it
         number += 1
         age = data.draw(st.integers(-2, 14)) - minutes
         severity = data.draw(st.sampled_from(["INFO", "WARNING"]))
-        return alert(f"A{number}", minutes=age, driver=data.draw(DRIVERS), severity=severity)
+        source = data.draw(st.sampled_from(["OVERSPEEDING", "OVERSPEEDING", "OVERSPEEDING", "SAFETY"]))
+        driver = data.draw(DRIVERS)
+        return alert(f"A{number}", minutes=age, driver=driver, severity=severity, source_type=source)
 
     fill(db, [some_alert() for _ in range(data.draw(st.integers(2, 6)))])
     for _ in range(4):

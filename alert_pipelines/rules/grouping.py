@@ -1,0 +1,121 @@
+"""Which alerts go together by source and key, which of them count, and which the clock alone brings into play."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from alert_pipelines.alerts import PENDING, Status
+from alert_pipelines.rules.clause import Filter, Slice, Test, dated, of_sources, status_among
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.tree import Scalar
+from alert_pipelines.rules.tree_compiler import crossings
+
+NO_KEY_TYPES = ["missing", "null", "undefined", "array"]
+
+
+def same_key(key: Sequence[str]) -> str:
+    """The key in words."""
+    return f"the same {' and '.join(key)}"
+
+
+def key_of(rule: Rule) -> Any:
+    """The source and key as an expression: of one source, the path itself for one, so that an index can serve; else a
+    document."""
+    key = rule.conditions.key
+    parts = {f"k{n}": f"${path}" for n, path in enumerate(key)}
+    return f"${key[0]}" if _is_of_one_source(rule) and len(key) == 1 else {**source_of(rule), **parts}
+
+
+def _is_of_one_source(rule: Rule) -> bool:
+    return rule.sources is not None and len(rule.sources) == 1
+
+
+def source_of(rule: Rule) -> dict[str, str]:
+    """What of the key tells sources apart."""
+    return {} if _is_of_one_source(rule) else {"source": "$source_type"}
+
+
+def has_key(rule: Rule) -> Filter:
+    """Matches the alerts that group with others."""
+    return has_values(rule.conditions.key, rule.conditions.ignore_keys)
+
+
+def has_values(paths: Sequence[str], ignored: Sequence[Scalar] | None = None) -> Filter:
+    """Matches the alerts with a value at each of `paths`: it is there, not null, no array and not ignored."""
+    lacking = [{"$in": [{"$type": f"${path}"}, NO_KEY_TYPES]} for path in paths]
+    lacking += [{"$in": [f"${path}", {"$literal": list(ignored)}]} for path in paths if ignored]
+    return {"$expr": {"$and": [{"$not": [reason]} for reason in lacking]}}
+
+
+def keyed(rule: Rule) -> Test:
+    """The test that an alert groups with others."""
+    key, ignored = rule.conditions.key, rule.conditions.ignore_keys
+    but = f", nor one of the {len(ignored)} values of ignore_keys" if ignored else ""
+    return Test("group_by", f"it has {' and '.join(key)}, none an array{but}", has_key(rule), tuple(key))
+
+
+def pending_evidence(rule: Rule, as_of: datetime, counted: Filter) -> Filter:
+    """The pending alerts of a key that count."""
+    return {
+        **counted,
+        **of_sources(rule.sources),
+        **status_among(PENDING).filter,
+        **dated(as_of),
+        **has_key(rule),
+    }
+
+
+def any_status_evidence(rule: Rule, timestamp: Filter, as_of: datetime, counted: Filter) -> Filter:
+    """The alerts of a key that count, of any status, with such a `timestamp`."""
+    return {
+        **counted,
+        **of_sources(rule.sources),
+        "timestamp": {**dated(as_of)["timestamp"], **timestamp},
+        **has_key(rule),
+    }
+
+
+def between(rule: Rule, since: datetime, as_of: datetime, minutes: int = 0) -> Filter:
+    """The test of a date that came to be `minutes` old, by the clock of `rule`, after `since` and by `as_of`."""
+    # Without minutes, it is whether the date has come: a calendar has no say in that.
+    bounds = [rule.clock(at).before(minutes) if minutes else at for at in (since, as_of)]
+    return {"$gt": bounds[0], "$lte": bounds[1]}
+
+
+def dated_since(rule: Rule, since: datetime, as_of: datetime, minutes: int = 0) -> Slice:
+    """The alerts that came to be `minutes` old, by the clock of the rule, after `since`."""
+    return Slice("timestamp", {**of_sources(rule.sources), "timestamp": between(rule, since, as_of, minutes)})
+
+
+def admitted(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
+    """The pending alerts for which the clock alone may have made `only_if` hold after `since`."""
+    pending = {**of_sources(rule.sources), **status_among(PENDING).filter}
+    tree = rule.conditions.only_if
+    crossed = crossings(tree, rule.clock(since), rule.clock(as_of)) if tree else {}
+    return [Slice(path, {**pending, path: crossing}) for path, tests in crossed.items() for crossing in tests]
+
+
+def held_until(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
+    """The pending alerts that `hold_mins` held at `since` and no longer at `as_of`."""
+    if rule.conditions.hold_mins is None:
+        return []
+    settled = between(rule, since, as_of, rule.conditions.hold_mins)
+    pending = {**of_sources(rule.sources), **status_among(PENDING).filter}
+    by_scan = {"triggered_by": "system", "before": {"$type": "object"}}
+    return [
+        Slice("updated_at", {**pending, "updated_at": settled}),
+        Slice("updated_at", {**pending, "updated_at": None, "created_at": settled}),
+        # A scan's escalation is no update; what it replaced is what held the alert until now.
+        Slice(
+            "updated_at",
+            {
+                **pending,
+                "status": str(Status.ESCALATED),
+                "updated_at": {"$gt": settled["$gt"]},
+                "$or": [
+                    {"state_history": {"$elemMatch": {**by_scan, "before.updated_at": settled}}},
+                    {"state_history": {"$elemMatch": {**by_scan, "before.updated_at": None}}, "created_at": settled},
+                ],
+            },
+        ),
+    ]
