@@ -1,6 +1,10 @@
 """The two collections of rules: which rule stands where, how it gets there, and what a scan sees meanwhile."""
 
+import json
 import logging
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -151,6 +155,46 @@ def test_one_rule_that_could_not_be_written_left_half_of_its_file_published(db: 
     with pytest.raises(RuleIdTakenError, match="rule 'B': the collection 'pipeline_rules'"):
         publish_rules(db, [made("simple", SIMPLE), made("b", OURS), made("B", OURS)])
     assert where(db) == {SERVICE_RULES: set(), PIPELINE_RULES: set()}
+
+
+# Publishes the rules that the third argument holds, and is killed as it sends the n-th command of a name.
+_KILLED = """
+import json, os, signal, sys
+from pymongo import MongoClient
+from pymongo.monitoring import CommandListener
+from alert_pipelines.rules.files import parse_rules
+from alert_pipelines.rules.publish import publish_rules
+
+class Killer(CommandListener):
+    left = int(sys.argv[5])
+    def started(self, event):
+        self.left -= event.command_name == sys.argv[4]
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def succeeded(self, event): pass
+    def failed(self, event): pass
+
+client = MongoClient(sys.argv[1], event_listeners=[Killer()])
+publish_rules(client[sys.argv[2]], parse_rules(json.loads(sys.argv[3]), "here"))
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("command", "number"), [("insert", 5), ("delete", 2), ("commitTransaction", 1)], ids=str)
+def test_a_publish_that_dies_leaves_the_rules_as_they_were(
+    db: AlertDatabase, mongo_uri: str, command: str, number: int
+) -> None:
+    publish_rules(db, [made(f"r{number}", SIMPLE) for number in range(8)])
+    before = list(db.rules.find())
+    new = [made(f"r{number}", OURS).canonical() for number in range(8)]
+    arguments = [mongo_uri, db.name, json.dumps(new), command, str(number)]
+    done = subprocess.run([sys.executable, "-c", _KILLED, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert list(db.rules.find()) == before
+    assert where(db)[PIPELINE_RULES] == set()
+    assert len(load_rules(db).rule_set.active) == 8
+    # The server keeps what the dead process began for a minute, and with it the locks that dropping the database needs.
+    db.client.admin.command("killAllSessions", [])
 
 
 def test_two_who_publish_the_same_at_once_publish_it_once(db: AlertDatabase) -> None:
