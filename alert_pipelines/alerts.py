@@ -239,13 +239,21 @@ def find_alert(db: AlertDatabase, alert_id: str, fields: Sequence[str] | None = 
     return found[0]
 
 
+HISTORY: dict[str, Any] = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
+"""The history as an expression: what is not an array holds no entries."""
+
+UNDONE_JOBS: dict[str, Any] = {"$let": {"vars": {"history": HISTORY}, "in": "$$history.undoes.job_id"}}
+"""The jobs whose decision on the alert was undone, as an expression. Their decisions leave every figure."""
+
+
 class DecisionTally(NamedTuple):
-    """How many alerts of one source one job set to one status by one rule."""
+    """How many alerts of one source one job set to one status by one rule, and how many of these were undone."""
 
     rule_id: str
     source_type: str
     to_status: Status
     alerts: int
+    undone: int
 
 
 @at_the_door
@@ -256,7 +264,7 @@ def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
     """
     by_job = {
         "$filter": {
-            "input": {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]},
+            "input": HISTORY,
             "as": "entry",
             "cond": {
                 "$and": [
@@ -271,14 +279,24 @@ def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
     group = {"rule": "$entry.rule_triggered", "source": "$source_type", "to": "$entry.to_status"}
     pipeline: list[dict[str, Any]] = [
         {"$match": {"state_history.job_id": job_id}},
-        {"$project": {"source_type": 1, "entry": {"$first": by_job}}},
+        {
+            "$project": {
+                "source_type": 1,
+                "entry": {"$first": by_job},
+                "undone": {"$cond": [{"$in": [job_id, UNDONE_JOBS]}, 1, 0]},
+            }
+        },
         {"$match": {"entry": {"$type": "object"}}},
-        {"$group": {"_id": group, "alerts": {"$sum": 1}}},
+        {"$group": {"_id": group, "alerts": {"$sum": 1}, "undone": {"$sum": "$undone"}}},
         {"$sort": {"_id.rule": 1, "_id.source": 1, "_id.to": 1}},
     ]
     return [
         DecisionTally(
-            str(row["_id"].get("rule")), str(row["_id"].get("source")), Status(row["_id"]["to"]), row["alerts"]
+            str(row["_id"].get("rule")),
+            str(row["_id"].get("source")),
+            Status(row["_id"]["to"]),
+            row["alerts"],
+            row["undone"],
         )
         for row in db[COLLECTION].aggregate(pipeline)
     ]

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from alert_pipelines.alerts import Status, tally_decisions
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.record_owners import JOB_RECORDS
 
 Decision = Literal["close", "escalate"]
 
@@ -34,6 +35,30 @@ def decisions_of(db: AlertDatabase, job_id: str) -> tuple[DecisionCount, ...]:
         DecisionCount(row.rule_id, row.source_type, decision_of(row.to_status), row.alerts)
         for row in tally_decisions(db, job_id)
     )
+
+
+@at_the_door
+def leave_out_undone(db: AlertDatabase, job_id: str) -> None:
+    """Have the record of `job_id` count only what stands of its decisions, and say how many were undone.
+
+    Everything that is added up from job records leaves undone decisions out by that. Raises PyMongoError.
+    """
+    tally = tally_decisions(db, job_id)
+    if not any(row.undone for row in tally):
+        return
+    standing = tuple(
+        DecisionCount(row.rule_id, row.source_type, decision_of(row.to_status), row.alerts - row.undone)
+        for row in tally
+        if row.alerts > row.undone
+    )
+    stats = stats_of(standing)
+    fields: dict[str, Any] = {
+        "alerts_closed": stats["alerts_closed"],
+        "alerts_escalated": stats["alerts_escalated"],
+        "stats.decisions": {"$literal": stats["decisions"]},
+        "stats.undone": sum(row.undone for row in tally),
+    }
+    db[JOB_RECORDS].update_one({"job_id": job_id}, [{"$set": fields}])
 
 
 def stats_of(decisions: tuple[DecisionCount, ...]) -> dict[str, Any]:

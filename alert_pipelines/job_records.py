@@ -18,7 +18,7 @@ import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
-from alert_pipelines.decisions import decisions_of, stats_of
+from alert_pipelines.decisions import decisions_of, leave_out_undone, stats_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.event_loops import outside_event_loops
 from alert_pipelines.job_model import BackgroundJobModel
@@ -26,9 +26,9 @@ from alert_pipelines.mongo.client import AlertDatabase, lacking_right, server_no
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes, present_indexes
 from alert_pipelines.mongo.reasons import reason_of
-from alert_pipelines.record_owners import BY_SERVICE
+from alert_pipelines.record_owners import BY_SERVICE, JOB_RECORDS
 
-COLLECTION = "background_jobs"
+COLLECTION = JOB_RECORDS
 SCANNER = "auto_close_scanner"
 DRY_RUN = "auto_close_dry_run"
 
@@ -296,6 +296,8 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
             },
             **_ended_now(),
         }
+        if isinstance(undone := (record.get("stats") or {}).get("undone_job_id"), str):
+            leave_out_undone(db, undone)
         # The dead-test is repeated: its owner may have come back between the two.
         result = db[COLLECTION].update_one({**dead, "_id": record["_id"]}, [{"$set": fields}])
         if result.modified_count:

@@ -134,4 +134,4 @@ def test_decisions_are_counted_from_histories_also_where_one_is_no_array(db: Ale
             {"alert_id": "4", "source_type": "SAFETY", "state_history": [entry | {"job_id": "other"}]},
         ]
     )
-    assert tally_decisions(db, "J") == [("r", "SAFETY", Status.AUTO_CLOSED, 2)]
+    assert tally_decisions(db, "J") == [("r", "SAFETY", Status.AUTO_CLOSED, 2, 0)]

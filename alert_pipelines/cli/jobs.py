@@ -53,7 +53,7 @@ def show(job_id: str, alerts: bool, as_json: bool) -> None:
     _print_record(record)
     if tally:
         click.echo("\nDecided:")
-        print_table(["rule", "source", "to", "alerts"], tally)
+        print_table(["rule", "source", "to", "alerts", "undone"], tally)
     if decisions:
         click.echo("")
         print_decisions(decisions)

@@ -34,7 +34,7 @@ _PAST_COLUMNS = {
     "job": "string",
     "run": "string",
 }
-_TALLY_COLUMNS = {"rule": "string", "source": "string", "to": "string", "alerts": "int"}
+_TALLY_COLUMNS = {"rule": "string", "source": "string", "to": "string", "alerts": "int", "undone": "int"}
 _BY_RULE_COLUMNS = {"rule": "string", "from": "string", "to": "string", "alerts": "int"}
 _RESTORED_COLUMNS = {"alert": "string", "rule": "string", "from": "string", "to": "string"}
 _SKIPPED_COLUMNS = {"alert": "string", "why": "string"}
@@ -69,7 +69,9 @@ def list_decisions(context: OpExecutionContext, config: DecisionsConfig, mongo: 
     total = sum(row.alerts for row in tally)
     found = {
         "decisions": total,
-        "by rule and source": table(_TALLY_COLUMNS, ((*row[:2], str(row.to_status), row.alerts) for row in tally)),
+        "by rule and source": table(
+            _TALLY_COLUMNS, ((*row[:2], str(row.to_status), row.alerts, row.undone) for row in tally)
+        ),
         "alerts": table(_DECIDED_COLUMNS, map(_decided_row, decisions)),
         "all of them": f"alert-pipelines jobs show {config.job_id} --alerts" if total > len(decisions) else None,
     }

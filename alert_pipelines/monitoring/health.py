@@ -9,7 +9,7 @@ from dataclasses import astuple
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from alert_pipelines.alerts import A_DATE, COLLECTION, OUTSIDE_CONTRACT, PENDING, Status
+from alert_pipelines.alerts import A_DATE, COLLECTION, HISTORY, OUTSIDE_CONTRACT, PENDING, UNDONE_JOBS, Status
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import RUNNING, SCANNER, STALLED_WITHOUT_LEASE
 from alert_pipelines.mongo.client import AlertDatabase
@@ -28,7 +28,7 @@ from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.shelves import COLLECTIONS as RULES
 from alert_pipelines.rules.store import load_rules
-from alert_pipelines.scanner.history import HISTORY, entries_from
+from alert_pipelines.scanner.history import entries_from
 
 SPIKE_DAYS = 7
 SPIKE_FACTOR = 3
@@ -294,9 +294,9 @@ def _reopened_by_rule(jobs: Sequence[str]) -> list[dict[str, Any]]:
     }
     return [
         {"$match": {"state_history.job_id": {"$in": jobs}}},
-        {"$set": {"entry": HISTORY}},
+        {"$set": {"entry": HISTORY, "undone_jobs": UNDONE_JOBS}},
         {"$unwind": {"path": "$entry", "includeArrayIndex": "position"}},
-        {"$match": closed},
+        {"$match": {**closed, "$expr": {"$not": [{"$in": ["$entry.job_id", "$undone_jobs"]}]}}},
         {"$project": {"rule": "$entry.rule_triggered", "next": next_}},
         {"$group": {"_id": "$rule", "closed": {"$sum": 1}, "reopened": {"$sum": {"$cond": [again, 1, 0]}}}},
         {"$sort": {"_id": 1}},

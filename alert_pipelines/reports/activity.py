@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pymongo.errors import ExecutionTimeout
 
-from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, UNDONE_JOBS, Status
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 from alert_pipelines.mongo.client import AlertDatabase
@@ -19,7 +19,6 @@ from alert_pipelines.reports.keys import key_text
 from alert_pipelines.rules.clause import Filter, Stage
 from alert_pipelines.rules.model import DEFAULT_KEY
 from alert_pipelines.rules.store import load_rules
-from alert_pipelines.scanner.history import HISTORY
 
 BATCH = 20_000
 """So many changes are in memory at once."""
@@ -100,7 +99,9 @@ def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
     ]
     born = {"$cond": [_is_date("$created_at"), "$created_at", "$timestamp"]}
     opened = {"$cond": [_is_within("$born", start, end), [{"what": "opened", "by": "", "at": "$born"}], []]}
-    entries = {"$filter": {"input": HISTORY, "as": "entry", "cond": _is_within("$$entry.timestamp", start, end)}}
+    within_days = _is_within("$$entry.timestamp", start, end)
+    stands = {"$and": [within_days, {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]}]}
+    entries = {"$filter": {"input": HISTORY, "as": "entry", "cond": stands}}
     read = {
         "what": _what("$$entry"),
         "by": _by("$$entry"),

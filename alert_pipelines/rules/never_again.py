@@ -5,10 +5,8 @@ An alert that its source opened again with a later `timestamp` is a new occurren
 
 from typing import Any
 
-from alert_pipelines.alerts import Status
+from alert_pipelines.alerts import HISTORY, Status
 from alert_pipelines.rules.clause import Filter, Test
-
-_HISTORY = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
 
 
 def not_closed_before(rule_id: str) -> Test:
@@ -38,9 +36,9 @@ def not_closed_before(rule_id: str) -> Test:
             {"$not": [{"$in": ["$$entry.job_id", "$$allowed_again"]}]},
         ]
     }
-    allowing = {"$filter": {"input": _HISTORY, "as": "undo", "cond": {"$eq": ["$$undo.undoes.allow_again", True]}}}
+    allowing = {"$filter": {"input": HISTORY, "as": "undo", "cond": {"$eq": ["$$undo.undoes.allow_again", True]}}}
     allowed_again = {"$map": {"input": allowing, "as": "undo", "in": "$$undo.undoes.job_id"}}
-    counted = {"$filter": {"input": _HISTORY, "as": "entry", "cond": counts}}
+    counted = {"$filter": {"input": HISTORY, "as": "entry", "cond": counts}}
     never: Filter = {
         "$or": [
             {"state_history": {"$not": {"$elemMatch": {"to_status": closed, "$or": [by_it, unnamed]}}}},
@@ -63,7 +61,7 @@ def no_undone_escalation(rule_id: str) -> Test:
     }
     jobs_of_earlier = {
         "$map": {
-            "input": {"$filter": {"input": _HISTORY, "as": "entry", "cond": earlier}},
+            "input": {"$filter": {"input": HISTORY, "as": "entry", "cond": earlier}},
             "as": "entry",
             "in": "$$entry.job_id",
         }
@@ -76,7 +74,7 @@ def no_undone_escalation(rule_id: str) -> Test:
             {"$not": [{"$in": ["$$undo.undoes.job_id", "$$jobs_of_earlier"]}]},
         ]
     }
-    counted = {"$filter": {"input": _HISTORY, "as": "undo", "cond": counts}}
+    counted = {"$filter": {"input": HISTORY, "as": "undo", "cond": counts}}
     never: Filter = {
         "$or": [
             {"state_history": {"$not": {"$elemMatch": undone}}},

@@ -11,11 +11,11 @@ from typing import Any
 
 import bson
 
-from alert_pipelines.alerts import COLLECTION, PENDING, Status
+from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, Status
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import KNOWN_CODEC, at_the_door
 from alert_pipelines.rules.clause import Stage
-from alert_pipelines.scanner.history import HISTORY, effective_time, entries_by, entries_from, touched_within
+from alert_pipelines.scanner.history import effective_time, entries_by, entries_from, touched_within
 
 _BATCH = 10_000
 _PENDING = [str(status) for status in PENDING]

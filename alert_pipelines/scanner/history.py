@@ -14,7 +14,7 @@ from pymongo import ASCENDING, IndexModel, WriteConcern
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
-from alert_pipelines.alerts import COLLECTION, PENDING, Severity, Status
+from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, Severity, Status
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import Filter, Stage, of_sources
@@ -23,9 +23,6 @@ from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
 SCRATCH_PREFIX = "backtest_"
 FIRST_DATE = datetime.min.replace(tzinfo=UTC)
 LEFT_BEHIND_AFTER = timedelta(hours=1)
-
-HISTORY = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
-"""The history as an expression: what is no array holds no entries."""
 
 # What was set together with each of these dates goes where the date goes.
 _SET_WITH = {

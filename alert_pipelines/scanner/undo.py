@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from pymongo import DESCENDING
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.alerts import COLLECTION, Severity, Status, tally_decisions
+from alert_pipelines.alerts import COLLECTION, HISTORY, UNDONE_JOBS, Severity, Status, tally_decisions
+from alert_pipelines.decisions import leave_out_undone
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import (
@@ -42,17 +43,16 @@ MAX_LISTED = 1_000
 # What a decision may have written besides history and updated_at; an undo is a change too, so that moves on.
 _TAKEN_BACK = ("status", "severity", "escalated_at", "closed_at", "auto_close_reason")
 
-_HISTORY = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
 # The last entry that is no undo and that none takes back: an undo leaves its alert at the entry before.
 _STANDING = {
     "$last": {
         "$filter": {
-            "input": _HISTORY,
+            "input": HISTORY,
             "as": "entry",
             "cond": {
                 "$and": [
                     {"$ne": [{"$type": "$$entry.undoes"}, "object"]},
-                    {"$not": [{"$in": ["$$entry.job_id", {"$ifNull": ["$state_history.undoes.job_id", []]}]}]},
+                    {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]},
                 ]
             },
         }
@@ -141,10 +141,13 @@ def undo_job(
     stats = {"undone_job_id": job_id, "rule_id": rule_id, "allow_again": allow_again}
     try:
         with Lease(db, undo_job_id) as lease:
+            # So that also whoever ends it after its process died knows whose figures are to be counted again.
+            update_job_record(undo_job_id, stats, RUNNING, None, db)
             refused = _restore_all(db, decided, _Undoing(job_id, undo_job_id, allow_again), lease.check)
             report = _report(db, job_id, undo_job_id, decided, refused)
             done = {"restored": report.restored, "skipped": report.skipped_total}
             errors = [f"alert {one.alert_id!r}: {one.why}" for one in report.skipped]
+            leave_out_undone(db, job_id)
             update_job_record(undo_job_id, stats | done, COMPLETED, errors, db)
     except BaseException as error:
         _record_failure(db, undo_job_id, stats, error)
@@ -154,7 +157,7 @@ def undo_job(
 
 def _latest_decider(db: AlertDatabase) -> str:
     """The last ended scan of ours that decided anything."""
-    decided = {"$or": [{"alerts_closed": {"$gt": 0}}, {"alerts_escalated": {"$gt": 0}}]}
+    decided = {"$or": [{name: {"$gt": 0}} for name in ("alerts_closed", "alerts_escalated", "stats.undone")]}
     ours = {"job_type": SCANNER, **OURS, "status": {"$ne": RUNNING}, **decided}
     record = db[JOB_RECORDS].find_one(ours, {"job_id": 1}, sort=[("started_at", DESCENDING)])
     if record is None:
@@ -174,6 +177,7 @@ def _record_failure(db: AlertDatabase, undo_job_id: str, stats: dict[str, Any], 
     try:
         restored = db[COLLECTION].count_documents({"state_history.job_id": undo_job_id})
         stats = {**stats, "restored": restored}
+        leave_out_undone(db, stats["undone_job_id"])
         update_job_record(undo_job_id, stats, FAILED, [failure_text(db, error)], db)
     except (PyMongoError, JobRecordError):
         _log.exception("Job record %s could not be finished; the next sweep will", undo_job_id)
@@ -199,7 +203,7 @@ def _report(
         "last_at": "$$last.timestamp",
         "is_jobs": {"$eq": ["$$standing.job_id", job_id]},
     }
-    since = {"$let": {"vars": {"standing": _STANDING, "last": {"$last": _HISTORY}}, "in": standing}}
+    since = {"$let": {"vars": {"standing": _STANDING, "last": {"$last": HISTORY}}, "in": standing}}
     shown = {"alert_id": 1, "updated_at": 1, "since": since}
     skipped = [*refused, *(_why_skipped(doc) for doc in db[COLLECTION].find(touched, shown).limit(MAX_LISTED))]
     return UndoReport(
@@ -230,7 +234,7 @@ def _is_untouched(job_id: str) -> dict[str, Any]:
             {"$cond": [{"$eq": ["$$standing.to_status", str(Status.AUTO_CLOSED)]}, _CLOSED, _ESCALATED]},
         ]
     }
-    return {"$let": {"vars": {"standing": _STANDING, "last": {"$last": _HISTORY}}, "in": stands}}
+    return {"$let": {"vars": {"standing": _STANDING, "last": {"$last": HISTORY}}, "in": stands}}
 
 
 _CLOSED = {

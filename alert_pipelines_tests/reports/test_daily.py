@@ -55,7 +55,11 @@ def test_each_change_counts_as_what_it_is(db: AlertDatabase) -> None:
             with_history("escalated", entry("ESCALATED", 1), entry("RESOLVED", 2, was="ESCALATED", by="user")),
             with_history("service", entry("OPEN", 3, was=None), entry("ESCALATED", 4, by="anna"), born=3),
             with_history("reopened", entry("AUTO_CLOSED", 1), entry("OPEN", 2, was="AUTO_CLOSED", by="user")),
-            with_history("undone", entry("ESCALATED", 1), entry("OPEN", 2, was="ESCALATED", by="undo")),
+            with_history(
+                "undone",
+                entry("ESCALATED", 1, job_id="J"),
+                entry("OPEN", 2, was="ESCALATED", by="undo", undoes={"job_id": "J"}),
+            ),
             with_history("automation", entry("RESOLVED", 1, rule_triggered=None)),
             with_history("week", entry("AUTO_CLOSED", -100), born=-200),
         ],
@@ -64,7 +68,7 @@ def test_each_change_counts_as_what_it_is(db: AlertDatabase) -> None:
         "opened": (2, 7),
         "closed by rules": (2, 3),
         "closed by people": (1, 1),
-        "escalated by rules": (2, 2),
+        "escalated by rules": (1, 1),
         "escalated by people": (1, 1),
         "resolved by people": (1, 1),
         "resolved by automation": (1, 1),
@@ -76,11 +80,14 @@ def test_each_change_counts_as_what_it_is(db: AlertDatabase) -> None:
 def test_what_scans_and_undos_leave_is_what_is_counted(db: AlertDatabase) -> None:
     old = datetime.now(UTC) - timedelta(hours=5)
     fill(db, [alert(timestamp=old, created_at=old) for _ in range(7)], rule("eager", {"expire_after_mins": 60}))
-    undo_job(db, run_scan(db, ScanRequest()).job_id, dry_run=False)
-    (record,) = db.background_jobs.find({"job_type": "auto_close_scanner"})
+    first = run_scan(db, ScanRequest())
+    undo_job(db, first.job_id, dry_run=False)
+    fill(db, [alert(timestamp=old, created_at=old) for _ in range(3)])
+    run_scan(db, ScanRequest())
+    record, _ = db.background_jobs.find({"job_type": "auto_close_scanner"})
     report = daily_report(db, record["started_at"].date(), days=2)
     done = summary(report)
-    assert (done["closed by rules"][1], done["undone"][1]) == (7, 7)
+    assert (done["closed by rules"][1], done["undone"][1]) == (3, 7)
     assert report.by_rule()["rule"].tolist() == ["eager"]
     (row,) = report.time_to_close().query("by == 'rules' and of == 'all days'").itertuples()
     assert row.median_min == pytest.approx(300, abs=5)
