@@ -6,7 +6,6 @@ leader of a group of its own, and are ended with the context; a test may end the
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,13 +25,13 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
 from alert_pipelines.scheduler import CODE_LOCATION
 from alert_pipelines_tests.memory import MEMORY, PREFIX
+from alert_pipelines_tests.process_groups import end_group, kill_group
 
 CHECKOUT = Path(__file__).parents[1]
 START_LIMIT_S = 180.0
 RUN_LIMIT_S = 300.0
 _POLL_S = 0.1
 _WORKSPACE = "workspace.yaml"
-_STOP_LIMIT_S = 20.0
 
 FINISHED = frozenset({DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED})
 
@@ -92,11 +91,8 @@ class DagsterProcesses:
 
     def kill(self, *names: str) -> None:
         """Kill, by SIGKILL and at once, code_server with its run workers, daemon, webserver; none: all."""
-        processes = [self._services[name].process for name in names or self._services]
-        for process in processes:
-            os.killpg(process.pid, signal.SIGKILL)
-        for process in processes:
-            process.wait(_STOP_LIMIT_S)
+        for name in names or self._services:
+            kill_group(self._services[name].process)
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data that the webserver answers; an error of GraphQL's own fails the test."""
@@ -276,18 +272,6 @@ def _code_server(start: "Starter", name: str, location: str, module: str) -> tup
         lambda process, _: listens(port, process),
     )
     return service, {"host": "127.0.0.1", "port": port, "location_name": location}
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End `process` and all of its group."""
-    # Children keep the group alive after its leader is gone, so the group is what is ended.
-    if process.poll() is None:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_LIMIT_S)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def free_port() -> int:

@@ -1,10 +1,13 @@
 """What a run of the suite has left on the machine: processes, and entries in shared memory.
 
 Both are told from those of anybody else, another run of the suite included, by the run's name: in the environment of
-each process, and before the names in shared memory.
+each process, and before the names in shared memory. Semaphores have names of Python's choice: of them, those count that
+were made since this run began and that no process holds any longer.
 """
 
+import os
 import time
+from contextlib import suppress
 
 import psutil
 
@@ -17,7 +20,7 @@ _PATIENCE_S = 10.0
 def leftovers() -> list[str]:
     """A line for each thing that was left, looked for again for a while."""
     deadline = time.monotonic() + _PATIENCE_S
-    while (found := _processes() + _shared_memory()) and time.monotonic() < deadline:
+    while (found := _processes() + _shared_memory() + _semaphores()) and time.monotonic() < deadline:
         time.sleep(0.2)
     return found
 
@@ -37,3 +40,25 @@ def _processes() -> list[str]:
 
 def _shared_memory() -> list[str]:
     return [] if MEMORY is None else [str(path) for path in sorted(MEMORY.glob(f"{PREFIX}*"))]
+
+
+def _semaphores() -> list[str]:
+    if MEMORY is None:
+        return []
+    since, user = psutil.Process().create_time(), os.getuid()
+    own = {
+        str(path)
+        for path in MEMORY.glob("sem.*")
+        if (status := path.stat()).st_uid == user and status.st_ctime >= since
+    }
+    return sorted(own - _held()) if own else []
+
+
+def _held() -> set[str]:
+    """The files in shared memory that some process has mapped."""
+    found: set[str] = set()
+    for process in psutil.process_iter():
+        # Another user's cannot be seen, and holds none of this one's.
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            found |= {region.path for region in process.memory_maps() if region.path.startswith(str(MEMORY))}
+    return found

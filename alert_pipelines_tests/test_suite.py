@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from alert_pipelines_tests.inner_pytest import run_tests
+from alert_pipelines_tests.memory import MEMORY
 
 SLOW = """
 import time
@@ -26,6 +27,7 @@ def test_prepared(waiting): pass
 """
 
 LEAVING = """
+import _multiprocessing
 import subprocess
 import tempfile
 from pathlib import Path
@@ -34,7 +36,9 @@ from alert_pipelines_tests.memory import MEMORY, PREFIX
 def test_leaving():
     process = subprocess.Popen(["sleep", "100"], start_new_session=True)
     process.returncode = 0
-    directory = tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY)
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY))
+    # As multiprocessing makes one, where no resource tracker is left to remove it.
+    _multiprocessing.SemLock(1, 1, 1, f"/{directory.name}", False)
     Path(__file__).with_name("left").write_text(f"{process.pid} {directory}")
 """
 
@@ -48,13 +52,18 @@ def test_a_slow_test_made_every_run_slower_and_nobody_was_told(tmp_path: Path) -
 
 
 @pytest.mark.process
+@pytest.mark.skipif(MEMORY is None, reason="there is no shared memory here")
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_what_a_test_left_on_the_machine_was_not_told(tmp_path: Path, workers: str) -> None:
     done = run_tests(tmp_path, LEAVING, "--numprocesses", workers)
     pid, directory = (tmp_path / "left").read_text().split()
     os.kill(int(pid), signal.SIGKILL)
     Path(directory).rmdir()
+    assert MEMORY is not None
+    semaphore = MEMORY / f"sem.{Path(directory).name}"
+    semaphore.unlink()
     assert "1 passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert f"process {pid}: sleep 100\n" in done.stdout
     assert directory in done.stdout
+    assert str(semaphore) in done.stdout

@@ -18,10 +18,10 @@ from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
     START_LIMIT_S,
     dagster_home,
-    end_group,
     free_port,
     wait_until,
 )
+from alert_pipelines_tests.process_groups import end_group
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,11 @@ from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
     START_LIMIT_S,
     answers,
-    end_group,
     free_port,
     wait_until,
 )
 from alert_pipelines_tests.factories import alert, fill, rule
+from alert_pipelines_tests.process_groups import end_group
 
 RULES = CHECKOUT / "deploy" / "prometheus" / "alert_pipelines.rules.yaml"
 DASHBOARD = json.loads((CHECKOUT / "deploy" / "grafana" / "alert_pipelines.json").read_text())
