@@ -73,8 +73,10 @@ def pytest_runtest_makereport(
     slow: float | None = item.config.getoption("--slow")
     if slow is None or not report.passed or any(item.get_closest_marker(name) for name in ("process", "slow", "long")):
         return report
-    # Where more wants to run than there are cores, each gets that much less of one: the load of the last minute.
-    limit = slow * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    # Where more wants to run than there are cores, each gets that much less of one. By half as much again, since what
+    # is known is the load of the whole last minute.
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    limit = slow * max(1.0, 1.5 * load - 0.5)
     if call.duration > limit:
         report.outcome = "failed"
         report.longrepr = (

@@ -45,7 +45,7 @@ def test_leaving():
 
 def test_a_slow_test_made_every_run_slower_and_nobody_was_told(tmp_path: Path) -> None:
     # Far below what the slow ones take, since a busy machine is allowed more.
-    done = run_tests(tmp_path, SLOW, "--slow", "0.05")
+    done = run_tests(tmp_path, SLOW, "--slow", "0.02")
     assert "1 failed, 2 passed, 1 error" in done.stdout, done.stdout + done.stderr
     assert "::test_waiting: its call took 0." in done.stdout
     assert "::test_prepared: its setup took 0." in done.stdout

@@ -1,0 +1,53 @@
+"""Groups of processes, ended as a whole: a leader's children outlive it otherwise."""
+
+import os
+import subprocess
+import time
+from contextlib import suppress
+
+import psutil
+
+_STOP_LIMIT_S = 20.0
+_POLL_S = 0.02
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End `process`, the leader of its group, as a shutdown of its host does, then all of its group."""
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_LIMIT_S)
+    kill_group(process)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill `process`, the leader of its group, and its group, and wait until none of it is left.
+
+    Python's resource trackers are spared: each ends by itself with the last process that it served, after it has
+    removed that one's semaphores from shared memory. Killed with the others it would leave them there for ever.
+    """
+    deadline = time.monotonic() + _STOP_LIMIT_S
+    while members := _members(process.pid):
+        for member in members:
+            if not _is_resource_tracker(member):
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
+        process.poll()
+        assert time.monotonic() < deadline, f"still there: {members}"
+        time.sleep(_POLL_S)
+    process.wait(_STOP_LIMIT_S)
+
+
+def _members(group: int) -> list[psutil.Process]:
+    found = []
+    for member in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getpgid(member.pid) == group and member.status() != psutil.STATUS_ZOMBIE:
+                found.append(member)
+    return found
+
+
+def _is_resource_tracker(member: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return "multiprocessing.resource_tracker" in " ".join(member.cmdline())
+    return False
