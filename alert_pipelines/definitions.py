@@ -39,7 +39,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None, key_prefi
         asset_checks=[index_advice, scanner_health],
         jobs=JOBS,
         schedules=[
-            build_schedule(settings.cron),
+            build_schedule(settings.cron, settings.timezone),
             daily_report_schedule,
             check_health_schedule,
             check_indexes_schedule,

@@ -15,11 +15,13 @@ from pydantic_core import ErrorDetails
 
 from alert_pipelines.cron import is_cron
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.zones import zone_of
 
 URI_VARIABLE = "MONGODB_URI"
 DATABASE_VARIABLE = "MONGODB_DATABASE"
 LOCAL_DIR_VARIABLE = "ALERT_PIPELINES_LOCAL_DIR"
 CRON_VARIABLE = "AUTO_CLOSE_CRON"
+TIMEZONE_VARIABLE = "AUTO_CLOSE_TIMEZONE"
 FRACTION_VARIABLE = "AUTO_CLOSE_MAX_FRACTION"
 ESCALATE_FRACTION_VARIABLE = "AUTO_CLOSE_MAX_ESCALATE_FRACTION"
 RATE_VARIABLE = "AUTO_CLOSE_MAX_WRITES_PER_S"
@@ -117,6 +119,11 @@ def _cron(text: str) -> str | None:
     return text
 
 
+def _timezone(text: str) -> str:
+    zone_of(text)
+    return text
+
+
 def _digits(text: str) -> str:
     # int() takes 1_0, +1 and digits of any script as well.
     if not (text.isascii() and text.isdecimal()):
@@ -190,8 +197,11 @@ class Settings(BaseModel):
     ] = Field(
         DEFAULT_CRON,
         alias=CRON_VARIABLE,
-        description="when scans are made, as a cron expression in UTC, or `off`",
+        description=f"when scans are made, as a cron expression in the time zone `{TIMEZONE_VARIABLE}`, or `off`",
     )
+    timezone: Annotated[
+        str, BeforeValidator(_timezone), Form("time zone", "an IANA name such as 'Europe/Berlin'", "`UTC`")
+    ] = Field("UTC", alias=TIMEZONE_VARIABLE, description=f"the IANA time zone of `{CRON_VARIABLE}`")
     max_close_fraction: Annotated[float, _FRACTION] = Field(
         0.5,
         ge=0,

@@ -19,6 +19,7 @@ WRONG = {
     "MONGODB_URI": "postgresql://ops:geheim@h/db",
     "MONGODB_DATABASE": "a/b",
     "AUTO_CLOSE_CRON": "every 5",
+    "AUTO_CLOSE_TIMEZONE": "Europe/Berln",
     "AUTO_CLOSE_MAX_FRACTION": "2",
     "AUTO_CLOSE_MAX_ESCALATE_FRACTION": "half",
     "AUTO_CLOSE_MAX_WRITES_PER_S": "fast",
@@ -71,6 +72,7 @@ def test_unset_and_blank_settings_are_the_defaults() -> None:
     [
         ("AUTO_CLOSE_CRON", "OFF", "cron", None),
         ("AUTO_CLOSE_CRON", "0 * * * *", "cron", "0 * * * *"),
+        ("AUTO_CLOSE_TIMEZONE", "Asia/Kathmandu", "timezone", "Asia/Kathmandu"),
         ("AUTO_CLOSE_MAX_WRITES_PER_S", " 7 ", "max_writes_per_s", 7),
         ("AUTO_CLOSE_REOPEN_PERCENT", "9", "reopen_percent", 9),
         ("ALERT_PIPELINES_CODE_URL", "https://git.example/tree/", "code_url", "https://git.example/tree"),
@@ -89,6 +91,7 @@ def test_each_is_read_as_what_it_is(name: str, text: str, field: str, value: obj
         "AUTO_CLOSE_MAX_WRITES_PER_S": ["0", "-1", "fast", "1.5", "²", "1_0", "+1", "9" * 5000],
         "AUTO_CLOSE_STALE_MINS": ["a while", "0", "527041"],
         "AUTO_CLOSE_KEEP_RUNS_DAYS": ["0", "-1", "ten", "1.5", "99999"],
+        "AUTO_CLOSE_TIMEZONE": ["CET+1", "Berlin", "../../etc/passwd", "Europe", "UTC\x00"],
         "AUTO_CLOSE_CRON": [
             "every 5",
             "5m",

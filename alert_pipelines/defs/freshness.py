@@ -12,20 +12,25 @@ from alert_pipelines.settings import Settings
 _FROM = datetime(2026, 1, 5, tzinfo=UTC)
 # Days with ticks: enough for the gaps of any week and month.
 _DAYS = 40
+_CLOCK_CHANGE = timedelta(hours=1)
 
 
 def stale_after(settings: Settings) -> timedelta | None:
     """How long after the last scan the next is missed; None where none is scheduled.
 
     What AUTO_CLOSE_STALE_MINS says; else the longest gap between ticks and two of the shortest, which makes 15 minutes
-    of a tick every five.
+    of a tick every five. In a zone other than UTC, a gap of hours can be an hour longer.
     """
     if settings.cron is None:
         return None
     if settings.stale_mins is not None:
         return timedelta(minutes=settings.stale_mins)
     gaps = _gaps(settings.cron)
-    return max(gaps) + 2 * min(gaps)
+    longest = max(gaps)
+    if settings.timezone != "UTC" and longest >= _CLOCK_CHANGE:
+        # When the clocks go back, the night is longer.
+        longest += _CLOCK_CHANGE
+    return longest + 2 * min(gaps)
 
 
 def _gaps(cron: str) -> list[timedelta]:

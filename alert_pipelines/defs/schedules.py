@@ -17,24 +17,25 @@ from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location, location_of_tick
 from alert_pipelines.defs.scan_runs import busy_scan
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.settings import CRON_VARIABLE, DEFAULT_CRON, OFF
+from alert_pipelines.settings import CRON_VARIABLE, DEFAULT_CRON, OFF, TIMEZONE_VARIABLE
 
 AUTO_CLOSE_SCHEDULE = "auto_close_schedule"
 
 _log = logging.getLogger(__name__)
 
 
-def build_schedule(cron: str | None) -> ScheduleDefinition:
-    """The schedule of scans on `cron`, in UTC; None is a schedule that makes none."""
+def build_schedule(cron: str | None, timezone: str = "UTC") -> ScheduleDefinition:
+    """The schedule of scans on `cron`, in the time of `timezone`; None is a schedule that makes none."""
     return ScheduleDefinition(
         name=AUTO_CLOSE_SCHEDULE,
         job=auto_close_job,
         cron_schedule=cron or DEFAULT_CRON,
         execution_fn=_tick if cron else _tick_while_off,
         required_resource_keys={"mongo", NAMES},
-        execution_timezone="UTC",
+        execution_timezone=timezone,
         default_status=DefaultScheduleStatus.RUNNING if cron else DefaultScheduleStatus.STOPPED,
-        description=f"Scans the pending alerts. {CRON_VARIABLE} sets the cron expression, or {OFF}.",
+        description=f"Scans the pending alerts. {CRON_VARIABLE} sets the cron expression, or {OFF}; "
+        f"{TIMEZONE_VARIABLE} its time zone.",
     )
 
 

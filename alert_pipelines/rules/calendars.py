@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, m
 
 from alert_pipelines.rules.hours import DaySpans, Hours
 from alert_pipelines.rules.names import Name
-from alert_pipelines.rules.zones import ZoneName
+from alert_pipelines.zones import ZoneName
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SPAN = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")

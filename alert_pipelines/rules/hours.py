@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from alert_pipelines.rules.zones import zone_of
+from alert_pipelines.zones import zone_of
 
 _DAY = timedelta(days=1)
 _EARLIEST = datetime.min.replace(tzinfo=UTC)

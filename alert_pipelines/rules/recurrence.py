@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrule, rrulestr
 
-from alert_pipelines.rules.zones import zone_of
 from alert_pipelines.spelling import suggestion
+from alert_pipelines.zones import zone_of
 
 _PARTS = (
     *("FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYSETPOS", "BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO"),

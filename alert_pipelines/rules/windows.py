@@ -14,7 +14,7 @@ from alert_pipelines.instants import as_utc
 from alert_pipelines.rules.names import Name
 from alert_pipelines.rules.paths import FieldPath
 from alert_pipelines.rules.recurrence import Recurrence
-from alert_pipelines.rules.zones import ZoneName
+from alert_pipelines.zones import ZoneName
 
 UtcDatetime = Annotated[datetime, Field(strict=True), AfterValidator(as_utc)]
 MAX_DURATION_MINS = 366 * 24 * 60

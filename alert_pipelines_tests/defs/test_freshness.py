@@ -32,6 +32,14 @@ def test_the_window_follows_the_schedule(cron: str, minutes: int) -> None:
     assert stale_after(read_settings({"AUTO_CLOSE_CRON": cron})) == timedelta(minutes=minutes)
 
 
+@pytest.mark.parametrize(
+    ("cron", "minutes"), [("*/5 * * * *", 15), ("0 8-18 * * 1-5", 65 * 60), ("*/5 8-17 * * *", 14 * 60 + 5 + 60 + 10)]
+)
+def test_a_night_in_which_the_clocks_go_back_is_no_missed_scan(cron: str, minutes: int) -> None:
+    settings = read_settings({"AUTO_CLOSE_CRON": cron, "AUTO_CLOSE_TIMEZONE": "Europe/Berlin"})
+    assert stale_after(settings) == timedelta(minutes=minutes)
+
+
 def test_a_setting_outranks_it_and_off_misses_nothing() -> None:
     assert stale_after(read_settings({"AUTO_CLOSE_STALE_MINS": "40"})) == timedelta(minutes=40)
     assert stale_after(read_settings({"AUTO_CLOSE_CRON": "off", "AUTO_CLOSE_STALE_MINS": "40"})) is None

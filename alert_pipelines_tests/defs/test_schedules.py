@@ -106,3 +106,10 @@ def test_the_schedule_of_the_code_location(monkeypatch: pytest.MonkeyPatch) -> N
     assert schedule.execution_timezone == "UTC"
     assert schedule.default_status is DefaultScheduleStatus.RUNNING
     assert schedule.job_name == "auto_close_job"
+
+
+def test_ticks_were_in_utc_wherever_the_fleet_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTO_CLOSE_CRON", "0 8 * * *")
+    monkeypatch.setenv("AUTO_CLOSE_TIMEZONE", "Europe/Berlin")
+    schedule = build_defs().resolve_schedule_def("auto_close_schedule")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 8 * * *", "Europe/Berlin")
