@@ -29,6 +29,9 @@ _RULES = {
     "is_active": ("bool", "Whether it writes."),
     "priority": ("int", "Higher goes first."),
     "mode": ("string", "active, shadow (only counted) or off."),
+    "calendar": ("string", "The calendar in whose open hours its minutes run."),
+    "only_during": ("string", "The calendar during whose open hours it decides."),
+    "calendars": ("array", "The calendars that came with it in its file."),
     "created_at": ("date", "When the document was made."),
     "updated_at": ("date", "When it last changed."),
 }
