@@ -30,7 +30,7 @@ class PendingOfSources:
 
     def count(self, source_type: Any, status: Status) -> int:
         """How many alerts of one source, which need not be a text, have one of the pending statuses."""
-        if not isinstance(source_type, str):
+        if type(source_type) is not str:
             return self._db[COLLECTION].count_documents(of_one_source(source_type, status))
         which = {"source_type": source_type, "status": str(status)}
         return _count(self._db, which, None) - self._arrays[source_type, str(status)]
@@ -67,7 +67,7 @@ def _with_arrays(
     counted: Counter[tuple[str | None, str]] = Counter()
     for row in db[COLLECTION].aggregate(pipeline, allowDiskUse=True, session=session):
         source_type = row["_id"]["source"]
-        if source_type is None or isinstance(source_type, str):
+        if source_type is None or type(source_type) is str:
             counted[source_type, row["_id"]["status"]] = row["alerts"]
     return counted
 

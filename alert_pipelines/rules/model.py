@@ -277,7 +277,7 @@ class Rule(GoesByCalendars):
 
     def concerns(self, source: object) -> bool:
         """Whether it decides alerts of `source`, as an alert's `source_type` holds it."""
-        return isinstance(source, str) and (self.sources is None or source in self.sources)
+        return type(source) is str and (self.sources is None or source in self.sources)
 
     def shares_source(self, other: "Rule") -> bool:
         """Whether there may be alerts that both decide."""

@@ -139,7 +139,8 @@ def _steps(db: AlertDatabase, given: Sequence[Rule], stored: Iterable[StoredRule
     others: list[_Step] = []
     for one in stored:
         rule_id = one.document.get("rule_id")
-        if isinstance(rule_id, str):
+        # JavaScript code is a str to Python, and no text.
+        if type(rule_id) is str:
             by_id[rule_id].append(one)
         else:
             others.append(_Step(RuleChange(str(rule_id), ChangeKind.ONLY_IN_COLLECTION)))

@@ -84,7 +84,7 @@ def usable_rules(db: AlertDatabase) -> tuple[list[Rule], list[RuleError]]:
 def _shared_ids(found: Sequence[StoredRule]) -> dict[str, str]:
     """The rule ids that more than one document has, with what is to be done."""
     named = ((one.document.get("rule_id"), one.collection) for one in found)
-    times = Counter((rule_id, collection) for rule_id, collection in named if isinstance(rule_id, str))
+    times = Counter((rule_id, collection) for rule_id, collection in named if type(rule_id) is str)
     shared = {
         rule_id: f"{count} documents have this rule_id: keep one" for (rule_id, _), count in times.items() if count > 1
     }

@@ -5,6 +5,7 @@ from datetime import date
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from bson import Code
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -135,6 +136,9 @@ def _unstorable(model: type[BaseModel], document: Mapping[str, Any]) -> list[str
 
 
 def _storage_fault(value: Any) -> str:
+    # JavaScript code is a str to Python.
+    if isinstance(value, Code):
+        return f"expected text; got {value!r:.100}"
     if isinstance(value, str) and _printable(value) != value:
         return f"expected text that UTF-8 can hold; got {value!r:.100}, which has half of a surrogate pair"
     if isinstance(value, int) and not -(2**63) <= value < 2**63:

@@ -96,7 +96,7 @@ def sources_of_untold_severity(db: AlertDatabase, since: datetime) -> set[str]:
     rows = db[COLLECTION].aggregate(
         [{"$match": {"state_history": {"$elemMatch": untold}}}, {"$group": {"_id": "$source_type"}}]
     )
-    return {row["_id"] for row in rows if isinstance(row["_id"], str)}
+    return {row["_id"] for row in rows if type(row["_id"]) is str}
 
 
 def standing_at(as_of: datetime, scans_until: datetime) -> list[Stage]:

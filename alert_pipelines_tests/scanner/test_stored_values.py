@@ -4,13 +4,18 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import bson
 import pytest
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.monitoring.health import pending_by_source
+from alert_pipelines.rules.publish import diff_rules, publish_rules
+from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines.scanner.explain import explain_alert
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 PILE = rule("pile-up", {"escalate_if_count": 2, "window_mins": 60})
@@ -78,3 +83,28 @@ def test_explain_finds_the_evidence_of_any_key(db: AlertDatabase, odd: Any) -> N
     fill(db, [alert("a1", minutes=10, driver=odd), alert("a2", minutes=5, driver=odd), alert("other")], PILE, QUIET)
     pile_up = next(c for c in explain_alert(db, "a2", as_of=AS_OF).clauses if c.rule_id == "pile-up")
     assert (pile_up.due, pile_up.evidence) == (True, ("a1",))
+
+
+@pytest.mark.parametrize("rule_id", [*ODD_KEYS.values(), ["x"], "$expire", "a.b", "", 5], ids=repr)
+def test_a_rule_id_of_any_kind_disables_its_rule_alone(db: AlertDatabase, rule_id: Any) -> None:
+    fill(db, [alert("A", minutes=90)], rule("expire", {"expire_after_mins": 60}))
+    db.rules.insert_one({**rule("x", {"expire_after_mins": 1}, source_type="SAFETY"), "rule_id": rule_id})
+    report = run_scan(db, ScanRequest(as_of=AS_OF))
+    assert report.closed == 1
+    is_valid = type(rule_id) is str and rule_id != ""
+    assert len(report.bad_rules) == (0 if is_valid else 1)
+    explained = explain_alert(db, "A", as_of=AS_OF + timedelta(minutes=5))
+    assert len(explained.problems) == len(report.bad_rules)
+    before = bson.encode(db.rules.find_one({"source_type": "SAFETY"}) or {})
+    changed = [parse_rule(rule("expire", {"expire_after_mins": 120}))]
+    assert "expire" in [one.rule_id for one in diff_rules(db, changed)]
+    publish_rules(db, changed, overwrite=True)
+    assert bson.encode(db.rules.find_one({"source_type": "SAFETY"}) or {}) == before
+    assert undo_job(db, report.job_id, dry_run=False).restored == 1
+
+
+def test_a_source_that_is_code_is_another_source_than_its_text(db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=90, source_type=Code("OVERSPEEDING"))], rule("expire", {"expire_after_mins": 60}))
+    assert scan(db).closed == 0
+    assert [(one.source_type, one.alerts) for one in pending_by_source(db, AS_OF)] == [("OVERSPEEDING", 1)]
+    assert explain_alert(db, "A", as_of=AS_OF).why == "not decided: expires_at: not so: its own expires_at has passed"
