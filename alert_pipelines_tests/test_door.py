@@ -145,6 +145,39 @@ def test_an_asynchronous_database_was_answered_with_nonsense(mongo_uri: str) -> 
     ]
 
 
+class AsyncIOMotorDatabase:
+    """Like Motor's: it has a collection under any name that is asked of it."""
+
+    __module__ = "motor.motor_asyncio"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getattr__(self, name: str) -> "AsyncIOMotorDatabase":
+        return AsyncIOMotorDatabase(f"{self.name}.{name}")
+
+
+def test_a_database_of_motor_ended_in_a_type_error_about_something_else() -> None:
+    db: Any = AsyncIOMotorDatabase("moveinsync_db")
+    asked: list[Callable[[], object]] = [
+        lambda: auto_close_scanner(db),
+        lambda: explain_alert(db, "A"),
+        lambda: get_recent_jobs(1, db),
+        lambda: ScannerCollector(db),
+        lambda: create_job_record("a_job", db),
+    ]
+    for ask in asked:
+        with pytest.raises(UnusableDatabaseError, match=r"^motor's AsyncIOMotorDatabase is not a database") as raised:
+            ask()
+        assert str(raised.value).splitlines()[2] == '    db = MongoClient("mongodb://...")["moveinsync_db"]'
+
+
+@pytest.mark.parametrize("given", [None, "mongodb://localhost", 5, MongoClient(connect=False)], ids=repr)
+def test_what_is_no_database_at_all_is_refused_by_name(given: Any) -> None:
+    with pytest.raises(UnusableDatabaseError, match=f"{type(given).__name__} is not a database"):
+        known_form(given)
+
+
 OTHER_KINDS: dict[str, dict[str, Any]] = {
     "view": {"viewOn": "elsewhere", "pipeline": []},
     "time-series collection": {"timeseries": {"timeField": "timestamp", "metaField": "metadata"}},
