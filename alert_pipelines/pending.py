@@ -11,8 +11,10 @@ from pymongo.client_session import ClientSession
 
 from alert_pipelines.alerts import COLLECTION, IS_PENDING, PENDING, WITH_SOURCE_ARRAY, WITH_STATUS_ARRAY, Status, one_of
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door, known_form
 
 
+@at_the_door
 def count_pending(db: AlertDatabase, session: ClientSession | None = None) -> dict[str, int]:
     """How many alerts have each of the pending statuses."""
     arrays = _with_arrays(db, WITH_STATUS_ARRAY, "$status", session)
@@ -23,7 +25,7 @@ class PendingOfSources:
     """The pending alerts of single sources; what has to be taken off is read once."""
 
     def __init__(self, db: AlertDatabase) -> None:
-        self._db = db
+        self._db = known_form(db)
         self._arrays = sum(
             (_with_arrays(db, match, "$status", None, "$source_type") for match in _DISJOINT), Counter[Any]()
         )
