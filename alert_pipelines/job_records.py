@@ -7,14 +7,11 @@ renewed while its owner lives; a record whose lease ran out is swept to `failed`
 import logging
 import re
 import secrets
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
@@ -157,7 +154,7 @@ def create_job_record(
         **({"as_of": as_of} if as_of else {}),
     }
     fields: dict[str, Any] = {name: {"$literal": value} for name, value in record.items()}
-    fields |= {"started_at": "$$NOW", "lease_expires_at": _lease_from_now()}
+    fields |= {"started_at": "$$NOW", "lease_expires_at": lease_from_now()}
     try:
         # An upsert with a pipeline, since only pipelines know the server's clock.
         inserted = db[COLLECTION].find_one_and_update(
@@ -353,54 +350,8 @@ def write_limit_s() -> float:
     return LEASE.total_seconds() / 3
 
 
-class Lease:
-    """Renews the lease of a running record from a thread of its own, for as long as the `with` block lasts."""
-
-    def __init__(self, db: AlertDatabase, job_id: str) -> None:
-        self._db = db
-        self._job_id = job_id
-        self._lost: str | None = None
-        self._renewed_at = time.monotonic()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._renew_until_stopped, name=f"lease-{job_id}", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raise LeaseLostError unless the claim surely still holds; to be called before every write."""
-        age = time.monotonic() - self._renewed_at
-        if self._lost is None and age > LEASE.total_seconds() - write_limit_s():
-            self._lost = f"it could not be renewed for {age:.0f} s"
-        if self._lost is not None:
-            raise LeaseLostError(f"{self._job_id} lost its claim: {self._lost}. What it wrote stands; it stops here.")
-
-    def _renew_until_stopped(self) -> None:
-        while not self._stop.wait(RENEW_EVERY.total_seconds()):
-            asked_at = time.monotonic()
-            try:
-                with pymongo.timeout(RENEW_EVERY.total_seconds()):
-                    result = self._db[COLLECTION].update_one(
-                        {"job_id": self._job_id, "status": RUNNING},
-                        [{"$set": {"lease_expires_at": _lease_from_now()}}],
-                    )
-            except PyMongoError as error:
-                _log.warning("Lease of %s not renewed, trying again: %s", self._job_id, error)
-                continue
-            if result.matched_count == 0:
-                self._lost = "the record was swept or ended by another process"
-                return
-            self._renewed_at = asked_at
-
-
-def _lease_from_now() -> dict[str, Any]:
+def lease_from_now() -> dict[str, Any]:
+    """When a lease that is taken or renewed now runs out, as an expression."""
     return {"$add": ["$$NOW", int(LEASE.total_seconds() * 1000)]}
 
 

@@ -15,7 +15,6 @@ from alert_pipelines.job_records import (
     InvalidLimitError,
     JobEndedError,
     JobNotFoundError,
-    Lease,
     LeaseLostError,
     ScanAlreadyRunningError,
     create_job_record,
@@ -25,6 +24,7 @@ from alert_pipelines.job_records import (
     sweep_dead_jobs,
     update_job_record,
 )
+from alert_pipelines.leases import Lease
 from alert_pipelines.mongo import AlertDatabase, server_now
 
 SCANNER = job_records.SCANNER

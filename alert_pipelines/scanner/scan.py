@@ -23,13 +23,13 @@ from alert_pipelines.job_records import (
     RUNNING,
     SCANNER,
     JobRecordError,
-    Lease,
     LeaseLostError,
     create_job_record,
     failure_text,
     let_writes_end,
     update_job_record,
 )
+from alert_pipelines.leases import Lease
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient

@@ -19,12 +19,12 @@ from alert_pipelines.job_records import (
     RUNNING,
     SCANNER,
     JobRecordError,
-    Lease,
     create_job_record,
     failure_text,
     sweep_dead_jobs,
     update_job_record,
 )
+from alert_pipelines.leases import Lease
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient

@@ -24,11 +24,11 @@ from alert_pipelines.job_records import (
     LEASE,
     RUNNING,
     SCANNER,
-    Lease,
     ScanAlreadyRunningError,
     create_job_record,
     update_job_record,
 )
+from alert_pipelines.leases import Lease
 from alert_pipelines.mongo import ensure_local_mongod, local_mongod_status
 from alert_pipelines_tests.conftest import guarded_local_dir
 from alert_pipelines_tests.dagster_processes import RUN_LIMIT_S, wait_until

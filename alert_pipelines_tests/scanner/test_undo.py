@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.job_records import Lease, create_job_record, recent_records
+from alert_pipelines.job_records import create_job_record, recent_records
+from alert_pipelines.leases import Lease
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import scan as scan_module
 from alert_pipelines.scanner import undo as undo_module

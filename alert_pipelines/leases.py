@@ -1,0 +1,66 @@
+"""Renewing the lease of a running job record, so that nobody takes its owner for dead.
+
+What a lease is, and what becomes of a record whose lease ran out, belongs to `job_records`.
+"""
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+import pymongo
+from pymongo.errors import PyMongoError
+
+from alert_pipelines import job_records
+from alert_pipelines.job_records import COLLECTION, RUNNING, LeaseLostError, lease_from_now, write_limit_s
+from alert_pipelines.mongo.client import AlertDatabase
+
+_log = logging.getLogger(__name__)
+
+
+class Lease:
+    """Renews the lease of a running record from a thread of its own, for as long as the `with` block lasts."""
+
+    def __init__(self, db: AlertDatabase, job_id: str) -> None:
+        self._db = db
+        self._job_id = job_id
+        self._lost: str | None = None
+        self._renewed_at = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew_until_stopped, name=f"lease-{job_id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise LeaseLostError unless the claim surely still holds; to be called before every write."""
+        age = time.monotonic() - self._renewed_at
+        if self._lost is None and age > job_records.LEASE.total_seconds() - write_limit_s():
+            self._lost = f"it could not be renewed for {age:.0f} s"
+        if self._lost is not None:
+            raise LeaseLostError(f"{self._job_id} lost its claim: {self._lost}. What it wrote stands; it stops here.")
+
+    def _renew_until_stopped(self) -> None:
+        while not self._stop.wait(job_records.RENEW_EVERY.total_seconds()):
+            asked_at = time.monotonic()
+            try:
+                with pymongo.timeout(job_records.RENEW_EVERY.total_seconds()):
+                    result = self._db[COLLECTION].update_one(
+                        {"job_id": self._job_id, "status": RUNNING},
+                        [{"$set": {"lease_expires_at": lease_from_now()}}],
+                    )
+            except PyMongoError as error:
+                _log.warning("Lease of %s not renewed, trying again: %s", self._job_id, error)
+                continue
+            if result.matched_count == 0:
+                self._lost = "the record was swept or ended by another process"
+                return
+            self._renewed_at = asked_at
