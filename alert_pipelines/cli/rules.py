@@ -16,6 +16,7 @@ from alert_pipelines.rules.files import default_rules, dump_rules, language_sche
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.publish import ChangeKind, RuleChange, diff_rules, export_rules, publish_rules
 from alert_pipelines.rules.validation import warnings_of
+from alert_pipelines.rules.words import sentence
 
 _KINDS = {
     ChangeKind.NEW: "new",
@@ -100,6 +101,22 @@ def export(file_format: Literal["yaml", "json"], output: TextIO) -> None:
         text = dump_rules(export_rules(db), file_format)
     # Opened only now: a refused export leaves the file of an earlier one as it is.
     output.write(text)
+
+
+@rules.command()
+@file_argument
+@click.option("--published", is_flag=True, help="Describe the published rules instead of those of a file.")
+def describe(file: Path | None, published: bool) -> None:
+    """Say each rule in one English sentence."""
+    if file and published:
+        raise click.UsageError("Give FILE or --published, not both.")
+    if published:
+        with open_database() as db:
+            given = export_rules(db)
+    else:
+        given = _read(file)
+    for rule in given:
+        click.echo(f"{rule.rule_id} ({rule.effective_mode}): {sentence(rule)}")
 
 
 @rules.command()

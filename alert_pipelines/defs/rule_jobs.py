@@ -14,8 +14,9 @@ from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.files import default_rules, dump_rules, read_rules, write_rules
 from alert_pipelines.rules.publish import export_rules
 from alert_pipelines.rules.validation import warnings_of
+from alert_pipelines.rules.words import sentence
 
-_RULE_COLUMNS = {"rule": "string", "source": "string", "mode": "string", "priority": "int"}
+_RULE_COLUMNS = {"rule": "string", "source": "string", "mode": "string", "priority": "int", "what it does": "string"}
 
 
 @op
@@ -30,7 +31,9 @@ def validate(context: OpExecutionContext, config: ValidateRulesConfig, mongo: Mo
         if config.against_alerts:
             with mongo.open() as db:
                 warnings += map(str, kind_faults(db, rules))
-    rows = ((rule.rule_id, rule.source_names, str(rule.effective_mode), rule.priority) for rule in rules)
+    rows = (
+        (rule.rule_id, rule.source_names, str(rule.effective_mode), rule.priority, sentence(rule)) for rule in rules
+    )
     for warning in warnings:
         context.log.warning("%s.", warning)
     shown = {"warnings": MetadataValue.md("\n".join(f"- {warning}." for warning in warnings))} if warnings else {}

@@ -22,7 +22,8 @@ from alert_pipelines.rules.grouping import (
     source_of,
 )
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
-from alert_pipelines.rules.tree_compiler import crossings, in_words, tree_test
+from alert_pipelines.rules.tree_compiler import crossings, tree_test
+from alert_pipelines.rules.tree_words import in_words
 
 
 def old_enough(condition: str, clock: Clock, minutes: int) -> Test:

@@ -15,7 +15,7 @@ from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.model import Conditions, Mode, Rule
 from alert_pipelines.rules.path_values import types_at
 from alert_pipelines.rules.tree import BARE, ORDERED, TEXTUAL, TIMED, Any_, Leaf, Op, Tree, parts
-from alert_pipelines.rules.tree_compiler import describe
+from alert_pipelines.rules.tree_words import describe
 
 MAX_READ = 100_000
 """Of each source at most this many pending alerts are read, the newest."""

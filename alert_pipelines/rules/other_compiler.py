@@ -25,7 +25,8 @@ from alert_pipelines.rules.grouping import admitted, dated_since, has_values, he
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.others import Other, When
 from alert_pipelines.rules.tree import leaves
-from alert_pipelines.rules.tree_compiler import compile_tree, crossings, in_words
+from alert_pipelines.rules.tree_compiler import compile_tree, crossings
+from alert_pipelines.rules.tree_words import in_words
 from alert_pipelines.rules.window_compiler import counted
 from alert_pipelines.rules.windows import MaintenanceWindow
 

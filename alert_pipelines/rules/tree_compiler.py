@@ -1,4 +1,4 @@
-"""Compiles a condition tree to a filter, and says it in words."""
+"""Compiles a condition tree to a filter."""
 
 from datetime import datetime, timedelta
 
@@ -7,8 +7,8 @@ from alert_pipelines.rules.clause import Filter, Test
 from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.path_values import any_value, compares, in_span
 from alert_pipelines.rules.tree import AGING, ORDERED, TEXTUAL, TIMED, All, Any_, Leaf, Not, Op, Tree, leaves
+from alert_pipelines.rules.tree_words import in_words
 
-MAX_REASON = 1_000
 _LEAF_OPERATORS = {
     Op.EQ: "$eq",
     Op.NE: "$ne",
@@ -37,13 +37,6 @@ def tree_test(condition: str, tree: Tree, clock: Clock) -> Test:
     """The test of the alert itself that `condition` makes by its `tree`."""
     fields = dict.fromkeys(path for leaf in leaves(tree) for path in leaf.fields)
     return Test(condition, in_words(tree), compile_tree(tree, clock), tuple(fields))
-
-
-def in_words(tree: Tree) -> str:
-    """`describe`, cut: it is written into every alert that is decided. The whole rule is kept once, in
-    rule_versions."""
-    text = describe(tree)
-    return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}…"
 
 
 def _leaf_test(leaf: Leaf, clock: Clock) -> Filter:
@@ -114,21 +107,3 @@ def _compared(leaf: Leaf, other: str) -> Filter:
     )
     holds = any_value(leaf.field, "one", any_value(other, "other", test))
     return {"$expr": {"$not": [holds]} if leaf.op is Op.NE else holds}
-
-
-def describe(tree: Tree) -> str:
-    """A condition tree as a person would say it."""
-    if isinstance(tree, Leaf):
-        return f"{tree.field} {tree.op.value}{_compared_with(tree)}"
-    if isinstance(tree, Not):
-        return f"not ({describe(tree.not_)})"
-    word, parts = ("and", tree.all) if isinstance(tree, All) else ("or", tree.any)
-    return f" {word} ".join(describe(part) if isinstance(part, Leaf) else f"({describe(part)})" for part in parts)
-
-
-def _compared_with(leaf: Leaf) -> str:
-    if leaf.value_of:
-        times = "" if leaf.times is None else f" * {leaf.times}"
-        plus = "" if leaf.plus is None else f" + {leaf.plus}" if leaf.plus >= 0 else f" - {-leaf.plus}"
-        return f" {leaf.value_of}{times}{plus}"
-    return ("" if leaf.value is None else f" {leaf.value!r}") + (" (any case)" if leaf.ignore_case else "")

@@ -136,3 +136,13 @@ def test_export_named_the_first_bad_rule_only(run: Run, environment: Path, bare_
 
 def test_schema_is_json(run: Run) -> None:
     assert "rules" in json.loads(run("rules", "schema").stdout)["properties"]
+
+
+def test_describe_says_each_rule_in_one_sentence(run: Run, file: str, db: AlertDatabase) -> None:
+    said = "when there are 3 pending ones with the same metadata.driver_id within 1 hour.\n"
+    of_file = run("rules", "describe", file).stdout
+    assert of_file == f"overspeed (active): Escalates OPEN OVERSPEEDING alerts {said}"
+    assert len(run("rules", "describe").stdout.splitlines()) == len(default_rules())
+    run("rules", "publish", file, "--yes")
+    assert run("rules", "describe", "--published").stdout == of_file
+    assert "not both" in run("rules", "describe", file, "--published", code=2).stderr

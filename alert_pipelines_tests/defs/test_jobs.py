@@ -69,7 +69,14 @@ def test_a_valid_rule_file_is_shown_and_nothing_published(execute: Execute, db: 
     seen = output_metadata(execute("validate_rules_job", "validate", file=str(file)))
     assert seen["valid rules"] == 1
     (row,) = seen["rules"].records
-    assert row.data == {"rule": "overspeed", "source": "OVERSPEEDING", "mode": "active", "priority": 0}
+    does = "Closes OVERSPEEDING alerts when they are 1 hour old."
+    assert row.data == {
+        "rule": "overspeed",
+        "source": "OVERSPEEDING",
+        "mode": "active",
+        "priority": 0,
+        "what it does": does,
+    }
     own = output_metadata(execute("validate_rules_job", "validate"))
     assert own["valid rules"] == len(default_rules())
     assert db.rules.count_documents({}) == 0

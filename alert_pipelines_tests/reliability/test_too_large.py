@@ -9,7 +9,7 @@ import pytest
 
 from alert_pipelines.decisions import MAX_COUNTS, OTHER_SOURCES, DecisionCount, brief
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.rules.tree_compiler import MAX_REASON
+from alert_pipelines.rules.tree_words import MAX_REASON
 from alert_pipelines.scanner.malformed import MAX_NAMED
 from alert_pipelines.scanner.report import ScanReport
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, stored

@@ -31,12 +31,12 @@ def test_a_rule_on_numbers_that_alerts_keep_as_text_was_silent(db: AlertDatabase
     found = health.comparable_fields(db)
     assert not found.passed
     assert found.says == (
-        "rule 'good': metadata.x is not a valid field for close_if (metadata.x gte 4): expected number; got text in 2 "
-        "of 4 pending alerts (OVERSPEEDING), such as T0. The test cannot hold for them. Store the field as the rule "
-        "expects it, or write the test for what is stored."
+        "rule 'good': metadata.x is not a valid field for close_if (metadata.x is at least 4): expected number; got "
+        "text in 2 of 4 pending alerts (OVERSPEEDING), such as T0. The test cannot hold for them. Store the field as "
+        "the rule expects it, or write the test for what is stored."
     )
     assert found.rows == [
-        ("good", "OVERSPEEDING", "close_if", "metadata.x gte 4", "metadata.x", "number", "text", 2, 4, "T0")
+        ("good", "OVERSPEEDING", "close_if", "metadata.x is at least 4", "metadata.x", "number", "text", 2, 4, "T0")
     ]
     # What it says is so: of the four the scan closes one.
     run_scan(db, ScanRequest(as_of=ago(0), max_close_fraction=1))

@@ -418,7 +418,7 @@ def test_a_rule_id_of_any_text_is_kept_as_it_stands(db: AlertDatabase, rule_id: 
     report = scan(db)
     assert report.decisions == (DecisionCount(rule_id, "OVERSPEEDING", "close", 1),)
     closed = stored(db, "A")
-    assert closed["auto_close_reason"] == f"{rule_id}: metadata.note eq '$status'"
+    assert closed["auto_close_reason"] == f"{rule_id}: metadata.note is '$status'"
     assert closed["state_history"][-1]["rule_triggered"] == rule_id
     assert scan(db, as_of=AS_OF + timedelta(minutes=5), rule_ids=(rule_id,)).closed == 0
 
