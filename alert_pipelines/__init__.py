@@ -19,10 +19,11 @@ loaded when it is first used, and only the four of the scheduler load Dagster.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
+
     from alert_pipelines.alerts import Alert as Alert
     from alert_pipelines.alerts import AlertMetadata as AlertMetadata
     from alert_pipelines.alerts import Severity as Severity
@@ -67,14 +68,16 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__version__ = version("alert-pipelines")
 __all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604 - all of them are texts
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name == "__version__":
+        found: Any = import_module("importlib.metadata").version("alert-pipelines")
+    elif name in _HOME_OF:
+        found = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     globals()[name] = found
     return found
 

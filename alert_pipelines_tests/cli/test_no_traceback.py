@@ -1,5 +1,6 @@
 """However a command fails, it ends with a message for people: no traceback, no raw document of the server."""
 
+import json
 import os
 import re
 import subprocess
@@ -55,6 +56,58 @@ def test_a_reader_that_wants_the_first_line_alone_is_told_nothing() -> None:
         ["bash", "-c", f"{_SCRIPT} rules schema | head -1"], capture_output=True, text=True, timeout=60, check=True
     )
     assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", ["rules schema", "jobs list", "rules export", "no-such-command"])
+def test_a_stream_that_the_caller_closed_ended_in_a_traceback(
+    environment: Path, db: AlertDatabase, command: str, closed: str
+) -> None:
+    line = f"{_SCRIPT} {command} {closed}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == (2 if command == "no-such-command" else 0)
+    assert "Traceback" not in done.stderr
+    assert (done.stdout != "") == (command in ("rules schema", "rules export") and ">&-" not in closed.split())
+
+
+def test_an_output_that_cannot_hold_every_character_ended_in_the_report_of_a_defect(
+    environment: Path, db: AlertDatabase
+) -> None:
+    db.background_jobs.insert_one({"job_id": "JOB-1", "job_type": "削除", "status": "failed", "started_at": AS_OF})
+    done = subprocess.run(
+        [_SCRIPT, "jobs", "show", "JOB-1", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["record"]["job_type"] == "削除"
+
+
+_INTERRUPTED = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv.pop():
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+from alert_pipelines.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["click", "alert_pipelines.cli.rules", "pymongo"])
+def test_ctrl_c_while_the_command_was_loaded_ended_in_a_traceback(environment: Path, module: str) -> None:
+    """Loading takes longer than many a command."""
+    code = _INTERRUPTED.replace("sys.argv.pop()", repr(module))
+    done = subprocess.run(
+        [sys.executable, "-c", code, "rules", "validate"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (1, "", "Aborted!")
 
 
 def test_a_database_name_that_is_not_utf_8_ended_in_a_traceback(environment: Path) -> None:
