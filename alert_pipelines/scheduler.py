@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from typing import TypedDict
 
 from dagster import DagsterInstance
-from dagster._core.errors import DagsterHomeNotSetError
-from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.remote_representation.external import RemoteSchedule
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster_shared.utils.warnings import disable_dagster_warnings
 
-from alert_pipelines.defs.dagster_internals import unhealthy_daemons
+from alert_pipelines.defs.dagster_internals import (
+    DagsterHomeNotSetError,
+    InProcessCodeLocationOrigin,
+    LoadableTargetOrigin,
+    RemoteSchedule,
+    disable_dagster_warnings,
+    unhealthy_daemons,
+)
 from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import locations_of_schedule

@@ -14,21 +14,34 @@ from dagster import (
     ScheduleDefinition,
     SensorDefinition,
 )
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.remote_origin import RemoteInstigatorOrigin
+from dagster._core.errors import DagsterHomeNotSetError
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInstigatorOrigin
+from dagster._core.remote_representation.external import RemoteSchedule
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.scheduler.instigation import ScheduleInstigatorData, TickStatus
-from dagster._daemon.controller import get_daemon_statuses
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._utils.schedules import CroniterShim, cron_string_iterator
 from dagster_shared.utils.warnings import disable_dagster_warnings
 
 __all__ = [
+    "AssetCheckEvaluation",
+    "AssetCheckExecutionRecordStatus",
+    "CroniterShim",
+    "DagsterHomeNotSetError",
+    "InProcessCodeLocationOrigin",
     "InstigatorType",
+    "LoadableTargetOrigin",
     "QueuedRunCoordinator",
     "RemoteInstigatorOrigin",
+    "RemoteSchedule",
     "ScheduleInstigatorData",
     "TickStatus",
     "UnresolvedAssetJobDefinition",
+    "cron_string_iterator",
     "disable_dagster_warnings",
     "rekeyed_checks",
     "renamed_schedule",
@@ -44,6 +57,9 @@ _HEARTBEAT_TOLERANCE_S = 60.0
 
 def unhealthy_daemons(instance: DagsterInstance, daemons: Sequence[str] = _DAEMONS) -> list[str]:
     """Those of the daemons that the instance needs and that gave no sign of life lately."""
+    # Each run loads this module, and the daemon's code takes 0.7 s.
+    from dagster._daemon.controller import get_daemon_statuses  # noqa: PLC0415
+
     # A daemon keeps the errors of its last minutes beside its heartbeat, and goes on making ticks.
     statuses = get_daemon_statuses(
         instance, daemons, ignore_errors=True, heartbeat_tolerance_seconds=_HEARTBEAT_TOLERANCE_S

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 
 from dagster import AssetsDefinition, AssetSpec, FreshnessPolicy
-from dagster._utils.schedules import CroniterShim, cron_string_iterator
 
 from alert_pipelines.defs.asset_specs import JOBS
+from alert_pipelines.defs.dagster_internals import CroniterShim, cron_string_iterator
 from alert_pipelines.settings import Settings
 
 _FROM = datetime(2026, 1, 5, tzinfo=UTC)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dagster import AssetCheckKey, AssetCheckResult, DagsterInstance, MetadataValue
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from alert_pipelines.defs.dagster_internals import AssetCheckEvaluation, AssetCheckExecutionRecordStatus
 
 JUDGED_IN = "judged in run"
 
