@@ -33,6 +33,7 @@ CODE_URL_VARIABLE = "ALERT_PIPELINES_CODE_URL"
 KEEP_VARIABLE = "AUTO_CLOSE_KEEP_RUNS_DAYS"
 NOTIFY_VARIABLE = "ALERT_PIPELINES_NOTIFY_URLS"
 PREFIX_VARIABLE = "ALERT_PIPELINES_PREFIX"
+PRIORITY_VARIABLE = "AUTO_CLOSE_RUN_PRIORITY"
 
 DEFAULT_CRON = "*/5 * * * *"
 OFF = "off"
@@ -259,6 +260,14 @@ class Settings(BaseModel):
     code_url: Annotated[
         str | None, BeforeValidator(_code_url), Form("URL", "https://… or http://…", "none: the files of the checkout")
     ] = Field(None, alias=CODE_URL_VARIABLE, description="where the assets' links to their code lead")
+    run_priority: Annotated[int | None, *_whole_number("priority of runs", 100, "none: as everybody's")] = Field(
+        None,
+        ge=1,
+        le=100,
+        alias=PRIORITY_VARIABLE,
+        description="`dagster/priority` of the schedule's scans, for a queue of which this package has the say; see "
+        "[run priority](docs/operating.md#let-one-go-before-others)",
+    )
     keep_runs_days: Annotated[int | None, *_whole_number("number of days", 36_500, "keep all")] = Field(
         None,
         ge=1,

@@ -28,6 +28,7 @@ from alert_pipelines.defs.freshness import stale_after
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
+from alert_pipelines.defs.queue_wait import scans_wait_little
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import SKIPPED_TAG, record_of_run
 from alert_pipelines.defs.scan_events import table
@@ -99,6 +100,11 @@ _CHECKS = (
         _orphans,
     ),
     # What follows is for people to look at; the scanner does what the rules say all the same.
+    _Check(
+        AssetCheckSpec("queue_wait", asset=JOBS, description="No scan waits long in Dagster's queue for others' runs."),
+        AssetCheckSeverity.WARN,
+        lambda _db, _now, instance, own, names: scans_wait_little(instance, own, names),
+    ),
     _Check(
         AssetCheckSpec(
             "no_spike", asset=JOBS, description="The last hour closed, escalated and found pending no more than usual."

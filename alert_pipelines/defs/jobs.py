@@ -31,9 +31,9 @@ from alert_pipelines.rules.publish import RuleChange
 if TYPE_CHECKING:
     from alert_pipelines.loading import LoadReport, Mapping
 
-# Scans go before whatever else is queued, and one that hangs does not block the queue for ever. A blocked scan waits
-# for a person in every instance, also in one that retries failed runs.
-SCAN_TAGS = {"dagster/priority": "10", "dagster/max_runtime": "1800", **NO_RETRY_TAGS}
+# A scan that hangs does not block the queue for ever. A blocked one waits for a person in every instance, also in one
+# that retries failed runs. It goes before our own background runs and nobody else's: the queue may be others' as well.
+SCAN_TAGS = {"dagster/max_runtime": "1800", **NO_RETRY_TAGS}
 
 # Whatever nobody waits for goes behind all else, and keeps a scan waiting for minutes at the very worst.
 BACKGROUND_TAGS = {"dagster/priority": "-10", "dagster/max_runtime": "120"}

@@ -17,7 +17,7 @@ from dagster import (
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.old_runs import delete_old_runs
-from alert_pipelines.defs.own_runs import Location, location_of_run
+from alert_pipelines.defs.own_runs import Location, location_of_run, purge_own_ticks
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.settings import KEEP_VARIABLE, read_settings
 
@@ -31,10 +31,11 @@ class NothingDeletedError(AlertPipelinesError):
 
 @op(name="delete_old_runs")
 def delete_old_runs_op(context: OpExecutionContext) -> None:
-    """Delete the location's finished runs that are older than the setting says; the rest is for the next time."""
+    """Delete the location's ticks and finished runs that are older than the setting says; the rest is for later."""
     with clear_failures():
         own = _own_location(context)
         created_before = datetime.now(UTC) - timedelta(days=_keep_days())
+    purge_own_ticks(context.instance, own, created_before)
     deleted = delete_old_runs(context.instance, own, created_before, MAX_SECONDS)
     rest = "; the time was up, and there may be more: launch the job again, or wait for its next tick"
     context.log.info(

@@ -93,6 +93,14 @@ def switches(instance: DagsterInstance, name: str, of_type: InstigatorType) -> l
     return sorted((_location_of(state.origin), state.is_running) for state in found)
 
 
+def purge_own_ticks(instance: DagsterInstance, own: Location, before: datetime) -> None:
+    """Delete the ticks, older than that, of the location's schedules and sensors."""
+    for of_type in (InstigatorType.SCHEDULE, InstigatorType.SENSOR):
+        for state in instance.all_instigator_state(instigator_type=of_type):
+            if _location_of(state.origin) == own:
+                instance.purge_ticks(state.instigator_origin_id, state.selector_id, before.timestamp())
+
+
 def _location_of(origin: RemoteInstigatorOrigin) -> Location:
     repository = origin.repository_origin
     return Location(repository.code_location_origin.location_name, repository.repository_name)

@@ -17,7 +17,7 @@ from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location, location_of_tick
 from alert_pipelines.defs.scan_runs import busy_scan
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.settings import CRON_VARIABLE, DEFAULT_CRON, OFF, TIMEZONE_VARIABLE
+from alert_pipelines.settings import CRON_VARIABLE, DEFAULT_CRON, OFF, TIMEZONE_VARIABLE, read_settings
 
 AUTO_CLOSE_SCHEDULE = "auto_close_schedule"
 
@@ -46,7 +46,8 @@ def _tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     busy = busy_scan(context.instance, own, names)
     if busy is not None:
         return SkipReason(f"Scan run {busy.run_id} is {busy.status.value}: one scan at a time.")
-    return RunRequest()
+    priority = read_settings().run_priority
+    return RunRequest(tags={"dagster/priority": str(priority)} if priority else {})
 
 
 def _end_the_dead(context: ScheduleEvaluationContext, own: Location, names: Names) -> None:

@@ -16,13 +16,23 @@ from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._core.test_utils import create_run_for_test
 
-from alert_pipelines.defs import old_runs
+from alert_pipelines.defs import maintenance, old_runs
 from alert_pipelines.defs.maintenance import MAX_SECONDS, delete_old_runs_job, delete_old_runs_schedule
 from alert_pipelines.defs.old_runs import Deleted, delete_old_runs
-from alert_pipelines.defs.own_runs import Location
+from alert_pipelines.defs.own_runs import Location, purge_own_ticks
+from alert_pipelines.defs.schedules import build_schedule
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines_tests.defs.conftest import OWN, Execute, failure_text, launched_from, output_metadata
+from alert_pipelines_tests.defs.conftest import (
+    OWN,
+    Execute,
+    daemons_tick,
+    execute_in,
+    failure_text,
+    launched_from,
+    output_metadata,
+)
 
+SCHEDULE = build_schedule("*/5 * * * *")
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=100)
 MONTH_AGO = NOW - timedelta(days=30)
@@ -194,3 +204,36 @@ def test_it_is_launched_once_a_day_between_scans_and_behind_them() -> None:
     assert int(minute) % 5
     assert others == ["4", "*", "*", "*"]
     assert int(delete_old_runs_job.tags["dagster/priority"]) < 0
+
+
+def test_ticks_were_kept_for_ever(instance: DagsterInstance) -> None:
+    elsewhere = Location("somebody_elses", "__repository__")
+    for location in (OWN, elsewhere):
+        daemons_tick(instance, SCHEDULE, location)
+    ticks = {
+        state.origin.repository_origin.code_location_origin.location_name: (
+            state.instigator_origin_id,
+            state.selector_id,
+        )
+        for state in instance.all_instigator_state()
+    }
+    purge_own_ticks(instance, OWN, NOW - timedelta(minutes=5))
+    assert {name: len(instance.get_ticks(*ids)) for name, ids in ticks.items()} == {
+        "alert_pipelines": 1,
+        "somebody_elses": 1,
+    }
+    purge_own_ticks(instance, OWN, datetime.now(UTC) + timedelta(minutes=5))
+    assert {name: len(instance.get_ticks(*ids)) for name, ids in ticks.items()} == {
+        "alert_pipelines": 0,
+        "somebody_elses": 1,
+    }
+
+
+def test_the_job_purges_ticks_as_well(
+    execute: Execute, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTO_CLOSE_KEEP_RUNS_DAYS", "30")
+    purged: list[Location] = []
+    monkeypatch.setattr(maintenance, "purge_own_ticks", lambda _instance, own, _before: purged.append(own))
+    assert execute_in(OWN, instance, "delete_old_runs_job").success
+    assert purged == [OWN]

@@ -120,7 +120,7 @@ def test_dagster_job_launch_queues_a_scan_that_finishes_and_is_recorded(
     assert record is not None
     assert record["status"] == "completed"
     assert run.tags[JOB_ID_TAG] == record["job_id"]
-    assert run.tags["dagster/priority"] == "10"
+    assert "dagster/priority" not in run.tags
     assert pending(database) == 0
 
 
@@ -218,7 +218,7 @@ def test_the_schedule_is_on_by_default_and_its_tick_makes_a_recorded_scan(
     record = record_of(database, run_id)
     assert record is not None
     assert record["status"] == "completed"
-    assert dagster.run(run_id).tags["dagster/priority"] == "10"
+    assert "dagster/priority" not in dagster.run(run_id).tags
 
 
 def test_the_schedule_is_switched_by_cli_graphql_and_the_scheduler_functions(dagster: DagsterProcesses) -> None:

@@ -113,3 +113,17 @@ def test_ticks_were_in_utc_wherever_the_fleet_is(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AUTO_CLOSE_TIMEZONE", "Europe/Berlin")
     schedule = build_defs().resolve_schedule_def("auto_close_schedule")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 8 * * *", "Europe/Berlin")
+
+
+def test_scheduled_scans_went_before_everybodys_runs_in_a_shared_queue(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = build_schedule("*/5 * * * *")
+    tags = []
+    for priority in ("", "10"):
+        monkeypatch.setenv("AUTO_CLOSE_RUN_PRIORITY", priority)
+        with daemons_tick(instance, schedule) as context:
+            (request,) = schedule.evaluate_tick(context).run_requests or ()
+        tags.append(request.tags.get("dagster/priority"))
+    assert tags == [None, "10"]
+    assert "dagster/priority" not in build_defs().resolve_job_def("auto_close_job").tags
