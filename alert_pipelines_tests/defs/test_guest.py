@@ -1,0 +1,198 @@
+"""On an instance as teams have it, beside another location and a second copy: each keeps to its own.
+
+The instance retries runs, monitors none, takes no log lines and lets sensors tick one after another.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster import DagsterRunStatus, RunsFilter
+from dagster._core.storage.runs.schema import RunsTable
+from dagster._core.test_utils import create_run_for_test
+
+from alert_pipelines.defs.own_runs import Location, location_of_run
+from alert_pipelines.job_records import COMPLETED
+from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
+from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scheduler import CODE_LOCATION, shutdown_scheduler, start_scheduler
+from alert_pipelines.settings import CRON_VARIABLE, KEEP_VARIABLE, RATE_VARIABLE
+from alert_pipelines_tests.dagster_processes import (
+    CHECKOUT,
+    RUN_LIMIT_S,
+    DagsterProcesses,
+    dagster_processes,
+    wait_until,
+)
+from alert_pipelines_tests.defs.conftest import launched_from
+from alert_pipelines_tests.factories import alert, rule
+
+pytestmark = pytest.mark.process
+
+CRON = "* * * * *"
+MANY = 6_000
+TEAMS_INSTANCE = {
+    "run_retries": {"enabled": True, "max_retries": 2},
+    "concurrency": {"runs": {"max_concurrent_runs": 25}},
+    "telemetry": {"enabled": False},
+    "nux": {"enabled": False},
+}
+NEIGHBOURS = Location("neighbours", "__repository__")
+
+
+@pytest.fixture(scope="module")
+def databases(mongo_uri: str) -> Iterator[dict[str, AlertDatabase]]:
+    """By code location."""
+    name = f"test_{uuid.uuid4().hex}"
+    with (
+        open_database(MongoSettings(mongo_uri, name, Path())) as first,
+        open_database(MongoSettings(mongo_uri, f"{name}_s", Path())) as second,
+    ):
+        for made in (first, second):
+            prepare_collections(made)
+            made.rules.insert_one(rule("old", {"expire_after_mins": 60}))
+            made.alerts.insert_many([alert(source_type="UNRULED") for _ in range(2 * MANY)])
+        yield {CODE_LOCATION: first, "south": second}
+        for made in (first, second):
+            made.client.drop_database(made.name)
+
+
+@pytest.fixture(scope="module")
+def dagster(
+    mongo_uri: str, databases: dict[str, AlertDatabase], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DagsterProcesses]:
+    config = tmp_path_factory.mktemp("instance") / "dagster.yaml"
+    config.write_text(yaml.safe_dump(TEAMS_INSTANCE))
+    settings = {
+        "MONGODB_URI": mongo_uri,
+        "MONGODB_DATABASE": databases[CODE_LOCATION].name,
+        CRON_VARIABLE: CRON,
+        KEEP_VARIABLE: "1",
+        RATE_VARIABLE: "1000",
+    }
+    others = {
+        "south": "alert_pipelines_tests.defs.second_copy",
+        "neighbours": "alert_pipelines_tests.defs.neighbours",
+    }
+    with dagster_processes(settings, others, config=config) as processes:
+        # Named as our job is, and at work all the while.
+        processes.launch("auto_close_job", {"ops": {"work": {"config": {"seconds": 900}}}}, "neighbours")
+        yield processes
+
+
+def test_two_databases_with_one_cron_were_not_both_scanned(
+    dagster: DagsterProcesses, databases: dict[str, AlertDatabase]
+) -> None:
+    for location, db in databases.items():
+        wait_until(
+            lambda db=db: db.background_jobs.count_documents({"status": COMPLETED}) >= 2,
+            f"two scans of {location} by its schedule",
+            RUN_LIMIT_S,
+        )
+        for record in db.background_jobs.find():
+            run = dagster.run(record["run_id"])
+            assert location_of_run(run) == Location(location, "__repository__")
+            assert run.job_name == ("auto_close_job" if location == CODE_LOCATION else "south_auto_close_job")
+
+
+def test_without_python_logs_there_was_no_line_of_the_scan_anywhere(
+    dagster: DagsterProcesses, databases: dict[str, AlertDatabase]
+) -> None:
+    run_id = dagster.launch()
+    dagster.wait_for_success(run_id)
+    said = [entry.user_message for entry in dagster.instance.all_logs(run_id)]
+    assert sum("Starting auto-close alert scanner" in text for text in said) == 1
+
+
+def test_a_killed_scan_was_launched_again_into_its_own_claim_and_its_record_stood_behind_a_slow_sensor(
+    dagster: DagsterProcesses, databases: dict[str, AlertDatabase]
+) -> None:
+    db = databases[CODE_LOCATION]
+    at = datetime.now(UTC) - timedelta(hours=3)
+    db.alerts.insert_many([alert(timestamp=at) for _ in range(MANY)])
+
+    def closed() -> dict[str, Any] | None:
+        return db.alerts.find_one({"status": "AUTO_CLOSED", "state_history.run_id": {"$exists": True}})
+
+    dagster.launch()
+    run_id = wait_until(closed, "the first decision", RUN_LIMIT_S)["state_history"][-1]["run_id"]
+    for worker in dagster.run_workers():
+        worker.send_signal(signal.SIGKILL)
+    killed = datetime.now(UTC)
+    ended = dagster.wait_for_end(run_id)
+    # The lease of 30 s, then the next minute's tick at the latest; the rest is for a busy machine.
+    assert datetime.now(UTC) - killed < timedelta(seconds=150)
+    assert ended.status is DagsterRunStatus.FAILURE
+    assert ended.tags["dagster/will_retry"] == "false"
+    wait_until(
+        lambda: not db.alerts.count_documents({"status": "OPEN", "source_type": "OVERSPEEDING"}),
+        "the rest, by the next ticks",
+        RUN_LIMIT_S,
+    )
+    children = dagster.instance.get_runs(RunsFilter(tags={"dagster/parent_run_id": run_id}))
+    assert children == []
+
+
+def test_other_peoples_old_runs_were_deleted(dagster: DagsterProcesses) -> None:
+    theirs = [
+        create_run_for_test(
+            dagster.instance,
+            job_name="nightly_load",
+            status=DagsterRunStatus.SUCCESS,
+            remote_job_origin=launched_from(NEIGHBOURS, "nightly_load"),
+        ).run_id
+        for _ in range(30)
+    ]
+    with dagster.instance.run_storage.connect() as connection:
+        at = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=100)
+        connection.execute(RunsTable.update().where(RunsTable.c.run_id.in_(theirs)).values(create_timestamp=at))
+    dagster.wait_for_success(dagster.launch("delete_old_runs_job"))
+    assert {run.run_id for run in dagster.instance.get_runs(RunsFilter(run_ids=theirs))} == set(theirs)
+
+
+def test_assets_of_three_locations_are_apart(dagster: DagsterProcesses) -> None:
+    query = "{ assetNodes { assetKey { path } repository { location { name } } isMaterializable } }"
+    nodes = dagster.graphql(query)["assetNodes"]
+    of_south = {tuple(node["assetKey"]["path"]) for node in nodes if node["repository"]["location"]["name"] == "south"}
+    assert ("south", "closed_alerts") in of_south
+    assert {path[0] for path in of_south} == {"south"}
+    # Without a prefix the neighbours' `alerts`, which they materialize, is the one that the graph shows.
+    owners = {
+        node["repository"]["location"]["name"]
+        for node in nodes
+        if node["assetKey"]["path"] == ["alerts"] and node["isMaterializable"]
+    }
+    assert owners == {"neighbours"}
+
+
+def test_the_scheduler_functions_switch_the_schedule_of_their_copy(
+    dagster: DagsterProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CRON_VARIABLE, CRON)
+
+    def on() -> dict[str, bool]:
+        states = dagster.instance.all_instigator_state()
+        return {state.name: state.is_running for state in states if state.name.endswith("auto_close_schedule")}
+
+    assert not shutdown_scheduler(dagster.instance)["running"]
+    assert on() == {"auto_close_schedule": False, "south_auto_close_schedule": True}
+    assert start_scheduler(dagster.instance)["running"]
+    assert on() == {"auto_close_schedule": True, "south_auto_close_schedule": True}
+
+
+def test_the_doctor_says_what_this_instance_lacks(dagster: DagsterProcesses) -> None:
+    command = [str(Path(sys.executable).with_name("alert-pipelines")), "doctor", "--json"]
+    done = subprocess.run(
+        command, cwd=CHECKOUT, env=dict(dagster.env), capture_output=True, text=True, timeout=120, check=False
+    )
+    found = {finding["name"]: finding["level"] for finding in json.loads(done.stdout)}
+    assert done.returncode == 0, found
+    assert {name for name, level in found.items() if level == "warning"} == {"run monitoring", "sensor threads"}
