@@ -62,6 +62,5 @@ def test_copies_have_the_new_name_and_the_first_keeps_its_own() -> None:
     assert {key.asset_key for key in copy.check_keys} == set(keys.values())
 
 
-def test_on_an_instance_without_a_daemon_each_that_it_needs_is_named() -> None:
-    with DagsterInstance.local_temp() as instance:
-        assert "SCHEDULER" in dagster_internals.unhealthy_daemons(instance)
+def test_on_an_instance_without_a_daemon_each_that_it_needs_is_named(instance: DagsterInstance) -> None:
+    assert dagster_internals.unhealthy_daemons(instance) == ["SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR"]

@@ -88,9 +88,9 @@ def test_two_copies_skip_their_own_ticks_and_not_each_others(instance: DagsterIn
 
 def test_a_tick_that_does_not_say_where_it_is_from_is_skipped_for_nobody(instance: DagsterInstance) -> None:
     make_run(instance, "auto_close_job", DagsterRunStatus.STARTED)
-    answer = build_schedule("*/5 * * * *").evaluate_tick(
-        build_schedule_context(instance=instance, resources={"mongo": MongoResource(), NAMES: Names()})
-    )
+    resources = {"mongo": MongoResource(), NAMES: Names()}
+    with build_schedule_context(instance=instance, resources=resources) as context:
+        answer = build_schedule("*/5 * * * *").evaluate_tick(context)
     assert len(answer.run_requests or ()) == 1
 
 
