@@ -4,7 +4,7 @@ import json
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -41,6 +41,29 @@ def webhook(port: int = 0) -> Iterator[Inbox]:
 
     with _serve(HTTPServer(("127.0.0.1", port), Handler), inbox):
         yield inbox
+
+
+@contextmanager
+def hanging() -> Iterator[int]:
+    """The port of a receiver that takes a webhook and then sends its answer a byte a second, without an end."""
+    ends = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                while not ends.wait(1.0):
+                    self.request.sendall(b"a")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            ends.set()
+            server.shutdown()
+            thread.join()
 
 
 @contextmanager

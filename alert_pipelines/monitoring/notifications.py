@@ -5,8 +5,9 @@ quoted in an error, so a receiver is named by its place in the setting and by it
 """
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.settings import NOTIFY_VARIABLE
 
 TRY = "alert-pipelines notify test"
+
+LONGEST_DELIVERY_S = 15.0
+"""Sensors of one Dagster may tick one after another: so long at most does one that tells people hold up the others."""
 
 
 class NotificationError(AlertPipelinesError):
@@ -46,17 +50,37 @@ def receivers_of(urls: Sequence[str]) -> tuple[Receiver, ...]:
 
 
 def deliver(messages: Mapping[Receiver, Message]) -> dict[Receiver, NotificationError]:
-    """Send each receiver its message, to all at once; return those that it did not reach, and why.
+    """Send each receiver its message, to all at once; return those not reached within LONGEST_DELIVERY_S, and why.
 
     Raises NotificationError where apprise is not installed.
     """
     if not messages:
         return {}
     _prepare_apprise()
-    with ThreadPoolExecutor(max_workers=min(len(messages), 8)) as pool:
-        sent = {receiver: pool.submit(_send, receiver, message) for receiver, message in messages.items()}
-        faults = {receiver: future.result() for receiver, future in sent.items()}
+    sent = {receiver: _sending(receiver, message) for receiver, message in messages.items()}
+    wait(sent.values(), timeout=LONGEST_DELIVERY_S)
+    faults = {receiver: future.result() if future.done() else _too_slow(receiver) for receiver, future in sent.items()}
     return {receiver: fault for receiver, fault in faults.items() if fault is not None}
+
+
+def _sending(receiver: Receiver, message: Message) -> "Future[NotificationError | None]":
+    """The answer to come. A receiver that hangs is left behind: nothing waits for its thread, nor does the exit."""
+    answer: Future[NotificationError | None] = Future()
+
+    def send() -> None:
+        try:
+            answer.set_result(_send(receiver, message))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=send, name=f"notify-{receiver.place}", daemon=True).start()
+    return answer
+
+
+def _too_slow(receiver: Receiver) -> NotificationError:
+    return NotificationError(
+        f"{receiver} did not answer within {LONGEST_DELIVERY_S:.0f} s: see that it answers; `{TRY}` tries again"
+    )
 
 
 def refuse_faults(faults: Mapping[Receiver, NotificationError], receivers: Sequence[Receiver]) -> None:

@@ -2,9 +2,11 @@
 
 import logging
 import sys
+import time
 
 import pytest
 
+from alert_pipelines.monitoring import notifications
 from alert_pipelines.monitoring.notifications import (
     Message,
     NotificationError,
@@ -13,7 +15,7 @@ from alert_pipelines.monitoring.notifications import (
     receivers_of,
     refuse_faults,
 )
-from alert_pipelines_tests.receivers import mailbox, webhook
+from alert_pipelines_tests.receivers import hanging, mailbox, webhook
 
 MESSAGE = Message("A scan failed", "JOB-1 failed.\n\nThe next one does the rest.")
 SECRET = "hunter2secret"
@@ -60,6 +62,18 @@ def test_a_receiver_that_answers_with_an_error_has_not_been_told() -> None:
     with webhook() as hook:
         hook.refuses = True
         assert len(deliver(dict.fromkeys(receivers(f"json://127.0.0.1:{hook.port}"), MESSAGE))) == 1
+
+
+def test_a_receiver_that_hangs_stalled_every_sensor_of_the_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "LONGEST_DELIVERY_S", 2.0)
+    with hanging() as port, webhook() as inbox:
+        slow, well = receivers(f"json://127.0.0.1:{port}", f"json://127.0.0.1:{inbox.port}")
+        began = time.monotonic()
+        faults = deliver({slow: Message("one", "text"), well: Message("two", "text")})
+        assert time.monotonic() - began < 4
+        assert inbox.titles == ["two"]
+    assert list(faults) == [slow]
+    assert "receiver 1 of 2 in ALERT_PIPELINES_NOTIFY_URLS did not answer within 2 s" in str(faults[slow])
 
 
 def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
