@@ -1,0 +1,123 @@
+"""Random histories with calendars and recurring windows: the short way decides what looking at everything would."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines_tests.factories import AS_OF, ago, alert, rule
+from alert_pipelines_tests.rules.examples import examples
+from alert_pipelines_tests.scanner.test_changes_properties import decisions, whole_plan, writable
+
+# AS_OF is at noon: the scans are before, in and after the closed minutes, and look back over others.
+SPANS = [
+    ["00:00-11:50", "11:54-12:02", "12:05-24:00"],
+    ["11:40-11:55", "12:01-12:03", "12:08-24:00"],
+    ["00:00-24:00"],
+    ["12:04-12:06"],
+]
+CONDITIONS = st.sampled_from(
+    [
+        {"close_if_no_repeat_mins": 4},
+        {"close_if_no_repeat_mins": 3, "hold_mins": 2},
+        {"keep_latest": True, "hold_mins": 3},
+        {"keep_first": True, "hold_mins": 1},
+        {"expire_after_mins": 6},
+        {"escalate_after_mins": 5},
+        {"escalate_if_count": 2, "window_mins": 4},
+        {"escalate_if_count": 2, "only_if": {"field": "updated_at", "op": "older_than_mins", "value": 3}},
+        {"escalate_if_count": 2, "count_if": {"field": "updated_at", "op": "older_than_mins", "value": 2}},
+        {"keep_latest": True, "only_if": {"not": {"field": "updated_at", "op": "newer_than_mins", "value": 3}}},
+    ]
+)
+WINDOWS = st.sampled_from(
+    [
+        {"rrule": "FREQ=DAILY;BYHOUR=12;BYMINUTE=3", "zone": "UTC", "duration_mins": 3},
+        {"rrule": "FREQ=DAILY;BYHOUR=12;BYMINUTE=57", "zone": "Europe/Berlin", "duration_mins": 5},
+        {"rrule": "FREQ=DAILY;BYHOUR=11;BYMINUTE=52", "zone": "UTC", "duration_mins": 4},
+        {"from": ago(4), "to": ago(-4)},
+    ]
+)
+COUNT_MINUTES = {
+    "expire_after_mins",
+    "close_if_no_repeat_mins",
+    "hold_mins",
+    "escalate_after_mins",
+    "only_if",
+    "count_if",
+}
+
+
+@st.composite
+def _rules(draw: st.DrawFn, rule_id: str) -> dict[str, Any]:
+    conditions = draw(CONDITIONS)
+    fields = {"only_during": "duty"} if draw(st.integers(0, 3)) == 0 else {}
+    if COUNT_MINUTES & set(conditions) and draw(st.booleans()):
+        fields["calendar"] = "office"
+    return rule(rule_id, conditions, **fields)
+
+
+@st.composite
+def _windows(draw: st.DrawFn) -> dict[str, Any]:
+    named = {"field": "metadata.driver_id", "values": ["D1"]} if draw(st.booleans()) else {}
+    return {**draw(WINDOWS), **named, "covers": draw(st.sampled_from(["now", "raised", "raised"]))}
+
+
+@pytest.mark.slow
+@examples(50)
+@given(data=st.data(), windows=st.lists(_windows(), max_size=2), rules=st.tuples(_rules("r1"), _rules("r2")))
+def test_calendars_and_recurring_windows_make_the_short_way_no_shorter_than_it_may_be(
+    db: AlertDatabase, data: st.DataObject, windows: list[dict[str, Any]], rules: tuple[dict[str, Any], ...]
+) -> None:
+    for name in ("alerts", "pipeline_rules", "calendars", "maintenance_windows", "background_jobs"):
+        db[name].delete_many({})
+    db.alerts.create_index([("source_type", 1), ("updated_at", 1)])
+    for name in ("office", "duty"):
+        spans = {"mon-sun": data.draw(st.sampled_from(SPANS))}
+        db.calendars.insert_one({"name": name, "zone": "UTC", "open": spans})
+    db.pipeline_rules.insert_many([dict(one) for one in rules])
+    if windows:
+        db.maintenance_windows.insert_many([dict(one) for one in windows])
+    minutes, number = 0, 0
+
+    def add() -> None:
+        nonlocal number
+        number += 1
+        at = AS_OF + timedelta(minutes=minutes - data.draw(st.integers(-2, 14)))
+        fields = dict.fromkeys(("created_at", "updated_at"), at)
+        db.alerts.insert_one(
+            alert(f"A{number}", timestamp=at, driver=data.draw(st.sampled_from(["D1", "D2"])), **fields)
+        )
+
+    def edit() -> None:
+        which = {"alert_id": f"A{data.draw(st.integers(1, number))}"}
+        at = AS_OF + timedelta(minutes=minutes - data.draw(st.integers(-2, 14)))
+        change = data.draw(
+            st.sampled_from(
+                [
+                    {"metadata.driver_id": "D2"},
+                    {"timestamp": at},
+                    {"updated_at": at},
+                    {"status": "RESOLVED"},
+                    {"status": "OPEN", "state_history": []},
+                ]
+            )
+        )
+        db.alerts.update_one(which, {"$set": change})
+
+    for _ in range(data.draw(st.integers(2, 6))):
+        add()
+    for _ in range(5):
+        as_of = AS_OF + timedelta(minutes=minutes)
+        expected = whole_plan(db, as_of)
+        report = run_scan(db, ScanRequest(as_of=as_of, allow_over_limit=(ALLOW_SCAN,)))
+        assert (report.errors, expected.errors) == ((), [])
+        assert decisions(db, report) == writable(expected), report.whole_because
+        for _ in range(data.draw(st.integers(0, 2))):
+            data.draw(st.sampled_from([add, edit, edit]))()
+        minutes += data.draw(st.integers(0, 4))
