@@ -1,11 +1,25 @@
-"""Writing files that people name: a file is whole or as it was before, and what is not a file is never replaced."""
+"""Reading and writing files that people name: one without an end is not read; one that is written is whole or as it was
+before, and what is not a file is never replaced."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 # The links in them lead to what a process has open: a file put in place of that one would reach nobody.
 _SYSTEM_TREES = (Path("/dev"), Path("/proc"))
+
+MAX_READ_BYTES = 64 * 1024 * 1024
+"""Rules and mappings of people are far smaller."""
+
+
+def read_file(path: Path, encoding: str) -> str:
+    """The text of `path`. Raises OSError, also for more than MAX_READ_BYTES, and UnicodeDecodeError."""
+    with path.open("rb") as file:
+        data = file.read(MAX_READ_BYTES + 1)
+    if len(data) > MAX_READ_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MAX_READ_BYTES} bytes")
+    return data.decode(encoding)
 
 
 def write_file(path: Path, content: str | bytes) -> None:

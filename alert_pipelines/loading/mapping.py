@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from alert_pipelines.alerts import Severity, Status
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.files import read_file
 from alert_pipelines.loading.mapping_parts import (
     AlertId,
     Choice,
@@ -124,7 +125,7 @@ def load_mapping(path: Path) -> Mapping:
     one that exists.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path, "utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.load(text, _TextLoader)
     except OSError as error:
         raise MappingError(f"the mapping {path} cannot be read: {error.strerror or error}") from error

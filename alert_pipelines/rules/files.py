@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from alert_pipelines.alerts import SourceType
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.files import write_file
+from alert_pipelines.files import read_file, write_file
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Rule, StrictRule
 from alert_pipelines.rules.validation import RuleError, parse_calendar, parse_rule
@@ -62,7 +62,7 @@ def read_rules(path: Path) -> list[Rule]:
 def read_content(path: Path, kind: str) -> Any:
     """What a YAML or, by its name, JSON file of one `kind` holds. Raises RuleFileError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_file(path, "utf-8-sig")
         return json.loads(text, object_pairs_hook=_unique) if path.suffix == ".json" else _from_yaml(text)
     except OSError as error:
         raise RuleFileError(f"the {kind} file {path} cannot be read: {error.strerror or error}") from error

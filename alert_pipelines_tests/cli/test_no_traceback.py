@@ -141,6 +141,12 @@ def test_a_validator_on_the_job_records_ended_in_a_raw_document(run: Run, db: Al
     assert said == "Error: MongoDB failed: Document failed validation"
 
 
+def test_a_file_of_rules_or_of_a_mapping_without_an_end_filled_the_memory(run: Run, environment: Path) -> None:
+    (environment / "alerts.csv").write_text("id\n1\n")
+    for arguments in (["rules", "validate", "/dev/zero"], ["load", "alerts.csv", "--mapping", "/dev/zero"]):
+        assert "/dev/zero cannot be read: it has more than 67108864 bytes" in run(*arguments, code=1).stderr
+
+
 def test_a_defect_is_one_line_that_says_where(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("nothing to divide by")
