@@ -14,6 +14,7 @@ from alert_pipelines.rules.calendar_store import with_calendars
 from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.files import default_rules, dump_rules, language_schema, read_rules
 from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.not_meant import unsent_sources
 from alert_pipelines.rules.publish import ChangeKind, RuleChange, diff_rules, export_rules, publish_rules
 from alert_pipelines.rules.validation import warnings_of
 from alert_pipelines.rules.words import sentence
@@ -46,7 +47,7 @@ def validate(file: Path | None, against_alerts: bool) -> None:
     warnings = warnings_of(given)
     if against_alerts:
         with open_database() as db:
-            warnings += map(str, kind_faults(db, given))
+            warnings += [*unsent_sources(db, given), *map(str, kind_faults(db, given))]
     for warning in warnings:
         click.echo(f"Warning: {warning}.", err=True)
 

@@ -12,6 +12,7 @@ from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.files import default_rules, dump_rules, read_rules, write_rules
+from alert_pipelines.rules.not_meant import unsent_sources
 from alert_pipelines.rules.publish import export_rules
 from alert_pipelines.rules.validation import warnings_of
 from alert_pipelines.rules.words import sentence
@@ -30,7 +31,7 @@ def validate(context: OpExecutionContext, config: ValidateRulesConfig, mongo: Mo
         warnings = warnings_of(rules)
         if config.against_alerts:
             with mongo.open() as db:
-                warnings += map(str, kind_faults(db, rules))
+                warnings += [*unsent_sources(db, rules), *map(str, kind_faults(db, rules))]
     rows = (
         (rule.rule_id, rule.source_names, str(rule.effective_mode), rule.priority, sentence(rule)) for rule in rules
     )

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Conditions, Mode, Rule, StrictRule
+from alert_pipelines.rules.not_meant import not_meant
 from alert_pipelines.rules.others import Other
 from alert_pipelines.rules.tree import Leaf
 from alert_pipelines.rules.windows import MaintenanceWindow
@@ -49,7 +50,7 @@ def parse_rule(document: Any, *, strict: bool = False) -> Rule:
 
 
 def warnings_of(rules: Iterable[Rule]) -> list[str]:
-    """What is valid and hardly meant: pairs of active rules of one source, of which one cancels the other.
+    """What is valid and hardly meant: conditions that cancel each other, that never hold or that have no effect.
 
     Also the calendars that are not in the file, since they have to be in the database.
     """
@@ -59,6 +60,7 @@ def warnings_of(rules: Iterable[Rule]) -> list[str]:
     return [
         *(_not_brought(rule, name, known) for rule in given for name in rule.calendar_names if name not in known),
         *_cancelled(active),
+        *not_meant(given),
     ]
 
 
