@@ -91,7 +91,7 @@ def print_versions_diff(db: AlertDatabase, before: str, after: str) -> None:
 
 def _listed(rule: Rule, collection: str | None) -> tuple[Any, ...]:
     conditions = ", ".join(rule.canonical()["conditions"])
-    return (rule.rule_id, rule.source_type, rule.effective_mode, rule.priority, conditions, collection)
+    return (rule.rule_id, rule.source_names, rule.effective_mode, rule.priority, conditions, collection)
 
 
 def _row(entry: HistoryEntry, current: str) -> tuple[Any, ...]:

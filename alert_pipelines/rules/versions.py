@@ -17,7 +17,7 @@ from alert_pipelines.rules.edits import VERSIONS
 from alert_pipelines.rules.files import parse_rules
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.publish import FieldChange, differences
-from alert_pipelines.rules.store import load_rules
+from alert_pipelines.rules.store import load_rules, usable_rules
 
 CURRENT = "current"
 """What stands for the rules that the next scan uses, where a version is asked for."""
@@ -96,12 +96,14 @@ def changes_between(before: PastRuleSet, after: PastRuleSet) -> list[VersionChan
 def rules_to_return(db: AlertDatabase, version: str) -> list[Rule]:
     """What to publish so that scans use the rule set `version` again: its rules, and those that it lacks, off.
 
-    Raises UnknownVersionError, and RuleFileError for rules that are no longer valid.
+    Its rules bring the calendars that they went by then. Raises UnknownVersionError, and RuleFileError for rules that
+    are no longer valid.
     """
     wanted = find_rule_set(db, version)
     rules = parse_rules(list(wanted.rules.values()), f"the rule set {wanted.version}")
-    others = (rule for rule in load_rules(db).rule_set.active if rule.rule_id not in wanted.rules)
-    return [*rules, *(rule.model_copy(update={"mode": Mode.OFF}) for rule in others)]
+    active = (rule for rule in usable_rules(db)[0] if rule.effective_mode is Mode.ACTIVE)
+    others = (rule.model_copy(update={"mode": Mode.OFF}) for rule in active if rule.rule_id not in wanted.rules)
+    return [*rules, *others]
 
 
 def _add(entries: list[HistoryEntry], before: PastRuleSet, after: PastRuleSet | None, rule_id: str | None) -> None:

@@ -57,9 +57,14 @@ def test_rules_are_listed_with_their_collection(run: Run, past: dict[str, str]) 
 
 def test_a_rule_that_cannot_be_used_is_named_and_the_others_listed(run: Run, db: AlertDatabase) -> None:
     assert run("rules", "list").stdout == "No rules.\n"
-    fill(db, [], rule("fine", {"keep_latest": True}), rule("bad", {"keep_lastest": True}))
+    fill(
+        db,
+        [],
+        rule("fine", {"keep_latest": True}, source_type=["SAFETY", "COMPLIANCE"]),
+        rule("bad", {"keep_lastest": True}),
+    )
     result = run("rules", "list", code=1)
-    assert "fine" in result.stdout
+    assert "fine  SAFETY, COMPLIANCE  active" in result.stdout
     assert "rule 'bad': conditions.keep_lastest" in result.stderr
 
 
@@ -137,6 +142,17 @@ def test_a_rollback_has_scans_use_that_rule_set_again(
         "speed": "active",
     }
     assert "0 rules written" in run("rules", "rollback", past[name]).stdout
+
+
+def test_a_rollback_brings_back_the_calendar_that_a_rule_went_by(run: Run, db: AlertDatabase) -> None:
+    db.calendars.insert_one({"name": "office", "zone": "UTC", "open": {"mon-fri": ["08:00-18:00"]}})
+    by_calendar = rule("r", {"expire_after_mins": 60}, only_during="office")
+    fill(db, [], by_calendar, rule("other", {"expire_after_mins": 5}, only_during="office"))
+    then = run_scan(db, ScanRequest(as_of=AS_OF)).rule_set_version
+    db.calendars.update_one({}, {"$set": {"open": {"mon-sun": ["00:00-24:00"]}}})
+    assert load_rules(db).rule_set.version != then
+    run("rules", "rollback", then, "--yes")
+    assert load_rules(db).rule_set.version == then
 
 
 def test_rules_of_the_past_that_are_no_longer_valid_are_not_published(

@@ -67,6 +67,10 @@ def test_what_the_service_can_say_stands_in_its_collection(source_type: str, con
     [
         (SIMPLE, {"source_type": "GEOFENCE"}),
         (SIMPLE, {"source_type": "overspeeding"}),
+        (SIMPLE, {"source_type": "*"}),
+        (SIMPLE, {"source_type": ["SAFETY", "COMPLIANCE"]}),
+        (SIMPLE, {"only_during": "office"}),
+        (SIMPLE, {"calendar": "office"}),
         (SIMPLE, {"mode": "shadow"}),
         (OURS, {}),
         ({"keep_latest": True}, {}),
