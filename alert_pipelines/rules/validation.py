@@ -14,6 +14,7 @@ from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Conditions, Mode, Rule, StrictRule
 from alert_pipelines.rules.not_meant import not_meant
 from alert_pipelines.rules.others import Other
+from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 from alert_pipelines.rules.tree import Leaf
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.spelling import nearest, suggestion
@@ -41,12 +42,20 @@ def parse_rule(document: Any, *, strict: bool = False) -> Rule:
         raise RuleError(None, [f"expected a rule with rule_id, source_type and conditions; got {document!r:.100}"])
     if _is_too_large(Rule, document):
         raise RuleError(document.get("rule_id"), [f"has more than {MAX_CHARS} characters: split it into several"])
-    if problems := _unstorable(Rule, document):
+    if problems := [*_unstorable(Rule, document), *_misspelt_limits(document)]:
         raise RuleError(document.get("rule_id"), problems)
     try:
         return (StrictRule if strict else Rule).model_validate(document)
     except ValidationError as error:
         raise RuleError(document.get("rule_id"), _problems(error, document)) from error
+
+
+def _misspelt_limits(document: Mapping[str, Any]) -> Iterator[str]:
+    """Fields that look like one which limits when the rule decides: without it the rule would decide more."""
+    for name in document:
+        near = get_close_matches(str(name), CALENDAR_FIELDS, n=1, cutoff=0.8)
+        if near and name not in CALENDAR_FIELDS:
+            yield f"{_printable(str(name)):.100}: unknown; did you mean {near[0]!r}?"
 
 
 def warnings_of(rules: Iterable[Rule]) -> list[str]:

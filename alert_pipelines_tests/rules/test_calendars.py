@@ -219,6 +219,8 @@ def test_an_explanation_says_how_far_the_open_minutes_have_come(db: AlertDatabas
         ({"calendar": "office"}, [{**OFFICE, "zone": "Berlin"}], "calendar: calendar 'office' is not valid: zone: "),
         ({"calendar": "office"}, [{**OFFICE, "holiday": []}], "holiday: unknown; did you mean 'holidays'?"),
         ({"calendar": "office"}, [OFFICE, OFFICE], "2 documents have this name"),
+        ({"calender": "office"}, [OFFICE], "calender: unknown; did you mean 'calendar'?"),
+        ({"only_durring": "office"}, [OFFICE], "only_durring: unknown; did you mean 'only_during'?"),
     ],
 )
 def test_a_rule_whose_calendar_cannot_be_used_decides_nothing_and_is_named(
