@@ -118,6 +118,7 @@ def test_the_services_job_never_ends_its_record_since_its_client_is_of_another_l
     assert [one["status"] for one in db.background_jobs.find()] == ["running"]
 
 
+@pytest.mark.slow
 def test_in_an_hour_of_the_services_ticks_two_of_three_scans_were_refused(db: AlertDatabase, service: Service) -> None:
     fill(db, [], rule("expire", {"expire_after_mins": 60}))
     refusals = []

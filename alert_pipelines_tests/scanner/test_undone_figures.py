@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from alert_pipelines.alerts import tally_decisions
-from alert_pipelines.job_records import create_job_record, get_recent_jobs, sweep_dead_jobs, update_job_record
+from alert_pipelines.job_records import create_job_record, recent_records, sweep_dead_jobs, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import health
 from alert_pipelines.monitoring.scan_history import decisions_by_rule, hours_of_scans
@@ -32,7 +32,7 @@ def scanned(db: AlertDatabase) -> str:
 
 def record(db: AlertDatabase, job_id: str) -> dict[str, Any]:
     """A job's record."""
-    return next(one for one in get_recent_jobs(9, db) if one["job_id"] == job_id)
+    return next(one for one in recent_records(9, db) if one["job_id"] == job_id)
 
 
 def test_what_was_undone_stayed_in_the_record_the_metrics_and_the_report(db: AlertDatabase) -> None:
@@ -80,7 +80,7 @@ def test_an_undo_whose_process_died_left_the_figures_as_they_were(db: AlertDatab
     job_id = scanned(db)
     undo_job(db, job_id, dry_run=False)
     db.background_jobs.update_one({"job_id": job_id}, {"$set": {"alerts_closed": 3, "alerts_escalated": 2}})
-    died = create_job_record(JOB_TYPE, db)
+    died = create_job_record(JOB_TYPE, db).job_id
     update_job_record(died, {"undone_job_id": job_id}, "running", None, db)
     db.background_jobs.update_one(
         {"job_id": died}, {"$set": {"lease_expires_at": datetime.now(UTC) - timedelta(minutes=1)}}
