@@ -10,6 +10,7 @@ from alert_pipelines.defs.code_links import with_code_links
 from alert_pipelines.defs.daily_report_asset import daily_report_schedule
 from alert_pipelines.defs.freshness import stale_after, with_freshness
 from alert_pipelines.defs.health_checks import check_health_schedule, scanner_health
+from alert_pipelines.defs.inbox_sensor import inbox_sensor
 from alert_pipelines.defs.index_checks import check_indexes_schedule, index_advice
 from alert_pipelines.defs.maintenance import delete_old_runs_schedule
 from alert_pipelines.defs.names import NAMES, Names
@@ -45,7 +46,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None, key_prefi
             check_indexes_schedule,
             delete_old_runs_schedule,
         ],
-        sensors=[dead_scan_sensor, notification_sensor],
+        sensors=[dead_scan_sensor, notification_sensor, inbox_sensor],
         resources={"mongo": MongoResource(), "rule_engine": RuleEngine(), NAMES: names, **(resource_overrides or {})},
         # A run has one step: a process of its own for it costs seconds and brings nothing.
         executor=in_process_executor,

@@ -34,6 +34,7 @@ KEEP_VARIABLE = "AUTO_CLOSE_KEEP_RUNS_DAYS"
 NOTIFY_VARIABLE = "ALERT_PIPELINES_NOTIFY_URLS"
 PREFIX_VARIABLE = "ALERT_PIPELINES_PREFIX"
 PRIORITY_VARIABLE = "AUTO_CLOSE_RUN_PRIORITY"
+INBOX_VARIABLE = "ALERT_PIPELINES_INBOX"
 
 DEFAULT_CRON = "*/5 * * * *"
 OFF = "off"
@@ -132,7 +133,7 @@ def _digits(text: str) -> str:
     return text
 
 
-def _local_dir(text: str) -> Path:
+def _directory(text: str) -> Path:
     return Path(text).absolute()
 
 
@@ -184,7 +185,7 @@ class Settings(BaseModel):
         alias=DATABASE_VARIABLE,
         description="the database with `alerts`, `rules`, `pipeline_rules`, `background_jobs`",
     )
-    local_dir: Annotated[Path, BeforeValidator(_local_dir), Form("directory", "a path", "`.local` in the checkout")] = (
+    local_dir: Annotated[Path, BeforeValidator(_directory), Form("directory", "a path", "`.local` in the checkout")] = (
         Field(
             default_factory=_default_local_dir,
             alias=LOCAL_DIR_VARIABLE,
@@ -275,6 +276,13 @@ class Settings(BaseModel):
         alias=KEEP_VARIABLE,
         description="days after which this location's runs are deleted; "
         "[job records stay](docs/operating.md#how-long-runs-are-kept)",
+    )
+    inbox: Annotated[
+        Path | None, BeforeValidator(_directory), Form("directory", "a path", "none: no directory is looked at")
+    ] = Field(
+        None,
+        alias=INBOX_VARIABLE,
+        description="a directory whose files are [loaded as they come](docs/loading.md#an-inbox)",
     )
     notify_urls: Annotated[
         tuple[str, ...],

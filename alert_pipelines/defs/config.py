@@ -90,6 +90,9 @@ class LoadAlertsConfig(Config):
         default=False,
         description="Alerts that are there take over what the source changed since; what was decided here stays.",
     )
+    put_away: bool = Field(
+        default=False, description="Move the file to done or failed beside it afterwards, as the inbox does."
+    )
 
 
 class ExplainConfig(Config):

@@ -16,6 +16,7 @@ from dagster import (
 )
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.definitions.target import AutomationTarget
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterHomeNotSetError
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInstigatorOrigin
@@ -82,8 +83,9 @@ def rekeyed_checks(checks: AssetsDefinition, keys: Mapping[AssetKey, AssetKey]) 
     return AssetChecksDefinition(**checks.with_attributes(asset_key_replacements=keys).get_attributes_dict())
 
 
-def renamed_sensor(sensor: SensorDefinition, name: str) -> SensorDefinition:
-    """A copy of the sensor under another name."""
+def renamed_sensor(sensor: SensorDefinition, name: str, jobs: Sequence[str]) -> SensorDefinition:
+    """A copy of the sensor under another name, which launches `jobs`."""
     copy = sensor.with_attributes()
     copy._name = name  # noqa: SLF001
+    copy._targets = [AutomationTarget(resolvable_to_job=job) for job in jobs]  # noqa: SLF001
     return copy

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
@@ -81,33 +82,57 @@ def publish(
 
 @op
 def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource, names: Names) -> None:
-    """Load a CSV or JSON Lines file into `alerts`, as its mapping says; a repeated load adds nothing twice."""
-    # Every run loads this module, and only this op needs the loader.
-    from alert_pipelines.loading.load import load_alerts  # noqa: PLC0415
-
-    def on_progress(report: "LoadReport") -> None:
-        context.log.info("%d rows read, %d alerts inserted", report.rows_read, report.alerts_inserted)
-
-    with clear_failures(), mongo.open() as db:
-        report = load_alerts(
-            db,
-            host_file(config.file),
-            _declared(config),
-            until=parse_instant("until", config.until),
-            update=config.update,
-            on_progress=on_progress,
-        )
-    if report.rows_rejected:
-        reasons = "; ".join(map(str, report.reject_reasons))
-        told = f"{report.rows_rejected:,} of {report.rows_read:,} rows of {config.file} were rejected: {reasons}"
-        if report.nothing_usable:
-            raise Failure(f"No row could be used. {told}. Correct the mapping.", allow_retries=False)
-        context.log.warning(told)
+    """Load a file of alerts into `alerts`, as its mapping says; a repeated load adds nothing twice."""
+    with clear_failures(), _put_away(config):
+        report = _load(context, config, mongo)
+        if report.rows_rejected:
+            reasons = "; ".join(map(str, report.reject_reasons))
+            told = f"{report.rows_rejected:,} of {report.rows_read:,} rows of {config.file} were rejected: {reasons}"
+            if report.nothing_usable:
+                raise Failure(f"No row could be used. {told}. Correct the mapping.", allow_retries=False)
+            context.log.warning(told)
     for warning in report.summary.warnings():
         context.log.warning(warning)
     context.log_event(
         AssetObservation(names.key(ALERTS), description=f"Loaded {config.file}.", metadata=_counts(report))
     )
+
+
+def _load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource) -> "LoadReport":
+    # Every run loads this module, and only this op needs the loader.
+    from alert_pipelines.loading.inbox import reject_path_of  # noqa: PLC0415
+    from alert_pipelines.loading.load import load_alerts  # noqa: PLC0415
+
+    def on_progress(report: "LoadReport") -> None:
+        context.log.info("%d rows read, %d alerts inserted", report.rows_read, report.alerts_inserted)
+
+    path = host_file(config.file)
+    with mongo.open() as db:
+        return load_alerts(
+            db,
+            path,
+            _declared(config),
+            until=parse_instant("until", config.until),
+            update=config.update,
+            reject_path=reject_path_of(path) if config.put_away else None,
+            on_progress=on_progress,
+        )
+
+
+@contextmanager
+def _put_away(config: LoadAlertsConfig) -> Iterator[None]:
+    """Move the file where it belongs after its load; where the database failed it stays, to be loaded again."""
+    from alert_pipelines.loading import LoadError, MappingError  # noqa: PLC0415
+    from alert_pipelines.loading.inbox import DONE, FAILED, put_away  # noqa: PLC0415
+
+    try:
+        yield
+    except (LoadError, MappingError, Failure):
+        if config.put_away:
+            put_away(host_file(config.file), FAILED)
+        raise
+    if config.put_away:
+        put_away(host_file(config.file), DONE)
 
 
 def _declared(config: LoadAlertsConfig) -> "Mapping":

@@ -62,7 +62,10 @@ def _prefixed(names: Names, made: Definitions) -> Definitions:
         asset_checks=[rekeyed_checks(one, keys) for one in made.asset_checks or ()],
         jobs=list(jobs.values()),
         schedules=[renamed_schedule(one, names.name(one.name), jobs[one.job_name]) for one in schedules],
-        sensors=[renamed_sensor(one, names.name(one.name)) for one in sensors],
+        sensors=[
+            renamed_sensor(one, names.name(one.name), [names.name(target.job_name) for target in one.targets])
+            for one in sensors
+        ],
         resources=made.resources,
         executor=made.executor,
     )

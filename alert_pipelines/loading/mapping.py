@@ -95,13 +95,6 @@ class Mapping(Layout):
         for place, source in _sources(self, ""):
             yield from ((f"{place}.{key}", paths) for key, paths in source.needs())
 
-    def paths(self) -> Iterator[ColumnPath]:
-        """Every column that the mapping reads."""
-        if self.events is not None:
-            yield self.events.state
-        for _, source in _sources(self, ""):
-            yield from source.paths
-
 
 def _sources(part: BaseModel, place: str) -> Iterator[tuple[str, Source]]:
     for name in type(part).model_fields:

@@ -48,7 +48,7 @@ class ValueReader:
     """Makes, of the sources in a mapping, functions from a row to a value. Each raises RowError for a bad value."""
 
     def __init__(self, mapping: Mapping) -> None:
-        self._columns = dict.fromkeys((shown(path) for path in mapping.paths()), False)
+        self._had_value: dict[str, bool] = {}
         self._missing = frozenset(mapping.missing) | {""}
         self._dates = mapping.dates
         numbers = NumberReader(mapping.numbers.decimal, mapping.numbers.thousands)
@@ -56,22 +56,23 @@ class ValueReader:
 
     @property
     def columns_without_value(self) -> list[str]:
-        """The columns of the mapping in which no row so far had a value."""
-        return [column for column, had_value in self._columns.items() if not had_value]
+        """The columns of the mapping in which no row so far had a value; those of a coalesce stand for one another."""
+        return [columns for columns, had_value in self._had_value.items() if not had_value]
 
     def optional(self, source: Source, convert: Callable[[Any], T]) -> Read[T | None]:
         """The value of the first column that has one, None where none has."""
         if source.template is not None:
             return self._template(source, source.template, convert)
         finds = [(shown(path), finder(path)) for path in source.paths]
-        no_value, found = self._missing, self._columns
+        no_value, found, name = self._missing, self._had_value, " or ".join(column for column, _ in finds)
+        found.setdefault(name, False)
 
         def read(values: Values) -> T | None:
             for column, find in finds:
                 value = find(values)
                 if value is None or (isinstance(value, str) and value in no_value):
                     continue
-                found[column] = True
+                found[name] = True
                 return _converted(column, convert, value)
             return None
 

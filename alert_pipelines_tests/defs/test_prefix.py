@@ -80,6 +80,14 @@ def test_each_job_and_schedule_of_a_copy_is_what_the_plain_one_is() -> None:
         )
 
 
+def test_the_inbox_of_a_copy_launches_its_own_job() -> None:
+    for prefix, job in ((None, "load_alerts_job"), ("north", "north_load_alerts_job")):
+        sensors = build_defs(key_prefix=prefix).get_repository_def().sensor_defs
+        targets = {sensor.name.removeprefix("north_"): [each.job_name for each in sensor.targets] for sensor in sensors}
+        assert targets["inbox_sensor"] == [job]
+        assert targets["dead_scan_sensor"] == []
+
+
 def test_the_variable_is_the_prefix_where_nobody_gives_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALERT_PIPELINES_PREFIX", "south")
     assert "south_auto_close_job" in names_of(build_defs())["jobs"]

@@ -162,10 +162,11 @@ def test_a_default_did_away_with_what_an_earlier_update_said(db: AlertDatabase, 
     assert (alert["severity"], alert["metadata"]) == ("CRITICAL", {"v": 0})
 
 
-def test_a_column_of_a_coalesce_need_not_be_in_a_csv_file(db: AlertDatabase, tmp_path: Path) -> None:
+def test_a_column_of_a_coalesce_need_not_be_in_a_csv_file_nor_is_it_told(db: AlertDatabase, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id,at,owner\nA,2026-01-01,ann\n")
-    declared = {**BASE, "format": "csv", "metadata": {"who": {"coalesce": ["user", "owner"]}}}
-    load_alerts(db, path, mapping(declared))
+    metadata = {"who": {"coalesce": ["user", "owner"]}, "where": {"coalesce": ["city", "town"]}}
+    report = load_alerts(db, path, mapping({**BASE, "format": "csv", "metadata": metadata}))
+    assert report.summary.columns_without_value == ["city or town"]
     assert (db.alerts.find_one() or {})["metadata"] == {"who": "ann"}
 
 

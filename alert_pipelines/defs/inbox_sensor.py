@@ -1,0 +1,59 @@
+"""The sensor that loads what is put into the inbox, one file after the other.
+
+Each file is one run. One that died is launched again, which adds nothing twice; after some attempts its file is put
+aside.
+"""
+
+import hashlib
+import time
+
+from dagster import (
+    DefaultSensorStatus,
+    RunRequest,
+    RunsFilter,
+    SensorEvaluationContext,
+    SkipReason,
+    sensor,
+)
+
+from alert_pipelines.defs.jobs import load_alerts_job
+from alert_pipelines.defs.own_runs import FINISHED
+from alert_pipelines.settings import INBOX_VARIABLE, read_settings
+
+FILE_TAG = "alert_pipelines/inbox_file"
+MAX_ATTEMPTS = 3
+
+
+@sensor(
+    job_name=load_alerts_job.name,
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description=f"Loads each file that is put into a directory of {INBOX_VARIABLE}, and moves it to done or failed.",
+)
+def inbox_sensor(context: SensorEvaluationContext) -> RunRequest | SkipReason:
+    """Launch a run for the oldest file that waits, if none is at it."""
+    # The code server loads this module, and only an inbox needs the loader.
+    from alert_pipelines.loading.inbox import FAILED, look_into, put_away  # noqa: PLC0415
+
+    directory = read_settings().inbox
+    if directory is None:
+        return SkipReason(f"{INBOX_VARIABLE} is not set: no directory is looked at.")
+    found = look_into(directory, time.time())
+    for left in found.left:
+        context.log.warning("Not loaded: %s", left)
+    aside = []
+    for waiting in found.files:
+        tags = {FILE_TAG: hashlib.sha256(waiting.key.encode(errors="surrogateescape")).hexdigest()[:32]}
+        runs = context.instance.get_runs(RunsFilter(tags=tags))
+        if busy := next((run for run in runs if run.status not in FINISHED), None):
+            return SkipReason(f"{waiting.path.name} is being loaded by run {busy.run_id}.")
+        if len(runs) < MAX_ATTEMPTS:
+            config = {"file": str(waiting.path), **waiting.reading, "update": True, "put_away": True}
+            return RunRequest(
+                run_key=f"{tags[FILE_TAG]}#{len(runs)}", run_config={"ops": {"load": {"config": config}}}, tags=tags
+            )
+        put_away(waiting.path, FAILED)
+        aside.append(f"{waiting.path.name} was put into {FAILED}: {MAX_ATTEMPTS} runs ended before they were done.")
+        context.log.error("%s", aside[-1])
+    not_loaded = [f"Not loaded: {reason}." for reason in found.left]
+    return SkipReason(" ".join([*aside, *not_loaded]) or "No file waits.")

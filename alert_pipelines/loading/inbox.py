@@ -1,0 +1,95 @@
+"""A directory into which exports are put: which file is next, how it is read, and where it goes afterwards.
+
+Each directory in it is one kind of export: it holds a `mapping.yaml`, or is named as a preset.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.loading.presets import preset_names
+
+DONE, FAILED = "done", "failed"
+MAPPING = "mapping.yaml"
+SETTLED_SECONDS = 10.0
+"""A file that was written to more recently may still be written to."""
+_UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
+
+
+class InboxError(AlertPipelinesError):
+    """The inbox cannot be looked at."""
+
+
+class Waiting(NamedTuple):
+    """A file to be loaded, how it is read, and a key that another file of its name does not have."""
+
+    path: Path
+    reading: dict[str, str]
+    key: str
+
+
+class Inbox(NamedTuple):
+    """What waits, the oldest first, and what is not loaded and why."""
+
+    files: list[Waiting]
+    left: list[str]
+
+
+def look_into(inbox: Path, now: float) -> Inbox:
+    """The files of `inbox` at the time `now`. Raises InboxError where it is not a directory that can be read."""
+    files: list[tuple[float, Waiting]] = []
+    left: list[str] = []
+    try:
+        for entry in sorted(inbox.iterdir()):
+            if entry.name.startswith("."):
+                continue
+            if not entry.is_dir():
+                left.append(f"{entry.name} lies in no directory that says how it is read")
+                continue
+            reading = _reading(entry)
+            if reading is None:
+                left.append(f"{entry.name} holds no {MAPPING}, and no preset has its name")
+                continue
+            files += _waiting(entry, reading, now)
+    except OSError as error:
+        raise InboxError(
+            f"the inbox {inbox} is not a directory that can be read: {error.strerror or error}. Make it, or give the "
+            "right to read and write it"
+        ) from error
+    return Inbox([waiting for _, waiting in sorted(files, key=lambda each: (each[0], each[1].path.name))], left)
+
+
+def _reading(directory: Path) -> dict[str, str] | None:
+    if (directory / MAPPING).is_file():
+        return {"mapping": str(directory / MAPPING)}
+    return {"preset": directory.name} if directory.name in preset_names() else None
+
+
+def _waiting(directory: Path, reading: dict[str, str], now: float) -> Iterator[tuple[float, Waiting]]:
+    for path in directory.iterdir():
+        if path.name == MAPPING or path.name.startswith(".") or path.name.endswith(_UNFINISHED) or not path.is_file():
+            continue
+        seen = path.stat()
+        if now - seen.st_mtime >= SETTLED_SECONDS:
+            yield seen.st_mtime, Waiting(path, reading, f"{path}:{seen.st_mtime_ns}:{seen.st_size}")
+
+
+def reject_path_of(path: Path) -> Path:
+    """Where the rejected rows of a file of the inbox go; its directory is made."""
+    (path.parent / FAILED).mkdir(exist_ok=True)
+    return path.parent / FAILED / f"{path.name}.rejects.jsonl"
+
+
+def put_away(path: Path, name: str) -> Path:
+    """Move a file into the directory `name` beside it, under another name where its own is taken.
+
+    Raises OSError where it cannot be moved.
+    """
+    directory = path.parent / name
+    directory.mkdir(exist_ok=True)
+    there, number = directory / path.name, 1
+    while there.exists():
+        number += 1
+        there = directory / f"{path.stem}.{number}{path.suffix}"
+    return path.rename(there)
