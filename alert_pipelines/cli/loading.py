@@ -134,7 +134,7 @@ def _explain_rejects(report: LoadReport, reject_path: Path) -> None:
 
 
 def _log_progress(report: LoadReport) -> None:
-    _log.info("%d rows read, %d alerts inserted", report.rows_read, report.alerts_inserted)
+    _log.info("%s", report.progress())
 
 
 @click.command()

@@ -104,7 +104,7 @@ def _load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoRes
     from alert_pipelines.loading.load import load_alerts  # noqa: PLC0415
 
     def on_progress(report: "LoadReport") -> None:
-        context.log.info("%d rows read, %d alerts inserted", report.rows_read, report.alerts_inserted)
+        context.log.info("%s", report.progress())
 
     path = host_file(config.file)
     with mongo.open() as db:

@@ -4,7 +4,7 @@ What the alerts' documents look like is `alerts`' matter; what happens to them a
 """
 
 from alert_pipelines.loading.load import LoadReport, load_alerts
-from alert_pipelines.loading.mapping import Mapping, MappingError, load_mapping
+from alert_pipelines.loading.mapping import Mapping, MappingError, load_mapping, parse_mapping
 from alert_pipelines.loading.presets import load_preset, preset_names, preset_text
 from alert_pipelines.loading.preview import Preview, preview
 from alert_pipelines.loading.readers import LoadError
@@ -21,6 +21,7 @@ __all__ = [
     "load_alerts",
     "load_mapping",
     "load_preset",
+    "parse_mapping",
     "preset_names",
     "preset_text",
     "preview",

@@ -6,23 +6,26 @@ What becomes of the rows is decided in `reading`; here alerts are inserted and c
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple, TextIO
 
 from bson import json_util
 
 from alert_pipelines.alerts import ensure_indexes
 from alert_pipelines.instants import as_utc
-from alert_pipelines.loading.insert import BATCH_SIZE, insert_new
+from alert_pipelines.loading.insert import BATCH_SIZE, Inserted, insert_new
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.preview import preview_of, take_sample
 from alert_pipelines.loading.readers import BadRow, LoadError, Row, read_rows
+from alert_pipelines.loading.readers.lines import share_read
 from alert_pipelines.loading.reading import Loaded, Reading
 from alert_pipelines.loading.rejects import RejectFile, RejectReason, default_reject_path
 from alert_pipelines.loading.spool import Spool, open_spool
 from alert_pipelines.loading.summary import Summary
-from alert_pipelines.loading.update import find_stored, update_stored
+from alert_pipelines.loading.update import Updated, find_stored, update_stored
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import at_the_door
 
@@ -51,11 +54,29 @@ class LoadReport:
     reject_reasons: list[RejectReason]
     summary: Summary
     seconds: float
+    share: float | None
+    """Of the file, as far as it is read; None where its size is not known."""
+
+    def progress(self) -> str:
+        """How far the load is, in one line."""
+        rate = self.rows_read / self.seconds if self.seconds else 0
+        share = "" if self.share is None else f", {self.share:.0%} of the file"
+        return f"{self.rows_read:,} rows read ({rate:,.0f} a second{share}), {self.alerts_inserted:,} alerts inserted"
 
     @property
     def nothing_usable(self) -> bool:
         """Whether rows were rejected and none became an alert: the mapping does not fit the file."""
         return self.rows_rejected > 0 and self.alerts_inserted + self.alerts_already_there == 0
+
+
+class _Written(NamedTuple):
+    """What became of a batch; `there` were there already and not refused, `not_whole` are no alerts."""
+
+    there: int
+    updated: Updated
+    inserted: Inserted
+    refused: list[tuple[int, AlertDocument, str]]
+    not_whole: list[Loaded]
 
 
 @at_the_door
@@ -84,14 +105,15 @@ def load_alerts(
     """
     until = None if until is None else as_utc(until)
     with RejectFile(reject_path or default_reject_path(path), path) as rejects, open_spool() as spool:
-        sample = take_sample(read_rows(path, mapping))
+        opened: list[TextIO] = []
+        sample = take_sample(read_rows(path, mapping, opened.append))
         if fault := preview_of(sample, mapping, until).fault:
             raise LoadError(f"{path}: {fault}\nNothing was loaded.")
         # A file that cannot be loaded at all has been refused by now, and the rejects of the load before still stand.
         rejects.begin()
         ensure_indexes(db)
         reading = Reading(mapping, until, rejects, spool)
-        load = _Load(db, rejects, reading, batch_size, on_progress, update=update)
+        load = _Load(db, rejects, reading, batch_size, on_progress, update=update, stream=opened[0])
         shares_ids = mapping.events is None and mapping.alert_id.content_hash is None
         load.load(reading.alerts(load.count(sample.all)), spool if shares_ids else None)
         return load.final_report()
@@ -109,6 +131,7 @@ class _Load:
         on_progress: Callable[[LoadReport], None] | None,
         *,
         update: bool,
+        stream: TextIO,
     ) -> None:
         self._db = db
         self._rejects = rejects
@@ -118,6 +141,7 @@ class _Load:
         self._update = update
         self._started = time.monotonic()
         self._summary = Summary()
+        self._stream = stream
         self._rows_read = self._inserted = self._already_there = 0
         self._updated = self._differ = self._kept = 0
 
@@ -137,6 +161,7 @@ class _Load:
             reject_reasons=self._rejects.reasons,
             summary=self._summary,
             seconds=time.monotonic() - self._started,
+            share=share_read(self._stream),
         )
 
     def final_report(self) -> LoadReport:
@@ -154,15 +179,20 @@ class _Load:
                 self._tell()
 
     def load(self, alerts: Iterable[Loaded], ids_seen: Spool | None = None) -> None:
-        """Insert those alerts that are not there, a batch at a time; `ids_seen` finds ids that rows share."""
+        """Write the alerts a batch at a time; `ids_seen` finds ids that rows share.
+
+        While the server works on a batch, the next one is read.
+        """
         waiting = iter(alerts)
-        while batch := list(itertools.islice(waiting, self._batch_size)):
-            self._summary.count(loaded.alert for loaded in batch if loaded.alert is not None)
-            batch = self._first_of_each_id(batch, ids_seen)
-            stored = find_stored(self._db, [loaded.alert_id for loaded in batch])
-            self._compare([loaded for loaded in batch if loaded.alert_id in stored], stored)
-            self._insert([loaded for loaded in batch if loaded.alert_id not in stored])
-            self._tell()
+        written: Future[_Written] | None = None
+        with ThreadPoolExecutor(max_workers=1) as writer:
+            while batch := list(itertools.islice(waiting, self._batch_size)):
+                self._summary.count(loaded.alert for loaded in batch if loaded.alert is not None)
+                before, written = written, writer.submit(self._write, self._first_of_each_id(batch, ids_seen))
+                if before is not None:
+                    self._count(before.result())
+        if written is not None:
+            self._count(written.result())
 
     def _first_of_each_id(self, batch: list[Loaded], ids_seen: Spool | None) -> list[Loaded]:
         if ids_seen is None:
@@ -172,33 +202,33 @@ class _Load:
         self._already_there += len(repeated)
         return [loaded for position, loaded in enumerate(batch) if position not in repeated]
 
-    def _insert(self, batch: list[Loaded]) -> None:
-        whole = []
-        for loaded in batch:
-            if loaded.alert is None:
-                self._reading.refuse(loaded)
-            else:
-                whole.append((loaded.line, loaded.alert))
-        done = insert_new(self._db, [alert for _, alert in whole])
-        self._inserted += done.inserted
-        self._already_there += done.already_there
-        for index, reason in done.refused:
-            self._refused(*whole[index], reason)
+    def _write(self, batch: list[Loaded]) -> "_Written":
+        """Update those alerts that are there, insert the others; the counting is left to the thread that reads."""
+        stored = find_stored(self._db, [loaded.alert_id for loaded in batch])
+        there = {loaded.alert_id: loaded for loaded in batch if loaded.alert_id in stored}
+        new = [loaded for loaded in batch if loaded.alert_id not in stored]
+        whole = [(loaded.line, loaded.alert) for loaded in new if loaded.alert is not None]
+        told = {alert_id: loaded.told for alert_id, loaded in there.items()}
+        updated = update_stored(self._db, told, stored, write=self._update)
+        refused = [(there[alert_id].line, stored[alert_id], reason) for alert_id, reason in updated.refused]
+        inserted = insert_new(self._db, [alert for _, alert in whole])
+        refused += [(*whole[index], reason) for index, reason in inserted.refused]
+        return _Written(
+            len(there) - len(updated.refused), updated, inserted, refused, [one for one in new if one.alert is None]
+        )
 
-    def _compare(self, batch: list[Loaded], stored: dict[str, AlertDocument]) -> None:
-        told = {loaded.alert_id: loaded.told for loaded in batch}
-        done = update_stored(self._db, told, stored, write=self._update)
-        self._already_there += len(batch) - len(done.refused)
-        self._updated += done.written
-        self._differ += done.differing
-        self._kept += done.decisions_kept
-        lines = {loaded.alert_id: loaded.line for loaded in batch}
-        for alert_id, reason in done.refused:
-            self._refused(lines[alert_id], stored[alert_id], reason)
-
-    def _refused(self, line: int, alert: AlertDocument, reason: str) -> None:
-        text = json_util.dumps(alert)
-        self._rejects.add(line, f"MongoDB refuses it: {reason}", text, "refused by MongoDB", reason)
+    def _count(self, done: "_Written") -> None:
+        self._inserted += done.inserted.inserted
+        self._already_there += done.there + done.inserted.already_there
+        self._updated += done.updated.written
+        self._differ += done.updated.differing
+        self._kept += done.updated.decisions_kept
+        for loaded in done.not_whole:
+            self._reading.refuse(loaded)
+        for line, alert, reason in done.refused:
+            text = json_util.dumps(alert)
+            self._rejects.add(line, f"MongoDB refuses it: {reason}", text, "refused by MongoDB", reason)
+        self._tell()
 
     def _tell(self) -> None:
         if self._on_progress is not None:

@@ -26,7 +26,7 @@ _MICROSECOND = timedelta(microseconds=1)
 AWARE = CodecOptions[AlertDocument](tz_aware=True, tzinfo=UTC)
 # Nothing of it is wanted after a crash. The cache is what bounds the memory.
 _SCHEMA = """
-PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE; PRAGMA cache_size = -32000;
+PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE; PRAGMA cache_size = -8000;
 CREATE TABLE seen (id TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID;
 CREATE TABLE updates (id TEXT, time INTEGER, line INTEGER, status TEXT, state TEXT, actor TEXT, document BLOB);
 """

@@ -1,6 +1,7 @@
 """The commands that only pass their arguments on: loading, indexes, the local MongoDB."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,7 +88,9 @@ def test_a_mapping_that_would_load_nothing_or_all_at_midnight_wrote_first(
 def test_load_logs_its_progress(run: Run, files: tuple[str, ...], environment: Path) -> None:
     rows = "".join(f"P{n},2026-02-01T08:00\n" for n in range(5000))
     (environment / "alerts.csv").write_text(f"id,at\n{rows}")
-    assert "5000 rows read" in run(*files).stderr
+    told = run(*files).stderr
+    assert re.search(r"5,000 rows read \([\d,]+ a second, \d+% of the file\), 0 alerts inserted\n", told)
+    assert re.search(r"5,000 rows read \([\d,]+ a second, 100% of the file\), 5,000 alerts inserted\n", told)
 
 
 def test_a_later_state_of_the_same_alerts_was_counted_as_already_there(

@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -302,6 +303,35 @@ def test_a_load_that_broke_off_is_taken_up_again(db: AlertDatabase, tmp_path: Pa
     assert 0 < there < 30_000
     path.write_bytes(whole)
     assert counts(load_alerts(db, path, mapping(FLEET))) == (30_000, 30_000 - there, there, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["alerts.csv", "alerts.csv.gz"])
+def test_progress_did_not_tell_how_much_of_the_file_is_read(db: AlertDatabase, tmp_path: Path, name: str) -> None:
+    rows = "".join(f"A{n},SAFETY,INFO,2025-01-01T08:00,D{n * n},1\n" for n in range(9_000))
+    text = ("id,source,severity,at,driver,speed\n" + rows).encode()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    shares: list[float] = []
+    load_alerts(
+        db, path, mapping(FLEET), batch_size=1_000, on_progress=lambda report: shares.append(report.share or 0.0)
+    )
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.9
+    assert shares[-1] == 1
+    assert "100% of the file" in load_alerts(db, path, mapping(FLEET)).progress()
+
+
+def test_a_pipe_has_no_share_that_is_read(db: AlertDatabase, tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    rows = "".join(f"A{n},SAFETY,INFO,2025-01-01T08:00,D,1\n" for n in range(3_000))
+    writer = threading.Thread(target=path.write_text, args=("id,source,severity,at,driver,speed\n" + rows,))
+    writer.start()
+    told: list[str] = []
+    load_alerts(db, path, mapping(FLEET), batch_size=1_000, on_progress=lambda report: told.append(report.progress()))
+    writer.join()
+    assert "1,000 rows read" in told[0]
+    assert "of the file" not in told[0]
 
 
 def test_identical_rows_are_alerts_of_their_own(db: AlertDatabase, tmp_path: Path) -> None:

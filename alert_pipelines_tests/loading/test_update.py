@@ -200,7 +200,7 @@ def test_an_update_that_broke_off_is_taken_up_again(db: AlertDatabase, tmp_path:
     path = write(tmp_path / "later.csv", HEADER + rows.replace("New", "Solved").replace("01T08", "02T08"))
     declared = mapping(TICKETS)
     with pytest.raises(RuntimeError, match="the power failed"):
-        load_alerts(db, path, declared, update=True, batch_size=20, on_progress=_Fails(after=4))
+        load_alerts(db, path, declared, update=True, batch_size=20, on_progress=_Fails(after=3))
     assert 0 < db.alerts.count_documents({"status": "RESOLVED"}) < 50
     report = load_alerts(db, path, declared, update=True)
     assert (report.alerts_already_there, db.alerts.count_documents({"status": "RESOLVED"})) == (50, 50)

@@ -4,8 +4,9 @@ A row that is malformed is yielded as such with its text and the reading goes on
 read at all is an error. What the columns mean is `documents`' matter.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.paths import steps
@@ -18,14 +19,16 @@ from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row, Values
 __all__ = ["KEPT_OF_LINE", "MAX_LINE", "BadRow", "LoadError", "Row", "Values", "read_rows"]
 
 
-def read_rows(path: Path, layout: Layout) -> Iterator[Row | BadRow]:
-    """Yield the rows of the file, blank lines left out.
+def read_rows(path: Path, layout: Layout, on_open: Callable[[TextIO], None] | None = None) -> Iterator[Row | BadRow]:
+    """Yield the rows of the file, blank lines left out; `on_open` is given the stream that they are read from.
 
     Raises LoadError when the file cannot be opened or read on, has no header, or lacks a column that
     `layout` names.
     """
     inner = steps(layout.rows) if layout.rows else []
     with open_text(path, layout.encoding) as stream:
+        if on_open is not None:
+            on_open(stream)
         if layout.format == "json":
             yield from document_rows(stream, path, inner)
         elif layout.format == "jsonl":

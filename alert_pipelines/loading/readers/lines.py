@@ -2,10 +2,11 @@
 
 import codecs
 import gzip
+import os
 import zlib
 from collections import deque
 from pathlib import Path
-from typing import NamedTuple, Self, TextIO
+from typing import Any, NamedTuple, Self, TextIO
 
 from alert_pipelines.loading.readers.rows import LoadError
 
@@ -37,6 +38,16 @@ def is_gzip(path: Path) -> bool:
 
 def _is_gzip(path: Path, start: bytes) -> bool:
     return start == _GZIP or path.suffix == ".gz"
+
+
+def share_read(stream: TextIO) -> float | None:
+    """How much of its file was taken from a stream of `open_text`; None where the size is not known, as of a pipe."""
+    if stream.closed:
+        return 1.0
+    unpacked = stream.buffer
+    raw: Any = unpacked.fileobj if isinstance(unpacked, gzip.GzipFile) else unpacked
+    size = os.fstat(raw.fileno()).st_size
+    return raw.tell() / size if size else None
 
 
 def _first_bytes(path: Path) -> bytes:
