@@ -48,7 +48,7 @@ def load(
     check: bool,
     reject: Path | None,
 ) -> None:
-    """Load alerts from a CSV, JSON Lines or JSON file; those that are there already are left as they are.
+    """Load alerts from CSV, JSON, Excel or Parquet; those that are there already are left as they are.
 
     With --update they take over what the source changed since, but for what a rule or a person decided here.
 

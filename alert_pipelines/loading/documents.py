@@ -179,5 +179,5 @@ def _never(_: Values) -> bool:
 
 
 def _content_hash(values: Values) -> str:
-    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -113,7 +113,7 @@ def load_alerts(
         rejects.begin()
         ensure_indexes(db)
         reading = Reading(mapping, until, rejects, spool)
-        load = _Load(db, rejects, reading, batch_size, on_progress, update=update, stream=opened[0])
+        load = _Load(db, rejects, reading, batch_size, on_progress, update=update, stream=next(iter(opened), None))
         shares_ids = mapping.events is None and mapping.alert_id.content_hash is None
         load.load(reading.alerts(load.count(sample.all)), spool if shares_ids else None)
         return load.final_report()
@@ -131,7 +131,7 @@ class _Load:
         on_progress: Callable[[LoadReport], None] | None,
         *,
         update: bool,
-        stream: TextIO,
+        stream: TextIO | None,
     ) -> None:
         self._db = db
         self._rejects = rejects
@@ -161,7 +161,7 @@ class _Load:
             reject_reasons=self._rejects.reasons,
             summary=self._summary,
             seconds=time.monotonic() - self._started,
-            share=share_read(self._stream),
+            share=None if self._stream is None else share_read(self._stream),
         )
 
     def final_report(self) -> LoadReport:

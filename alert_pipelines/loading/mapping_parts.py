@@ -279,6 +279,13 @@ class Csv(Part):
         return None if self.quote == "none" else self.quote
 
 
+class Excel(Part):
+    """Which sheet of a workbook, the first by default, and the line of its header."""
+
+    sheet: Text | None = None
+    header_line: Annotated[Whole, Field(ge=1, le=1000)] = 1
+
+
 class Numbers(Part):
     """How numbers are written as text."""
 
@@ -304,14 +311,21 @@ def _known_encoding(name: str) -> str:
 class Layout(Part):
     """How the rows of a file are found; what their columns mean is not said here."""
 
-    format: Literal["csv", "jsonl", "json"]
+    format: Literal["csv", "jsonl", "json", "xlsx", "parquet"]
     rows: Column | None = None
     csv: Csv = Csv()
+    excel: Excel = Excel()
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
 
     @model_validator(mode="after")
     def _keys_of_the_format(self) -> Self:
-        for key, formats in (("rows", ("json", "jsonl")), ("csv", ("csv",))):
+        text = ("csv", "json", "jsonl")
+        for key, formats in (
+            ("rows", ("json", "jsonl")),
+            ("csv", ("csv",)),
+            ("excel", ("xlsx",)),
+            ("encoding", text),
+        ):
             if key in self.model_fields_set and self.format not in formats:
                 raise ValueError(f"{key} is for format {' or '.join(formats)}, and the format is {self.format}")
         return self

@@ -8,7 +8,8 @@ import functools
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -61,15 +62,17 @@ def check_zone(zone: str) -> str:
 
 
 def to_text(value: Any) -> str:
-    """A text as it is, a number or boolean as JSON writes it."""
+    """A text as it is, a number or boolean as JSON writes it, a date in ISO 8601."""
     if isinstance(value, str):
         if not value.isascii():
             _check_encoded(value)
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Decimal):
         return str(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
     raise BadValueError(f"is {'an object' if isinstance(value, dict) else 'a list'}")
 
 
@@ -162,17 +165,22 @@ def date_converter(date_format: str, zone: str) -> Converter:
     local = ZoneInfo(zone)
     unit = _EPOCH_UNITS.get(date_format)
 
+    def zoned(date: datetime) -> datetime:
+        return (date if date.tzinfo else date.replace(tzinfo=local)).astimezone(UTC)
+
     # Exports repeat the same instants over and over, and strptime is the slowest step of a load.
     @functools.lru_cache(maxsize=8192)
     def parse(text: str) -> datetime:
         if unit is not None:
             return _EPOCH + to_float(text) * unit
-        parsed = (
-            datetime.fromisoformat(text) if date_format == "iso" else datetime.strptime(text, date_format)  # noqa: DTZ007 - the zone is put in below
-        )
-        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=local)).astimezone(UTC)
+        if date_format == "iso":
+            return zoned(datetime.fromisoformat(text))
+        return zoned(datetime.strptime(text, date_format))  # noqa: DTZ007 - the zone is put in there
 
     def convert(value: Any) -> datetime:
+        if isinstance(value, date):
+            # Of a spreadsheet or a Parquet file, whatever form the dates have that are written as text.
+            return zoned(datetime.fromisoformat(value.isoformat()))
         text = to_text(value).strip()
         try:
             return parse(text)

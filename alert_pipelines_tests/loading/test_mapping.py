@@ -78,7 +78,7 @@ def test_columns_tells_every_column_and_its_place(tmp_path: Path) -> None:
     ("added", "complaint"),
     [
         ("metdata: {}", "metdata: unknown key; did you mean 'metadata'?"),
-        ("colour: red", "colour: unknown key; known here: format, rows, csv, encoding, numbers"),
+        ("colour: red", "colour: unknown key; known here: format, rows, csv, excel, encoding"),
         ("dates: {zon: UTC}", "dates.zon: unknown key; did you mean 'zone'?"),
         ("metadata: {speed: {colum: v}}", "metadata.speed.colum: unknown key; did you mean 'column'?"),
         ("metadata: {speed: {column: v, type: number}}", "metadata.speed.type: Input should be 'str', 'int'"),
@@ -120,7 +120,7 @@ def test_a_fault_is_named_with_its_place_and_a_way_out(tmp_path: Path, added: st
         ("severity: {constant: INFO}", "severity: {constant: HIGH}", "severity.constant: Input should be 'INFO'"),
         ("severity: {constant: INFO}", "severity: {constant: INFO, map: {a: INFO}}", "severity: map needs a column"),
         ("severity: {constant: INFO}", "severity: {column: p, map: {1: HIGH}}", "severity.map.1: Input should be"),
-        ("format: csv", "format: xlsx", "format: Input should be 'csv', 'jsonl' or 'json'"),
+        ("format: csv", "format: xls", "format: Input should be 'csv', 'jsonl', 'json', 'xlsx' or 'parquet'"),
         ("format: csv", "format: csv\n    format: jsonl", "'format' is given twice"),
         ("format: csv", "format: [csv", "is no valid YAML"),
     ],

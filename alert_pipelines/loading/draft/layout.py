@@ -5,7 +5,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from alert_pipelines.loading.draft.columns import column_path
 from alert_pipelines.loading.mapping_parts import Csv, Layout
@@ -13,6 +13,7 @@ from alert_pipelines.loading.readers.lines import is_gzip, open_text
 from alert_pipelines.loading.readers.rows import LoadError
 
 _DELIMITERS = (",", ";", "\t", "|")
+_MARKS: dict[Literal["xlsx", "parquet"], bytes] = {"xlsx": b"PK\x03\x04", "parquet": b"PAR1"}
 _LINES = 60
 _PIECE = 1_000_000
 _BEGINNING = 16_000_000
@@ -21,6 +22,9 @@ _SAME_WIDTH = 0.8
 
 def layout_of(path: Path) -> Layout:
     """Look at the beginning of the file. Raises LoadError where it cannot be read, or is empty."""
+    for kind, mark in _MARKS.items():
+        if _begins_with(path, mark):
+            return Layout(format=kind)
     encoding = _encoding(path)
     with open_text(path, encoding) as stream:
         beginning = stream.read(_PIECE)
@@ -29,6 +33,11 @@ def layout_of(path: Path) -> Layout:
         if beginning.lstrip().startswith(("{", "[")):
             return _json(beginning + stream.read(_BEGINNING), encoding)
     return Layout(format="csv", encoding=encoding, csv=_csv(beginning))
+
+
+def _begins_with(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(mark)) == mark
 
 
 def _encoding(path: Path) -> str:

@@ -1,4 +1,5 @@
-"""Reading a file row by row: CSV, JSON Lines or one JSON document, gzipped or not, in memory that stays flat.
+"""Reading a file row by row, in memory that stays flat: CSV, JSON Lines or one JSON document, gzipped or not; Excel and
+Parquet.
 
 A row that is malformed is yielded as such with its text and the reading goes on; only a file that cannot be
 read at all is an error. What the columns mean is `documents`' matter.
@@ -15,16 +16,23 @@ from alert_pipelines.loading.readers.json_document import document_rows
 from alert_pipelines.loading.readers.json_rows import json_line_rows
 from alert_pipelines.loading.readers.lines import KEPT_OF_LINE, MAX_LINE, Lines, open_text
 from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row, Values
+from alert_pipelines.loading.readers.table_files import excel_rows, parquet_rows
 
 __all__ = ["KEPT_OF_LINE", "MAX_LINE", "BadRow", "LoadError", "Row", "Values", "read_rows"]
 
 
 def read_rows(path: Path, layout: Layout, on_open: Callable[[TextIO], None] | None = None) -> Iterator[Row | BadRow]:
-    """Yield the rows of the file, blank lines left out; `on_open` is given the stream that they are read from.
+    """Yield the rows of the file, blank lines left out; `on_open` is given the stream of text that they are read from.
 
     Raises LoadError when the file cannot be opened or read on, has no header, or lacks a column that
     `layout` names.
     """
+    if layout.format == "xlsx":
+        yield from excel_rows(path, layout)
+        return
+    if layout.format == "parquet":
+        yield from parquet_rows(path)
+        return
     inner = steps(layout.rows) if layout.rows else []
     with open_text(path, layout.encoding) as stream:
         if on_open is not None:

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from alert_pipelines.loading.mapping_parts import Layout
-from alert_pipelines.loading.paths import shown
+from alert_pipelines.loading.readers.header import check_header
 from alert_pipelines.loading.readers.lines import TOO_LONG, Lines
 from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row
-from alert_pipelines.spelling import nearest
 
 _DELIMITERS = (",", ";", "\t", "|")
 _MAX_TITLE_LINES = 50
@@ -61,29 +60,14 @@ def _header(lines: Lines, layout: Layout) -> list[str]:
         raise LoadError(f"{lines.path}: the header is no valid CSV: {error}") from error
     if lines.too_long:
         raise LoadError(f"{lines.path}: the header is {TOO_LONG}: it has to name the columns")
-    if twice := sorted({name for name in header if name and header.count(name) > 1}):
-        raise LoadError(f"{lines.path}: the header names {', '.join(twice)} twice: rename one of them")
     first = lines.text
-    wanted = [(place, [shown(column) for column in columns]) for place, columns in layout.columns()]
-    missing = [(place, columns) for place, columns in wanted if not set(header).intersection(columns)]
-    if missing:
-        seen = [*titles, first, *(line for line, _ in zip(lines, range(_MAX_TITLE_LINES), strict=False))]
-        hint = _guess(seen, layout, {column for _, columns in wanted for column in columns})
-        raise LoadError(_unfit(lines, header, missing, hint))
+
+    def hint(wanted: set[str]) -> str:
+        rest = (line for line, _ in zip(lines, range(_MAX_TITLE_LINES), strict=False))
+        return _guess([*titles, first, *rest], layout, wanted)
+
+    check_header(lines.path, header, layout, hint)
     return header
-
-
-def _unfit(lines: Lines, header: list[str], missing: list[tuple[str, list[str]]], hint: str) -> str:
-    if not header and not hint:
-        return f"{lines.path} has no header: its first line has to name the columns"
-    faults = [f"  {place}: no column {_instead(columns, header)}" for place, columns in missing]
-    return "\n".join([f"{lines.path} does not fit the mapping:", *faults, f"Its columns: {', '.join(header)}{hint}"])
-
-
-def _instead(columns: list[str], header: list[str]) -> str:
-    named = " or ".join(map(repr, columns))
-    near = next((near for column in columns if (near := nearest(column, header))), None)
-    return named if near is None else f"{named}, did you mean {near!r}?"
 
 
 class _Guess(NamedTuple):

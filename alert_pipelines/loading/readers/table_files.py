@@ -1,0 +1,78 @@
+"""Excel and Parquet: rows whose values have kinds already. Their libraries come with the extra `files`."""
+
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from alert_pipelines.loading.mapping_parts import Layout
+from alert_pipelines.loading.readers.header import check_header
+from alert_pipelines.loading.readers.rows import LoadError, Row
+
+_BATCH = 1_000
+
+
+def excel_rows(path: Path, layout: Layout) -> Iterator[Row]:
+    """Yield the rows below the header of one sheet; lines are counted as the spreadsheet does.
+
+    Raises LoadError where it is no workbook, has no such sheet, or its header lacks a column of `layout`.
+    """
+    openpyxl = _needed("openpyxl", path)
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:  # a zip file, XML, or openpyxl's own: it raises what it meets
+        raise _unreadable(path, "an Excel workbook (.xlsx)", error) from error
+    try:
+        yield from _sheet_rows(book, path, layout)
+    finally:
+        book.close()
+
+
+def _sheet_rows(book: Any, path: Path, layout: Layout) -> Iterator[Row]:
+    name = layout.excel.sheet
+    if name is not None and name not in book.sheetnames:
+        raise LoadError(f"{path} has no sheet {name!r}. Its sheets: {', '.join(book.sheetnames)}")
+    sheet = book[name] if name is not None else book.worksheets[0]
+    header: list[str] | None = None
+    for line, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
+        if line < layout.excel.header_line:
+            continue
+        if header is None:
+            header = ["" if cell is None else str(cell).strip() for cell in cells]
+            check_header(path, header, layout)
+        elif any(cell is not None for cell in cells):
+            values = {name: cell for name, cell in zip(header, cells, strict=False) if name}
+            yield Row(line, json.dumps(values, default=str), values)
+    if header is None:
+        raise LoadError(
+            f"{path}: the sheet {sheet.title!r} has no line {layout.excel.header_line} with names of columns"
+        )
+
+
+def parquet_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows, numbered from 1. Raises LoadError where it is no Parquet file."""
+    parquet = _needed("pyarrow.parquet", path)
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_BATCH):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(number, json.dumps(values, default=str), values)
+    except (OSError, ValueError) as error:  # pyarrow's own errors are these
+        raise _unreadable(path, "a Parquet file", error) from error
+
+
+def _needed(module: str, path: Path) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise LoadError(
+            f"{path} needs {module.partition('.')[0]}, which is not installed: pip install 'alert-pipelines[files]'"
+        ) from error
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> LoadError:
+    return LoadError(f"{path} is not {kind} that can be read: {error}. Check its format, or fetch it again.")
