@@ -218,6 +218,7 @@ def test_reports_of_two_copies_went_into_one_directory(copies: list[Copy], insta
             assert list((root / f"{copy.location.name}_{kind}").rglob("*.html"))
 
 
+@pytest.mark.slow
 def test_two_databases_are_scanned_side_by_side_each_by_its_own_ticks(
     copies: list[Copy], instance: DagsterInstance
 ) -> None:
