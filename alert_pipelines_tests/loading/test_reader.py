@@ -57,7 +57,7 @@ def test_a_stray_quote_before_megabytes_of_rows_costs_its_own_line_only(tmp_path
 
 
 def test_a_row_with_too_few_or_too_many_values_is_bad(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", HEADER + "A,SAFETY\n" + "B,,,,,,\n" + good(4, "C"))
+    path = write(tmp_path / "a.csv", HEADER + "A,SAFETY\n" + "B,,,,,,7\n" + good(4, "C"))
     assert outcome(path) == [(2, "2 values for 6 columns"), (3, "7 values for 6 columns"), (4, "C")]
 
 

@@ -114,7 +114,19 @@ def _header(lines: list[str], delimiter: str) -> tuple[int, int]:
     except csv.Error:
         return 1, -1
     for index, (line, row) in enumerate(rows):
-        after = [len(values) for _, values in rows[index + 1 :]]
-        if all(row) and len(row) > 1 and after.count(len(row)) >= _SAME_WIDTH * len(after):
-            return len(row), -line
+        columns, after = _width(row), rows[index + 1 :]
+        # One column may have no name, such as the first of a table that was written with its row numbers.
+        named = sum(map(bool, row)) >= max(2, columns - 1)
+        if named and sum(_fits(values, columns) for _, values in after) >= _SAME_WIDTH * len(after):
+            return columns, -line
     return 1, -1
+
+
+def _width(values: list[str]) -> int:
+    """How many columns there are up to the last that has a name."""
+    return max((at for at, value in enumerate(values, 1) if value), default=0)
+
+
+def _fits(values: list[str], columns: int) -> bool:
+    """Whether there is a place for each column, and nothing behind them."""
+    return len(values) >= columns and not any(values[columns:])

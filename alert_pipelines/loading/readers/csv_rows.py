@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from alert_pipelines.loading.mapping_parts import Layout
-from alert_pipelines.loading.readers.header import check_header
+from alert_pipelines.loading.readers.header import checked_header
 from alert_pipelines.loading.readers.lines import TOO_LONG, Lines
 from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row
 
@@ -23,6 +23,8 @@ def csv_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
             values = next(reader, None)
             if values is None:
                 return
+            if len(values) > len(header) and not any(values[len(header) :]):
+                values = values[: len(header)]  # each row ends with a delimiter, and the header does not
             fault = f"{len(values)} values for {len(header)} columns" if len(values) != len(header) else None
             whole = fault is None or lines.too_long
         except csv.Error as error:
@@ -66,8 +68,7 @@ def _header(lines: Lines, layout: Layout) -> list[str]:
         rest = (line for line, _ in zip(lines, range(_MAX_TITLE_LINES), strict=False))
         return _guess([*titles, first, *rest], layout, wanted)
 
-    check_header(lines.path, header, layout, hint)
-    return header
+    return checked_header(lines.path, header, layout, hint)
 
 
 class _Guess(NamedTuple):

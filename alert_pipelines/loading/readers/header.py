@@ -1,4 +1,4 @@
-"""The header of a table: each column named once, and every column there that the mapping needs."""
+"""The header of a table: each column by a name of its own, and every column there that the mapping needs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,23 +9,40 @@ from alert_pipelines.loading.readers.rows import LoadError
 from alert_pipelines.spelling import nearest
 
 
-def check_header(path: Path, header: list[str], layout: Layout, hint: Callable[[set[str]], str] | None = None) -> None:
-    """Raise LoadError where `header` names a column twice, or lacks one of `layout`.
+def checked_header(
+    path: Path, header: list[str], layout: Layout, hint: Callable[[set[str]], str] | None = None
+) -> list[str]:
+    """The names of the columns, those that repeat with a number each: `Labels (1)`, `Labels (2)`.
 
-    `hint` is asked what to write instead so that the columns are found.
+    Raises LoadError where the header lacks a column of `layout`, or has several of its name. `hint` is asked what to
+    write instead so that the columns are found.
     """
-    if twice := sorted({name for name in header if name and header.count(name) > 1}):
-        raise LoadError(f"{path}: the header names {', '.join(twice)} twice: rename one of them")
     wanted = [(place, [shown(column) for column in columns]) for place, columns in layout.columns()]
+    _refuse_repeated(path, header, wanted)
+    header = _told_apart(header)
     missing = [(place, columns) for place, columns in wanted if not set(header).intersection(columns)]
     if not missing:
-        return
+        return header
     advice = hint({column for _, columns in wanted for column in columns}) if hint else ""
     if not header and not advice:
         raise LoadError(f"{path} has no header: its first line has to name the columns")
     faults = [f"  {place}: no column {_instead(columns, header)}" for place, columns in missing]
     told = [f"{path} does not fit the mapping:", *faults, f"Its columns: {', '.join(header)}{advice}"]
     raise LoadError("\n".join(told))
+
+
+def _refuse_repeated(path: Path, header: list[str], wanted: list[tuple[str, list[str]]]) -> None:
+    for place, columns in wanted:
+        if twice := next((column for column in columns if header.count(column) > 1), None):
+            raise LoadError(
+                f"{path}: the header names {twice} twice or more often: for {place}, write '{twice} (1)' for the first "
+                f"of them, '{twice} (2)' for the next"
+            )
+
+
+def _told_apart(header: list[str]) -> list[str]:
+    repeated = {name for name in header if name and header.count(name) > 1}
+    return [f"{name} ({header[: at + 1].count(name)})" if name in repeated else name for at, name in enumerate(header)]
 
 
 def _instead(columns: list[str], header: list[str]) -> str:

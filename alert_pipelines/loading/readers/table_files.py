@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from alert_pipelines.loading.mapping_parts import Layout
-from alert_pipelines.loading.readers.header import check_header
+from alert_pipelines.loading.readers.header import checked_header
 from alert_pipelines.loading.readers.rows import LoadError, Row
 
 _BATCH = 1_000
@@ -40,8 +40,8 @@ def _sheet_rows(book: Any, path: Path, layout: Layout) -> Iterator[Row]:
         if line < layout.excel.header_line:
             continue
         if header is None:
-            header = ["" if cell is None else str(cell).strip() for cell in cells]
-            check_header(path, header, layout)
+            names = ["" if cell is None else str(cell).strip() for cell in cells]
+            header = checked_header(path, names, layout)
         elif any(cell is not None for cell in cells):
             values = {name: cell for name, cell in zip(header, cells, strict=False) if name}
             yield Row(line, json.dumps(values, default=str), values)

@@ -1,0 +1,59 @@
+"""Layouts that trackers and spreadsheets export: each is drafted, and loads as drafted or after a line or two."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alert_pipelines.loading import LoadError, load_alerts, load_mapping
+from alert_pipelines.loading.draft import draft_mapping
+from alert_pipelines.mongo import AlertDatabase
+
+from .mappings import FLEET, mapping, write
+
+
+def stored(db: AlertDatabase, path: Path, edits: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    """The alerts of `path`, by id, as the mapping makes them that is drafted for it and corrected by `edits`."""
+    drafted = draft_mapping(path)
+    for found, instead in (edits or {}).items():
+        assert found in drafted, drafted
+        drafted = drafted.replace(found, instead)
+    report = load_alerts(
+        db, path, load_mapping(write(path.parent / "mapping.yaml", drafted)), reject_path=path.parent / "bad.jsonl"
+    )
+    assert report.rows_rejected == 0, report.reject_reasons
+    return {alert["alert_id"]: alert for alert in db.alerts.find()}
+
+
+def test_a_tracker_that_writes_a_column_for_each_label_could_not_be_loaded(db: AlertDatabase, tmp_path: Path) -> None:
+    text = (
+        "Issue id,Status,Created,Resolved,Labels,Labels,Comment,Labels\n"
+        "7,Done,20/Mar/25 2:05 PM,20/Mar/25 3:00 PM,net,core,,dc1\n"
+        "8,To Do,21/Mar/25 9:00 AM,,,,,\n"
+    )
+    alerts = stored(db, write(tmp_path / "jira.csv", text))
+    assert alerts["7"]["metadata"]["labels_1"] == "net"
+    assert (alerts["7"]["metadata"]["labels_2"], alerts["7"]["metadata"]["labels_3"]) == ("core", "dc1")
+    assert (alerts["7"]["status"], alerts["8"]["status"]) == ("RESOLVED", "OPEN")
+
+
+def test_a_column_that_the_header_names_twice_is_not_guessed_at(db: AlertDatabase, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "id,source,severity,at,driver,speed,id\nA,S,INFO,2025-01-01,D,1,B\n")
+    with pytest.raises(LoadError, match=r"for alert_id.column, write 'id \(1\)' for the first of them, 'id \(2\)'"):
+        load_alerts(db, path, mapping(FLEET))
+    load_alerts(db, path, mapping(FLEET, alert_id={"column": "id (2)"}, dates={"whole_days": "true"}))
+    assert [alert["alert_id"] for alert in db.alerts.find()] == ["B"]
+
+
+def test_rows_that_end_with_a_delimiter_were_all_rejected(db: AlertDatabase, tmp_path: Path) -> None:
+    text = "id;host;severity;at\nA;h1;high;2025-03-20 06:00:00;\nB;h2;low;2025-03-20 07:00:00;;\n"
+    alerts = stored(db, write(tmp_path / "a.csv", text))
+    assert [alert["metadata"]["host"] for alert in alerts.values()] == ["h1", "h2"]
+
+
+@pytest.mark.parametrize("header", ["id;host;severity;at;", ";id;host;severity;at"])
+def test_a_column_without_a_name_hid_the_header(db: AlertDatabase, tmp_path: Path, header: str) -> None:
+    rows = ["A;h1;high;2025-03-20 06:00:00", "B;h2;low;2025-03-20 07:00:00"]
+    rows = [f"{row};" if header.endswith(";") else f"{number};{row}" for number, row in enumerate(rows)]
+    alerts = stored(db, write(tmp_path / "a.csv", "\n".join(["Nightly export", "", header, *rows])))
+    assert [alert["severity"] for alert in alerts.values()] == ["CRITICAL", "INFO"]
