@@ -73,13 +73,9 @@ class Recipe:
         """Run all indented lines in bash and return what they printed."""
         return self._bash(_filled_in("\n".join(_INDENTED.findall(self._text)), words))
 
-    def save(self, kind: str, name: str) -> None:
+    def save(self, kind: str, name: str, **words: str) -> None:
         """Save the next block as a file."""
-        (self._directory / name).write_text(self._take(kind, {}))
-
-    def python(self) -> None:
-        """Execute the next block as a program."""
-        self._run([sys.executable, "-c", self._take("python", {})])
+        (self._directory / name).write_text(self._take(kind, words))
 
     def _take(self, kind: str, words: Mapping[str, str]) -> str:
         found, text = self._blocks.pop(0)
@@ -291,8 +287,10 @@ def test_a_backfill_makes_a_run_for_each_day(recipe: Recipe, dagster: DagsterPro
 def test_a_scan_leaves_alone_what_is_in_maintenance(
     recipe: Recipe, dagster: DagsterProcesses, database: AlertDatabase
 ) -> None:
-    recipe.python()
-    at = datetime.now(UTC) - timedelta(hours=3)
+    now = datetime.now(UTC)
+    recipe.save("yaml", "windows.yaml", FROM=now.isoformat(), UNTIL=(now + timedelta(hours=2)).isoformat())
+    assert "workshop" in recipe.shell()
+    at = now - timedelta(hours=3)
     vehicles = {"in the workshop": "VEH-004", "on the road": "VEH-001"}
     database.alerts.insert_many(
         alert(alert_id, timestamp=at, metadata={"vehicle_id": vehicle}) for alert_id, vehicle in vehicles.items()
@@ -300,6 +298,8 @@ def test_a_scan_leaves_alone_what_is_in_maintenance(
     dagster.wait_for_success(dagster.launch())
     statuses = {one["alert_id"]: one["status"] for one in database.alerts.find({"alert_id": {"$in": [*vehicles]}})}
     assert statuses == {"in the workshop": "OPEN", "on the road": "AUTO_CLOSED"}
+    recipe.shell()
+    assert (database.maintenance_windows.find_one({"window_id": "workshop"}) or {})["ended_at"]
 
 
 @pytest.mark.process
