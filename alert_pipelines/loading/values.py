@@ -17,7 +17,7 @@ ValueType: TypeAlias = Literal["str", "int", "float", "bool", "date", "duration"
 Converter: TypeAlias = Callable[[Any], Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_UNITS = {"epoch_s": timedelta(seconds=1), "epoch_ms": timedelta(milliseconds=1)}
+_EPOCH_UNITS = {"epoch_s": 1e6, "epoch_ms": 1e3, "epoch_us": 1.0, "epoch_ns": 1e-3}  # in microseconds
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+", re.ASCII)
@@ -37,7 +37,7 @@ class BadValueError(ValueError):
 
 
 def check_date_format(date_format: str) -> str:
-    """Return `date_format` if it is iso, epoch_s, epoch_ms or a strptime format of whole dates; else ValueError."""
+    """Return `date_format` if it is iso, an epoch or a strptime format of whole dates; else ValueError."""
     if date_format == "iso" or date_format in _EPOCH_UNITS:
         return date_format
     try:
@@ -46,8 +46,8 @@ def check_date_format(date_format: str) -> str:
         whole = False
     if not whole:
         raise ValueError(
-            f"{date_format!r} is no date format: write iso, epoch_s, epoch_ms, or a strptime format with year, "
-            "month and day such as '%d/%m/%Y %H:%M'"
+            f"{date_format!r} is no date format: write iso, epoch_s, epoch_ms, epoch_us, epoch_ns, or a strptime "
+            "format with year, month and day such as '%d/%m/%Y %H:%M'"
         )
     return date_format
 
@@ -148,14 +148,15 @@ def list_reader(separator: str | None) -> Converter:
 
 
 def end_converter(date_format: str, zone: str) -> Callable[[Any], datetime | None]:
-    """As `date_converter`, for instants that may never come: the years 1 and 9999 mean that there is no end."""
+    """As `date_converter`, for instants that may never come: the years 1 and 9999, and an epoch of 0, mean no end."""
     convert = date_converter(date_format, zone)
+    never = _EPOCH if date_format in _EPOCH_UNITS else None
 
     def converted(value: Any) -> datetime | None:
         if isinstance(value, str) and _NEVER.search(value):
             return None
         end: datetime = convert(value)
-        return None if end.year in _NEVER_YEARS else end
+        return None if end.year in _NEVER_YEARS or end == never else end
 
     return converted
 
@@ -172,7 +173,7 @@ def date_converter(date_format: str, zone: str) -> Converter:
     @functools.lru_cache(maxsize=8192)
     def parse(text: str) -> datetime:
         if unit is not None:
-            return _EPOCH + to_float(text) * unit
+            return _EPOCH + timedelta(microseconds=to_float(text) * unit)
         if date_format == "iso":
             return zoned(datetime.fromisoformat(text))
         return zoned(datetime.strptime(text, date_format))  # noqa: DTZ007 - the zone is put in there

@@ -57,3 +57,34 @@ def test_a_column_without_a_name_hid_the_header(db: AlertDatabase, tmp_path: Pat
     rows = [f"{row};" if header.endswith(";") else f"{number};{row}" for number, row in enumerate(rows)]
     alerts = stored(db, write(tmp_path / "a.csv", "\n".join(["Nightly export", "", header, *rows])))
     assert [alert["severity"] for alert in alerts.values()] == ["CRITICAL", "INFO"]
+
+
+@pytest.mark.parametrize(("zeros", "text"), [(0, "1742450400"), (3, "epoch_ms"), (6, "epoch_us"), (9, "epoch_ns")])
+def test_epochs_of_micro_and_nanoseconds_were_no_dates_and_an_end_of_0_kept_it_from_being_one(
+    db: AlertDatabase, tmp_path: Path, zeros: int, text: str
+) -> None:
+    unit = "0" * zeros
+    path = write(tmp_path / "a.csv", f"id,clock,end\nA,1742450400{unit},0\nB,1742454000{unit},1742457600{unit}\n")
+    assert text in draft_mapping(path)
+    alerts = stored(db, path)
+    assert [alert["timestamp"].isoformat()[:16] for alert in alerts.values()] == [
+        "2025-03-20T06:00",
+        "2025-03-20T07:00",
+    ]
+    assert [alert["status"] for alert in alerts.values()] == ["OPEN", "RESOLVED"]
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["2025-03-20 06:00:00 UTC", "Thu, 20 Mar 2025 06:00:00 +0000", "Thu, 20 Mar 2025 06:00:00 GMT", "20250320060000"],
+)
+def test_dates_of_mail_of_servers_and_without_marks_were_not_known(db: AlertDatabase, tmp_path: Path, at: str) -> None:
+    alerts = stored(db, write(tmp_path / "a.csv", f'id,start\nA,"{at}"\n'))
+    assert alerts["A"]["timestamp"].isoformat()[:16] == "2025-03-20T06:00"
+
+
+@pytest.mark.parametrize("never", ["2050-01-01T00:00:00.000Z", "1900-01-01T00:00:00Z", "1970-01-01T00:00:00Z"])
+def test_a_draft_ended_alerts_in_1900_or_2050(db: AlertDatabase, tmp_path: Path, never: str) -> None:
+    text = f"id,start,end\nA,2025-03-20T06:00:00Z,{never}\nB,2025-03-20T06:00:00Z,2025-03-20T07:00:00Z\n"
+    alerts = stored(db, write(tmp_path / "a.csv", text))
+    assert [alert["status"] for alert in alerts.values()] == ["OPEN", "RESOLVED"]

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time
 from typing import Any
 
@@ -18,10 +18,16 @@ _INTEGER = re.compile(r"[+-]?(0|[1-9]\d*)", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _COMMA_NUMBER = re.compile(r"[+-]?\d{1,3}(\.?\d{3})*,\d+", re.ASCII)
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?", re.ASCII)
-_ISO = re.compile(r"\d{4}-\d\d|\d{8}T", re.ASCII)
-_EPOCH = {"epoch_s": re.compile(r"[0-9]{9,10}(\.\d+)?"), "epoch_ms": re.compile(r"[0-9]{12,13}(\.\d+)?")}
+_EPOCHS = {"epoch_s": "{9,10}", "epoch_ms": "{12,13}", "epoch_us": "{15,16}", "epoch_ns": "{18,19}"}
+_COMPACT = "%Y%m%d%H%M%S"
+# How a date of a format begins, or for a number all of it: what reads it takes more than people write.
+_LIKE = {
+    "iso": re.compile(r"\d{4}-\d\d|\d{8}T", re.ASCII),
+    _COMPACT: re.compile(r"20\d{12}$", re.ASCII),
+    **{name: re.compile(rf"[0-9]{digits}(\.\d+)?$") for name, digits in _EPOCHS.items()},
+}
 _DAYS = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%Y{0}%m{0}%d", "%d{0}%b{0}%Y", "%d{0}%m{0}%y", "%m{0}%d{0}%y", "%d{0}%b{0}%y")
-_WORDS = ("%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y", "%a %b %d %Y")
+_WORDS = ("%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y", "%a %b %d %Y", "%a, %d %b %Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S")
 _FORMATS = tuple(
     day + time + zone
@@ -29,6 +35,10 @@ _FORMATS = tuple(
     for time in _TIMES
     for zone in (("", " %z") if time else ("",))
 )
+_ZONES = (" UTC", " GMT")
+# The first or last day of a year that is long past, or far off: no date, but how a database writes that there is none.
+_YEAR = r"(1900|1970|20[5-9]\d|2[1-9]\d\d)"
+_NEVER = re.compile(rf"({_YEAR}-(01-01|12-31)|(01[./]01|31[./]12|12/31)[./]{_YEAR})([T ].*)?", re.ASCII)
 _NOT_VALUES = frozenset(["?", "-", "N/A", "n/a", "NULL", "null", "None", "NaN", "nan", "\\N"])
 
 
@@ -50,6 +60,7 @@ class Column:
             ("time", _TIME_OF_DAY),
         ]
         self._dates: list[tuple[str, Converter]] | None = None
+        self._has_dates = False
         self._converted: set[int] = set()
         self.midnight = True
 
@@ -60,7 +71,7 @@ class Column:
             self.rows += 1
             return
         text = _text(value)
-        if text.strip() in _NOT_VALUES:
+        if text.strip() in _NOT_VALUES or _NEVER.fullmatch(text.strip()):
             self.not_values.add(text)
             return
         if not text.strip():
@@ -80,7 +91,7 @@ class Column:
     @property
     def formats(self) -> list[str]:
         """The date formats that all values fit."""
-        return [name for name, _ in self._dates or ()] if self.rows else []
+        return [name for name, _ in self._dates or ()] if self._has_dates else []
 
     @property
     def kind(self) -> str:
@@ -105,27 +116,35 @@ class Column:
 
     def _try_dates(self, text: str) -> None:
         if self._dates is None:
-            names = itertools.chain(("iso", "epoch_s", "epoch_ms"), _FORMATS) if any(map(str.isdigit, text)) else ()
+            names = _formats_of(text) if any(map(str.isdigit, text)) else ()
             self._dates = [(name, date_converter(name, "UTC")) for name in names]
         kept = []
         for name, convert in self._dates:
-            if (date := _date(name, convert, text)) is not None:
+            if text == "0" and name in _EPOCHS:
+                kept.append((name, convert))  # no date yet
+            elif (date := _date(name, convert, text)) is not None:
                 kept.append((name, convert))
+                self._has_dates = True
                 self.midnight = self.midnight and (date.hour, date.minute, date.second) == (0, 0, 0)
         self._dates = kept
 
 
+def _formats_of(text: str) -> Iterable[str]:
+    """The formats to try on a column that begins with `text`."""
+    if text.endswith(_ZONES):
+        return (name + text[-4:] for name in _FORMATS if "%z" not in name)
+    return itertools.chain(_LIKE, _FORMATS)
+
+
 def _date(name: str, convert: Converter, text: str) -> datetime | None:
-    if name == "iso" and not _ISO.match(text):
-        return None
-    if name in _EPOCH and not _EPOCH[name].fullmatch(text):
+    if name in _LIKE and not _LIKE[name].match(text):
         return None
     try:
         date: datetime = convert(text)
     except BadValueError:
         return None
     # A number that would be a date long ago, or far ahead, is a number.
-    return None if name in _EPOCH and not 2000 <= date.year <= 2100 else date
+    return None if name in _EPOCHS and not 2000 <= date.year <= 2100 else date
 
 
 def _text(value: Any) -> str:

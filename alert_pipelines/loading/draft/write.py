@@ -176,10 +176,11 @@ class _Draft:
             yield f"# Rules may group by: {', '.join(shown(column.path) for column in self._roles.keys)}"
         used = {id(column) for column in (*self._roles.ids[:1], *self._roles.timestamps[:1])}
         names: set[str] = set()
-        yield "metadata:"
         for column in self._columns:
             if id(column) in used or (not column.rows and not column.is_list):
                 continue
+            if not names:
+                yield "metadata:"
             name = _field_name(column.path, names)
             label = "# known at the end only? " if self._roles.is_log and is_of_end(column) else ""
             yield f"  {label}{name}: {self._metadata(column)}  # {_values(column)}"
@@ -202,7 +203,7 @@ def _best_format(column: Column, wanted: str | None = None) -> str:
 
 def _knows_zone(column: Column, date_format: str) -> bool:
     zoned = all(re.search(r"(Z|[+-]\d\d:?\d\d)$", sample.strip()) for sample in column.samples)
-    return date_format.startswith("epoch") or zoned
+    return zoned or date_format.startswith("epoch") or date_format.endswith((" UTC", " GMT"))
 
 
 def _map(column: Column, guess: Callable[[str], str], key: str = "map") -> Iterator[str]:
