@@ -1,5 +1,7 @@
 """Layouts that trackers and spreadsheets export: each is drafted, and loads as drafted or after a line or two."""
 
+import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +90,38 @@ def test_a_draft_ended_alerts_in_1900_or_2050(db: AlertDatabase, tmp_path: Path,
     text = f"id,start,end\nA,2025-03-20T06:00:00Z,{never}\nB,2025-03-20T06:00:00Z,2025-03-20T07:00:00Z\n"
     alerts = stored(db, write(tmp_path / "a.csv", text))
     assert [alert["status"] for alert in alerts.values()] == ["OPEN", "RESOLVED"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_had_no_rows(db: AlertDatabase, tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes("id\tstart\tnote\nA\t2025-03-20 06:00:00\tMüller\n".encode(encoding))
+    assert stored(db, path)["A"]["metadata"]["note"] == "Müller"
+
+
+def test_a_document_longer_than_what_is_looked_at_was_taken_for_json_lines(tmp_path: Path) -> None:
+    alert = {"id": "A", "start": "2025-03-20T06:00:00Z", "note": "x]{" * 1_000_000, "tags": [{"k": "v"}]}
+    document = {
+        "meta": {"n": [1], "by": "a\\"},
+        "data": {"page": {"n": 1}, "alerts": [{**alert, "id": n} for n in range(6)]},
+    }
+    path = write(tmp_path / "a.json", json.dumps(document, indent=1))
+    assert "format: json\nrows: data.alerts\n" in draft_mapping(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv.gz", gzip.compress(b"id,start\nA,2025-03-20\n")[:-12], "is cut off, or not valid gzip"),
+        ("a.json", b'{"alerts": [\n{"id": "A"},\n{"id": "B"', "line 3.*: not valid JSON"),
+        ("a.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is not a text: it holds zero bytes"),
+        ("b.csv", b"id,start\nA\n", "has no rows to draft a mapping from: line 2 is 1 values for 2 columns"),
+    ],
+)
+def test_a_draft_of_a_broken_file_told_nothing_of_its_fault(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(LoadError, match=told):
+        draft_mapping(path)

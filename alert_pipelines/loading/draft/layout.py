@@ -3,6 +3,8 @@
 import csv
 import gzip
 import json
+import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +20,9 @@ _LINES = 60
 _PIECE = 1_000_000
 _BEGINNING = 16_000_000
 _SAME_WIDTH = 0.8
+_TEXT = 1_000
+_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"|[{}\[\]:]')
+_OBJECT = re.compile(r"\s*\{")
 
 
 def layout_of(path: Path) -> Layout:
@@ -30,6 +35,8 @@ def layout_of(path: Path) -> Layout:
         beginning = stream.read(_PIECE)
         if not beginning.strip():
             raise LoadError(f"{path} is empty: there is nothing to draft a mapping from")
+        if "\0" in beginning[:_TEXT]:
+            raise LoadError(f"{path} is not a text: it holds zero bytes. Export it as CSV, JSON, Excel or Parquet.")
         if beginning.lstrip().startswith(("{", "[")):
             return _json(beginning + stream.read(_BEGINNING), encoding)
     return Layout(format="csv", encoding=encoding, csv=_csv(beginning))
@@ -41,18 +48,22 @@ def _begins_with(path: Path, mark: bytes) -> bool:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-16 by its first bytes, UTF-8 where all of the file is, else cp1252."""
+    """UTF-16 by its first bytes, with or without a mark, UTF-8 where all of the file is, else cp1252."""
     try:
         with gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as stream:
             start = stream.read(2)
             if start in (b"\xff\xfe", b"\xfe\xff"):
                 return "utf-16"
+            if start.count(0) == 1:
+                return "utf-16-le" if start.endswith(b"\0") else "utf-16-be"
         with open_text(path, "utf-8") as text:
             while piece := text.read(_PIECE):
                 if not _is_valid(piece):
                     return "cp1252"
     except OSError as error:
         raise LoadError(f"{path} cannot be read: {error.strerror or error}. Check its name and rights.") from error
+    except (EOFError, zlib.error) as error:
+        raise LoadError(f"{path} is cut off, or not valid gzip: {error}. Fetch it again.") from error
     return "utf-8"
 
 
@@ -77,8 +88,10 @@ def _json(beginning: str, encoding: str) -> Layout:
     try:
         document = json.loads(beginning)
     except ValueError:
-        return Layout(format="jsonl", encoding=encoding)
-    rows = next(_lists(document, []), None)
+        # Longer than what was looked at, or cut off.
+        rows = _first_list(beginning)
+    else:
+        rows = next(_lists(document, []), None)
     path = None if rows is None else column_path(tuple(rows))
     return Layout(format="jsonl" if rows is None else "json", rows=path, encoding=encoding)
 
@@ -91,6 +104,25 @@ def _lists(value: Any, path: list[str]) -> Iterator[list[str]]:
                 yield [*path, key]
         for key, inner in value.items():
             yield from _lists(inner, [*path, key])
+
+
+def _first_list(beginning: str) -> list[str] | None:
+    """The path of keys that leads to the first list of objects, of which only the beginning is known."""
+    path: list[str] = []
+    text = ""
+    for token in _TOKEN.finditer(beginning):
+        match token.group():
+            case "{":
+                path.append("")
+            case "}" if path:
+                path.pop()
+            case ":" if path:
+                path[-1] = text
+            case "[" if _OBJECT.match(beginning, token.end()):
+                return path
+            case _:
+                text = token.group(1) or ""
+    return None
 
 
 def _csv(beginning: str) -> Csv:

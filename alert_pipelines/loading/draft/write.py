@@ -10,7 +10,7 @@ from alert_pipelines.loading.draft.layout import layout_of
 from alert_pipelines.loading.draft.roles import Roles, is_of_end, roles_of, severity_of, status_of, words_of
 from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.paths import ColumnPath, shown
-from alert_pipelines.loading.readers import Row, read_rows
+from alert_pipelines.loading.readers import BadRow, read_rows
 from alert_pipelines.loading.readers.rows import LoadError
 
 _PLAIN = re.compile(r"[A-Za-z_](?:[\w.@/-]|[ ](?![ #]))*(?<! )", re.ASCII)
@@ -25,8 +25,11 @@ def draft_mapping(path: Path) -> str:
     layout = layout_of(path)
     columns: dict[tuple[str, ...], Column] = {}
     rows = 0
+    fault = ""
     for row in read_rows(path, layout):
-        if isinstance(row, Row):
+        if isinstance(row, BadRow):
+            fault = fault or f": line {row.line} is {row.reason}"
+        else:
             rows += 1
             for keys, value in flat(row.values):
                 if keys not in columns and len(columns) < _MAX_COLUMNS and _is_writable(keys):
@@ -34,7 +37,7 @@ def draft_mapping(path: Path) -> str:
                 if keys in columns:
                     columns[keys].add(value)
     if not columns:
-        raise LoadError(f"{path} has no rows to draft a mapping from")
+        raise LoadError(f"{path} has no rows to draft a mapping from{fault}")
     return _Draft(path, layout, list(columns.values()), rows).text()
 
 
