@@ -125,3 +125,33 @@ def test_a_draft_of_a_broken_file_told_nothing_of_its_fault(
     path.write_bytes(content)
     with pytest.raises(LoadError, match=told):
         draft_mapping(path)
+
+
+@pytest.mark.parametrize("days", [("20.03.2025", "21.03.2025"), ("2025-03-20", "2025-03-21")])
+def test_an_end_in_two_columns_was_not_seen_and_iso_days_with_a_clock_stayed_at_midnight(
+    db: AlertDatabase, tmp_path: Path, days: tuple[str, str]
+) -> None:
+    text = "EventID,Date,Time,Clear Date,Clear Time\n1,{0},06:15:00,{1},07:30:00\n2,{0},06:20:00,,\n".format(*days)
+    alerts = stored(db, write(tmp_path / "a.csv", text))
+    assert [alert["timestamp"].isoformat()[:16] for alert in alerts.values()] == [
+        "2025-03-20T06:15",
+        "2025-03-20T06:20",
+    ]
+    assert (alerts["1"]["status"], alerts["1"]["resolved_at"].isoformat()[:16]) == ("RESOLVED", "2025-03-21T07:30")
+    assert alerts["2"]["status"] == "OPEN"
+
+
+def test_what_stood_in_the_first_of_a_list_was_taken_for_the_beginning_and_the_status(
+    db: AlertDatabase, tmp_path: Path
+) -> None:
+    row = {"id": "A", "created_at": "2025-03-20T06:00:00Z", "assigned": [{"at": "2025-03-20T09:00:00Z"}]}
+    rows = [{**row, "tags": [{"value": "closed"}]}, {**row, "id": "B", "tags": [{"value": "x"}]}]
+    alerts = stored(db, write(tmp_path / "a.json", json.dumps(rows)))
+    assert {(alert["status"], alert["timestamp"].hour) for alert in alerts.values()} == {("OPEN", 6)}
+
+
+@pytest.mark.parametrize("header", ["Problem,Time,Recovery time", "Nr,Beginn,Ende"])
+def test_an_end_by_another_word_left_closed_alerts_open(db: AlertDatabase, tmp_path: Path, header: str) -> None:
+    text = f"{header}\n1,2025-03-20 06:00:00,2025-03-20 07:00:00\n2,2025-03-20 06:00:00,\n"
+    statuses = [alert["status"] for alert in stored(db, write(tmp_path / "a.csv", text)).values()]
+    assert sorted(statuses) == ["OPEN", "RESOLVED"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from alert_pipelines.loading.draft.columns import Column
-from alert_pipelines.loading.paths import shown
+from alert_pipelines.loading.paths import shown, steps
 
 _ID = (
     "alert_id",
@@ -17,15 +17,19 @@ _ID = (
     "fingerprint",
     "uuid",
     "guid",
+    "uid",
     "number",
+    "nr",
+    "nummer",
     "meldung",
 )
-_SEVERITY = ("severity", "priority", "urgency", "criticality", "sev", "prio", "level", "impact")
+_SEVERITY = ("severity", "priority", "urgency", "criticality", "sev", "prio", "level", "impact", "priorität")
 _STATUS = ("status", "state", "incident_state", "zustand", "value")
 _TIMESTAMP = ("timestamp", "created", "opened", "raised", "start", "triggered", "occurred", "begin", "fired", "time",
-              "date", "clock", "zeit", "at", "datum")  # fmt: skip
+              "date", "clock", "zeit", "beginn", "at", "datum")  # fmt: skip
 _UPDATED = ("updated", "modified", "changed", "change", "last")
-_END = ("resolved", "closed", "ended", "end", "ends", "finished", "recovered", "cleared", "completed", "resolution")
+_END = ("resolved", "closed", "ended", "end", "ends", "finished", "recovered", "recovery", "cleared", "clear", "ende",
+        "completed", "resolution")  # fmt: skip
 _EXPIRY = ("expires", "expiry", "expiration", "expire", "valid", "until", "due")
 _SOURCE = ("source_type", "source", "type", "kind", "category", "alertname", "rule", "service")
 _KEY = ("driver", "fahrer", "vehicle", "fahrzeug", "device", "host", "hostname", "asset", "truck", "unit", "service")
@@ -52,13 +56,16 @@ class Roles:
     expiries: list[Column]
     sources: list[Column]
     keys: list[Column]
-    times_of_day: list[Column]
+    clocks: list[Column]
+    """Those that hold the time of a day that stands in another column."""
     is_log: bool
     """Whether the rows of one id are updates of one alert."""
 
 
 def roles_of(columns: Sequence[Column]) -> Roles:
-    """Who is who, by names first and by what the columns hold."""
+    """Who is who, by names first and by what the columns hold; what the first of a list holds is a key at most."""
+    keys = _named([column for column in columns if column.kind in ("str", "int")], _KEY)
+    columns = [column for column in columns if "0" not in steps(column.path)[1:]]
     dates = [column for column in columns if column.kind == "date"]
     texts = [column for column in columns if column.kind in ("str", "int")]
     few = [column for column in texts if column.values]
@@ -78,8 +85,8 @@ def roles_of(columns: Sequence[Column]) -> Roles:
         ends=ends,
         expiries=expiries,
         sources=[column for column in _named(few, _SOURCE) if column not in statuses],
-        keys=_named(texts, _KEY),
-        times_of_day=[column for column in columns if column.kind == "time" and column.rows == full],
+        keys=keys,
+        clocks=[column for column in columns if column.kind == "time"],
         is_log=is_log,
     )
 
@@ -101,6 +108,19 @@ def _named(columns: Iterable[Column], words: Sequence[str]) -> list[Column]:
         if found:
             ranked.append((min(found, key=lambda each: (each[1], each[0])), column))
     return [column for (index, partly), column in sorted(ranked, key=lambda each: (each[0][1], each[0][0]))]
+
+
+def clock_of(date: Column, roles: Roles) -> Column | None:
+    """The column that has the time of day for `date`, which holds days: there in the same rows, and of a name alike.
+
+    For the beginning, which may be named Date beside Time, any of the same rows will do.
+    """
+    if not date.midnight:
+        return None
+    words = set(words_of(shown(date.path)))
+    there = [clock for clock in roles.clocks if clock.rows == date.rows]
+    alike = [clock for clock in there if words.intersection(words_of(shown(clock.path)))]
+    return next(iter(alike or (there if date in roles.timestamps[:1] else [])), None)
 
 
 def is_of_end(column: Column) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alert_pipelines.loading.draft.columns import Column, column_path, flat
 from alert_pipelines.loading.draft.layout import layout_of
-from alert_pipelines.loading.draft.roles import Roles, is_of_end, roles_of, severity_of, status_of, words_of
+from alert_pipelines.loading.draft.roles import Roles, clock_of, is_of_end, roles_of, severity_of, status_of, words_of
 from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.paths import ColumnPath, shown
 from alert_pipelines.loading.readers import BadRow, read_rows
@@ -99,7 +99,7 @@ class _Draft:
         if len(start.formats) > 1:
             yield f"# Day or month first? All values fit {' and '.join(start.formats)}: {_samples(start)}"
         zone = "" if _knows_zone(start, self._format) else "  # the dates name no zone: write yours, say Europe/Berlin"
-        days = ", whole_days: true" if start.midnight and not self._roles.times_of_day else ""
+        days = ", whole_days: true" if start.midnight and clock_of(start, self._roles) is None else ""
         yield f"dates: {{format: {_scalar(self._format)}, zone: UTC{days}}}{zone}"
 
     def _id_lines(self) -> Iterator[str]:
@@ -134,20 +134,27 @@ class _Draft:
             yield "  default: WARNING  # some rows have none"
 
     def _timestamp_lines(self) -> Iterator[str]:
-        starts, clocks = self._roles.timestamps, self._roles.times_of_day
+        starts = self._roles.timestamps
         if not starts:
             yield "timestamp: {column: WHICH}  # no column holds dates of a known form"
             return
-        start = starts[0]
-        others = _others(starts)
-        if start.midnight and clocks and "%" in self._format:
-            template, clock = f"{{{shown(start.path)}}} {{{shown(clocks[0].path)}}}", clocks[0].samples[0]
-            time = "%H:%M:%S" if clock.count(":") == 2 else "%H:%M"
-            yield f"timestamp:  # {others}{_samples(start)}, with the time {_samples(clocks[0])}"
-            yield f"  template: {_scalar(template)}"
-            yield f"  format: {_scalar(self._format + ' ' + time)}"
-            return
-        yield f"timestamp: {{column: {_path(start.path)}}}  # {others}{_samples(start)}"
+        yield f"timestamp: {self._instant(starts[0])}  # {_others(starts)}{self._seen(starts[0])}"
+
+    def _instant(self, column: Column) -> str:
+        """The source of a date, put together with its time of day where another column has that."""
+        clock = clock_of(column, self._roles)
+        if clock is None:
+            return self._date(column)
+        template = _scalar(f"{{{shown(column.path)}}} {{{shown(clock.path)}}}")
+        day = _best_format(column, self._format)
+        if "%" not in day:
+            return f"{{template: {template}}}"
+        time = "%H:%M:%S" if clock.samples[0].count(":") == 2 else "%H:%M"
+        return f"{{template: {template}, format: {_scalar(f'{day} {time}')}}}"
+
+    def _seen(self, column: Column) -> str:
+        clock = clock_of(column, self._roles)
+        return _samples(column) + (f", with the time {_samples(clock)}" if clock else "")
 
     def _course_lines(self, roles: Roles) -> Iterator[str]:
         for column in roles.expiries[:1]:
@@ -161,7 +168,7 @@ class _Draft:
             yield from _map(roles.statuses[0], status_of)
         for name, found in (("resolved_at", roles.ends), ("updated_at", roles.updates)):
             if found:
-                yield f"{name}: {self._date(found[0])}  # {_others(found)}{_samples(found[0])}"
+                yield f"{name}: {self._instant(found[0])}  # {_others(found)}{self._seen(found[0])}"
 
     def _event_lines(self, state: Column, time: Column) -> Iterator[str]:
         yield "events:  # each row is an update of its alert"
