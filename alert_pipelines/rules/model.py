@@ -27,7 +27,7 @@ from alert_pipelines.rules.others import Other
 from alert_pipelines.rules.paths import WRITTEN_FIELDS, FieldPath, MetadataName
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS, GoesByCalendars
 from alert_pipelines.rules.sources import EVERY_SOURCE, SourceType, sources_of
-from alert_pipelines.rules.tree import AGING, MAX_VALUES, CheckedTree, Minutes, Scalar, leaves
+from alert_pipelines.rules.tree import AGING, MAX_VALUES, WHOLE, CheckedTree, Minutes, Scalar, leaves
 
 EXPIRES_AT = "expires_at"
 RESERVED_IDS = {EXPIRES_AT: "the alert's own expiry", "scan": "the scan's own limit"}
@@ -109,7 +109,7 @@ class Conditions(BaseModel):
         description="escalate an OPEN alert that nobody attended to: the latest of timestamp, created_at and "
         "updated_at is this many or more minutes before as_of",
     )
-    escalate_if_count: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = Field(
+    escalate_if_count: Annotated[StrictInt, Field(ge=1, le=1_000_000), WHOLE] | None = Field(
         None,
         description="escalate an OPEN alert when its key has so many pending alerts in the window before it",
     )
@@ -144,13 +144,13 @@ class Conditions(BaseModel):
     statuses: Annotated[list[Status], Field(min_length=1)] | None = Field(
         None, description="decide only alerts of these pending statuses"
     )
-    max_close: Annotated[StrictInt, Field(ge=0, lt=2**31)] | None = Field(
+    max_close: Annotated[StrictInt, Field(ge=0, lt=2**31), WHOLE] | None = Field(
         None, description="a scan that would close more by this rule closes none by it"
     )
     max_close_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="the same as a fraction of the pending alerts of the rule's source"
     )
-    max_escalate: Annotated[StrictInt, Field(ge=0, lt=2**31)] | None = Field(
+    max_escalate: Annotated[StrictInt, Field(ge=0, lt=2**31), WHOLE] | None = Field(
         None, description="a scan that would escalate more by this rule escalates none by it"
     )
     max_escalate_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
@@ -256,7 +256,7 @@ class Rule(GoesByCalendars):
     description: StrictStr | None = Field(None, description="what it is for")
     conditions: Conditions
     is_active: StrictBool = Field(True, description="what the older service reads; in a file, leave it to `mode`")
-    priority: StrictInt = Field(0, ge=-(2**31), lt=2**31, description="the higher goes first")
+    priority: Annotated[StrictInt, Field(ge=-(2**31), lt=2**31), WHOLE] = Field(0, description="the higher goes first")
     mode: Mode | None = Field(None, description="active (writes; the default), shadow (is only counted) or off")
 
     @model_validator(mode="after")

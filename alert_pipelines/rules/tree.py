@@ -29,7 +29,16 @@ MAX_MINUTES = 100 * 366 * 24 * 60
 
 Scalar = StrictBool | Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | FiniteFloat | StrictStr
 Number = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | Annotated[FiniteFloat, Field(strict=True)]
-Minutes = Annotated[StrictInt, Field(ge=1, le=MAX_MINUTES)]
+
+
+def _as_whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# Some shells and drivers store every number as a double.
+WHOLE = BeforeValidator(_as_whole)
+"""Has a whole number be one also where it is stored as a double: 60.0 is 60."""
+Minutes = Annotated[StrictInt, Field(ge=1, le=MAX_MINUTES), WHOLE]
 
 
 class Op(StrEnum):

@@ -14,6 +14,7 @@ from alert_pipelines.instants import as_utc
 from alert_pipelines.rules.names import Name
 from alert_pipelines.rules.paths import FieldPath
 from alert_pipelines.rules.recurrence import Recurrence
+from alert_pipelines.rules.tree import WHOLE
 from alert_pipelines.zones import ZoneName
 
 UtcDatetime = Annotated[datetime, Field(strict=True), AfterValidator(as_utc)]
@@ -60,7 +61,7 @@ class MaintenanceWindow(BaseModel):
     from_: UtcDatetime | None = Field(None, alias="from")
     to: UtcDatetime | None = None
     rrule: Annotated[StrictStr, Field(min_length=1, max_length=1_000)] | None = None
-    duration_mins: Annotated[StrictInt, Field(ge=1, le=MAX_DURATION_MINS)] | None = None
+    duration_mins: Annotated[StrictInt, Field(ge=1, le=MAX_DURATION_MINS), WHOLE] | None = None
     zone: ZoneName | None = None
     ended_at: UtcDatetime | None = None
     covers: Covers | None = None

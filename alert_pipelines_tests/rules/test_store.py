@@ -69,6 +69,19 @@ def test_a_zero_elsewhere_is_still_refused(db: AlertDatabase, conditions: dict[s
     assert len(load_rules(db).errors) == 1
 
 
+def test_whole_numbers_stored_as_doubles_disabled_the_rule_and_the_window(db: AlertDatabase) -> None:
+    conditions = {"escalate_if_count": 3.0, "window_mins": 60.0, "expire_after_mins": 1440.0, "max_close": 5.0}
+    fill(db, [], rule("a", conditions, priority=7.0), rule("part", {"expire_after_mins": 60.5}))
+    recurring = {"rrule": "FREQ=DAILY;BYHOUR=0", "zone": "UTC", "duration_mins": 1440.0}
+    db.maintenance_windows.insert_one({"source_types": ["SAFETY"], **recurring})
+    loaded, windows = load_rules(db), load_windows(db, AS_OF)
+    (found,) = loaded.rule_set.active
+    assert (found.priority, found.conditions.model_dump(exclude_none=True)) == (7, conditions)
+    assert [type(found.conditions.expire_after_mins), type(found.priority)] == [int, int]
+    assert ["got 60.5" in str(error) for error in loaded.errors] == [True]
+    assert ([window.duration_mins for window in windows.windows], windows.errors) == ([1440], ())
+
+
 def test_a_version_is_kept_once_with_its_text(db: AlertDatabase) -> None:
     fill(db, [], A, B)
     rule_set = load_rules(db).rule_set
