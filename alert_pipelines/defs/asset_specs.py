@@ -37,7 +37,7 @@ def _spec(
 
 alerts = AssetSpec(
     ALERTS,
-    description="The fleet's alerts, written by the Alert Management System. Loading a file is observed here.",
+    description="The fleet's alerts, written by the Alert Management System. File loads appear here as observations.",
     group_name=GROUP,
     owners=_OWNERS,
     kinds={"mongodb"},
@@ -56,7 +56,7 @@ dry_runs = AssetSpec(
 shadow_rules = AssetSpec(
     SHADOW,
     deps=[ALERTS, ALERT_RULES],
-    description="What the shadow rules would have done, scan by scan, beside what the active ones did. See its plots.",
+    description="What the shadow rules would have done, scan by scan, compared with the active rules. See its plots.",
     group_name=GROUP,
     owners=_OWNERS,
     kinds={"mongodb"},
@@ -65,7 +65,7 @@ shadow_rules = AssetSpec(
 SCAN_ASSETS = (
     _spec(
         ALERT_RULES,
-        "The rules as the scan found them. The data version is the rule set version: where it changes, rules changed.",
+        "The rules as the scan found them. The data version is the rule set version of the active rules.",
         columns=schemas.RULES,
     ),
     _spec(
@@ -80,7 +80,7 @@ SCAN_ASSETS = (
     ),
     _spec(
         JOBS,
-        "One job record a scan: what it looked at, what it did, what went wrong. Its plots are the scanner's trends.",
+        "One job record for each scan: alerts checked, closed and escalated, and errors. Its plots show the trends.",
         deps=(CLOSED, ESCALATED),
         columns=schemas.JOBS,
     ),
@@ -88,16 +88,16 @@ SCAN_ASSETS = (
 
 SCAN_CHECKS = (
     AssetCheckSpec(
-        RULES_VALID, asset=ALERT_RULES, description="Every rule can be read. A rule that cannot decides nothing."
+        RULES_VALID,
+        asset=ALERT_RULES,
+        description="Lists published rules that are not valid. Such a rule decides nothing.",
     ),
-    AssetCheckSpec(
-        WITHIN_LIMITS, asset=CLOSED, description="No rule, nor the scan, would have closed more than its limit allows."
-    ),
-    AssetCheckSpec(NO_ALERT_ERRORS, asset=JOBS, description="No alert was left out because its document is broken."),
+    AssetCheckSpec(WITHIN_LIMITS, asset=CLOSED, description="Lists limits that stopped closes or escalations."),
+    AssetCheckSpec(NO_ALERT_ERRORS, asset=JOBS, description="Lists alerts that the last scan could not process."),
     AssetCheckSpec(
         RECORDS_RECONCILE,
         asset=JOBS,
-        description="Every planned decision is written, raced, failed or stopped: none is lost or doubled.",
+        description="Compares the planned decisions with those written, raced, failed or stopped.",
     ),
     AssetCheckSpec(
         NONE_OVERLOOKED,

@@ -76,7 +76,7 @@ class ExportRulesConfig(Config):
 class LoadAlertsConfig(Config):
     """Which file to load and how to read it."""
 
-    file: str = Field(description="CSV or JSON Lines, also gzipped, on the host of the run.")
+    file: str = Field(description="A CSV or JSON file (also gzipped), Excel or Parquet, on the host of the run.")
     mapping: str | None = Field(
         default=None, description="The mapping file that says which column is what; see docs/loading.md."
     )
@@ -160,7 +160,9 @@ class BacktestConfig(Config):
 class DailyReportConfig(Config):
     """How many days the report covers, and where it goes."""
 
-    days: int = Field(default=30, ge=1, le=MAX_DAYS, description="So many days, the partition's own included.")
+    days: int = Field(
+        default=30, ge=1, le=MAX_DAYS, description="Number of days, ending with the day of the partition."
+    )
     report_dir: str | None = Field(
         default=None, description="Where the reports go, on the host of the run. Empty: reports in DAGSTER_HOME."
     )

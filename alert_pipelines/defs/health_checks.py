@@ -88,47 +88,63 @@ def _scans_without_record(
 
 _CHECKS = (
     _Check(
-        AssetCheckSpec("scan_fresh", asset=JOBS, description="A scan completed lately enough: none was missed."),
+        AssetCheckSpec("scan_fresh", asset=JOBS, description="Checks how long ago the last scan completed."),
         AssetCheckSeverity.ERROR,
         lambda db, now, *_: health.scans_are_fresh(db, now, stale_after(read_settings())),
     ),
     _Check(
         AssetCheckSpec(
-            "no_orphans", asset=JOBS, description="No job record runs without an owner, no scan's run lacks a record."
+            "no_orphans",
+            asset=JOBS,
+            description="Lists running job records without an owner, and scans without a job record.",
         ),
         AssetCheckSeverity.ERROR,
         _orphans,
     ),
     # What follows is for people to look at; the scanner does what the rules say all the same.
     _Check(
-        AssetCheckSpec("queue_wait", asset=JOBS, description="No scan waits long in Dagster's queue for others' runs."),
+        AssetCheckSpec(
+            "queue_wait", asset=JOBS, description="Checks how long scans wait in Dagster's queue behind other runs."
+        ),
         AssetCheckSeverity.WARN,
         lambda _db, _now, instance, own, names: scans_wait_little(instance, own, names),
     ),
     _Check(
         AssetCheckSpec(
-            "no_spike", asset=JOBS, description="The last hour closed, escalated and found pending no more than usual."
+            "no_spike",
+            asset=JOBS,
+            description="Compares the last hour's closes, escalations and pending alerts with the week before.",
         ),
         AssetCheckSeverity.WARN,
         lambda db, now, *_: health.spikes(db, now),
     ),
     _Check(
-        AssetCheckSpec("no_silent_rule", asset=ALERT_RULES, description="Every active rule decides something in days."),
+        AssetCheckSpec(
+            "no_silent_rule", asset=ALERT_RULES, description="Lists active rules that decided nothing for days."
+        ),
         AssetCheckSeverity.WARN,
         lambda db, now, *_: health.silent_rules(db, now, read_settings().silent_days),
     ),
     _Check(
-        AssetCheckSpec("reopen_rate", asset=CLOSED, description="People reopen few of the alerts that rules close."),
+        AssetCheckSpec("reopen_rate", asset=CLOSED, description="Lists rules whose closed alerts people often reopen."),
         AssetCheckSeverity.WARN,
         lambda db, now, *_: health.reopened(db, now, read_settings().reopen_percent),
     ),
     _Check(
-        AssetCheckSpec("oldest_pending", asset=ALERTS, description="No alert is pending too long; what is, by source."),
+        AssetCheckSpec(
+            "oldest_pending",
+            asset=ALERTS,
+            description="Checks the age of the oldest pending alert. Counts pending alerts by source.",
+        ),
         AssetCheckSeverity.WARN,
         lambda db, now, *_: health.oldest_pending(db, now, read_settings().pending_days),
     ),
     _Check(
-        AssetCheckSpec("known_statuses", asset=ALERTS, description="Every alert has a status that rules know."),
+        AssetCheckSpec(
+            "known_statuses",
+            asset=ALERTS,
+            description="Lists statuses that no rule knows, so nothing decides their alerts.",
+        ),
         AssetCheckSeverity.WARN,
         lambda db, *_: health.known_statuses(db),
     ),
@@ -136,14 +152,16 @@ _CHECKS = (
         AssetCheckSpec(
             "comparable_fields",
             asset=ALERT_RULES,
-            description="No rule tests a field that pending alerts keep as another kind, such as numbers as text.",
+            description="Lists tests of a field that pending alerts keep as another kind, such as numbers as text.",
         ),
         AssetCheckSeverity.WARN,
         lambda db, *_: health.comparable_fields(db),
     ),
     _Check(
         AssetCheckSpec(
-            "replica_set", asset=JOBS, description="Whether MongoDB is a replica set, which incremental scans need."
+            "replica_set",
+            asset=JOBS,
+            description="Checks whether MongoDB is a replica set, which incremental scans need.",
         ),
         AssetCheckSeverity.WARN,
         lambda db, *_: health.replica_set(db),
@@ -185,7 +203,7 @@ def _result(check: _Check, names: Names, verdict: Verdict) -> AssetCheckResult:
 check_health_job = define_asset_job(
     "check_health_job",
     selection=AssetSelection.checks(*(spec.key for spec in HEALTH_CHECKS)),
-    description="See whether the scanner does well: fresh, heard, without spikes, orphans and much that people reopen.",
+    description="Run the health checks: missed scans, orphans, queue waits, spikes, silent rules, reopened alerts.",
     tags=BACKGROUND_TAGS,
     executor_def=in_process_executor,
 )
@@ -197,5 +215,5 @@ check_health_schedule = ScheduleDefinition(
     cron_schedule="23 * * * *",
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
-    description="Looks once an hour whether the scanner does well.",
+    description="Runs the health checks once an hour.",
 )

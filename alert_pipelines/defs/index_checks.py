@@ -32,7 +32,7 @@ CREATE = "alert-pipelines indexes create"
 INDEX_ADVICE = AssetCheckSpec(
     "index_advice",
     asset=ALERT_RULES,
-    description="No rule makes the server examine far more documents than it needs. It creates nothing itself.",
+    description="Lists conditions that examine far more documents than they need, and useful indexes. Creates nothing.",
 )
 
 _COLUMNS = {
@@ -68,7 +68,7 @@ def index_advice(context: AssetCheckExecutionContext, mongo: MongoResource, name
 check_indexes_job = define_asset_job(
     "check_indexes_job",
     selection=AssetSelection.checks(INDEX_ADVICE.key),
-    description="See whether rules read far more than they need, and which index would help.",
+    description="Find rules that read far more than they need, and the indexes that would help.",
     tags=BACKGROUND_TAGS,
     executor_def=in_process_executor,
 )
@@ -80,7 +80,7 @@ check_indexes_schedule = ScheduleDefinition(
     cron_schedule="42 3 * * *",
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
-    description="Looks once a day whether rules read far more than they need.",
+    description="Checks once a day whether rules read far more than they need.",
 )
 
 

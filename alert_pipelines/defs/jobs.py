@@ -53,7 +53,7 @@ auto_close_job = define_asset_job(
     # Checks that others put on these assets are no part of a scan.
     selection=AssetSelection.assets(auto_close).without_checks()
     | AssetSelection.checks(*(check.key for check in SCAN_CHECKS)),
-    description="Scan the pending alerts once: close and escalate what the rules say.",
+    description="Run one scan: close and escalate pending alerts that match a rule.",
     tags=SCAN_TAGS,
     executor_def=in_process_executor,
 )
@@ -152,7 +152,7 @@ def publish_rules_job() -> None:
     publish()
 
 
-@job(description="Load alerts from a CSV or JSON Lines file by a mapping.")
+@job(description="Load alerts from a CSV, JSON, Excel or Parquet file, by a mapping or a preset.")
 def load_alerts_job() -> None:
     """One op."""
     load()

@@ -50,8 +50,8 @@ class Cursor(BaseModel):
 @sensor(
     minimum_interval_seconds=30,
     default_status=DefaultSensorStatus.RUNNING,
-    description=f"Tells the receivers in {NOTIFY_VARIABLE} of failed scans, of limits that stopped closes, and when no "
-    "scan completes any more.",
+    description=f"Notifies the receivers in {NOTIFY_VARIABLE} of failed scans, of limits that stopped closes or "
+    "escalations, and if no scan completes any more.",
 )
 def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource, names: Names) -> SensorResult:
     """Tell each receiver what it was not told yet; one that cannot be reached is tried again at the next tick."""
