@@ -18,7 +18,11 @@ PACKAGE = Path(alert_pipelines.__file__).parent
 WALL_CLOCK = {
     "scheduler.py": "when the next tick will be, which Dagster reckons by this machine's clock too",
     "defs/backtest_asset.py": "when a report was made, shown beside it",
+    "defs/dead_runs.py": "how long a run has lasted, which Dagster dates by this machine's clock too",
+    "defs/inbox_sensor.py": "whether a file is still being written, which its directory dates by this machine's clock",
     "defs/maintenance.py": "which of Dagster's runs are old, which Dagster dates by this machine's clock too",
+    "defs/queue_wait.py": "how long runs waited, which Dagster dates by this machine's clock too",
+    "monitoring/fitness.py": "how far it differs from the server's, which is what is asked",
     "defs/notifying.py": "whether no scan completes, also while the server cannot be asked; only a message hangs on it",
 }
 _ASKS = {"now", "utcnow", "today", "time", "time_ns", "localtime", "gmtime", "ctime"}
