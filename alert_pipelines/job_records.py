@@ -293,7 +293,9 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
             },
             **_ended_now(),
         }
-        if isinstance(undone := (record.get("stats") or {}).get("undone_job_id"), str):
+        kept = record.get("stats")
+        # Anybody may have edited it, and every later claim has to pass here.
+        if isinstance(kept, Mapping) and isinstance(undone := kept.get("undone_job_id"), str):
             leave_out_undone(db, undone)
         # The dead-test is repeated: its owner may have come back between the two.
         result = db[COLLECTION].update_one({**dead, "_id": record["_id"]}, [{"$set": fields}])

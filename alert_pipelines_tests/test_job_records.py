@@ -198,6 +198,18 @@ def test_a_history_edited_to_name_a_rule_of_megabytes_does_not_keep_the_next_cla
     assert the_record(db, dead)["alerts_closed"] == 2
 
 
+@pytest.mark.parametrize("stats", ["x", [1], 5, None], ids=repr)
+def test_a_dead_record_whose_stats_are_damaged_kept_every_later_scan_from_its_claim(
+    db: AlertDatabase, stats: object
+) -> None:
+    ensure_indexes(db)
+    dead = create_job_record(SCANNER, db).job_id
+    db.background_jobs.update_one({"job_id": dead}, {"$set": {"stats": stats}})
+    expire_lease(db, dead)
+    create_job_record(SCANNER, db)
+    assert the_record(db, dead)["status"] == "failed"
+
+
 def test_a_living_owner_is_not_swept(db: AlertDatabase) -> None:
     job_id = create_job_record(SCANNER, db).job_id
     assert sweep_dead_jobs(db) == []
