@@ -37,6 +37,8 @@ ARRAYS = [
 VEHICLE = {"metadata": {"driver_id": "D9", "vehicle_id": "V1"}}
 PLAIN = [alert("open", driver="D3", minutes=10), alert("newer", minutes=5, status="ESCALATED", **VEHICLE)]
 
+OTHER = {"source_type": "SAFETY", "match": {"alert_id": "metadata.parent"}, "statuses": ["RESOLVED"], "when": "any"}
+
 
 @pytest.fixture
 def filled(db: AlertDatabase) -> AlertDatabase:
@@ -120,6 +122,24 @@ def test_a_window_of_one_source_held_an_alert_whose_source_is_an_array(db: Alert
     report = run_scan(db, ScanRequest(as_of=AS_OF))
     assert (report.closed, report.errors) == (1, ())
     assert stored(db, "B")["status"] == "AUTO_CLOSED"
+
+
+@pytest.mark.parametrize(
+    "decides",
+    [{"close_if_other": OTHER}, {"escalate_if_count": 1, "suppress_if_other": OTHER}],
+    ids=lambda one: [*one][-1],
+)
+def test_another_alert_spoke_by_an_element_of_its_status(db: AlertDatabase, decides: dict[str, Any]) -> None:
+    parents = [
+        alert("array", source_type="SAFETY", status=["RESOLVED"]),
+        alert("p", source_type="SAFETY", status="RESOLVED"),
+    ]
+    children = [alert(f"of-{parent}", metadata={"driver_id": "D1", "parent": parent}) for parent in ("array", "p")]
+    fill(db, [*parents, *children], rule("child", decides))
+    run_scan(db, ScanRequest(as_of=AS_OF))
+    closes = "close_if_other" in decides
+    assert stored(db, "of-array")["status"] == ("OPEN" if closes else "ESCALATED")
+    assert stored(db, "of-p")["status"] == ("AUTO_CLOSED" if closes else "OPEN")
 
 
 def test_an_alert_was_found_by_an_element_of_its_id(db: AlertDatabase) -> None:

@@ -20,6 +20,7 @@ from alert_pipelines.rules.clause import (
     all_of,
     dated,
     of_sources,
+    status_among,
 )
 from alert_pipelines.rules.grouping import admitted, dated_since, has_values, held_until
 from alert_pipelines.rules.model import Rule
@@ -43,7 +44,7 @@ def compile_others(
     if raised_in_no_window := counted(windows, other.sources, as_of):
         tests.append(raised_in_no_window)
     if other.statuses:
-        tests.append({"status": {"$in": [str(status) for status in other.statuses]}})
+        tests.append(status_among(other.statuses).filter)
     if other.if_:
         tests.append(compile_tree(other.if_, rule.clock(as_of)))
 
