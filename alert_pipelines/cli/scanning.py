@@ -38,7 +38,7 @@ def scan(
     allow_over_limit: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Close and escalate the pending alerts as the rules say; exit 3 where a limit stopped closes.
+    """Close and escalate the pending alerts as the rules say; exit 3 where a limit stopped closes or escalations.
 
     Exits with 1 if the server could not evaluate a rule.
     """

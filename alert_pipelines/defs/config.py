@@ -27,7 +27,7 @@ class ScanConfig(Config):
     )
     allow_over_limit: list[str] = Field(
         default=[],
-        description=f"Rules whose max_close limits are lifted this once; {ALLOW_SCAN!r} lifts the scan's own.",
+        description=f"Rules whose limits are lifted this once; {ALLOW_SCAN!r} lifts the scan's own.",
     )
 
     def request(self, run_id: str, attempt: int) -> ScanRequest:

@@ -91,7 +91,7 @@ def load_alerts(
     update: bool = False,
     on_progress: Callable[[LoadReport], None] | None = None,
 ) -> LoadReport:
-    """Load the alerts of the CSV or JSON Lines file `path` (gzipped when named .gz) into `alerts`.
+    """Load the alerts of the file `path` into `alerts`, in any format that a mapping can name, gzipped or not.
 
     An alert whose `alert_id` is there already is left as it is and counted, so a load can be repeated or
     resumed. With `update` it takes over what the source changed; what a rule or a person decided here stays. With

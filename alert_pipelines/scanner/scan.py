@@ -65,9 +65,9 @@ def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> d
     """Scan all pending alerts once at `as_of` (None: the server's clock) and close or escalate what the rules say.
 
     Returns `total_checked`, `auto_closed`, `alerts_processed`, `alerts_closed`, `alerts_escalated`. Raises
-    ScanAlreadyRunningError where another scan holds the claim, BlastRadiusError where a limit stopped closes,
-    RuleQueryError if the server could not evaluate a rule, PyMongoError where the database is away;
-    the job record then says `failed`.
+    ScanAlreadyRunningError where another scan holds the claim, BlastRadiusError where a limit stopped closes or
+    escalations, RuleQueryError if the server could not evaluate a rule, PyMongoError where the database is away; the
+    job record then says `failed`.
     """
     return run_scan(db, ScanRequest(as_of=as_of)).summary()
 
