@@ -125,13 +125,20 @@ def load_windows(db: AlertDatabase, as_of: datetime) -> LoadedWindows:
 def _surely_not_holding(as_of: datetime) -> list[dict[str, Any]]:
     """Filters of the windows that are to come, or over with nothing raised in them to leave out.
 
-    A window of which a date is missing, or comes before the other, passes them until it is over, so that it is named.
+    A window of which a date is missing, or comes before the other, passes them until it is over, so that it is named;
+    one that says more of what it covers than `now` passes them for good.
     """
     return [
         {"from": {"$gt": as_of}, "$expr": {"$gt": ["$to", "$from"]}, "rrule": None},
-        {"to": {"$lte": as_of}, "from": {"$not": {"$gt": as_of}}, "covers": {"$ne": Covers.RAISED.value}},
-        {"ended_at": {"$lte": as_of}, "covers": {"$ne": Covers.RAISED.value}},
+        {"to": {"$lte": as_of}, "from": {"$not": {"$gt": as_of}}, **_covers_now()},
+        {"ended_at": {"$lte": as_of}, **_covers_now()},
     ]
+
+
+def _covers_now() -> dict[str, Any]:
+    """The test that a window leaves nothing out for good, by any misspelling of `covers` or its value either."""
+    values = {"$map": {"input": {"$objectToArray": "$$ROOT"}, "in": "$$this.v"}}
+    return {"covers": {"$in": [None, Covers.NOW.value]}, "$expr": {"$not": {"$in": [Covers.RAISED.value, values]}}}
 
 
 def _is_at_or_before(value: Any, as_of: datetime) -> bool:

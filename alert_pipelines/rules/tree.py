@@ -16,6 +16,7 @@ from pydantic import (
     StrictStr,
     Tag,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -93,6 +94,11 @@ class Leaf(_Node):
     ignore_case: StrictBool | None = Field(
         None, description="for contains, starts_with, ends_with: upper and lower case count as equal"
     )
+
+    @field_validator("value", mode="after")
+    @classmethod
+    def _minutes_are_whole(cls, value: Any, info: ValidationInfo) -> Any:
+        return _as_whole(value) if info.data.get("op") in TIMED else value
 
     @model_validator(mode="after")
     def _value_fits_op(self) -> Self:

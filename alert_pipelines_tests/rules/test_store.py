@@ -71,6 +71,7 @@ def test_a_zero_elsewhere_is_still_refused(db: AlertDatabase, conditions: dict[s
 
 def test_whole_numbers_stored_as_doubles_disabled_the_rule_and_the_window(db: AlertDatabase) -> None:
     conditions = {"escalate_if_count": 3.0, "window_mins": 60.0, "expire_after_mins": 1440.0, "max_close": 5.0}
+    conditions["close_if"] = {"field": "updated_at", "op": "older_than_mins", "value": 60.0}
     fill(db, [], rule("a", conditions, priority=7.0), rule("part", {"expire_after_mins": 60.5}))
     recurring = {"rrule": "FREQ=DAILY;BYHOUR=0", "zone": "UTC", "duration_mins": 1440.0}
     db.maintenance_windows.insert_one({"source_types": ["SAFETY"], **recurring})
@@ -104,6 +105,8 @@ def test_windows_that_cannot_hold_are_left_out_and_unreadable_ones_named(db: Ale
             {"_id": "to come", "from": ago(-1), "to": ago(-2)},
             {"_id": "text", "from": "2026-01-01", "to": ago(-2)},
             {"_id": "half", "field": "metadata.x", "from": ago(1), "to": ago(-2)},
+            {"_id": "misspelt", "from": ago(9), "to": AS_OF, "cover": "raised"},
+            {"_id": "capitals", "from": ago(9), "to": AS_OF, "covers": "RAISED"},
         ]
     )
     loaded = load_windows(db, AS_OF)
@@ -111,4 +114,6 @@ def test_windows_that_cannot_hold_are_left_out_and_unreadable_ones_named(db: Ale
     assert [error.partition(" is ")[0] for error in loaded.errors] == [
         "maintenance window text",
         "maintenance window half",
+        "maintenance window misspelt",
+        "maintenance window capitals",
     ]

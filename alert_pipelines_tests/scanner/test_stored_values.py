@@ -85,7 +85,11 @@ def test_explain_finds_the_evidence_of_any_key(db: AlertDatabase, odd: Any) -> N
     assert (pile_up.due, pile_up.evidence) == (True, ("a1",))
 
 
-@pytest.mark.parametrize("rule_id", [*ODD_KEYS.values(), ["x"], "$expire", "a.b", "", 5], ids=repr)
+@pytest.mark.parametrize(
+    "rule_id",
+    [*ODD_KEYS.values(), ["x"], "$expire", "a.b", "", 5],
+    ids=[*ODD_KEYS, "a list", "with a dollar", "with a dot", "empty", "a number"],
+)
 def test_a_rule_id_of_any_kind_disables_its_rule_alone(db: AlertDatabase, rule_id: Any) -> None:
     fill(db, [alert("A", minutes=90)], rule("expire", {"expire_after_mins": 60}))
     db.rules.insert_one({**rule("x", {"expire_after_mins": 1}, source_type="SAFETY"), "rule_id": rule_id})
