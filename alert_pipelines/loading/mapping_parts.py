@@ -313,6 +313,7 @@ class Layout(Part):
 
     format: Literal["csv", "jsonl", "json", "xlsx", "parquet"]
     rows: Column | None = None
+    document_rows: Column | None = None
     csv: Csv = Csv()
     excel: Excel = Excel()
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
@@ -322,6 +323,7 @@ class Layout(Part):
         text = ("csv", "json", "jsonl")
         for key, formats in (
             ("rows", ("json", "jsonl")),
+            ("document_rows", ("csv", "jsonl")),
             ("csv", ("csv",)),
             ("excel", ("xlsx",)),
             ("encoding", text),

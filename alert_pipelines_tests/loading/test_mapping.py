@@ -78,7 +78,7 @@ def test_columns_tells_every_column_and_its_place(tmp_path: Path) -> None:
     ("added", "complaint"),
     [
         ("metdata: {}", "metdata: unknown key; did you mean 'metadata'?"),
-        ("colour: red", "colour: unknown key; known here: format, rows, csv, excel, encoding"),
+        ("colour: red", "colour: unknown key; known here: format, rows, document_rows, csv, excel, encoding"),
         ("dates: {zon: UTC}", "dates.zon: unknown key; did you mean 'zone'?"),
         ("metadata: {speed: {colum: v}}", "metadata.speed.colum: unknown key; did you mean 'column'?"),
         ("metadata: {speed: {column: v, type: number}}", "metadata.speed.type: Input should be 'str', 'int'"),

@@ -3,7 +3,6 @@
 import csv
 import gzip
 import json
-import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 from alert_pipelines.loading.draft.columns import column_path
 from alert_pipelines.loading.mapping_parts import Csv, Layout
+from alert_pipelines.loading.readers.json_shape import lists_of_objects
 from alert_pipelines.loading.readers.lines import is_gzip, open_text
 from alert_pipelines.loading.readers.rows import LoadError
 
@@ -21,8 +21,6 @@ _PIECE = 1_000_000
 _BEGINNING = 16_000_000
 _SAME_WIDTH = 0.8
 _TEXT = 1_000
-_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"|[{}\[\]:]')
-_OBJECT = re.compile(r"\s*\{")
 
 
 def layout_of(path: Path) -> Layout:
@@ -89,7 +87,7 @@ def _json(beginning: str, encoding: str) -> Layout:
         document = json.loads(beginning)
     except ValueError:
         # Longer than what was looked at, or cut off.
-        rows = _first_list(beginning)
+        rows = next(lists_of_objects(beginning), None)
     else:
         rows = next(_lists(document, []), None)
     path = None if rows is None else column_path(tuple(rows))
@@ -104,25 +102,6 @@ def _lists(value: Any, path: list[str]) -> Iterator[list[str]]:
                 yield [*path, key]
         for key, inner in value.items():
             yield from _lists(inner, [*path, key])
-
-
-def _first_list(beginning: str) -> list[str] | None:
-    """The path of keys that leads to the first list of objects, of which only the beginning is known."""
-    path: list[str] = []
-    text = ""
-    for token in _TOKEN.finditer(beginning):
-        match token.group():
-            case "{":
-                path.append("")
-            case "}" if path:
-                path.pop()
-            case ":" if path:
-                path[-1] = text
-            case "[" if _OBJECT.match(beginning, token.end()):
-                return path
-            case _:
-                text = token.group(1) or ""
-    return None
 
 
 def _csv(beginning: str) -> Csv:

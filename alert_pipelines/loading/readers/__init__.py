@@ -14,7 +14,8 @@ from alert_pipelines.loading.paths import steps
 from alert_pipelines.loading.readers.csv_rows import csv_rows
 from alert_pipelines.loading.readers.json_document import document_rows
 from alert_pipelines.loading.readers.json_rows import json_line_rows
-from alert_pipelines.loading.readers.lines import KEPT_OF_LINE, MAX_LINE, Lines, open_text
+from alert_pipelines.loading.readers.json_shape import is_document
+from alert_pipelines.loading.readers.lines import KEPT_OF_LINE, MAX_LINE, Lines, beginning, open_text
 from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row, Values
 from alert_pipelines.loading.readers.table_files import excel_rows, parquet_rows
 
@@ -33,13 +34,20 @@ def read_rows(path: Path, layout: Layout, on_open: Callable[[TextIO], None] | No
     if layout.format == "parquet":
         yield from parquet_rows(path)
         return
-    inner = steps(layout.rows) if layout.rows else []
     with open_text(path, layout.encoding) as stream:
         if on_open is not None:
             on_open(stream)
-        if layout.format == "json":
-            yield from document_rows(stream, path, inner)
-        elif layout.format == "jsonl":
-            yield from json_line_rows(Lines(stream, path), inner)
-        else:
-            yield from csv_rows(Lines(stream, path, layout.csv.quote_character or "\0"), layout)
+        yield from _text_rows(stream, path, layout)
+
+
+def _text_rows(stream: TextIO, path: Path, layout: Layout) -> Iterator[Row | BadRow]:
+    inner = steps(layout.rows) if layout.rows else []
+    of_document = steps(layout.document_rows) if layout.document_rows else []
+    if layout.format == "json":
+        yield from document_rows(stream, path, inner)
+    elif of_document and is_document(beginning(stream, path), of_document):
+        yield from document_rows(stream, path, of_document)
+    elif layout.format == "jsonl":
+        yield from json_line_rows(Lines(stream, path), inner)
+    else:
+        yield from csv_rows(Lines(stream, path, layout.csv.quote_character or "\0"), layout)

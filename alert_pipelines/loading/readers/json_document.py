@@ -26,7 +26,14 @@ def document_rows(stream: TextIO, path: Path, rows: list[str]) -> Iterator[Row |
     Raises LoadError where there is no such array or the document is not valid, with line and column.
     """
     text = _Text(stream, path)
-    for depth, key in enumerate(() if text.peek() == "[" else rows):
+    yield from _rows_of_one(text, path, rows)
+    while text.peek():  # pages of answers, one after the other
+        yield from _rows_of_one(text, path, rows)
+
+
+def _rows_of_one(text: "_Text", path: Path, rows: list[str]) -> Iterator[Row | BadRow]:
+    above = [] if text.peek() == "[" else rows
+    for depth, key in enumerate(above):
         text.enter(key, rows[:depth])
     if text.peek() != "[":
         raise LoadError(f"{path}: {_not_an_array(text, rows)}")
@@ -35,6 +42,8 @@ def document_rows(stream: TextIO, path: Path, rows: list[str]) -> Iterator[Row |
             yield Row(line, raw, value)
         else:
             yield BadRow(line, raw, f"a {type(value).__name__} where an object is expected", "not a JSON object")
+    for _ in above:
+        text.leave()
 
 
 def _not_an_array(text: "_Text", rows: list[str]) -> str:
@@ -75,6 +84,15 @@ class _Text:
         place = f"rows: {'.'.join([*above, key])}"
         raise LoadError(f"{self._path} has nothing at {place}. Keys there: {', '.join(known)}")
 
+    def leave(self) -> None:
+        """Go to the end of the object of which a value was read."""
+        while self.peek() == ",":
+            self._expect(",", "','")
+            self.value()
+            self._expect(":", "':'")
+            self.value()
+        self._expect("}", "',' or '}'")
+
     def elements(self) -> Iterator[_Value]:
         """The elements of the array that stands here."""
         self._expect("[", "an array")
@@ -82,6 +100,7 @@ class _Text:
             yield self.value()
             if self.peek() != "]":
                 self._expect(",", "',' or ']'")
+        self._expect("]", "']'")
 
     def value(self) -> _Value:
         """Read the value that stands here."""

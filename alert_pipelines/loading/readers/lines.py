@@ -16,6 +16,8 @@ KEPT_OF_LINE = 1_000
 TOO_LONG = f"a line of {MAX_LINE:,} characters or more"
 
 _GZIP = b"\x1f\x8b"
+_BEGINNING = 8_192
+_READ_ERRORS = (OSError, EOFError, UnicodeError, zlib.error)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -69,6 +71,18 @@ def _open(path: Path, encoding: str, start: bytes) -> TextIO:
     return path.open(encoding=encoding, errors="surrogateescape", newline="")
 
 
+def beginning(stream: TextIO, path: Path) -> str:
+    """Some thousand characters that a stream of `open_text` begins with; they are still to be read from it.
+
+    Raises LoadError where they cannot be read.
+    """
+    unpacked: Any = stream.buffer
+    try:
+        return str(unpacked.peek(_BEGINNING), stream.encoding, "ignore")
+    except _READ_ERRORS as error:
+        raise LoadError(f"{path} cannot be read: {error}. Fetch it again.") from error
+
+
 class _Line(NamedTuple):
     """A line of the file, or its beginning where it is too long; then `instead` is what a CSV parser is given."""
 
@@ -112,7 +126,7 @@ class Lines:
     def _read_piece(self) -> str:
         try:
             return self._stream.readline(MAX_LINE)
-        except (OSError, EOFError, UnicodeError, zlib.error) as error:
+        except _READ_ERRORS as error:
             raise LoadError(
                 f"{self.path} cannot be read beyond line {self.number}: {error}. Fetch the file again and "
                 "load it again: what is loaded already stays as it is."
