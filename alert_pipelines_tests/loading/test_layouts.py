@@ -113,6 +113,7 @@ def test_a_document_longer_than_what_is_looked_at_was_taken_for_json_lines(tmp_p
     ("name", "content", "told"),
     [
         ("a.csv.gz", gzip.compress(b"id,start\nA,2025-03-20\n")[:-12], "is cut off, or not valid gzip"),
+        ("b.csv.gz", b"id,start\nA,2025-03-20\n", "is not a valid gzip file: its name ends in .gz"),
         ("a.json", b'{"alerts": [\n{"id": "A"},\n{"id": "B"', "line 3.*: not valid JSON"),
         ("a.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is not a text: it holds zero bytes"),
         ("b.csv", b"id,start\nA\n", "has no rows to draft a mapping from: line 2 is 1 values for 2 columns"),
@@ -123,8 +124,9 @@ def test_a_draft_of_a_broken_file_told_nothing_of_its_fault(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(LoadError, match=told):
+    with pytest.raises(LoadError, match=told) as caught:
         draft_mapping(path)
+    assert "Rows before it are loaded" not in str(caught.value)
 
 
 @pytest.mark.parametrize("days", [("20.03.2025", "21.03.2025"), ("2025-03-20", "2025-03-21")])

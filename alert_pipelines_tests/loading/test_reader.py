@@ -169,7 +169,7 @@ def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
 def test_a_gzip_file_that_is_none_or_is_cut_off_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.csv.gz"
     path.write_text(HEADER)
-    with pytest.raises(LoadError, match="beyond line 0: Not a gzipped file"):
+    with pytest.raises(LoadError, match=r"is not a valid gzip file: its name ends in \.gz.*Rename it without \.gz"):
         list(read_rows(path, CSV))
     whole = gzip.compress((HEADER + "".join(good(n, f"A{n}") for n in range(50_000))).encode())
     path.write_bytes(whole[: len(whole) // 2])

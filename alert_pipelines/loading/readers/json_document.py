@@ -135,10 +135,7 @@ class _Text:
     def _expect(self, mark: str, expected: str) -> None:
         if (found := self.peek()) != mark:
             seen = repr(found) if found else "the end of the file"
-            raise LoadError(
-                f"{self._path}, line {self._line}: not valid JSON: expected {expected}; got {seen}. Fetch it again"
-                ", and load it again: what is loaded already stays as it is."
-            )
+            raise self._fault(f"line {self._line}: not valid JSON: expected {expected}; got {seen}")
         self._go_to(self._at + 1)
 
     def _go_to(self, end: int) -> None:
@@ -163,4 +160,10 @@ class _Text:
             message = error.msg
             line += self._buffer.count("\n", self._at, error.pos)
             column = f", column {error.colno}"
-        return LoadError(f"{self._path}, line {line}{column}: not valid JSON: {message}. Rows before it are loaded.")
+        return self._fault(f"line {line}{column}: not valid JSON: {message}")
+
+    def _fault(self, fault: str) -> LoadError:
+        # A draft and a check load nothing: this holds for them, too.
+        return LoadError(
+            f"{self._path}, {fault}. Fetch it again, and load it again: what is loaded already stays as it is."
+        )

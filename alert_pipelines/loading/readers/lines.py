@@ -34,11 +34,19 @@ def open_text(path: Path, encoding: str) -> TextIO:
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether the file is gzip by its first bytes, or by its name."""
+    """Whether the file is gzip by its first bytes; one that is empty, or a pipe, by its name.
+
+    Raises LoadError where the name says gzip and the bytes do not.
+    """
     return _is_gzip(path, _first_bytes(path))
 
 
 def _is_gzip(path: Path, start: bytes) -> bool:
+    if start and start != _GZIP and path.suffix == ".gz":
+        raise LoadError(
+            f"{path} is not a valid gzip file: its name ends in .gz, its first bytes are not those of gzip. "
+            "Rename it without .gz, or fetch it again."
+        )
     return start == _GZIP or path.suffix == ".gz"
 
 
