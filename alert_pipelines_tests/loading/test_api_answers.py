@@ -90,3 +90,26 @@ def test_a_row_that_has_lists_is_not_taken_for_an_answer(tmp_path: Path) -> None
     path = write(tmp_path, "\n".join(map(json.dumps, rows)))
     found = list(read_rows(path, Layout(format="jsonl", document_rows="data")))
     assert [row.values for row in found if isinstance(row, Row)] == rows
+
+
+@pytest.mark.parametrize("name", [f"x{n}" for n in (1, 30_000)])
+def test_a_document_on_one_line_was_told_as_a_row_without_an_id(db: AlertDatabase, tmp_path: Path, name: str) -> None:
+    event = {"eventid": "1", "clock": "1795000000", "value": "1", "name": name, "hosts": [{"host": "gw-3"}]}
+    events = [event] * int(name[1:])
+    path = write(tmp_path, json.dumps({"jsonrpc": "2.0", "result": events, "id": 1}) + "\n")
+    with pytest.raises(
+        LoadError, match="one JSON document, with its rows at result: write format: json, and rows: result"
+    ):
+        load_alerts(db, path, load_preset("zabbix"))
+
+
+def test_an_odd_first_line_costs_itself_only(db: AlertDatabase, tmp_path: Path) -> None:
+    event = {"eventid": "1", "clock": "1795000000", "value": "1", "severity": "4", "name": "Link down"}
+    head = {"format": 2, "fields": [{"name": "eventid"}]}
+    report = load_alerts(
+        db,
+        write(tmp_path, f"{json.dumps(head)}\n{json.dumps(event)}\n"),
+        load_preset("zabbix"),
+        reject_path=tmp_path / "rejects",
+    )
+    assert (report.alerts_inserted, report.rows_rejected) == (1, 1)

@@ -41,13 +41,12 @@ def read_rows(path: Path, layout: Layout, on_open: Callable[[TextIO], None] | No
 
 
 def _text_rows(stream: TextIO, path: Path, layout: Layout) -> Iterator[Row | BadRow]:
-    inner = steps(layout.rows) if layout.rows else []
     of_document = steps(layout.document_rows) if layout.document_rows else []
     if layout.format == "json":
-        yield from document_rows(stream, path, inner)
+        yield from document_rows(stream, path, steps(layout.rows) if layout.rows else [])
     elif of_document and is_document(beginning(stream, path), of_document):
         yield from document_rows(stream, path, of_document)
     elif layout.format == "jsonl":
-        yield from json_line_rows(Lines(stream, path), inner)
+        yield from json_line_rows(Lines(stream, path), layout)
     else:
         yield from csv_rows(Lines(stream, path, layout.csv.quote_character or "\0"), layout)

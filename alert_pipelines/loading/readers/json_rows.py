@@ -4,21 +4,27 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from alert_pipelines.loading.paths import finder
+from alert_pipelines.loading.mapping_parts import Layout
+from alert_pipelines.loading.paths import finder, holder, steps
+from alert_pipelines.loading.readers.json_shape import lists_of_objects
 from alert_pipelines.loading.readers.lines import TOO_LONG, Lines
 from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row
 
 
-def json_line_rows(lines: Lines, rows: list[str]) -> Iterator[Row | BadRow]:
-    """Yield each line's object, or the objects of the list that it holds at the keys `rows`."""
+def json_line_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
+    """Yield each line's object, or the objects of the list that it holds at `layout.rows`.
+
+    Raises LoadError where the file seems to be one JSON document.
+    """
+    rows = steps(layout.rows) if layout.rows else []
     find = finder(rows)
     for start, _ in enumerate(lines, start=1):
         text, too_long = lines.text, lines.too_long
+        if start == 1:
+            _refuse_document(text, lines, layout)
         lines.mark()
         if not text.strip() and not too_long:
             continue
-        if start == 1:
-            _refuse_document(text, lines)
         if too_long:
             yield BadRow(start, text, TOO_LONG, TOO_LONG)
             continue
@@ -33,7 +39,7 @@ def json_line_rows(lines: Lines, rows: list[str]) -> Iterator[Row | BadRow]:
             yield _row(start, text, values)
 
 
-def _refuse_document(text: str, lines: Lines) -> None:
+def _refuse_document(text: str, lines: Lines, layout: Layout) -> None:
     if text.lstrip().startswith("["):
         raise LoadError(f"{lines.path} is a JSON array, not JSON Lines: write format: json")
     if text.strip() == "{":
@@ -41,6 +47,29 @@ def _refuse_document(text: str, lines: Lines) -> None:
             f"{lines.path} seems to be one JSON document over several lines: write format: json, and rows: KEY for the "
             "key that holds the rows"
         )
+    inner = next(lists_of_objects(text), None) if layout.rows is None else None
+    if inner and _lacks_all_columns(text, layout) and _is_all(lines):
+        raise LoadError(
+            f"{lines.path} seems to be one JSON document, with its rows at {'.'.join(inner)}: write format: json, and "
+            f"rows: {'.'.join(inner)}"
+        )
+
+
+def _lacks_all_columns(text: str, layout: Layout) -> bool:
+    """Whether the object has none of the columns of which every row needs one, though there are such."""
+    needed = [path for _, paths in layout.columns() for path in paths]
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return bool(needed)
+    return bool(needed) and not any(holder(path)(values) for path in needed)
+
+
+def _is_all(lines: Lines) -> bool:
+    """Whether nothing follows the one line that was taken."""
+    following = next(lines, "")
+    lines.keep_first()
+    return not following.strip()
 
 
 def _inner_rows(line: int, text: str, inner: Any, rows: list[str]) -> Iterator[Row | BadRow]:
