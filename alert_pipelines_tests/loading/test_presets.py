@@ -83,6 +83,22 @@ def test_zabbix(db: AlertDatabase) -> None:
     assert (problem["severity"], problem["metadata"]["host"]) == ("CRITICAL", "gw-3")
 
 
+def test_zabbix_problems(db: AlertDatabase) -> None:
+    alerts = loaded(db, "zabbix_problems")
+    assert statuses(alerts) == {"501": "RESOLVED", "503": "OPEN"}
+    ended, open_problem = alerts["501"], alerts["503"]
+    assert ended["resolved_at"] - ended["timestamp"] == timedelta(seconds=600)
+    assert (ended["severity"], ended["metadata"]["acknowledged"]) == ("CRITICAL", True)
+    assert (open_problem["severity"], open_problem["resolved_at"]) == ("INFO", None)
+    assert open_problem["metadata"] == {
+        "name": "Box warm",
+        "trigger_id": "15113",
+        "operational_data": "9.5 C",
+        "acknowledged": False,
+        "suppressed": False,
+    }
+
+
 def test_elastic(db: AlertDatabase) -> None:
     (alert,) = loaded(db, "elastic").values()
     assert alert["timestamp"] == at(10) + timedelta(milliseconds=123)
