@@ -10,14 +10,13 @@ import time
 from dagster import (
     DefaultSensorStatus,
     RunRequest,
-    RunsFilter,
     SensorEvaluationContext,
     SkipReason,
     sensor,
 )
 
 from alert_pipelines.defs.jobs import load_alerts_job
-from alert_pipelines.defs.own_runs import FINISHED
+from alert_pipelines.defs.own_runs import FINISHED, location_of_sensor, own_runs
 from alert_pipelines.settings import INBOX_VARIABLE, read_settings
 
 FILE_TAG = "alert_pipelines/inbox_file"
@@ -44,7 +43,7 @@ def inbox_sensor(context: SensorEvaluationContext) -> RunRequest | SkipReason:
     aside = []
     for waiting in found.files:
         tags = {FILE_TAG: hashlib.sha256(waiting.key.encode(errors="surrogateescape")).hexdigest()[:32]}
-        runs = context.instance.get_runs(RunsFilter(tags=tags))
+        runs = own_runs(context.instance, location_of_sensor(context), tags=tags)
         if busy := next((run for run in runs if run.status not in FINISHED), None):
             return SkipReason(f"{waiting.path.name} is being loaded by run {busy.run_id}.")
         if len(runs) < MAX_ATTEMPTS:

@@ -5,7 +5,7 @@ the code location and the repository that Dagster itself notes with each run, ne
 tells what is ours, nothing is found.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -127,6 +127,7 @@ def own_runs(
     cursor: str | None = None,
     limit: int | None = None,
     ascending: bool = False,
+    tags: Mapping[str, str] | None = None,
 ) -> Sequence[DagsterRun]:
     """The runs of that location and no other, the newest first; none where it is not known which one is meant."""
     if own is None:
@@ -137,7 +138,7 @@ def own_runs(
             job_name=job_name,
             created_before=created_before,
             created_after=created_after,
-            tags={_REPOSITORY_TAG: str(own)},
+            tags={**(tags or {}), _REPOSITORY_TAG: str(own)},
         ),
         cursor=cursor,
         limit=limit,

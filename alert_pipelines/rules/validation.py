@@ -189,7 +189,9 @@ def _problems(error: ValidationError, document: Any, model: type[BaseModel] = Ru
     by_path: dict[str, str] = {}
     for fault in error.errors():
         path, parents = _place(fault["loc"], document)
-        by_path.setdefault(path, _say(fault, path, parents, model))
+        if path not in by_path:
+            # What is not shown is only counted: to look for what was meant takes long with thousands of fields.
+            by_path[path] = _say(fault, path, parents, model) if len(by_path) < MAX_PROBLEMS else fault["msg"]
     return [f"{path}: {problem}" if path else problem for path, problem in by_path.items()]
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,11 @@ def test_an_error_on_a_full_disk_ends_the_command_as_well() -> None:
 
 def test_a_reader_that_wants_the_first_line_alone_is_told_nothing() -> None:
     done = subprocess.run(
-        ["bash", "-c", f"{_SCRIPT} rules schema | head -1"], capture_output=True, text=True, timeout=60, check=True
+        ["bash", "-c", f"{shlex.quote(str(_SCRIPT))} rules schema | head -1"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert (done.stdout, done.stderr) == ("{\n", "")
 
@@ -63,7 +68,7 @@ def test_a_reader_that_wants_the_first_line_alone_is_told_nothing() -> None:
 def test_a_stream_that_the_caller_closed_ended_in_a_traceback(
     environment: Path, db: AlertDatabase, command: str, closed: str
 ) -> None:
-    line = f"{_SCRIPT} {command} {closed}"
+    line = f"{shlex.quote(str(_SCRIPT))} {command} {closed}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == (2 if command == "no-such-command" else 0)
     assert "Traceback" not in done.stderr

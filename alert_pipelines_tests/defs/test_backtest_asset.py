@@ -162,8 +162,8 @@ def test_scans_go_before_all_days_of_a_backfill_and_are_made_beside_it(instance:
     scan = queued(instance, "auto_close_job", frozenset({AssetKey("closed_alerts")}))
     order = QueuedRunCoordinatorDaemon(5)._priority_sort(reversed(instance.get_runs()))
     assert [run.run_id for run in order] == [
-        scan.run_id,
         from_materialize.run_id,
+        scan.run_id,
         *(run.run_id for run in backfill),
     ]
 

@@ -54,7 +54,7 @@ def test_copies_have_the_new_name_and_the_first_keeps_its_own() -> None:
     schedule = dagster_internals.renamed_schedule(delete_old_runs_schedule, "renamed", other)
     assert (schedule.name, schedule.job_name, schedule.cron_schedule) == ("renamed", "other", "17 4 * * *")
     with dagster_internals.disable_dagster_warnings():
-        assert dagster_internals.renamed_sensor(look, "renamed").name == "renamed"
+        assert dagster_internals.renamed_sensor(look, "renamed", ["a_job"]).name == "renamed"
     assert (delete_old_runs_schedule.name, look.name) == ("delete_old_runs_schedule", "look")
     keys = {key.asset_key: AssetKey(["north", *key.asset_key.path]) for key in scanner_health.check_keys}
     with dagster_internals.disable_dagster_warnings():

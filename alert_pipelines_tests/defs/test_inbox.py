@@ -21,7 +21,7 @@ from dagster._core.test_utils import create_run_for_test
 from alert_pipelines.defs.inbox_sensor import MAX_ATTEMPTS, inbox_sensor
 from alert_pipelines.loading.inbox import InboxError
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines_tests.defs.conftest import execute_in, failure_text, sensor_context
+from alert_pipelines_tests.defs.conftest import OWN, execute_in, failure_text, launched_from, sensor_context
 
 HEADER = "id,status,service,urgency,created_on,last_change,resolved_on\n"
 DIES = """
@@ -63,7 +63,7 @@ def tick(instance: DagsterInstance) -> Any:
 
 def execute(instance: DagsterInstance, request: RunRequest) -> Any:
     return execute_in(
-        None, instance, "load_alerts_job", run_config=request.run_config, tags=request.tags, raise_on_error=False
+        OWN, instance, "load_alerts_job", run_config=request.run_config, tags=request.tags, raise_on_error=False
     )
 
 
@@ -109,7 +109,9 @@ def test_seven_nights_of_exports_needed_a_person(instance: DagsterInstance, db: 
 
 def crash(instance: DagsterInstance, request: RunRequest, db: AlertDatabase) -> RunRequest:
     """The run's process dies when half of the file is written; the answer is what the sensor then launches."""
-    command = [sys.executable, "-c", DIES, instance.root_directory, json.dumps([request.run_config, request.tags])]
+    # As Dagster tags what a code location's sensor launches.
+    tags = {**request.tags, ".dagster/repository": str(OWN)}
+    command = [sys.executable, "-c", DIES, instance.root_directory, json.dumps([request.run_config, tags])]
     assert subprocess.run(command, check=False, timeout=120).returncode == 9
     statuses = {alert["alert_id"]: alert["status"] for alert in db.alerts.find()}
     assert (statuses.get("P2"), "P3" in statuses) == ("RESOLVED", False), "half of it"
@@ -166,7 +168,11 @@ def test_a_file_whose_runs_die_is_put_aside_after_some(instance: DagsterInstance
         request = tick(instance)
         assert isinstance(request, RunRequest)
         create_run_for_test(
-            instance, job_name="load_alerts_job", tags=dict(request.tags), status=DagsterRunStatus.FAILURE
+            instance,
+            job_name="load_alerts_job",
+            tags=dict(request.tags),
+            status=DagsterRunStatus.FAILURE,
+            remote_job_origin=launched_from(OWN, "load_alerts_job"),
         )
     assert "a.csv was put into failed: 3 runs ended before they were done." in said(tick(instance))
     assert [path.name for path in (inbox / "pagerduty" / "failed").iterdir()] == ["a.csv"]

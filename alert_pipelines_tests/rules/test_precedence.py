@@ -97,7 +97,7 @@ def test_the_first_condition_of_the_table_gives_the_reason(db: AlertDatabase) ->
 
     assert decisions(db) == [
         ("a", CLOSED, "a: metadata.ok is true"),
-        ("a", CLOSED, "a: alert_id exists"),
+        ("a", CLOSED, "a: alert_id has a value"),
         ("b", CLOSED, "b: timestamp is 5 or more minutes old"),
         ("b", CLOSED, "b: a newer alert of the same metadata.driver_id exists"),
         None,
