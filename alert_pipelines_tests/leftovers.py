@@ -2,12 +2,14 @@
 
 Both are told from those of anybody else, another run of the suite included, by the run's name: in the environment of
 each process, and before the names in shared memory. Semaphores have names of Python's choice: of them, those count that
-were made since this run began and that no process holds any longer.
+were made since this run began and that no process holds any longer, unless a resource tracker of somebody else's
+lives: it may still remove them.
 """
 
 import os
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -20,9 +22,13 @@ _PATIENCE_S = 10.0
 def leftovers() -> list[str]:
     """A line for each thing that was left, looked for again for a while."""
     deadline = time.monotonic() + _PATIENCE_S
-    while (found := _processes() + _shared_memory() + _semaphores()) and time.monotonic() < deadline:
+    while (found := _found()) and time.monotonic() < deadline:
         time.sleep(0.2)
     return found
+
+
+def _found() -> list[str]:
+    return [*_processes(), *_shared_memory(), *([] if _others_have_a_tracker() else semaphores())]
 
 
 def _processes() -> list[str]:
@@ -42,23 +48,34 @@ def _shared_memory() -> list[str]:
     return [] if MEMORY is None else [str(path) for path in sorted(MEMORY.glob(f"{PREFIX}*"))]
 
 
-def _semaphores() -> list[str]:
+def semaphores() -> list[str]:
+    """Those of this user that were made since this process began and that no process holds."""
     if MEMORY is None:
         return []
-    since, user = psutil.Process().create_time(), os.getuid()
-    own = {
-        str(path)
-        for path in MEMORY.glob("sem.*")
-        if (status := path.stat()).st_uid == user and status.st_ctime >= since
-    }
-    return sorted(own - _held()) if own else []
+    since, user, held = psutil.Process().create_time(), os.getuid(), _held()
+    found = []
+    for path in sorted(MEMORY.glob("sem.*")):
+        # Gone by now, if its tracker removed it.
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            if status.st_uid == user and status.st_ctime >= since and status.st_ino not in held:
+                found.append(str(path))
+    return found
 
 
-def _held() -> set[str]:
-    """The files in shared memory that some process has mapped."""
-    found: set[str] = set()
-    for process in psutil.process_iter():
+def _others_have_a_tracker() -> bool:
+    return any(
+        (process.info["environ"] or {}).get(RUN_VARIABLE) != RUN
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if "multiprocessing.resource_tracker" in " ".join(process.info["cmdline"] or ())
+    )
+
+
+def _held() -> set[int]:
+    """The inodes in shared memory that some process has mapped: their names are not those that they were made by."""
+    found: set[int] = set()
+    for maps in Path("/proc").glob("[0-9]*/maps"):
         # Another user's cannot be seen, and holds none of this one's.
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            found |= {region.path for region in process.memory_maps() if region.path.startswith(str(MEMORY))}
+        with suppress(OSError):
+            found |= {int(line.split()[4]) for line in maps.read_text().splitlines() if f" {MEMORY}/" in line}
     return found

@@ -2,11 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from alert_pipelines_tests.dagster_processes import wait_until
 from alert_pipelines_tests.inner_pytest import run_tests
+from alert_pipelines_tests.leftovers import semaphores
 from alert_pipelines_tests.memory import MEMORY
 
 SLOW = """
@@ -27,7 +31,6 @@ def test_prepared(waiting): pass
 """
 
 LEAVING = """
-import _multiprocessing
 import subprocess
 import tempfile
 from pathlib import Path
@@ -36,9 +39,7 @@ from alert_pipelines_tests.memory import MEMORY, PREFIX
 def test_leaving():
     process = subprocess.Popen(["sleep", "100"], start_new_session=True)
     process.returncode = 0
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY))
-    # As multiprocessing makes one, where no resource tracker is left to remove it.
-    _multiprocessing.SemLock(1, 1, 1, f"/{directory.name}", False)
+    directory = tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY)
     Path(__file__).with_name("left").write_text(f"{process.pid} {directory}")
 """
 
@@ -52,18 +53,30 @@ def test_a_slow_test_made_every_run_slower_and_nobody_was_told(tmp_path: Path) -
 
 
 @pytest.mark.process
-@pytest.mark.skipif(MEMORY is None, reason="there is no shared memory here")
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_what_a_test_left_on_the_machine_was_not_told(tmp_path: Path, workers: str) -> None:
     done = run_tests(tmp_path, LEAVING, "--numprocesses", workers)
     pid, directory = (tmp_path / "left").read_text().split()
     os.kill(int(pid), signal.SIGKILL)
     Path(directory).rmdir()
-    assert MEMORY is not None
-    semaphore = MEMORY / f"sem.{Path(directory).name}"
-    semaphore.unlink()
     assert "1 passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert f"process {pid}: sleep 100\n" in done.stdout
     assert directory in done.stdout
-    assert str(semaphore) in done.stdout
+
+
+@pytest.mark.skipif(MEMORY is None, reason="there is no shared memory here")
+def test_a_semaphore_that_no_process_holds_any_longer_was_not_told() -> None:
+    assert MEMORY is not None
+    name = f"left-{os.getpid()}"
+    # As multiprocessing makes one, where no resource tracker is left to remove it.
+    code = f"import _multiprocessing; s = _multiprocessing.SemLock(1, 1, 1, '/{name}', False); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
+        try:
+            wait_until((MEMORY / f"sem.{name}").exists, "the semaphore", 30)
+            assert str(MEMORY / f"sem.{name}") not in semaphores()
+            process.kill()
+            process.wait()
+            assert str(MEMORY / f"sem.{name}") in semaphores()
+        finally:
+            (MEMORY / f"sem.{name}").unlink()
