@@ -175,6 +175,9 @@ def _run_mongod(binary: Path, files: MongodFiles, port: int) -> tuple[int, str]:
         # This version has a leak in its zlib compressor (CVE-2025-14847).
         *("--networkMessageCompressors", "disabled"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+        # Files of what was dropped stay open until no snapshot may need them and a checkpoint is made. With the
+        # defaults, 300 and 60 s, a suite of thousands of databases met the limit of open files, and the server aborted.
+        *("--setParameter", "minSnapshotHistoryWindowInSeconds=20", "--syncdelay", "10"),
         *("--wiredTigerEngineConfigString", "log=(file_max=8MB,prealloc=false)"),
         # It forks itself, so it is nobody's child: it outlives its starter and leaves no zombie behind.
         *("--fork", "--logpath", str(files.log), "--logappend", "--quiet"),

