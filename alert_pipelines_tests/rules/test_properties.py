@@ -92,6 +92,7 @@ def test_a_scan_leaves_no_alert_but_those_it_decided_changed(db: AlertDatabase, 
         assert history[-1]["as_of"] == AS_OF
 
 
+@pytest.mark.slow
 @examples(40)
 @given(case=cases())
 def test_a_second_scan_at_the_same_instant_writes_nothing(db: AlertDatabase, case: Case) -> None:

@@ -230,6 +230,7 @@ def published_again_and_again(db: AlertDatabase, *files: list[Rule]) -> Iterator
         assert publishing.result() > len(files)
 
 
+@pytest.mark.slow
 def test_scans_used_rule_sets_that_were_neither_old_nor_new(db: AlertDatabase) -> None:
     """Every rule changes its meaning with each publication, and every other one its collection."""
     files = [
