@@ -36,6 +36,9 @@ shutil.rmtree(sys.argv[1])
 
 
 _LEFT = pytest.StashKey[list[str]]()
+_TOLD = pytest.StashKey[str]()
+_SLOW = "slow"
+_slow_beside_others: set[str] = set()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,7 +80,10 @@ def pytest_runtest_makereport(
     # is known is the load of the whole last minute.
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     limit = slow * max(1.0, 1.5 * load - 0.5)
-    if call.duration > limit:
+    if call.duration > limit and hasattr(item.config, "workerinput"):
+        # Beside other workers: it is asked again, alone, when they have ended.
+        report.user_properties.append((_SLOW, f"{item.path}::{item.nodeid.partition('::')[2]}"))
+    elif call.duration > limit:
         report.outcome = "failed"
         report.longrepr = (
             f"{item.nodeid}: its {call.when} took {call.duration:.1f} s, where {limit:.1f} are allowed on a machine as "
@@ -86,18 +92,48 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep which tests were slow beside other workers."""
+    _slow_beside_others.update(str(value) for name, value in report.user_properties if name == _SLOW)
+
+
+def _slow_alone(config: pytest.Config) -> str:
+    """What a run of them alone says of the tests that were slow beside other workers; empty if none is."""
+    plugins = [part for name in config.getoption("plugins") for part in ("-p", name)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        str(config.inipath),
+        *plugins,
+        f"--slow={config.getoption('--slow')}",
+    ]
+    done = subprocess.run(
+        [*command, *sorted(_slow_beside_others)], cwd=config.rootpath, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr if done.returncode else ""
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run where it has left anything on the machine; xdist's workers have ended by now."""
+    """Fail the run where a test is slow or anything is left on the machine; xdist's workers have ended by now."""
     if hasattr(session.config, "workerinput"):
         return
+    if _slow_beside_others:
+        session.config.stash[_TOLD] = _slow_alone(session.config)
+        if session.config.stash[_TOLD] and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
     session.config.stash[_LEFT] = leftovers()
     if session.config.stash[_LEFT] and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was left."""
+    """Say what was slow, and what was left."""
+    if told := config.stash.get(_TOLD, ""):
+        terminalreporter.section("slow alone, too", red=True)
+        terminalreporter.write_line(told)
     if left := config.stash.get(_LEFT, []):
         terminalreporter.section("left on the machine", red=True)
         terminalreporter.write_line("\n".join(left))

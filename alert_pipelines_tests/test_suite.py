@@ -53,6 +53,15 @@ def test_a_slow_test_made_every_run_slower_and_nobody_was_told(tmp_path: Path) -
 
 
 @pytest.mark.process
+def test_a_test_that_was_slow_beside_other_workers_is_asked_again_alone(tmp_path: Path) -> None:
+    done = run_tests(tmp_path, SLOW, "--slow", "0.02", "--numprocesses", "2")
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "::test_waiting: its call took 0." in done.stdout
+    assert "1 failed, 1 error" in done.stdout or "1 failed, 1 passed, 1 error" in done.stdout
+
+
+@pytest.mark.process
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_what_a_test_left_on_the_machine_was_not_told(tmp_path: Path, workers: str) -> None:
     done = run_tests(tmp_path, LEAVING, "--numprocesses", workers)
