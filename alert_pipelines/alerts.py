@@ -77,9 +77,9 @@ class _Document(BaseModel):
 
 Text = str | None
 Number = int | float | str | None
-"""Sources keep numbers as texts, too; what a rule makes of that is the language's matter."""
+"""Sources keep numbers as texts, too. docs/rules.md says how a rule reads them."""
 Time = datetime | str | None
-"""UTC; a naive one is read as UTC. One that is text is no time to any rule."""
+"""UTC; a naive one is read as UTC. No rule reads a text as a time."""
 
 
 class AlertMetadata(_Document):
@@ -234,7 +234,7 @@ def find_alert(db: AlertDatabase, alert_id: str, fields: Sequence[str] | None = 
     if len(found) > 1:
         raise SharedAlertIdError(
             f"more than one alert in {db.name}.{COLLECTION} has the id {alert_id!r}, so which is meant cannot be told: "
-            "give each an id of its own"
+            "give each a different id"
         )
     return found[0]
 
@@ -260,7 +260,7 @@ class DecisionTally(NamedTuple):
 def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
     """The decisions that `job_id` left in the alerts' own histories, also those later undone or overtaken.
 
-    Server replies are no ledger: a failed update_many has written some and says not how many.
+    The server's reply is not enough: a failed update_many has written some alerts and does not say how many.
     """
     by_job = {
         "$filter": {

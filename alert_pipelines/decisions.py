@@ -93,7 +93,7 @@ def brief(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
 
 
 def cut_short(text: str, longest: int = MAX_CHARS) -> str:
-    """`text`, or so many of its characters."""
+    """`text`, cut to a number of its characters."""
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 

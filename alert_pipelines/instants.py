@@ -18,13 +18,15 @@ class InvalidInstantError(AlertPipelinesError):
 def as_utc(instant: datetime) -> datetime:
     """`instant` in UTC; one that names no zone is UTC. Raises InvalidInstantError."""
     if not isinstance(instant, datetime):
-        raise InvalidInstantError(f"{instant!r:.100} is no instant: give a datetime with its time and zone")
+        raise InvalidInstantError(f"{instant!r:.100} is not a valid time: give a datetime with its time and zone")
     if instant.tzinfo is None:
         return instant.replace(tzinfo=UTC)
     try:
         return instant.astimezone(UTC)
     except OverflowError as error:
-        raise InvalidInstantError(f"{instant.isoformat()} is in UTC no instant of the years 1 to 9999") from error
+        raise InvalidInstantError(
+            f"{instant.isoformat()} is not a valid time: in UTC it is outside the years 1 to 9999"
+        ) from error
 
 
 def as_of_utc(as_of: datetime) -> datetime:
@@ -42,6 +44,6 @@ def read_instant(text: str) -> datetime:
         instant = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise InvalidInstantError(
-            f"{text!r:.100} is no instant: write ISO 8601, such as 2026-03-01T12:00:00Z"
+            f"{text!r:.100} is not a valid time: write ISO 8601, such as 2026-03-01T12:00:00Z"
         ) from error
     return as_utc(instant)

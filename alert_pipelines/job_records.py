@@ -78,7 +78,7 @@ class InvalidJobTypeError(JobRecordError):
 
 
 class InvalidLimitError(JobRecordError):
-    """A limit that is no whole number from 1 to 1000."""
+    """A limit that is not a whole number from 1 to 1000."""
 
 
 class JobEndedError(JobRecordError):

@@ -23,7 +23,7 @@ def metrics() -> None:
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=9464, show_default=True)
 def serve(host: str, port: int) -> None:
-    """Answer at /metrics until interrupted, reading the numbers anew each time."""
+    """Answer at /metrics until interrupted. Each request reads the numbers again."""
     exporter = _exporter()
     with open_database() as db, suppress(KeyboardInterrupt):
         exporter.serve_metrics(db, host, port, Event())

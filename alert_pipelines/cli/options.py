@@ -21,7 +21,7 @@ def text(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise click.BadParameter(f"{value!r} is no text in UTF-8") from error
+        raise click.BadParameter(f"{value!r} is not valid UTF-8 text") from error
     return value
 
 

@@ -139,7 +139,7 @@ def _cursor(text: str | None, now: datetime, receivers: int) -> Cursor:
     try:
         cursor = Cursor.model_validate_json(text) if text else Cursor(began=now)
     except ValidationError as error:
-        _log.warning("The cursor cannot be read and begins anew: %s", error)
+        _log.warning("The cursor cannot be read and starts again: %s", error)
         cursor = Cursor(began=now)
     known = cursor.receivers[:receivers]
     added = (Told(since=now),) * (receivers - len(known))

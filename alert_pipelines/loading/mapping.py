@@ -124,7 +124,7 @@ def load_mapping(path: Path) -> Mapping:
         raise MappingError(f"the mapping {path} cannot be read: {error.strerror or error}") from error
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "YAML"
-        raise MappingError(f"the mapping {path} is no valid {kind}: {error}") from error
+        raise MappingError(f"the mapping {path} is not valid {kind}: {error}") from error
     return _parsed(content, str(path))
 
 

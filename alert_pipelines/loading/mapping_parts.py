@@ -304,7 +304,7 @@ def _known_encoding(name: str) -> str:
         # Not only looked up: base64 and rot13 are codecs, too.
         "a".encode(name)
     except (LookupError, UnicodeError):
-        raise ValueError(f"{name!r} is no encoding of text that Python knows: write utf-8 or latin-1, say") from None
+        raise ValueError(f"{name!r} is not a valid encoding of text: write utf-8 or latin-1, say") from None
     return name
 
 

@@ -46,8 +46,8 @@ def check_date_format(date_format: str) -> str:
         whole = False
     if not whole:
         raise ValueError(
-            f"{date_format!r} is no date format: write iso, epoch_s, epoch_ms, epoch_us, epoch_ns, or a strptime "
-            "format with year, month and day such as '%d/%m/%Y %H:%M'"
+            f"{date_format!r} is not a valid date format: write iso, epoch_s, epoch_ms, epoch_us, epoch_ns, or a "
+            "strptime format with year, month and day such as '%d/%m/%Y %H:%M'"
         )
     return date_format
 
@@ -57,7 +57,7 @@ def check_zone(zone: str) -> str:
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{zone!r} is no time zone: write UTC or Europe/Vienna, say") from None
+        raise ValueError(f"{zone!r} is not a valid time zone: write UTC or Europe/Vienna, say") from None
     return zone
 
 

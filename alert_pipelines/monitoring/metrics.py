@@ -42,7 +42,7 @@ class MetricsError(AlertPipelinesError):
 
 
 class ScannerCollector(Collector):
-    """Reads the numbers of one database anew each time it is asked."""
+    """Reads the numbers of one database again each time it is asked."""
 
     def __init__(self, db: AlertDatabase | None) -> None:
         self._db = None if db is None else known_form(db)

@@ -68,7 +68,7 @@ def read_content(path: Path, kind: str) -> Any:
         raise RuleFileError(f"the {kind} file {path} cannot be read: {error.strerror or error}") from error
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         form = path.suffix.lstrip(".") or "YAML"
-        raise RuleFileError(f"the {kind} file {path} is no valid {form}: {error}") from error
+        raise RuleFileError(f"the {kind} file {path} is not valid {form}: {error}") from error
 
 
 def parse_rules(content: Any, origin: str) -> list[Rule]:

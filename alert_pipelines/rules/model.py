@@ -90,11 +90,11 @@ class Conditions(BaseModel):
     auto_close_if: MetadataName | None = Field(None, description="close when this field of metadata is true")
     close_if: CheckedTree | None = Field(None, description="close when this condition tree holds")
     expire_after_mins: Minutes | None = Field(
-        None, description="close when timestamp is at least so many minutes before as_of"
+        None, description="close when timestamp is at least this many minutes before as_of"
     )
     close_if_no_repeat_mins: Minutes | None = Field(
         None,
-        description="close when the newest alert of the same source and key is at least so many minutes old",
+        description="close when the newest alert of the same source and key is at least this many minutes old",
     )
     keep_latest: StrictBool | None = Field(
         None, description="close a pending alert when a newer one of the same source and key exists"
@@ -111,7 +111,7 @@ class Conditions(BaseModel):
     )
     escalate_if_count: Annotated[StrictInt, Field(ge=1, le=1_000_000), WHOLE] | None = Field(
         None,
-        description="escalate an OPEN alert when its key has so many pending alerts in the window before it",
+        description="escalate an OPEN alert when its key has this many pending alerts in the window before it",
     )
     window_mins: Minutes | None = Field(
         None, description=f"the window of escalate_if_count in minutes, default {DEFAULT_WINDOW_MINS}"
@@ -132,7 +132,7 @@ class Conditions(BaseModel):
         None, description="values of a path of the key by which alerts group with nothing, as they do by a missing one"
     )
     hold_mins: Minutes | None = Field(
-        None, description="a close condition counts only on alerts not updated in the last so many minutes"
+        None, description="a close condition counts only on alerts not updated in the last this many minutes"
     )
     suppress_if_other: Other | None = Field(
         None,

@@ -39,7 +39,7 @@ from alert_pipelines.rules.model import Rule, canonical_json
 from alert_pipelines.rules.windows import MaintenanceWindow
 
 MAX_TOUCHED = 20_000
-"""Above so many touched alerts, looking at all pending ones costs less."""
+"""Above this many touched alerts, looking at all pending ones costs less."""
 MAX_CHECKPOINT_CHARS = 20_000
 """A longer one, of hundreds of alerts that cannot be written, is not worth keeping with every job record."""
 MAX_AGE = timedelta(days=1)

@@ -251,7 +251,7 @@ def _why(decided_by: ClauseResult | None, active: Sequence[ClauseResult], alert:
         return "not decided: " + "; ".join(f"{result.rule_id}: {_why_not(result)}" for result in active)
     why = f"rule {decided_by.rule_id!r} would {decided_by.decision} it: {decided_by.says}"
     if not isinstance(alert.get("state_history"), list | None):
-        why += "; but its state_history is no array, so the decision cannot be recorded and the scan names it as failed"
+        why += "; but its state_history is not an array, so the decision cannot be recorded; the scan names it"
     if len(bson.encode({"_id": alert["_id"]})) > MAX_ID_BYTES:
         why += f"; but its _id has more than {MAX_ID_BYTES} bytes, so the scan cannot write it and names it as failed"
     beaten = [result.rule_id for result in active if result.due and result.rule_id != decided_by.rule_id]

@@ -21,7 +21,7 @@ from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanIncomplete
 from alert_pipelines.settings import read_settings
 
 SMALL_SCAN = 100
-"""Up to so many pending alerts the scan's own limits do not apply."""
+"""Up to this many pending alerts the scan's own limits do not apply."""
 _COMPLETED_SCAN_OF_OURS = {"job_type": SCANNER, "status": COMPLETED, "stats.planned": {"$exists": True}}
 _MAX_PREVIEWED = 20
 _DECIDED = {Status.AUTO_CLOSED: PENDING, Status.ESCALATED: (Status.OPEN,)}

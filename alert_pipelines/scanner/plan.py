@@ -132,7 +132,7 @@ def make_plan(
 
     With `changes`, unless they ask for a full plan, active rules look only at the keys touched since an earlier scan,
     wherever that is enough. Shadow
-    rules always look at all: what they would do stays undone, and is counted anew with each scan. All is read in
+    rules always look at all: what they would do stays undone, and is counted again in each scan. All is read in
     `session`, which has to be the one that read the changes.
     `check` is called between queries and may raise to stop. A rule whose query the server cannot finish is named
     in `failed_rules` and decides nothing; the others go on, but no alert that it may have closed is escalated.
@@ -322,7 +322,7 @@ def _bad_history(clause: Clause, due: dict[str, Any]) -> str:
         )
     return (
         f"alert {bad.get('alert_id', due['_id'])!r:.200}: state_history is of type {bad['type']}, no array: rule "
-        f"{clause.rule_id!r} would {decision_of(clause.to_status)} it, but the decision cannot be recorded; mend it"
+        f"{clause.rule_id!r} would {decision_of(clause.to_status)} it, but the decision cannot be recorded; fix it"
     )
 
 

@@ -91,7 +91,7 @@ def test_an_as_of_is_read_in_utc(run: Run, text: str) -> None:
 def test_an_as_of_that_is_no_instant_is_wrong_usage(run: Run, text: str) -> None:
     error = run("scan", "--as-of", text, code=2).stderr.splitlines()[-1]
     assert error.startswith("Error: Invalid value for '--as-of': ")
-    assert "no instant" in error
+    assert "is not a valid time" in error
 
 
 @pytest.mark.parametrize("command", [("scan", "--as-of"), ("backtest",), ("indexes", "advise", "--as-of")])
@@ -176,7 +176,7 @@ def test_days_are_listed_from_the_first_to_the_last(run: Run) -> None:
 )
 def test_an_argument_that_is_no_utf_8_is_wrong_usage(run: Run, command: tuple[str, ...]) -> None:
     error = run(*command, os.fsdecode(b"\xff"), code=2).stderr.splitlines()[-1]
-    assert error.endswith(r"'\udcff' is no text in UTF-8")
+    assert error.endswith(r"'\udcff' is not valid UTF-8 text")
 
 
 def test_a_file_name_that_is_no_utf_8_is_printed_all_the_same(run: Run, environment: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_mapping_whose_encoding_is_none_of_text_is_named(run: Run, environment
     (environment / "m.yaml").write_text(f"encoding: {encoding}\n{MAPPING}")
     (environment / "a.csv").write_text("id,at\n")
     error = run("load", "a.csv", "--mapping", "m.yaml", code=1).stderr
-    assert f"encoding: '{encoding}' is no encoding of text" in error
+    assert f"encoding: '{encoding}' is not a valid encoding of text" in error
 
 
 def test_quiet_logs_warnings_only_and_no_handler_stays(run: Run) -> None:

@@ -187,7 +187,7 @@ def test_config_limits_the_rules(execute: Execute, db: AlertDatabase) -> None:
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({"as_of": "yesterday"}, "as_of: 'yesterday' is no instant"),
+        ({"as_of": "yesterday"}, "as_of: 'yesterday' is not a valid time"),
         ({"rules": ["nosuch"]}, "no active or shadow rule is called 'nosuch'"),
         ({"as_of": "2999-01-01"}, "lies in the future"),
     ],

@@ -144,7 +144,7 @@ def test_bad_rows_are_rejected_with_line_and_reason_and_the_rest_is_loaded(db: A
         (8, "column 'at': '15/1/2025' is not a valid date: expected the form iso"),
         (9, "column 'speed': 'fast' is not a valid number"),
         (10, "2 values for 6 columns"),
-        (11, "no valid CSV: unexpected end of data"),
+        (11, "not valid CSV: unexpected end of data"),
     ]
     lines = path.read_text().splitlines()
     assert all(entry["row"] == lines[entry["line"] - 1] for entry in rejects(report))

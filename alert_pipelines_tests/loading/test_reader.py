@@ -133,7 +133,7 @@ def test_json_lines_that_are_malformed_are_bad_and_the_rest_is_read(tmp_path: Pa
     found = outcome(path, JSONL)
     assert [line for line, _ in found] == [1, 3, 4, 5, 6, 7, 8]
     assert (found[0][1], found[-1][1]) == ("A", "B")
-    assert found[1][1].startswith("no valid JSON")
+    assert found[1][1].startswith("not valid JSON")
     assert found[2][1] == "a list where an object is expected"
 
 
@@ -143,7 +143,7 @@ def test_json_lines_that_are_malformed_are_bad_and_the_rest_is_read(tmp_path: Pa
         ("", "has no header"),
         ("\n", "has no header"),
         ("id,id,at\n", "names id twice"),
-        ('"id\n', "the header is no valid CSV"),
+        ('"id\n', "the header is not valid CSV"),
         (HEADER.replace("severity", "Severity"), "severity.column: no column 'severity', did you mean 'Severity'"),
         (HEADER.replace(",", ";"), "Its columns: id;source"),
     ],

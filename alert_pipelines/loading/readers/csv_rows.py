@@ -28,7 +28,7 @@ def csv_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
             fault = f"{len(values)} values for {len(header)} columns" if len(values) != len(header) else None
             whole = fault is None or lines.too_long
         except csv.Error as error:
-            values, fault, whole = [], f"no valid CSV: {error}", False
+            values, fault, whole = [], f"not valid CSV: {error}", False
             reader = _reader(lines, layout)
         if not whole:
             # A stray quote swallows the lines after it; they are rows of their own and get their chance.
@@ -38,7 +38,7 @@ def csv_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
         elif fault is None:
             yield Row(start, lines.text, dict(zip(header, values, strict=True)))
         elif lines.text.strip():
-            kind = "not valid CSV" if fault.startswith("no valid CSV") else "more or fewer values than columns"
+            kind = "not valid CSV" if fault.startswith("not valid CSV") else "more or fewer values than columns"
             yield BadRow(start, lines.text, fault, kind)
 
 
@@ -59,7 +59,7 @@ def _header(lines: Lines, layout: Layout) -> list[str]:
     try:
         header: list[str] = next(_reader(lines, layout), [])
     except csv.Error as error:
-        raise LoadError(f"{lines.path}: the header is no valid CSV: {error}") from error
+        raise LoadError(f"{lines.path}: the header is not valid CSV: {error}") from error
     if lines.too_long:
         raise LoadError(f"{lines.path}: the header is {TOO_LONG}: it has to name the columns")
     first = lines.text

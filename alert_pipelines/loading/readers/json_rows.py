@@ -31,7 +31,7 @@ def json_line_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
-            yield BadRow(start, text, f"no valid JSON: {error}", "not valid JSON")
+            yield BadRow(start, text, f"not valid JSON: {error}", "not valid JSON")
             continue
         if rows and isinstance(values, dict):
             yield from _inner_rows(start, text, find(values), rows)
