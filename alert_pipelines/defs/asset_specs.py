@@ -13,7 +13,6 @@ DRY_RUNS, SHADOW = "dry_runs", "shadow_rules"
 
 RULES_VALID, WITHIN_LIMITS = "rules_valid", "within_limits"
 NO_ALERT_ERRORS, RECORDS_RECONCILE = "no_alert_errors", "records_reconcile"
-NONE_OVERLOOKED = "none_overlooked"
 
 
 def _spec(
@@ -98,10 +97,5 @@ SCAN_CHECKS = (
         RECORDS_RECONCILE,
         asset=JOBS,
         description="Compares the planned decisions with those written, raced, failed or stopped.",
-    ),
-    AssetCheckSpec(
-        NONE_OVERLOOKED,
-        asset=JOBS,
-        description="Compares, once a day, what a full scan decides with what an incremental one would have looked at.",
     ),
 )

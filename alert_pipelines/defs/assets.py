@@ -86,12 +86,8 @@ def _scan_and_report(
     for materialization in materializations(report, outcome.record, location_of_run(context.run), names):
         if materialization.asset_key in context.selected_asset_keys:
             yield materialization
-    checks = {key.name: key for key in context.selected_asset_check_keys}
-    for result in check_results(report, names):
-        if result.check_name in checks:
-            del checks[result.check_name]
-            yield result
-    yield from standing_verdicts(context.instance, checks.values())
+    checks = {key.name for key in context.selected_asset_check_keys}
+    yield from (result for result in check_results(report, names) if result.check_name in checks)
     _fail_if_incomplete(outcome)
 
 

@@ -94,6 +94,15 @@ _CHECKS = (
     ),
     _Check(
         AssetCheckSpec(
+            "none_overlooked",
+            asset=JOBS,
+            description="Compares what a full scan a day decides with what an incremental one would have looked at.",
+        ),
+        AssetCheckSeverity.ERROR,
+        lambda db, now, *_: health.none_overlooked(db, now),
+    ),
+    _Check(
+        AssetCheckSpec(
             "no_orphans",
             asset=JOBS,
             description="Lists running job records without an owner, and scans without a job record.",

@@ -30,7 +30,6 @@ from alert_pipelines.defs.asset_specs import (
     ESCALATED,
     JOBS,
     NO_ALERT_ERRORS,
-    NONE_OVERLOOKED,
     RECORDS_RECONCILE,
     RULES_VALID,
     SHADOW,
@@ -109,7 +108,7 @@ def check_results(report: ScanReport, names: Names) -> Iterator[AssetCheckResult
         passed=not report.bad_rules,
         description="All rules are valid."
         if not report.bad_rules
-        else f"Mend these rules; they decide nothing:{_first(report.bad_rules)}",
+        else f"These rules decide nothing; fix them:{_first(report.bad_rules)}",
         metadata={"invalid": len(report.bad_rules), **_listed("list", report.bad_rules)},
     )
     stops = [stop.message for stop in report.stops]
@@ -148,17 +147,6 @@ def check_results(report: ScanReport, names: Names) -> Iterator[AssetCheckResult
             "stopped": report.stopped,
         },
     )
-    if report.overlooked is not None:
-        yield AssetCheckResult(
-            asset_key=names.key(JOBS),
-            check_name=NONE_OVERLOOKED,
-            passed=report.overlooked == 0,
-            description="An incremental scan would have overlooked nothing."
-            if report.overlooked == 0
-            else f"An incremental scan would have overlooked {report.overlooked} due alerts, which this full scan "
-            f"decided: keep the job record {report.job_id} and report it as a defect.{_first(report.defects)}",
-            metadata={"overlooked": report.overlooked, **_listed("list", report.defects)},
-        )
 
 
 def dry_run_observation(report: ScanReport, names: Names) -> AssetObservation:

@@ -21,6 +21,7 @@ from alert_pipelines.monitoring.scan_history import (
     completed_before,
     decisions_by_rule,
     hours_of_scans,
+    last_checked_scan,
     last_completed_scan,
 )
 from alert_pipelines.pending import PendingOfSources, of_one_source
@@ -29,6 +30,7 @@ from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.shelves import COLLECTIONS as RULES
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.history import entries_from
+from alert_pipelines.scanner.overlooked import WOULD_OVERLOOK
 
 SPIKE_DAYS = 7
 SPIKE_FACTOR = 3
@@ -210,6 +212,24 @@ def pending_by_source(db: AlertDatabase, now: datetime) -> list[PendingOfSource]
                     PendingOfSource(str(source), status, alerts, oldest.get("timestamp"), oldest.get("alert_id"))
                 )
     return counted
+
+
+@at_the_door
+def none_overlooked(db: AlertDatabase, now: datetime) -> Verdict:
+    """Whether the last full scan that checked the incremental ones found nothing that they would have overlooked."""
+    last = last_checked_scan(db, now)
+    if last is None:
+        return Verdict(True, "No scan has checked yet what incremental scans look at: one does so once a day.")
+    overlooked, job_id = last["stats"]["overlooked"], last["job_id"]
+    if overlooked == 0:
+        return Verdict(True, f"{job_id} decided nothing that an incremental scan would have overlooked.")
+    named = "".join(f"\n- {error}" for error in last.get("errors") or () if WOULD_OVERLOOK in error)
+    return Verdict(
+        False,
+        f"An incremental scan would have overlooked {overlooked} due alerts, which the full scan {job_id} decided: keep"
+        f" its job record and report it as a defect.{named}",
+        {"overlooked": overlooked},
+    )
 
 
 @at_the_door

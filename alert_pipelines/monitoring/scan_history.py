@@ -64,6 +64,12 @@ def last_ended_scan(db: AlertDatabase, now: datetime) -> dict[str, Any] | None:
 
 
 @at_the_door
+def last_checked_scan(db: AlertDatabase, now: datetime) -> dict[str, Any] | None:
+    """The newest scan that checked what incremental ones look at, without `_id`; None if none did in 30 days."""
+    return _last(db, {"stats.overlooked": {"$type": "number"}}, now - LOOK_BACK, now)
+
+
+@at_the_door
 def completed_before(db: AlertDatabase, since: datetime) -> bool:
     """Whether a scan completed in the 30 days before `since`."""
     return _last(db, {"status": COMPLETED}, since - LOOK_BACK, since) is not None

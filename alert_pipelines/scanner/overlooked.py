@@ -24,6 +24,9 @@ from alert_pipelines.scanner.scopes import Scopes
 MAX_NAMED = 20
 _BATCH = 5_000
 
+WOULD_OVERLOOK = "an incremental scan would have overlooked"
+"""In each sentence about such an alert."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -112,7 +115,7 @@ class _Look:
         for clause, _id in first:
             found = self._alerts.find_one({"_id": _id}, {"alert_id": 1}, session=self._session) or {}
             yield (
-                f"alert {found.get('alert_id', _id)!r:.200}: an incremental scan would have overlooked what rule "
+                f"alert {found.get('alert_id', _id)!r:.200}: {WOULD_OVERLOOK} what rule "
                 f"{clause.rule_id!r} decides ({decision_of(clause.to_status)}). This is a defect of alert_pipelines: "
                 "report it together with this job record."
             )

@@ -12,7 +12,7 @@ from dagster import (
 )
 
 from alert_pipelines.definitions import build_defs
-from alert_pipelines.defs.asset_specs import NONE_OVERLOOKED, SCAN_ASSETS, SCAN_CHECKS
+from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.health_checks import HEALTH_CHECKS
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.mongo import AlertDatabase
@@ -96,8 +96,7 @@ def test_no_scan_asks_for_its_health(execute: Execute, instance: DagsterInstance
         .resolve_implicit_global_asset_job_def()
         .execute_in_process(instance=instance, asset_selection=[spec.key for spec in SCAN_ASSETS])
     )
-    # A first scan has nothing to check incremental ones by.
-    assert set(check_verdicts(materialized)) == {check.name for check in SCAN_CHECKS} - {NONE_OVERLOOKED}
+    assert set(check_verdicts(materialized)) == {check.name for check in SCAN_CHECKS}
 
 
 def test_it_runs_hourly_behind_all_else_and_keeps_no_scan_from_being_made(instance: DagsterInstance) -> None:

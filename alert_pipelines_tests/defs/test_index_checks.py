@@ -10,7 +10,7 @@ from dagster import (
 )
 
 from alert_pipelines.definitions import build_defs
-from alert_pipelines.defs.asset_specs import NONE_OVERLOOKED, SCAN_ASSETS, SCAN_CHECKS
+from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.index_checks import INDEX_ADVICE
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import Execute, check_verdicts
@@ -72,7 +72,7 @@ def test_nor_does_one_that_was_started_by_materialize(
         .execute_in_process(instance=instance, asset_selection=[spec.key for spec in SCAN_ASSETS])
     )
     # A first scan has nothing to check incremental ones by.
-    assert set(check_verdicts(done)) == {check.name for check in SCAN_CHECKS} - {NONE_OVERLOOKED}
+    assert set(check_verdicts(done)) == {check.name for check in SCAN_CHECKS}
 
 
 def test_a_check_of_indexes_keeps_no_scan_from_being_made(instance: DagsterInstance) -> None:
