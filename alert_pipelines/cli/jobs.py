@@ -14,6 +14,9 @@ from alert_pipelines.scanner.provenance import decisions_of_job
 
 LATEST = "latest"
 
+# A token that says nothing to a person; --json has it.
+_FOR_THE_NEXT_SCAN = "checkpoint"
+
 
 @click.group()
 def jobs() -> None:
@@ -72,7 +75,7 @@ def _record(db: AlertDatabase, job_id: str) -> dict[str, Any]:
 def _print_record(record: dict[str, Any]) -> None:
     stats = record["stats"] if isinstance(record.get("stats"), dict) else {}
     for name, value in (record | stats).items():
-        if not isinstance(value, list | dict):
+        if not isinstance(value, list | dict) and name != _FOR_THE_NEXT_SCAN:
             click.echo(f"{name}: {as_text(value)}")
     for problem in _kept_errors(record):
         click.echo(f"error: {as_text(problem)}")

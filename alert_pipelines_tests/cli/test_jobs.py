@@ -41,6 +41,8 @@ def test_show_has_the_record_and_what_was_decided(run: Run, job_id: str) -> None
         assert f"job_id: {job_id}" in out
         assert "as_of: 2026-03-01T12:00:00+00:00" in out
         assert ["safety", "SAFETY", "AUTO_CLOSED", "1", "0"] in _rows(out)
+        assert "checkpoint: " not in out
+    assert "checkpoint" in json.loads(run("jobs", "show", "--json").stdout)["record"]["stats"]
 
 
 def test_show_lists_the_alerts_on_request(run: Run, job_id: str) -> None:
