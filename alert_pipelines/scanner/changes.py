@@ -10,18 +10,17 @@ that read the stream: so no election takes back what a checkpoint is built on, a
 What has to be looked at because of the touched ones is the business of `scopes`.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, NamedTuple
 
 import bson
 import pymongo
-from bson import Timestamp, json_util
+from bson import Timestamp
 from bson.errors import BSONError
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
@@ -34,19 +33,14 @@ from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
 from alert_pipelines.mongo.retry import TRANSIENT
 from alert_pipelines.rules.clause import MAX_ID_BYTES, Stage
-from alert_pipelines.rules.compiler import compile_rules
-from alert_pipelines.rules.model import Rule, canonical_json
-from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.scanner.checkpoint import MAX_CHECKPOINT_CHARS, Checkpoint
 
 MAX_TOUCHED = 20_000
 """Above this many touched alerts, looking at all pending ones costs less."""
-MAX_CHECKPOINT_CHARS = 20_000
-"""A longer one, of hundreds of alerts that cannot be written, is not worth keeping with every job record."""
 MAX_AGE = timedelta(days=1)
 DRAIN_SECONDS = 15
 _AWAIT_MS = 200
-_ANY_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
-_JSON = json_util.CANONICAL_JSON_OPTIONS
 # Changes to these change an alert's key, or its place in it.
 _ALWAYS_DECIDING = ("source_type", "timestamp")
 _log = logging.getLogger(__name__)
@@ -62,33 +56,6 @@ class Vantage(NamedTuple):
     """Where the server stood just before a scan's claim; None if it keeps no oplog."""
 
     operation_time: Timestamp | None
-
-
-class Checkpoint(NamedTuple):
-    """What a completed scan leaves for the next: where its claim stands in the change stream, and what it left.
-
-    `fingerprint` is that of its rules and maintenance windows. `left` are the `_id`s of alerts that were due and could
-    not be written.
-    """
-
-    token: Mapping[str, Any]
-    fingerprint: str
-    left: tuple[Any, ...]
-
-    def dump(self) -> str:
-        """One text, since the readers of job records expect no values that JSON does not have."""
-        return json_util.dumps(self._asdict(), json_options=_JSON)
-
-    @classmethod
-    def load(cls, text: str) -> "Checkpoint":
-        """Read what `dump` wrote. Raises ValueError for what an earlier version did."""
-        fields = json_util.loads(text, json_options=_JSON)
-        if "election" in fields:
-            raise ValueError("what its scan read may have been rolled back by an election")
-        found = cls(fields["token"], fields["fingerprint"], tuple(fields["left"]))
-        # The server is asked with both.
-        bson.encode({"token": dict(found.token), "left": found.left})
-        return found
 
 
 class _Earlier(NamedTuple):
@@ -120,32 +87,6 @@ class Changes:
 def vantage(db: AlertDatabase) -> Vantage:
     """Where the server stands now. To be taken before the claim."""
     return Vantage(db.command("hello").get("operationTime"))
-
-
-def fingerprint(rules: Sequence[Rule], windows: Iterable[MaintenanceWindow], as_of: datetime) -> str:
-    """One text for one meaning: what `rules` compile to, and the windows that leave something out at `as_of`.
-
-    What is raised in a span that begins later is new, so spans that are still to come change nothing that was decided.
-    """
-    digest = hashlib.sha256()
-    for clause in compile_rules(rules, _ANY_INSTANT):
-        digest.update(bson.encode({"rule": clause.rule_id, "own": clause.own, "pipeline": clause.pipeline()}))
-    for rule in rules:
-        if hours := rule.only_hours():
-            # While it is closed nothing becomes due; when it opens, all that did since.
-            digest.update(b"open" if hours.is_open(as_of) else b"closed")
-        if rule.calendars:
-            digest.update(canonical_json(rule.canonical()).encode())
-    for window in sorted(bson.encode(_meaning(window, as_of)) for window in windows if window.matters_at(as_of)):
-        digest.update(window)
-    return digest.hexdigest()
-
-
-def _meaning(window: MaintenanceWindow, as_of: datetime) -> dict[str, Any]:
-    # Of many spans the oldest are left out, and what was raised in them is then decided.
-    spans = window.raised_spans(as_of)
-    first = spans[0].start if spans else None
-    return {**window.model_dump(mode="json"), "holds": window.holds_at(as_of), "first": first}
 
 
 def find_changes(

@@ -37,7 +37,8 @@ from alert_pipelines.mongo.topology import STANDALONE, is_standalone
 from alert_pipelines.rules.model import EXPIRES_AT, RuleSet
 from alert_pipelines.rules.store import keep_version, load_rules, load_windows
 from alert_pipelines.scanner.apply import Applied, Stamp, apply_plan, count_deleted
-from alert_pipelines.scanner.changes import Vantage, find_changes, fingerprint, next_checkpoint, vantage
+from alert_pipelines.scanner.changes import Vantage, find_changes, next_checkpoint, vantage
+from alert_pipelines.scanner.checkpoint import fingerprint
 from alert_pipelines.scanner.collections import emptiness, prepare_collections
 from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
 from alert_pipelines.scanner.overlooked import find_overlooked

@@ -9,6 +9,7 @@ from bson import DatetimeMS
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import apply, changes
+from alert_pipelines.scanner.checkpoint import Checkpoint
 from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
@@ -254,7 +255,7 @@ def test_a_collection_that_was_put_in_the_place_of_the_other_means_a_full_scan(d
 def test_a_token_that_the_oplog_no_longer_knows_means_a_full_scan(db: AlertDatabase) -> None:
     fill(db, [alert("old", minutes=40)], LATEST)
     scan(db)
-    checkpoint = changes.Checkpoint.load(db.background_jobs.find_one({})["stats"]["checkpoint"])  # type: ignore[index]
+    checkpoint = Checkpoint.load(db.background_jobs.find_one({})["stats"]["checkpoint"])  # type: ignore[index]
     token = {"_data": "82" + "5" * 7 + checkpoint.token["_data"][9:]}
     db.background_jobs.update_one({}, {"$set": {"stats.checkpoint": checkpoint._replace(token=token).dump()}})
     fill(db, [alert("new", minutes=30)])
@@ -291,7 +292,7 @@ def test_what_an_earlier_version_read_may_have_been_rolled_back_so_its_checkpoin
 def test_a_token_that_is_not_valid_means_a_full_scan(db: AlertDatabase, token: dict[str, Any]) -> None:
     fill(db, [alert("old", minutes=40)], LATEST)
     scan(db)
-    checkpoint = changes.Checkpoint.load(db.background_jobs.find_one({})["stats"]["checkpoint"])  # type: ignore[index]
+    checkpoint = Checkpoint.load(db.background_jobs.find_one({})["stats"]["checkpoint"])  # type: ignore[index]
     db.background_jobs.update_one({}, {"$set": {"stats.checkpoint": checkpoint._replace(token=token).dump()}})
     fill(db, [alert("new", minutes=30)])
     report = scan(db, 5)
