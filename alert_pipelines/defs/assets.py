@@ -24,12 +24,12 @@ from alert_pipelines.defs.own_runs import location_of_run
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_log import lines_in_run_log
 from alert_pipelines.defs.run_records import (
-    SKIPPED_TAG,
     close_records_of_run,
     disown_tags,
     keep_from_retry,
     record_of_run,
     tag_run,
+    tag_skipped,
 )
 from alert_pipelines.defs.scan_events import check_results, dry_run_observation, materializations, shadow_observation
 from alert_pipelines.defs.standing_verdicts import standing_verdicts
@@ -61,7 +61,7 @@ def auto_close(
     Only one scan runs at a time: where another one does, this run ends with nothing done and says so.
     """
     keep_from_retry(context.instance, context.run)
-    disown_tags(context.instance, context.run)
+    disown_tags(context.instance, names, context.run)
     with _loaded_code_kept_from_the_collector(), lines_in_run_log(context.log, context.instance):
         yield from _scan_and_report(context, config, mongo, rule_engine, names)
 
@@ -70,7 +70,7 @@ def _scan_and_report(
     context: AssetExecutionContext, config: ScanConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     with _faults_as_dagster_has_them(), mongo.open() as db:
-        outcome = _scan(context, config, rule_engine, db)
+        outcome = _scan(context, config, rule_engine, names, db)
     if outcome is None:
         yield from standing_verdicts(context.instance, context.selected_asset_check_keys)
         return
@@ -98,7 +98,7 @@ def _fail_if_incomplete(outcome: _Outcome) -> None:
 
 
 def _scan(
-    context: AssetExecutionContext, config: ScanConfig, rule_engine: RuleEngine, db: AlertDatabase
+    context: AssetExecutionContext, config: ScanConfig, rule_engine: RuleEngine, names: Names, db: AlertDatabase
 ) -> _Outcome | None:
     """The scan and its job record; None where another scan is running."""
     attempt = context.op_execution_context.retry_number + 1
@@ -110,21 +110,21 @@ def _scan(
         report = rule_engine.scan(db, config.request(context.run.run_id, attempt), _Progress(context.log))
     except ScanAlreadyRunningError as error:
         context.log.warning("Skipped, nothing was done: %s", error)
-        context.instance.add_run_tags(context.run.run_id, {SKIPPED_TAG: "another scan was running"})
+        tag_skipped(context.instance, names, context.run.run_id)
         return None
     except ScanIncompleteError as error:
         report, incomplete = error.report, error
     finally:
-        record = _named_by_its_run(context, db)
+        record = _named_by_its_run(context, names, db)
     return _Outcome(report, record, incomplete)
 
 
-def _named_by_its_run(context: AssetExecutionContext, db: AlertDatabase) -> dict[str, Any] | None:
+def _named_by_its_run(context: AssetExecutionContext, names: Names, db: AlertDatabase) -> dict[str, Any] | None:
     # The scan's own outcome, good or bad, must not give way to a fault of this.
     with suppress(PyMongoError):
         record = record_of_run(db, context.run.run_id)
         if record is not None:
-            tag_run(context.instance, context.run.run_id, record["job_id"])
+            tag_run(context.instance, names, context.run.run_id, record["job_id"])
         return record
     return None
 

@@ -30,7 +30,7 @@ from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
 from alert_pipelines.defs.queue_wait import scans_wait_little
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.run_records import SKIPPED_TAG, record_of_run
+from alert_pipelines.defs.run_records import record_of_run, was_skipped
 from alert_pipelines.defs.scan_events import table
 from alert_pipelines.defs.scan_runs import is_scan
 from alert_pipelines.mongo.client import AlertDatabase, server_now
@@ -81,7 +81,7 @@ def _scans_without_record(
         for run in own_runs(instance, own, statuses=succeeded, created_after=now - timedelta(days=1), limit=MAX_RUNS)
         if is_scan(run, names)
         # One that found another scan running, or only checked something, made none.
-        and not run.tags.get(SKIPPED_TAG)
+        and not was_skipped(run, names)
         and record_of_run(db, run.run_id) is None
     ]
 

@@ -16,6 +16,7 @@ from dagster import (
 )
 
 from alert_pipelines.defs.jobs import load_alerts_job
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import FINISHED, location_of_sensor, own_runs
 from alert_pipelines.settings import INBOX_VARIABLE, read_settings
 
@@ -29,7 +30,7 @@ MAX_ATTEMPTS = 3
     default_status=DefaultSensorStatus.RUNNING,
     description=f"Loads each file that is put into a directory of {INBOX_VARIABLE}, and moves it to done or failed.",
 )
-def inbox_sensor(context: SensorEvaluationContext) -> RunRequest | SkipReason:
+def inbox_sensor(context: SensorEvaluationContext, names: Names) -> RunRequest | SkipReason:
     """Launch a run for the oldest file that waits, if none is at it."""
     # The code server loads this module, and only an inbox needs the loader.
     from alert_pipelines.loading.inbox import FAILED, look_into, put_away  # noqa: PLC0415
@@ -42,14 +43,15 @@ def inbox_sensor(context: SensorEvaluationContext) -> RunRequest | SkipReason:
         context.log.warning("Not loaded: %s", left)
     aside = []
     for waiting in found.files:
-        tags = {FILE_TAG: hashlib.sha256(waiting.key.encode(errors="surrogateescape")).hexdigest()[:32]}
+        file_id = hashlib.sha256(waiting.key.encode(errors="surrogateescape")).hexdigest()[:32]
+        tags = {names.name(FILE_TAG): file_id}
         runs = own_runs(context.instance, location_of_sensor(context), tags=tags)
         if busy := next((run for run in runs if run.status not in FINISHED), None):
             return SkipReason(f"{waiting.path.name} is being loaded by run {busy.run_id}.")
         if len(runs) < MAX_ATTEMPTS:
             config = {"file": str(waiting.path), **waiting.reading, "update": True, "put_away": True}
             return RunRequest(
-                run_key=f"{tags[FILE_TAG]}#{len(runs)}", run_config={"ops": {"load": {"config": config}}}, tags=tags
+                run_key=f"{file_id}#{len(runs)}", run_config={"ops": {"load": {"config": config}}}, tags=tags
             )
         put_away(waiting.path, FAILED)
         aside.append(f"{waiting.path.name} was put into {FAILED}: {MAX_ATTEMPTS} runs ended before they were done.")

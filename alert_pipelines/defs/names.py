@@ -1,4 +1,4 @@
-"""What this copy calls its assets, groups, jobs, schedules and sensors: plain names, behind a prefix if one is set.
+"""What this copy calls its assets, groups, jobs, schedules, sensors and run tags: plain names, or prefixed ones.
 
 Several copies, each with a database, live in one Dagster workspace if each has a prefix. Within the package names are
 plain; they get the prefix where Dagster is told them.
@@ -15,11 +15,12 @@ class Names(ConfigurableResource[None]):
     """The names of one copy."""
 
     prefix: str | None = Field(
-        default=None, description="In front of the names of this copy's assets, groups, jobs, schedules and sensors."
+        default=None,
+        description="In front of the names of this copy's assets, groups, jobs, schedules, sensors and tags.",
     )
 
     def name(self, plain: str) -> str:
-        """The name of a group, job, schedule, sensor or directory of reports."""
+        """The name of a group, job, schedule, sensor, run tag or directory of reports."""
         return f"{self.prefix}_{plain}" if self.prefix else plain
 
     def key(self, plain: AssetKey | str) -> AssetKey:

@@ -7,6 +7,7 @@ from dagster import DagsterInstance, DagsterRun
 from pymongo import DESCENDING
 
 from alert_pipelines.decisions import decisions_of, stats_of
+from alert_pipelines.defs.names import Names
 from alert_pipelines.job_records import COLLECTION, FAILED, RUNNING, JobEndedError, update_job_record
 from alert_pipelines.mongo.client import AlertDatabase
 
@@ -30,9 +31,19 @@ def run_of_job(db: AlertDatabase, job_id: str) -> str | None:
     return run_id if isinstance(run_id, str) else None
 
 
-def tag_run(instance: DagsterInstance, run_id: str, job_id: str) -> None:
+def tag_run(instance: DagsterInstance, names: Names, run_id: str, job_id: str) -> None:
     """Let the run name its job record."""
-    instance.add_run_tags(run_id, {JOB_ID_TAG: job_id})
+    instance.add_run_tags(run_id, {names.name(JOB_ID_TAG): job_id})
+
+
+def tag_skipped(instance: DagsterInstance, names: Names, run_id: str) -> None:
+    """Let the run say that it did nothing."""
+    instance.add_run_tags(run_id, {names.name(SKIPPED_TAG): "another scan was running"})
+
+
+def was_skipped(run: DagsterRun, names: Names) -> bool:
+    """Whether the run did nothing, for another scan was running."""
+    return bool(run.tags.get(names.name(SKIPPED_TAG)))
 
 
 def keep_from_retry(instance: DagsterInstance, run: DagsterRun) -> None:
@@ -41,9 +52,9 @@ def keep_from_retry(instance: DagsterInstance, run: DagsterRun) -> None:
         instance.add_run_tags(run.run_id, NO_RETRY_TAGS)
 
 
-def disown_tags(instance: DagsterInstance, run: DagsterRun) -> None:
+def disown_tags(instance: DagsterInstance, names: Names, run: DagsterRun) -> None:
     """Empty what the tags of a re-executed run say of the run that it repeats: Dagster copies all, and removes none."""
-    inherited = {tag: "" for tag in (JOB_ID_TAG, SKIPPED_TAG) if run.tags.get(tag)}
+    inherited = {tag: "" for tag in map(names.name, (JOB_ID_TAG, SKIPPED_TAG)) if run.tags.get(tag)}
     if run.parent_run_id is not None and inherited:
         instance.add_run_tags(run.run_id, inherited)
 

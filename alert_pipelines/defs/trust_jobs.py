@@ -87,7 +87,7 @@ def list_decisions_job() -> None:
 @op
 def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, names: Names) -> None:
     """Take back what a job decided, or only show what that would be."""
-    disown_tags(context.instance, context.run)
+    disown_tags(context.instance, names, context.run)
     with clear_failures(), mongo.open() as db:
         report = undo_job(
             db,
@@ -99,7 +99,7 @@ def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, 
         )
         undone_run = run_of_job(db, report.job_id)
     if report.undo_job_id is not None:
-        tag_run(context.instance, context.run_id, report.undo_job_id)
+        tag_run(context.instance, names, context.run_id, report.undo_job_id)
     context.log_event(_undone(report, undone_run, names.key(ALERTS)))
 
 

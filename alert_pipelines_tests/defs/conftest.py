@@ -75,10 +75,14 @@ def daemons_tick(
     )
 
 
-def sensor_context(instance: DagsterInstance, location: Location = OWN) -> SensorEvaluationContext:
+def sensor_context(
+    instance: DagsterInstance, location: Location = OWN, names: Names | None = None
+) -> SensorEvaluationContext:
     """The context in which the daemon lets a sensor of that location tick."""
     context = build_sensor_context(
-        instance=instance, repository_name=location.repository, resources={"mongo": MongoResource(), NAMES: Names()}
+        instance=instance,
+        repository_name=location.repository,
+        resources={"mongo": MongoResource(), NAMES: names or Names()},
     )
     context._code_location_origin = RegisteredCodeLocationOrigin(location.name)
     return context

@@ -1,5 +1,6 @@
 """Two copies in one workspace: a prefix puts apart all that Dagster knows by name, and each scans its own database."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,18 +15,22 @@ from dagster import (
     DagsterRunStatus,
     Definitions,
     ExecuteInProcessResult,
+    RunRequest,
+    SkipReason,
 )
 from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs import links
-from alert_pipelines.defs.dead_runs import end_overdue_runs
+from alert_pipelines.defs.dead_runs import disown_tags_of_unbegun, end_overdue_runs
+from alert_pipelines.defs.inbox_sensor import inbox_sensor
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
+from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scheduler import SchedulerError, is_scheduler_running
 from alert_pipelines.settings import SettingsError
-from alert_pipelines_tests.defs.conftest import daemons_tick, launched_from
+from alert_pipelines_tests.defs.conftest import daemons_tick, launched_from, sensor_context
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 
 NORTH, SOUTH = (Location(name, "__repository__") for name in ("north", "south"))
@@ -205,6 +210,68 @@ def test_the_other_jobs_of_a_copy_are_about_its_own_assets(
     assert all(check.asset_key.path[0] == "north" for check in checks)
     assert bool(checks) == job.startswith("check_")
     assert south.db.background_jobs.count_documents({}) == 0
+
+
+def tags_of(result: ExecuteInProcessResult, instance: DagsterInstance) -> dict[str, str]:
+    """What the package's own tags of a run say."""
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    return {name: value for name, value in run.tags.items() if "alert_pipelines/" in name}
+
+
+def test_run_tags_of_two_copies_had_the_same_names(copies: list[Copy], instance: DagsterInstance) -> None:
+    north, _ = copies
+    fill(north.db, [alert("old", minutes=120)], EXPIRE)
+    scan = north.execute(run_config={"ops": {"auto_close": {"config": {"as_of": AS_OF.isoformat()}}}})
+    job_id = north.db.background_jobs.distinct("job_id")[0]
+    assert tags_of(scan, instance) == {"north_alert_pipelines/job_id": job_id}
+    undo = {"job_id": job_id, "dry_run": False}
+    result = north.execute("undo_job", run_config={"ops": {"undo": {"config": undo}}})
+    record = north.db.background_jobs.find_one({"run_id": result.run_id}) or {}
+    assert tags_of(result, instance) == {"north_alert_pipelines/job_id": record["job_id"]}
+
+
+def test_a_copy_reads_its_own_tag_of_a_skipped_run(copies: list[Copy], instance: DagsterInstance) -> None:
+    north, _ = copies
+    create_job_record(SCANNER, north.db)
+    skipped = tags_of(north.execute(), instance)
+    assert skipped == {"north_alert_pipelines/skipped": "another scan was running"}
+    checks = north.execute("check_health_job").get_asset_check_evaluations()
+    (orphans,) = [check for check in checks if check.check_name == "no_orphans"]
+    assert orphans.metadata["runs without a record"].value == 0
+
+
+def test_a_repeat_of_a_copy_loses_its_own_tags_and_keeps_the_others(instance: DagsterInstance) -> None:
+    tags = {"north_alert_pipelines/job_id": "JOB-1", "alert_pipelines/job_id": "JOB-2"}
+    job = "north_auto_close_job"
+    made = {"job_name": job, "tags": tags, "remote_job_origin": launched_from(NORTH, job)}
+    first = create_run_for_test(instance, **made)
+    repeat = create_run_for_test(instance, **made, parent_run_id=first.run_id, root_run_id=first.run_id)
+    disown_tags_of_unbegun(instance, NORTH, Names(prefix="north"))
+    found = instance.get_run_by_id(repeat.run_id)
+    assert found is not None
+    assert {name: found.tags[name] for name in tags} == {**tags, "north_alert_pipelines/job_id": ""}
+
+
+@pytest.mark.parametrize("prefix", [None, "north"])
+def test_the_inbox_of_a_copy_tags_and_finds_its_own_runs(
+    instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str | None
+) -> None:
+    (tmp_path / "pagerduty").mkdir()
+    file = tmp_path / "pagerduty" / "night.csv"
+    file.write_text("id\n")
+    os.utime(file, (0, 0))
+    monkeypatch.setenv("ALERT_PIPELINES_INBOX", str(tmp_path))
+    names = Names(prefix=prefix)
+    asked = inbox_sensor(sensor_context(instance, NORTH, names))
+    assert isinstance(asked, RunRequest)
+    tag = names.name("alert_pipelines/inbox_file")
+    assert list(asked.tags) == [tag]
+    job = names.name("load_alerts_job")
+    create_run_for_test(instance, job_name=job, tags=asked.tags, remote_job_origin=launched_from(NORTH, job))
+    again = inbox_sensor(sensor_context(instance, NORTH, names))
+    assert isinstance(again, SkipReason)
+    assert "night.csv is being loaded by run" in str(again.skip_message)
 
 
 def test_reports_of_two_copies_went_into_one_directory(copies: list[Copy], instance: DagsterInstance) -> None:
