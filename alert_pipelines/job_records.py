@@ -41,6 +41,7 @@ MAX_ERROR_CHARS = 5_000
 MAX_RECENT = 1000
 _LAST_WRITE_S = 1.0
 _WITHOUT_ID = {"_id": 0}
+_WITHOUT_LEASE: dict[str, Any] = {"job_type": SCANNER, "lease_expires_at": None}
 
 _log = logging.getLogger(__name__)
 
@@ -109,10 +110,10 @@ def ensure_indexes(db: AlertDatabase) -> list[str]:
     Dead records are swept first: the service this replaces leaves several `running`, and the claim's unique
     index cannot be made over them. Raises IndexConflictError, UnusableDatabaseError.
     """
-    present = {index["name"] for index in present_indexes(db, COLLECTION)}
-    if "one_scan_at_a_time" not in present:
+    present = present_indexes(db, COLLECTION)
+    if not any(index["name"] == "one_scan_at_a_time" for index in present):
         sweep_dead_jobs(db)
-    return create_missing_indexes(db, COLLECTION, INDEXES)
+    return create_missing_indexes(db, COLLECTION, INDEXES, present)
 
 
 @at_the_door
@@ -261,16 +262,16 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
     `_stalled_without_lease` says. Records of other types without a lease are not ours to judge.
     """
     now = server_now(db)
-    dead = {
-        "status": RUNNING,
-        "$or": [
-            {"lease_expires_at": {"$lt": now}},
-            {"lease_expires_at": {"$ne": None, "$not": {"$type": "date"}}},
-            {"lease_expires_at": {"$type": "array"}},
-            _is_ahead("lease_expires_at", 2 * LEASE),
-            _stalled_without_lease(db, now),
-        ],
-    }
+    lease_is_over = [
+        {"lease_expires_at": {"$lt": now}},
+        {"lease_expires_at": {"$ne": None, "$not": {"$type": "date"}}},
+        {"lease_expires_at": {"$type": "array"}},
+        _is_ahead("lease_expires_at", 2 * LEASE),
+    ]
+    # Every claim asks this, and there is almost always none.
+    if db[COLLECTION].find_one({"status": RUNNING, "$or": [*lease_is_over, _WITHOUT_LEASE]}, {"_id": 1}) is None:
+        return []
+    dead = {"status": RUNNING, "$or": [*lease_is_over, _stalled_without_lease(db, now)]}
     swept = []
     found = list(db[COLLECTION].find(dead))
     if found:
@@ -311,19 +312,16 @@ def _stalled_without_lease(db: AlertDatabase, now: datetime) -> dict[str, Any]:
     The older service writes them, runs one job at a time, and its published job never ends its record. So one is
     stalled as soon as a later one was started, or where none was ever completed; else after an hour, or without a date.
     """
-    without_lease = {"job_type": SCANNER, "lease_expires_at": None}
-    if db[COLLECTION].find_one({**without_lease, "status": RUNNING}, {"_id": 1}) is None:
-        return {**without_lease, "_id": {"$in": []}}
     by_service = {"job_type": SCANNER, **BY_SERVICE}
     if db[COLLECTION].find_one({**by_service, "status": COMPLETED}, {"_id": 1}) is None:
-        return without_lease
+        return _WITHOUT_LEASE
     started = {"started_at": {"$lte": now + STALLED_WITHOUT_LEASE}}
     last = db[COLLECTION].find_one({**by_service, **started}, {"started_at": 1}, sort=[("started_at", DESCENDING)])
     alive_since = now - STALLED_WITHOUT_LEASE
     if last is not None and isinstance(last["started_at"], datetime):
         alive_since = max(alive_since, last["started_at"])
     return {
-        **without_lease,
+        **_WITHOUT_LEASE,
         "$or": [{"started_at": {"$not": {"$gte": alive_since}}}, _is_ahead("started_at", STALLED_WITHOUT_LEASE)],
     }
 

@@ -32,27 +32,34 @@ class DuplicateKeyValuesError(IndexConflictError):
     """Documents that are there already break an index that is to be unique."""
 
 
-def create_missing_indexes(db: AlertDatabase, collection: str, indexes: Sequence[IndexModel]) -> list[str]:
+def create_missing_indexes(
+    db: AlertDatabase,
+    collection: str,
+    indexes: Sequence[IndexModel],
+    present: Sequence[Mapping[str, Any]] | None = None,
+) -> list[str]:
     """Create those of `indexes` that `collection` lacks; return the names of the ones created.
 
+    `present` is what `present_indexes` says of it, where the caller has asked that already.
     An index over the same keys with the same meaning but another name (the service may have made it) counts
     as present. One that cannot be made keeps no other from being made. Raises IndexConflictError afterwards if a name
     is taken by something else or the documents do not allow an index, as DuplicateKeyValuesError if they break a
     unique one; MongoAuthenticationError where the user may make none; UnusableDatabaseError for a view or a time-series
     collection, which holds no documents that could be written.
     """
-    present = {spec["name"]: _meaning(spec) for spec in present_indexes(db, collection)}
+    specs = present_indexes(db, collection) if present is None else present
+    meanings = {spec["name"]: _meaning(spec) for spec in specs}
     missing: list[IndexModel] = []
     faults: list[IndexConflictError] = []
     for index in indexes:
         name, wanted = index.document["name"], _meaning(index.document)
-        if name in present and present[name] != wanted:
+        if name in meanings and meanings[name] != wanted:
             fault = (
-                f"index {name!r} of {collection!r} exists with another definition ({present[name]}, needed: "
+                f"index {name!r} of {collection!r} exists with another definition ({meanings[name]}, needed: "
                 f"{wanted}). Drop it (db.{collection}.dropIndex({name!r})) and run again: it is recreated."
             )
             faults.append(IndexConflictError(fault))
-        elif wanted not in present.values():
+        elif wanted not in meanings.values():
             missing.append(index)
     plain = [index for index in missing if not index.document.get("unique")]
     faults += _create_all(db, collection, plain)

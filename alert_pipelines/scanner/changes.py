@@ -150,7 +150,9 @@ def _scan_at_or_after(db: AlertDatabase, as_of: datetime, session: ClientSession
 def _since_checkpoint(
     db: AlertDatabase, stream: "_Stream", session: ClientSession, as_of: datetime, meaning: str
 ) -> Changes:
-    name, since_as_of, checkpoint = _newest_checkpoint(db, session)
+    # By the clock that started_at is by, since as_of may be any.
+    day_ago = server_now(db) - MAX_AGE
+    name, since_as_of, checkpoint = _newest_checkpoint(db, session, day_ago)
     if checkpoint.fingerprint != meaning:
         raise UnknownChangesError(f"rules or maintenance windows have changed since {name}")
     if since_as_of > as_of:
@@ -160,7 +162,7 @@ def _since_checkpoint(
     if len(changes.touched) > MAX_TOUCHED:
         why = f"more than {MAX_TOUCHED} alerts were touched since {name}"
         return Changes(token=changes.token, whole_because=why)
-    if _is_check_due(db, session):
+    if _is_check_due(db, session, day_ago):
         changes.full = True
         changes.whole_because = (
             f"once a day a full scan checks what an incremental one since {name} would have looked at"
@@ -168,14 +170,14 @@ def _since_checkpoint(
     return changes
 
 
-def _is_check_due(db: AlertDatabase, session: ClientSession) -> bool:
+def _is_check_due(db: AlertDatabase, session: ClientSession, day_ago: datetime) -> bool:
     """Whether scans have gone on for a day in which none checked what the incremental ones look at."""
-    records, day_ago = db[JOB_RECORDS], server_now(db) - MAX_AGE
-    checked = {"job_type": SCANNER, "started_at": {"$gt": day_ago}, "stats.overlooked": {"$type": "number"}}
-    if records.find_one(checked, {"_id": 1}, session=session):
-        return False
-    before = {"job_type": SCANNER, "started_at": {"$lte": day_ago}, "stats.checkpoint": {"$type": "string"}}
-    return records.find_one(before, {"_id": 1}, session=session) is not None
+    checked_since = {"started_at": {"$gt": day_ago}, "stats.overlooked": {"$type": "number"}}
+    before = {"started_at": {"$lte": day_ago}, "stats.checkpoint": {"$type": "string"}}
+    query = {"job_type": SCANNER, "started_at": {"$not": {"$type": "array"}}, "$or": [checked_since, before]}
+    found = db[JOB_RECORDS].find_one(query, {"started_at": 1}, sort=[("started_at", -1)], session=session) or {}
+    newest = found.get("started_at")
+    return isinstance(newest, datetime) and newest <= day_ago
 
 
 def changes_since_claim(
@@ -197,11 +199,10 @@ def changes_since_claim(
     return changes
 
 
-def _newest_checkpoint(db: AlertDatabase, session: ClientSession) -> _Earlier:
-    """The newest completed scan of the last day that left a checkpoint. Raises UnknownChangesError."""
-    # A day by the clock that started_at is by, since as_of may be any.
-    today = {"$gt": server_now(db) - MAX_AGE}
-    completed = {"job_type": SCANNER, "status": COMPLETED, "started_at": today, "stats.checkpoint": {"$type": "string"}}
+def _newest_checkpoint(db: AlertDatabase, session: ClientSession, day_ago: datetime) -> _Earlier:
+    """The newest completed scan since `day_ago` that left a checkpoint. Raises UnknownChangesError."""
+    since = {"$gt": day_ago}
+    completed = {"job_type": SCANNER, "status": COMPLETED, "started_at": since, "stats.checkpoint": {"$type": "string"}}
     fields = {"job_id": 1, "as_of": 1, "stats.checkpoint": 1}
     record = db[JOB_RECORDS].find_one(completed, fields, sort=[("started_at", -1)], session=session)
     if record is None:

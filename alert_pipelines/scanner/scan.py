@@ -184,6 +184,7 @@ def evaluate_all_pending_alerts(
     if changes and not stops and not plan.failed_rules:
         checkpoint = next_checkpoint(changes, meaning, [*plan.unappendable_ids(), *applied.refused])
     defects = overlooked.errors if overlooked else ()
+    odd = () if any(plan.pending.values()) else emptiness(db)
     bad_rules = (*map(str, loaded.errors), *plan.failed_rules)
     return ScanReport(
         job_id=job_id,
@@ -198,7 +199,7 @@ def evaluate_all_pending_alerts(
         raced=applied.raced,
         failed=applied.failed + plan.unappendable,
         stops=stops,
-        errors=(*bad_rules, *windows.errors, *emptiness(db), *plan.errors, *applied.errors, *defects),
+        errors=(*bad_rules, *windows.errors, *odd, *plan.errors, *applied.errors, *defects),
         bad_rules=bad_rules,
         preview=preview_of(db, plan) if request.dry_run else (),
         failed_rules=tuple(plan.failed_rules),
