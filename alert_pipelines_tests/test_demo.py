@@ -65,6 +65,9 @@ def test_the_generated_week_is_decided_and_the_demo_may_be_run_again(mongo_uri: 
     assert record(first)["status"] == "completed"
     assert int(record(first)["alerts_closed"]) > 0
     assert int(record(first)["alerts_escalated"]) > 0
+    incidents = first.partition("== What became of the week's incidents")[2]
+    assert re.search(r"Storm at depot Bremen: .*  12 OPEN, 12 ESCALATED by safety$", incidents, re.MULTILINE)
+    assert "Of them, scans report these as malformed: AWKWARD-TIMESTAMP-TEXT" in incidents
     assert "MONGODB_DATABASE=alert_pipelines_demo scripts/dev" in first
     again = demo(mongo_uri)
     if datetime.now(UTC).date() != day:

@@ -9,7 +9,7 @@ import click
 import yaml
 
 from alert_pipelines.cli.options import FILE, instant
-from alert_pipelines.cli.output import as_text
+from alert_pipelines.cli.output import as_text, print_table
 from alert_pipelines.loading import (
     LoadReport,
     Mapping,
@@ -20,6 +20,8 @@ from alert_pipelines.loading import (
     load_preset,
     preview,
 )
+from alert_pipelines.loading.sample_awkward import MALFORMED
+from alert_pipelines.loading.sample_story import latest_week, told, week_id
 from alert_pipelines.mongo import open_database, server_now
 
 SOME_REJECTED = 4
@@ -139,8 +141,21 @@ def _log_progress(report: LoadReport) -> None:
 
 @click.command()
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed gives other alerts.")
-def sample_week(seed: int) -> None:
+@click.option("--story", is_flag=True, help="Insert nothing; show how the latest week's incidents stand.")
+def sample_week(seed: int, *, story: bool) -> None:
     """Insert a generated week of fleet alerts, to try things out; the same seed gives the same alerts for a day."""
     with open_database() as db:
-        week = insert_week(db, seed, server_now(db))
-    click.echo(f"{week.inserted} alerts inserted, {week.already_there} already there, {len(week.refused)} refused")
+        if story:
+            week = latest_week(db, seed)
+            if week is None:
+                raise click.ClickException(f"no week of seed {seed} is in the database: insert it with sample-week")
+        else:
+            until = server_now(db)
+            week, done = week_id(seed, until), insert_week(db, seed, until)
+            click.echo(
+                f"{done.inserted} alerts inserted, {done.already_there} already there, {len(done.refused)} refused"
+            )
+        chapters = told(db, week)
+    print_table(("from", "what happened", "now"), chapters)
+    click.echo("The alerts AWKWARD-… are odd on purpose.")
+    click.echo(f"Of them, scans report these as malformed: {', '.join(MALFORMED)}.")

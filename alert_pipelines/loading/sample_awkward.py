@@ -11,6 +11,8 @@ from alert_pipelines.mongo.client import AlertDocument
 _AGE = timedelta(days=2)
 _DROP = object()
 _DUE = {"document_valid": True}
+MALFORMED = ("AWKWARD-TIMESTAMP-TEXT", "AWKWARD-EXPIRES-TEXT", "AWKWARD-HISTORY-TEXT")
+"""Those that a scan reports as malformed. The others are odd, and handled as any alert."""
 
 
 def awkward_alerts(until: datetime) -> Iterator[AlertDocument]:

@@ -1,8 +1,9 @@
-"""A generated week of fleet alerts, for trying things out: all six sources, and the cases that go wrong elsewhere.
+"""A generated week of fleet alerts, for trying things out: all six sources, a story, and cases that go wrong elsewhere.
 
 It is drawn from a seed: the same seed and end give the same alerts. Nothing here is read by a scan.
 """
 
+import heapq
 import itertools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from alert_pipelines.alerts import Severity, SourceType, Status, ensure_indexes
 from alert_pipelines.loading.documents import new_alert
 from alert_pipelines.loading.insert import BATCH_SIZE, Inserted, insert_missing
 from alert_pipelines.loading.sample_awkward import awkward_alerts
+from alert_pipelines.loading.sample_story import story_alerts, week_id
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import at_the_door
 
@@ -20,7 +22,7 @@ _WEEK = timedelta(days=7)
 _DRIVERS = 150
 _SHIFT_STARTS = (6, 14, 22)
 _SHIFT_HOURS = 8
-_ROADS = ("A1 km 112", "A2 km 38", "Ring road east", "Harbour tunnel", "Depot north", "Market street")
+_PLACES = ("A1 km 112", "A2 km 38", "Harbour tunnel", "Depot Bremen", "Depot Hamburg", "Depot Leipzig")
 _DOCUMENTS = ("driving_licence", "vehicle_insurance", "roadworthiness", "medical_certificate", "permit")
 _COMPLAINTS = ("late by an hour", "rude on the phone", "braked hard all the way", "parcel left in the rain")
 _PRAISE = ("on time", "very careful driver", "friendly and quick")
@@ -50,14 +52,17 @@ _Episode = Callable[[Random, _Driver, datetime], Iterator[_Draft]]
 def generate_week(seed: int, until: datetime, count: int = 4000) -> Iterator[AlertDocument]:
     """Yield `count` alerts of the week that ends at `until` (a naive one is UTC), oldest first, then the awkward.
 
-    The alerts' ids hold the seed and the day of `until`, so a week generated twice is there once. The awkward
-    ones, about a dozen, are named for what is wrong with them: AWKWARD-HISTORY-TEXT.
+    The alerts' ids hold the seed and the day of `until`, so a week generated twice is there once. Those of the story
+    are named for their part in it (WEEK-20250120-1-STORM-01), the awkward ones, about a dozen, for what is wrong with
+    them: AWKWARD-HISTORY-TEXT.
     """
     until = until.replace(tzinfo=UTC) if until.tzinfo is None else until.astimezone(UTC)
+    week = week_id(seed, until)
+    story = list(itertools.islice(story_alerts(week, until), count))
     random = Random(f"{seed} {until.isoformat()}")
-    drafts = sorted(itertools.islice(_drafts(random, until), count), key=lambda draft: draft.timestamp)
-    for number, draft in enumerate(drafts, start=1):
-        yield _finished(random, f"WEEK-{until:%Y%m%d}-{seed}-{number:05d}", draft, until)
+    drafts = sorted(itertools.islice(_drafts(random, until), count - len(story)), key=lambda draft: draft.timestamp)
+    others = (_finished(random, f"{week}-{number:05d}", draft, until) for number, draft in enumerate(drafts, start=1))
+    yield from heapq.merge(story, others, key=lambda alert: alert["timestamp"])
     yield from awkward_alerts(until)
 
 
@@ -166,7 +171,7 @@ def _on_the_road(random: Random, driver: _Driver) -> dict[str, Any]:
     return {
         "driver_id": driver.driver_id,
         "vehicle_id": driver.vehicle_id,
-        "location": random.choice(_ROADS),
+        "location": random.choice(_PLACES),
     }
 
 

@@ -119,6 +119,20 @@ def test_sample_week_may_be_repeated(run: Run, db: AlertDatabase) -> None:
     assert "4000 alerts inserted" in run("sample-week", "--seed", "2").stdout
 
 
+def test_the_sample_week_told_nothing_of_its_incidents_and_of_what_is_malformed_on_purpose(
+    run: Run, db: AlertDatabase
+) -> None:
+    assert "no week of seed 3" in run("sample-week", "--seed", "3", "--story", code=1).stderr
+    assert db.alerts.count_documents({}) == 0
+    told = run("sample-week", "--seed", "3").stdout
+    assert re.search(r"Storm at depot Bremen: .*  24 OPEN$", told, re.MULTILINE)
+    assert (
+        "Of them, scans report these as malformed: AWKWARD-TIMESTAMP-TEXT, AWKWARD-EXPIRES-TEXT, AWKWARD-HISTORY"
+        in told
+    )
+    assert run("sample-week", "--seed", "3", "--story").stdout == told.partition("\n")[2]
+
+
 def test_indexes_are_advised_and_then_created(run: Run, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alert_pipelines.rules.index_choice.MIN_EXAMINED", 100)
     fill(db, [alert(metadata={"done": n == 7}) for n in range(200)], rule("done", {"auto_close_if": "done"}))

@@ -6,7 +6,13 @@ import pytest
 
 from alert_pipelines.alerts import Alert, SourceType
 from alert_pipelines.loading import generate_week, insert_week
+from alert_pipelines.loading.sample_awkward import MALFORMED
+from alert_pipelines.loading.sample_story import latest_week, told, week_id
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.rules.files import default_rules
+from alert_pipelines.rules.publish import publish_rules
+from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.scan import run_scan
 
 UNTIL = datetime(2025, 1, 20, 12, tzinfo=UTC)
 AWKWARD = 13
@@ -105,6 +111,49 @@ def test_the_awkward_ones_are_what_their_names_say(awkward: dict[str, dict[str, 
     assert awkward["AWKWARD-VALID-TEXT"]["metadata"]["document_valid"] == "true"
     assert awkward["AWKWARD-DRIVER-NULL"]["metadata"] == {"driver_id": None}
     assert isinstance(awkward["AWKWARD-DRIVER-LIST"]["metadata"]["driver_id"], list)
+
+
+def test_the_week_told_no_story_that_its_rules_decide(db: AlertDatabase) -> None:
+    for until in (UNTIL - timedelta(days=7), UNTIL):
+        insert_week(db, 1, until, 300)
+    assert latest_week(db, 1) == week_id(1, UNTIL)
+    assert latest_week(db, 2) is None
+    assert [chapter.now for chapter in told(db, week_id(1, UNTIL))] == ["3 OPEN", "24 OPEN", "3 OPEN"]
+    publish_rules(db, default_rules())
+    run_scan(db, ScanRequest(as_of=UNTIL, allow_over_limit=("scan",)))
+    assert [tuple(chapter) for chapter in told(db, week_id(1, UNTIL))] == [
+        (
+            "Tue 14 Jan",
+            "Truck VEH-217, depot Hamburg: roadworthiness renewed",
+            "3 AUTO_CLOSED by document-reminders and document-renewed",
+        ),
+        (
+            "Fri 17 Jan",
+            "Storm at depot Bremen: 12 drivers brake hard and swerve",
+            "12 OPEN, 12 ESCALATED by safety",
+        ),
+        (
+            "Sun 19 Jan",
+            "Truck VEH-204, depot Leipzig: three hours late",
+            "1 OPEN, 2 ESCALATED by feedback_negative",
+        ),
+    ]
+
+
+def test_the_alerts_that_are_malformed_on_purpose_were_not_named(db: AlertDatabase) -> None:
+    insert_week(db, 1, UNTIL, 300)
+    publish_rules(db, default_rules())
+    report = run_scan(db, ScanRequest(as_of=UNTIL, allow_over_limit=("scan",)))
+    assert sorted(str(error).split("'")[1] for error in report.errors) == sorted(MALFORMED)
+
+
+@pytest.mark.parametrize("hour", [0, 12, 23])
+def test_the_story_lies_within_the_week(hour: int) -> None:
+    until = UNTIL.replace(hour=hour)
+    week = [alert for alert in generate_week(1, until, 60) if not alert["alert_id"].startswith("AWKWARD-")]
+    assert all(until - timedelta(days=7) <= alert["timestamp"] <= until for alert in week)
+    assert [alert["timestamp"] for alert in week] == sorted(alert["timestamp"] for alert in week)
+    assert len([alert for alert in week if "-STORM-" in alert["alert_id"]]) == 24
 
 
 def test_a_week_inserted_twice_is_there_once(db: AlertDatabase) -> None:
