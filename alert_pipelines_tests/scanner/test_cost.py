@@ -125,7 +125,7 @@ def test_with_nothing_due_a_scan_reads_no_more_the_more_is_pending(costs: Costs,
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_with_nothing_due_a_scan_asks_as_often_the_more_is_pending(costs: Costs, condition: str) -> None:
     small, large = costs(condition)
-    assert large.commands == small.commands <= 30
+    assert large.commands == small.commands <= 26
 
 
 def test_with_nothing_due_the_process_is_as_large_the_more_is_pending(benches: dict[int, Bench]) -> None:
