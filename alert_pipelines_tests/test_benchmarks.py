@@ -47,6 +47,7 @@ def test_the_command_in_a_result_is_the_one_that_keeps_it_for_the_page(
         # So many that the scan outlasts some calls of the other client.
         ("interference", "--pending 20000 --due 10000 --rounds 1"),
         ("interference", "--pending 2000 --due 1000 --rounds 1 --max-writes-per-s 500"),
+        ("loading", "--rows 2000 --rounds 1 --sizes 200 400"),
     ],
 )
 def test_it_runs_to_its_end_and_keeps_what_the_page_is_made_of(name: str, options: str, tmp_path: Path) -> None:

@@ -229,6 +229,30 @@ def _interference(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def _loading(result: dict[str, Any]) -> list[str]:
+    speeds = [
+        (
+            row["format"],
+            f"{row['rows']:,}",
+            *(f"{row[figure]:,.0f}" for figure in ("load_rows_per_s", "bare_rows_per_s")),
+            f"{row['ratio']:.2f}",
+            f"at least {result['target']}",
+        )
+        for row in result["speed"]
+    ]
+    peaks = [(row["format"], f"{row['rows']:,}", f"{row['peak_rss_mb']:.1f}") for row in result["memory"]]
+    growth = [
+        (kind, f"{ratio:.3f}", f"at most {result['memory_target']}") for kind, ratio in result["memory_growth"].items()
+    ]
+    return [
+        *_table(("format", "rows", "load, rows/s", "bare loop, rows/s", "load / loop", "target"), speeds),
+        "",
+        *_table(("format", "rows", "peak RSS, MB"), peaks),
+        "",
+        *_table(("largest size / smallest", "measured", "target"), growth),
+    ]
+
+
 _SECTIONS = (
     _section(
         "peers",
@@ -271,6 +295,14 @@ _SECTIONS = (
         "The same with `AUTO_CLOSE_MAX_WRITES_PER_S`, and 20,000 due.",
         _interference,
         "interference --due 20000 --max-writes-per-s 500",
+    ),
+    _section(
+        "loading",
+        "Loading a file",
+        "Rows per second of `load`, which reads, converts, checks and inserts, and of a bare `insert_many` loop over "
+        "the same documents, which it has in memory; both into a collection with the same indexes. Figures are medians "
+        "of the rounds. Memory is the peak of the process that loads.",
+        _loading,
     ),
 )
 
