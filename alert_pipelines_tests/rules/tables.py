@@ -44,6 +44,16 @@ def each(path: str, *values: object) -> list[Fields]:
     return alerts
 
 
+def leaf(op: str, value: object = MISSING, field: str = "metadata.x") -> dict[str, Any]:
+    """A close condition of one test, of `metadata.x` by default; without a value where it is MISSING."""
+    return {"close_if": {"field": field, "op": op} | ({} if value is MISSING else {"value": value})}
+
+
+def x(*values: object) -> list[Fields]:
+    """One alert a value, with it at `metadata.x`."""
+    return each("metadata.x", *values)
+
+
 def names(numbers: Iterable[int]) -> list[str]:
     """The ids that `insert` gives to the alerts at these places."""
     return [f"a{number:02}" for number in numbers]

@@ -6,36 +6,19 @@ from typing import Any
 
 import pytest
 from bson import DatetimeMS
-from pymongo.errors import PyMongoError
 
-from alert_pipelines import alerts
 from alert_pipelines.decisions import DecisionCount
 from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.job_records import ScanAlreadyRunningError, create_job_record, recent_records
-from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.mongo.indexes import IndexConflictError
-from alert_pipelines.rules.clause import Clause
+from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import scan as scan_module
-from alert_pipelines.scanner.report import RuleQueryError, ScanRequest
 from alert_pipelines.scanner.scan import (
     InvalidScanError,
     auto_close_scanner,
     evaluate_all_pending_alerts,
-    run_scan,
 )
-from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses, stored
-
-EXPIRE = rule("expire", {"expire_after_mins": 60})
-ESCALATE = rule("pile-up", {"escalate_if_count": 3, "window_mins": 60})
-
-
-def scan(db: AlertDatabase, **request: Any) -> Any:
-    return run_scan(db, ScanRequest(**({"as_of": AS_OF} | request)))
-
-
-def last_job(db: AlertDatabase) -> dict[str, Any]:
-    return recent_records(1, db)[0]
+from alert_pipelines_tests.scanner.scans import ESCALATE, EXPIRE, last_job, scan
 
 
 def test_alerts_are_closed_and_escalated_and_the_result_has_exactly_the_old_keys(db: AlertDatabase) -> None:
@@ -49,80 +32,6 @@ def test_alerts_are_closed_and_escalated_and_the_result_has_exactly_the_old_keys
         "alerts_escalated": 1,
     }
     assert statuses(db) == {"old": "AUTO_CLOSED", "young": "OPEN", "P1": "ESCALATED", "P2": "OPEN", "P3": "OPEN"}
-
-
-def test_alerts_that_share_an_id_or_have_none_once_kept_every_scan_from_running(bare_db: AlertDatabase) -> None:
-    fill(bare_db, [alert(name, minutes=60, driver="D2") for name in ("twice", "twice", "old", "none", "null")], EXPIRE)
-    bare_db.alerts.update_one({"alert_id": "none"}, {"$unset": {"alert_id": ""}})
-    bare_db.alerts.update_one({"alert_id": "null"}, {"$set": {"alert_id": None}})
-    report = scan(bare_db)
-    assert (report.closed, report.reconciles) == (5, True)
-    assert bare_db.alerts.count_documents({"status": "AUTO_CLOSED"}) == 5
-    (error,) = report.errors
-    assert error.startswith("collection 'alerts' holds more than one document with alert_id ")
-    record = last_job(bare_db)
-    assert (record["status"], record["errors"]) == ("completed", [error])
-    # Their decisions are taken back as all others.
-    assert undo_job(bare_db, report.job_id, dry_run=False).restored == 5
-    bare_db.alerts.delete_many({"alert_id": {"$in": ["twice", None]}})
-    assert scan(bare_db).errors == ()
-    assert "alert_id_unique" in bare_db.alerts.index_information()
-
-
-def test_rules_that_share_an_id_or_have_none_once_kept_every_scan_from_running(bare_db: AlertDatabase) -> None:
-    nameless = [{key: value for key, value in EXPIRE.items() if key != "rule_id"}] * 2
-    twice = [rule("twice", {"expire_after_mins": 1}), rule("twice", {"expire_after_mins": 2})]
-    fill(bare_db, [alert("old", minutes=60), alert("young", minutes=10)], EXPIRE, *nameless, *twice)
-    report = scan(bare_db)
-    assert statuses(bare_db) == {"old": "AUTO_CLOSED", "young": "OPEN"}
-    assert len(report.bad_rules) == 3
-    assert any("'twice'" in error and "keep one" in error for error in report.bad_rules)
-    assert last_job(bare_db)["status"] == "completed"
-    bare_db.rules.delete_many({"rule_id": {"$in": ["twice", None]}})
-    assert scan(bare_db).errors == ()
-    assert "rule_id_unique" in bare_db.rules.index_information()
-
-
-def test_an_alert_with_arrays_at_two_indexed_paths_once_kept_every_scan_dry_run_and_undo_from_running(
-    bare_db: AlertDatabase,
-) -> None:
-    two_arrays = alert("TWO-ARRAYS", timestamp=[ago(90)], driver=["x", "y"])
-    fill(bare_db, [two_arrays, alert("a", minutes=90)], EXPIRE)
-    assert [entry.alerts for entry in scan(bare_db, dry_run=True).planned] == [1]
-    report = scan(bare_db)
-    assert statuses(bare_db) == {"a": "AUTO_CLOSED", "TWO-ARRAYS": "OPEN"}
-    warning, malformed = last_job(bare_db)["errors"]
-    assert malformed.startswith("alert 'TWO-ARRAYS': timestamp is not a valid date")
-    assert "by_driver" in warning
-    assert "cannot index parallel arrays" in warning
-    assert "'TWO-ARRAYS'" in warning
-    assert last_job(bare_db)["status"] == "completed"
-    # It keeps no other index from being made.
-    missing = {index.document["name"] for index in alerts.INDEXES} - set(bare_db.alerts.index_information())
-    assert missing == {"by_driver"}
-    assert undo_job(bare_db, report.job_id, dry_run=False).restored == 1
-
-
-@pytest.mark.parametrize(
-    ("collection", "name"),
-    [("alerts", "by_source"), ("background_jobs", "recent"), ("rule_versions", "version_unique")],
-)
-def test_an_index_of_another_definition_under_our_name_once_kept_every_scan_from_running(
-    bare_db: AlertDatabase, collection: str, name: str
-) -> None:
-    bare_db[collection].create_index("severity", name=name)
-    fill(bare_db, [alert("old", minutes=60)], EXPIRE)
-    report = scan(bare_db)
-    assert report.closed == 1
-    assert any(f"index '{name}' of '{collection}' exists with another definition" in error for error in report.errors)
-
-
-def test_a_scan_without_the_index_of_the_claim_is_refused(bare_db: AlertDatabase) -> None:
-    bare_db.background_jobs.create_index("severity", name="one_scan_at_a_time")
-    fill(bare_db, [alert("old", minutes=60)], EXPIRE)
-    with pytest.raises(IndexConflictError, match="'one_scan_at_a_time'"):
-        scan(bare_db)
-    assert statuses(bare_db) == {"old": "OPEN"}
 
 
 def test_a_closed_alert_has_the_fields_of_the_contract_and_a_full_history_entry(db: AlertDatabase) -> None:
@@ -215,16 +124,6 @@ def test_poison_alerts_are_named_and_stop_nothing(db: AlertDatabase) -> None:
     assert len(report.errors) == 3
 
 
-def test_a_write_that_the_server_refuses_fails_alone_and_is_named(db: AlertDatabase) -> None:
-    fill(db, [alert(f"A{n}", minutes=60) for n in range(50)], EXPIRE)
-    refuse = {"$nor": [{"alert_id": "A33", "status": "AUTO_CLOSED"}]}
-    db.command("collMod", "alerts", validator=refuse)
-    report = scan(db)
-    assert (report.closed, report.failed, report.raced, report.reconciles) == (49, 1, 0, True)
-    assert statuses(db)["A33"] == "OPEN"
-    assert "'A33'" in report.errors[0]
-
-
 def test_an_alert_that_changed_after_the_plan_is_left_alone(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(db, [alert(name, minutes=60) for name in ("resolved", "gone", "retimed", "still-due")], EXPIRE)
     make_plan = scan_module.make_plan
@@ -297,63 +196,6 @@ def test_an_as_of_that_no_scan_can_have_is_refused_before_anything_is_recorded(d
     assert db.background_jobs.count_documents({}) == 0
 
 
-def test_a_scan_that_fails_in_the_midst_is_recorded_with_its_true_counts(
-    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(db, [alert("old", minutes=60)], EXPIRE)
-    decisions_of = scan_module.decisions_of
-
-    def fail_after_writing(*_: Any) -> None:
-        monkeypatch.setattr(scan_module, "decisions_of", decisions_of)
-        raise KeyboardInterrupt("cancelled")
-
-    monkeypatch.setattr(scan_module, "decisions_of", fail_after_writing)
-    with pytest.raises(KeyboardInterrupt):
-        scan(db)
-    record = last_job(db)
-    assert (record["status"], record["alerts_processed"], record["alerts_closed"]) == ("failed", 1, 1)
-    assert record["stats"]["decisions"] == [
-        {"rule_id": "expire", "source_type": "OVERSPEEDING", "decision": "close", "alerts": 1}
-    ]
-    assert record["errors"] == ["cancelled (KeyboardInterrupt: cancelled)"]
-
-
-def test_a_database_that_is_gone_surfaces_and_nothing_is_recorded_as_done(
-    db: AlertDatabase, mongo_uri: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    fill(db, [alert("old", minutes=60)], EXPIRE)
-    monkeypatch.setattr("alert_pipelines.mongo.retry.PAUSES", (0.01,))
-    with open_database(MongoSettings(mongo_uri, db.name, tmp_path)) as own:
-        take_samples = scan_module.take_samples
-
-        def then_the_connection_is_gone(*args: Any) -> Any:
-            samples = take_samples(*args)
-            own.client.close()
-            return samples
-
-        monkeypatch.setattr(scan_module, "take_samples", then_the_connection_is_gone)
-        with pytest.raises(PyMongoError):
-            scan(own)
-    assert last_job(db)["status"] == "running"
-    assert "the next sweep will" in caplog.text
-    assert statuses(db) == {"old": "OPEN"}
-
-
-def test_a_record_that_cannot_be_finished_leaves_the_result_standing(
-    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    fill(db, [alert("old", minutes=60)], EXPIRE)
-    decisions = scan_module.decisions_of
-
-    def then_the_record_is_swept(*args: Any) -> Any:
-        db.background_jobs.update_many({}, {"$set": {"status": "failed"}})
-        return decisions(*args)
-
-    monkeypatch.setattr(scan_module, "decisions_of", then_the_record_is_swept)
-    assert scan(db).closed == 1
-    assert "its decisions stand" in caplog.text
-
-
 def test_the_log_reads_as_the_old_jobs(db: AlertDatabase, caplog: pytest.LogCaptureFixture) -> None:
     fill(db, [alert("old", minutes=60), alert("young")], EXPIRE)
     with caplog.at_level(logging.INFO, "alert_pipelines"):
@@ -385,6 +227,8 @@ CLOSED_BY_THE_SERVICE = {
     "triggered_by": "system",
     "rule_triggered": "old",
 }
+
+
 REOPENED_BY_THE_SERVICE = {
     "from_status": "AUTO_CLOSED",
     "to_status": "OPEN",
@@ -453,34 +297,6 @@ def test_a_misspelt_rule_to_allow_is_refused(db: AlertDatabase) -> None:
         scan(db, allow_over_limit=("expier",))
 
 
-def test_progress_that_cannot_be_told_does_not_end_the_scan(db: AlertDatabase) -> None:
-    fill(db, [alert("old", minutes=60)], EXPIRE)
-
-    def fail(*_: int) -> None:
-        raise OSError("the log is full")
-
-    assert run_scan(db, ScanRequest(as_of=AS_OF), fail).closed == 1
-
-
 def test_a_date_beyond_pythons_years_in_a_rule_does_not_stop_the_scan(db: AlertDatabase) -> None:
     fill(db, [alert("old", minutes=60)], EXPIRE, rule("odd", {"keep_latest": True}, created_at=DatetimeMS(2**60)))
     assert scan(db).closed == 1
-
-
-def test_a_rule_that_the_server_cannot_evaluate_is_a_bad_rule(
-    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(db, [alert("old", minutes=60)], EXPIRE, ESCALATE)
-    pipeline = Clause.pipeline
-
-    def broken(clause: Clause, *args: Any) -> list[dict[str, Any]]:
-        stages = pipeline(clause, *args)
-        return [*stages, {"$set": {"x": {"$divide": [1, 0]}}}] if clause.rule_id == "expire" else stages
-
-    monkeypatch.setattr(Clause, "pipeline", broken)
-    with pytest.raises(RuleQueryError, match="'expire'") as failed:
-        scan(db)
-    report = failed.value.report
-    assert len(report.bad_rules) == 1
-    assert "'expire'" in report.bad_rules[0]
-    assert report.bad_rules[0] in report.errors
