@@ -35,6 +35,11 @@ def as_of_utc(as_of: datetime) -> datetime:
     instant = as_utc(as_of)
     if not EARLIEST_AS_OF <= instant < LATEST_AS_OF:
         raise InvalidInstantError(f"as_of {instant.isoformat()}: give one of the years 1000 to 8999")
+    return as_stored(instant)
+
+
+def as_stored(instant: datetime) -> datetime:
+    """`instant` with the millisecond precision of BSON dates."""
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 

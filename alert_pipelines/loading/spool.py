@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import bson
-from bson.codec_options import CodecOptions
 
 from alert_pipelines.alerts import Status
 from alert_pipelines.loading.history import Event
 from alert_pipelines.loading.readers.rows import LoadError
 from alert_pipelines.mongo.client import AlertDocument
+from alert_pipelines.mongo.door import KNOWN_CODEC
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-AWARE = CodecOptions[AlertDocument](tz_aware=True, tzinfo=UTC)
 # Nothing of it is wanted after a crash. The cache is what bounds the memory.
 _SCHEMA = """
 PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE; PRAGMA cache_size = -8000;
@@ -41,7 +40,7 @@ class Update(NamedTuple):
 
     def fields(self) -> AlertDocument:
         """What this row says of its alert."""
-        return bson.decode(self.encoded, AWARE)
+        return bson.decode(self.encoded, KNOWN_CODEC)
 
 
 class Spool:

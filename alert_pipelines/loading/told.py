@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import bson
 
 from alert_pipelines.alerts import PENDING, Status
+from alert_pipelines.instants import as_stored
 from alert_pipelines.loading.durations import end_of
 from alert_pipelines.loading.history import OF_THE_END, Event, Standing, is_of_source
-from alert_pipelines.loading.spool import AWARE
 from alert_pipelines.mongo.client import AlertDocument
+from alert_pipelines.mongo.door import KNOWN_CODEC
 
 _TAKEN_OVER = ("source_type", "severity", "timestamp", "expires_at")
 _STATUSES = frozenset(map(str, Status))
@@ -49,7 +50,7 @@ class Snapshot(NamedTuple):
         known = _Known.of(stored)
         if known is None:
             return Merged(stored, decision_kept=True)
-        said = bson.decode(bson.encode(self.alert), AWARE)
+        said = bson.decode(bson.encode(self.alert), KNOWN_CODEC)
         said["metadata"] = {**dict.fromkeys(self.scope.metadata), **said["metadata"]}
         if not self.scope.expires_at:
             del said["expires_at"]
@@ -77,7 +78,7 @@ class Updates(NamedTuple):
         known = _Known.of(stored)
         if known is None:
             return Merged(stored, decision_kept=True)
-        rows = [(event._replace(time=_stored_time(event.time)), said) for event, said in self.rows]
+        rows = [(event._replace(time=as_stored(event.time)), said) for event, said in self.rows]
         new = [(event, said) for event, said in rows if event.time > known.latest]
         alert, status = known.after(stored, [event for event, _ in new])
         for event, said in new:
@@ -164,8 +165,3 @@ def _with_end(said: dict[str, Any], alert: AlertDocument) -> dict[str, Any]:
         return said
     start: datetime = {**alert, **said}["timestamp"]
     return {**said, "expires_at": end_of(timedelta(seconds=said["expires_after"]), start)}
-
-
-def _stored_time(time: datetime) -> datetime:
-    """MongoDB keeps milliseconds."""
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)

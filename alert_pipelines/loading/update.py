@@ -7,7 +7,6 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from alert_pipelines.alerts import COLLECTION
-from alert_pipelines.loading.spool import AWARE
 from alert_pipelines.loading.told import Snapshot, Updates
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import at_the_door
@@ -30,8 +29,7 @@ class Updated(NamedTuple):
 @at_the_door
 def find_stored(db: AlertDatabase, alert_ids: list[str]) -> dict[str, AlertDocument]:
     """The alerts of these ids, with their dates in UTC."""
-    alerts = db[COLLECTION].with_options(codec_options=AWARE)
-    return {alert["alert_id"]: alert for alert in alerts.find({"alert_id": {"$in": alert_ids}})}
+    return {alert["alert_id"]: alert for alert in db[COLLECTION].find({"alert_id": {"$in": alert_ids}})}
 
 
 @at_the_door

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.alerts import Alert
 from alert_pipelines.loading import LoadReport, load_alerts, load_preset
@@ -234,3 +236,15 @@ def test_an_update_that_the_server_refuses_is_rejected(db: AlertDatabase, tmp_pa
     report = log(db, tmp_path, "A,Solved,,2025-01-03T08:00,ann,y\n")
     assert (told(report), report.rows_rejected) == ((0, 0, 0, 0, 0), 1)
     assert only(db)["status"] == "OPEN"
+
+
+def test_a_stored_alert_with_a_date_beyond_pythons_years_stopped_the_load(db: AlertDatabase, tmp_path: Path) -> None:
+    log(db, tmp_path, "A,New,2025-01-01,2025-01-01,x,\nB,New,2025-01-01,2025-01-01,x,\n")
+    beyond = DatetimeMS(10**15)
+    db.alerts.update_one({"alert_id": "A"}, {"$set": {"updated_at": beyond}})
+    report = log(db, tmp_path, "A,New,2025-01-01,2025-01-01,x,\nB,Solved,2025-01-01,2025-01-02,x,\n")
+    assert told(report) == (0, 2, 1, 0, 1)
+    raw = db.alerts.with_options(codec_options=CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS))
+    found = {alert["alert_id"]: alert for alert in raw.find()}
+    assert found["A"]["updated_at"] == beyond
+    assert found["B"]["status"] == "RESOLVED"
