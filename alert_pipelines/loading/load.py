@@ -202,7 +202,7 @@ class _Load:
         self._already_there += len(repeated)
         return [loaded for position, loaded in enumerate(batch) if position not in repeated]
 
-    def _write(self, batch: list[Loaded]) -> "_Written":
+    def _write(self, batch: list[Loaded]) -> _Written:
         """Update those alerts that are there, insert the others; the counting is left to the thread that reads."""
         stored = find_stored(self._db, [loaded.alert_id for loaded in batch])
         there = {loaded.alert_id: loaded for loaded in batch if loaded.alert_id in stored}
@@ -217,7 +217,7 @@ class _Load:
             len(there) - len(updated.refused), updated, inserted, refused, [one for one in new if one.alert is None]
         )
 
-    def _count(self, done: "_Written") -> None:
+    def _count(self, done: _Written) -> None:
         self._inserted += done.inserted.inserted
         self._already_there += done.there + done.inserted.already_there
         self._updated += done.updated.written

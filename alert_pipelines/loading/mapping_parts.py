@@ -43,6 +43,11 @@ def exactly_one(part: BaseModel, *names: str) -> None:
         raise ValueError(f"exactly one of {', '.join(names)} has to be given")
 
 
+def _check_otherwise(otherwise: object, values: object) -> None:
+    if otherwise is not None and values is None:
+        raise ValueError("otherwise needs a map: it stands for the values that the map does not hold")
+
+
 def template_parts(template: str) -> list[tuple[str, str | None]]:
     """The pieces of `template`: each a literal text and the column that follows it, if one does.
 
@@ -84,11 +89,18 @@ class Source(Part):
             return [column for _, column in template_parts(self.template) if column is not None]
         return [self.column] if self.column is not None else list(self.coalesce or ())
 
+    @property
+    def is_required(self) -> bool:
+        """Whether the value has to come from somewhere, so that one column of a `coalesce` has to be there."""
+        return False
+
     def needs(self) -> Iterator[tuple[str, list[ColumnPath]]]:
-        """The key and the columns of which a row has to have one; a value need not be in any of a `coalesce`."""
+        """The key and the columns of which a row has to have one."""
         if self.coalesce is None:
             key = "template" if self.template is not None else "column"
             yield from ((key, [path]) for path in self.paths)
+        elif self.is_required:
+            yield "coalesce", self.coalesce
 
 
 class AlertId(Source):
@@ -104,11 +116,10 @@ class AlertId(Source):
         """A content hash is one more way."""
         return (*super().ways(), "content_hash")
 
-    def needs(self) -> Iterator[tuple[str, list[ColumnPath]]]:
-        """An id has to come from somewhere: one column of a `coalesce` has to be there."""
-        yield from super().needs()
-        if self.coalesce is not None:
-            yield "coalesce", list(self.coalesce)
+    @property
+    def is_required(self) -> bool:
+        """An alert needs an id."""
+        return True
 
 
 class Choice(Source, Generic[Chosen]):
@@ -132,15 +143,13 @@ class Choice(Source, Generic[Chosen]):
         for name in ("map", "default"):
             if getattr(self, name) is not None and self.constant is not None:
                 raise ValueError(f"{name} needs a column")
-        if self.otherwise is not None and self.map is None:
-            raise ValueError("otherwise needs a map: it stands for the values that the map does not hold")
+        _check_otherwise(self.otherwise, self.map)
         return self
 
-    def needs(self) -> Iterator[tuple[str, list[ColumnPath]]]:
-        """Without a default one column of a `coalesce` has to be there."""
-        yield from super().needs()
-        if self.coalesce is not None and self.default is None:
-            yield "coalesce", list(self.coalesce)
+    @property
+    def is_required(self) -> bool:
+        """A default stands for a value."""
+        return self.default is None
 
 
 class DateColumn(Source):
@@ -164,11 +173,10 @@ class Timestamp(DateColumn):
         """`first` is one more way."""
         return (*super().ways(), "first")
 
-    def needs(self) -> Iterator[tuple[str, list[ColumnPath]]]:
-        """A timestamp has to come from somewhere: one column of a `coalesce` has to be there."""
-        yield from super().needs()
-        if self.coalesce is not None:
-            yield "coalesce", list(self.coalesce)
+    @property
+    def is_required(self) -> bool:
+        """An alert needs a timestamp."""
+        return True
 
 
 class End(DateColumn):
@@ -217,8 +225,7 @@ class MetadataColumn(Source):
         for key, kind in (("format", "date"), ("separator", "list"), ("unit", "duration")):
             if getattr(self, key) is not None and self.type != kind:
                 raise ValueError(f"{key} is for type {kind} only")
-        if self.otherwise is not None and self.map is None:
-            raise ValueError("otherwise needs a map: it stands for the values that the map does not hold")
+        _check_otherwise(self.otherwise, self.map)
         return self
 
 

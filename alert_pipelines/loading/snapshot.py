@@ -8,7 +8,7 @@ from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.loading.durations import duration_reader, end_of
 from alert_pipelines.loading.history import UNKNOWN_ACTOR, Event, Standing
 from alert_pipelines.loading.mapping import SNAPSHOT_KEYS, Mapping
-from alert_pipelines.loading.mapping_parts import End, Source
+from alert_pipelines.loading.mapping_parts import Choice, End, Source
 from alert_pipelines.loading.readers.rows import Values
 from alert_pipelines.loading.row_values import Lookup, Read, ValueReader, missing
 from alert_pipelines.loading.told import Scope, Snapshot
@@ -29,9 +29,7 @@ class SnapshotReader:
 
     def __init__(self, mapping: Mapping, values: ValueReader, scope: Scope) -> None:
         self._scope = scope
-        self._status_source = mapping.status
-        known = Lookup({str(name): name for name in Status})
-        self._status = values.choice(mapping.status, known) if mapping.status else None
+        self._status = _status_reader(mapping.status, values) if mapping.status else None
         of_column = mapping.status if mapping.status and mapping.status.constant is None else None
 
         def text(source: Source) -> Read[str | None]:
@@ -63,12 +61,21 @@ class SnapshotReader:
 
     def _what(self, values: Values, start: datetime) -> tuple[Status, datetime | None]:
         ended = end_of(self._ended(values), start)
-        if self._status is None or self._status_source is None:
-            return (Status.OPEN if ended is None else Status.RESOLVED), ended
-        status = self._status(values) or self._status_source.default
-        if status is None:
-            raise missing(self._status_source)
-        return status, ended
+        if self._status is not None:
+            return self._status(values), ended
+        return (Status.OPEN if ended is None else Status.RESOLVED), ended
+
+
+def _status_reader(source: Choice[Status], values: ValueReader) -> Read[Status]:
+    read = values.choice(source, Lookup({str(name): name for name in Status}))
+
+    def status(row: Values) -> Status:
+        found = read(row) or source.default
+        if found is None:
+            raise missing(source)
+        return found
+
+    return status
 
 
 def _optional(source: S | None, reader: Callable[[S], Read[T | None]]) -> Read[T | None]:

@@ -1,11 +1,11 @@
 """One JSON document: its rows are an array at the top, or at a path of keys; read piece by piece, never whole."""
 
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from alert_pipelines.loading.readers.lines import READ_ERRORS
 from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row
 
 # What stands in the document beside the rows, and each row, is shorter than this.
@@ -146,7 +146,7 @@ class _Text:
         # Twice as much each time, so that a long value is not tried over and over.
         try:
             piece = self._stream.read(max(_CHUNK, len(self._buffer) - self._at))
-        except (OSError, EOFError, UnicodeError, zlib.error) as error:
+        except READ_ERRORS as error:
             raise LoadError(
                 f"{self._path} cannot be read beyond line {self._line}: {error}. Fetch it again."
             ) from error

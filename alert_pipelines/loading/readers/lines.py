@@ -15,9 +15,11 @@ MAX_LINE = 1_000_000
 KEPT_OF_LINE = 1_000
 TOO_LONG = f"a line of {MAX_LINE:,} characters or more"
 
+READ_ERRORS = (OSError, EOFError, UnicodeError, zlib.error)
+"""What reading on from a stream of `open_text` may raise."""
+
 _GZIP = b"\x1f\x8b"
 _BEGINNING = 8_192
-_READ_ERRORS = (OSError, EOFError, UnicodeError, zlib.error)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -87,7 +89,7 @@ def beginning(stream: TextIO, path: Path) -> str:
     unpacked: Any = stream.buffer
     try:
         return str(unpacked.peek(_BEGINNING), stream.encoding, "ignore")
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise LoadError(f"{path} cannot be read: {error}. Fetch it again.") from error
 
 
@@ -134,7 +136,7 @@ class Lines:
     def _read_piece(self) -> str:
         try:
             return self._stream.readline(MAX_LINE)
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise LoadError(
                 f"{self.path} cannot be read beyond line {self.number}: {error}. Fetch the file again and "
                 "load it again: what is loaded already stays as it is."
