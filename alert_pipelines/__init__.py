@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from alert_pipelines.alerts import SourceType as SourceType
     from alert_pipelines.alerts import StateChange as StateChange
     from alert_pipelines.alerts import Status as Status
+    from alert_pipelines.audit.explain import explain_alert as explain_alert
+    from alert_pipelines.audit.undo import undo_job as undo_job
+    from alert_pipelines.backtesting.backtest import backtest as backtest
     from alert_pipelines.errors import AlertPipelinesError as AlertPipelinesError
     from alert_pipelines.job_model import BackgroundJobModel as BackgroundJobModel
     from alert_pipelines.job_records import create_job_record as create_job_record
@@ -38,14 +41,11 @@ if TYPE_CHECKING:
     from alert_pipelines.loading.load import load_alerts as load_alerts
     from alert_pipelines.mongo import open_database as open_database
     from alert_pipelines.rules.publish import publish_rules as publish_rules
-    from alert_pipelines.scanner.backtest import backtest as backtest
-    from alert_pipelines.scanner.explain import explain_alert as explain_alert
     from alert_pipelines.scanner.report import ScanReport as ScanReport
     from alert_pipelines.scanner.report import ScanRequest as ScanRequest
     from alert_pipelines.scanner.scan import auto_close_scanner as auto_close_scanner
     from alert_pipelines.scanner.scan import evaluate_all_pending_alerts as evaluate_all_pending_alerts
     from alert_pipelines.scanner.scan import run_scan as run_scan
-    from alert_pipelines.scanner.undo import undo_job as undo_job
     from alert_pipelines.scheduler import get_scheduler_status as get_scheduler_status
     from alert_pipelines.scheduler import is_scheduler_running as is_scheduler_running
     from alert_pipelines.scheduler import shutdown_scheduler as shutdown_scheduler
@@ -59,11 +59,11 @@ _HOMES = {
     "loading.load": ("load_alerts",),
     "mongo": ("open_database",),
     "rules.publish": ("publish_rules",),
-    "scanner.backtest": ("backtest",),
-    "scanner.explain": ("explain_alert",),
+    "backtesting.backtest": ("backtest",),
+    "audit.explain": ("explain_alert",),
     "scanner.report": ("ScanReport", "ScanRequest"),
     "scanner.scan": ("auto_close_scanner", "evaluate_all_pending_alerts", "run_scan"),
-    "scanner.undo": ("undo_job",),
+    "audit.undo": ("undo_job",),
     "scheduler": ("get_scheduler_status", "is_scheduler_running", "shutdown_scheduler", "start_scheduler"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -9,6 +9,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import bson
 from pydantic import BaseModel, ConfigDict
 from pymongo import ASCENDING, IndexModel
 
@@ -239,8 +240,20 @@ def find_alert(db: AlertDatabase, alert_id: str, fields: Sequence[str] | None = 
     return found[0]
 
 
+def alert_key(_id: Any) -> bytes:
+    """What identifies an alert in sets: any value may be an `_id`, also one that cannot be hashed."""
+    return bson.encode({"_id": _id})
+
+
 HISTORY: dict[str, Any] = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
 """The history as an expression: what is not an array holds no entries."""
+
+
+def entries_from(position: str | dict[str, Any]) -> dict[str, Any]:
+    """The history from the 0-based `position`, an expression, to its end."""
+    left = {"$max": [1, {"$subtract": [{"$size": HISTORY}, position]}]}
+    return {"$slice": [HISTORY, position, left]}
+
 
 UNDONE_JOBS: dict[str, Any] = {"$let": {"vars": {"history": HISTORY}, "in": "$$history.undoes.job_id"}}
 """The jobs whose decision on the alert was undone, as an expression. Their decisions leave every figure."""

@@ -18,6 +18,9 @@ from pymongo import AsyncMongoClient, MongoClient
 from pymongo.server_api import ServerApi
 
 import alert_pipelines
+from alert_pipelines.audit.explain import explain_alert
+from alert_pipelines.audit.undo import undo_job
+from alert_pipelines.backtesting.backtest import backtest_day
 from alert_pipelines.job_records import create_job_record, get_recent_jobs, update_job_record
 from alert_pipelines.loading.sample_week import insert_week
 from alert_pipelines.mongo import AlertDatabase, UnusableDatabaseError, known_form
@@ -28,12 +31,9 @@ from alert_pipelines.reports.daily import daily_report
 from alert_pipelines.rules.index_advice import advise
 from alert_pipelines.rules.publish import export_rules, publish_rules
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.backtest import backtest_day
 from alert_pipelines.scanner.collections import prepare_collections
-from alert_pipelines.scanner.explain import explain_alert
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import auto_close_scanner, run_scan
-from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 RULES = [

@@ -12,8 +12,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.mongo import MongoSettings, open_database, stop_local_mongod
-from alert_pipelines.scanner.explain import explain_alert
 from benchmarks.dataset import fill
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)

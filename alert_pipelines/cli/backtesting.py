@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from alert_pipelines.backtesting.backtest import DAY, DEFAULT_STEP, DayOutcome, RuleOutcome
+from alert_pipelines.backtesting.backtest import backtest as run_backtest
 from alert_pipelines.cli.options import FILE, json_option
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.mongo import open_database
@@ -13,8 +15,6 @@ from alert_pipelines.reports.backtest import render_report
 from alert_pipelines.reports.files import refuse_unwritable, write_report
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.store import load_rules
-from alert_pipelines.scanner.backtest import DAY, DEFAULT_STEP, DayOutcome, RuleOutcome
-from alert_pipelines.scanner.backtest import backtest as run_backtest
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
+from alert_pipelines.audit.decisions import PastDecision, decisions_of_alert
+from alert_pipelines.audit.explain import ClauseResult, Explanation, explain_alert
 from alert_pipelines.cli.options import as_of_option, json_option, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.windows import MaintenanceWindow, Span
-from alert_pipelines.scanner.explain import ClauseResult, Explanation, explain_alert
-from alert_pipelines.scanner.provenance import PastDecision, decisions_of_alert
 
 
 @click.command()

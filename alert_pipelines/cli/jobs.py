@@ -5,12 +5,12 @@ from typing import Any
 import click
 
 from alert_pipelines.alerts import tally_decisions
+from alert_pipelines.audit.decisions import decisions_of_job
 from alert_pipelines.cli.explaining import print_decisions
 from alert_pipelines.cli.options import json_option, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.job_records import COLLECTION, DRY_RUN, MAX_RECENT, JobNotFoundError, recent_records
 from alert_pipelines.mongo import AlertDatabase, open_database
-from alert_pipelines.scanner.provenance import decisions_of_job
 
 LATEST = "latest"
 

@@ -2,10 +2,10 @@
 
 import click
 
+from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.cli.options import json_option, text
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.mongo import open_database
-from alert_pipelines.scanner.undo import undo_job
 
 
 @click.command()

@@ -1,6 +1,6 @@
 """The back-test in the UI: a partition a day, so that a backfill does a year, and a report that grows with it.
 
-What is counted, and what it means, is `scanner.backtest`'s; here it is only run, kept and shown.
+What is counted, and what it means, is `backtesting.backtest`'s; here it is only run, kept and shown.
 """
 
 import re
@@ -24,6 +24,7 @@ from dagster import (
 )
 from pydantic import TypeAdapter
 
+from alert_pipelines.backtesting.backtest import BacktestError, DayOutcome, RuleOutcome, backtest_day
 from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS
 from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import clear_failures
@@ -39,7 +40,6 @@ from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, data_uri
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.store import load_rules
-from alert_pipelines.scanner.backtest import BacktestError, DayOutcome, RuleOutcome, backtest_day
 
 GROUP = "backtest"
 MAX_SECONDS = 40.0

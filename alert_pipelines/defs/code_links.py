@@ -26,7 +26,7 @@ CODE: Mapping[str, Sequence[str]] = {
     asset_specs.JOBS: ("job_records:create_job_record", "job_records:update_job_record"),
     asset_specs.DRY_RUNS: ("scanner.scan:run_scan", "scanner.plan:make_plan"),
     asset_specs.SHADOW: ("scanner.plan:make_plan",),
-    "backtest": ("scanner.backtest:backtest_day",),
+    "backtest": ("backtesting.backtest:backtest_day",),
     "daily_report": ("reports.activity:changes",),
 }
 """By asset, the functions and classes that make it: module below this package, colon, name."""

@@ -1,6 +1,6 @@
 """The jobs that answer "why?" and "take it back": explaining one alert, listing and undoing what one job decided.
 
-They show what `scanner.explain`, `scanner.provenance` and `scanner.undo` say, as tables of the run's page.
+They show what `audit.explain`, `audit.decisions` and `audit.undo` say, as tables of the run's page.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,6 +9,9 @@ from typing import Any
 
 from dagster import AssetKey, AssetObservation, MetadataValue, OpExecutionContext, TableMetadataValue, job, op
 
+from alert_pipelines.audit.decisions import PastDecision, decisions_of_alert, decisions_of_job, tally_of_job
+from alert_pipelines.audit.explain import ClauseResult, Explanation, explain_alert
+from alert_pipelines.audit.undo import UndoReport, undo_job
 from alert_pipelines.defs.asset_specs import ALERTS
 from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConfig, parse_instant
 from alert_pipelines.defs.failures import clear_failures
@@ -17,9 +20,6 @@ from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_records import disown_tags, run_of_job, tag_run
 from alert_pipelines.defs.scan_events import MAX_LISTED, table
 from alert_pipelines.rules.model import Mode
-from alert_pipelines.scanner.explain import ClauseResult, Explanation, explain_alert
-from alert_pipelines.scanner.provenance import PastDecision, decisions_of_alert, decisions_of_job, tally_of_job
-from alert_pipelines.scanner.undo import UndoReport, undo_job
 
 # Few columns: the run's page gives a table little room.
 _TEST_COLUMNS = {"rule": "string", "would": "string", "says": "string", "value": "string", "holds": "bool"}

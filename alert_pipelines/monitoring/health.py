@@ -9,7 +9,16 @@ from dataclasses import astuple
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from alert_pipelines.alerts import A_DATE, COLLECTION, HISTORY, OUTSIDE_CONTRACT, PENDING, UNDONE_JOBS, Status
+from alert_pipelines.alerts import (
+    A_DATE,
+    COLLECTION,
+    HISTORY,
+    OUTSIDE_CONTRACT,
+    PENDING,
+    UNDONE_JOBS,
+    Status,
+    entries_from,
+)
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import RUNNING, SCANNER, STALLED_WITHOUT_LEASE
 from alert_pipelines.mongo.client import AlertDatabase
@@ -29,7 +38,6 @@ from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.shelves import COLLECTIONS as RULES
 from alert_pipelines.rules.store import load_rules
-from alert_pipelines.scanner.history import entries_from
 from alert_pipelines.scanner.overlooked import WOULD_OVERLOOK
 
 SPIKE_DAYS = 7

@@ -1,17 +1,17 @@
 """The report of a back-test: one HTML page that needs nothing else, and a plot for each rule.
 
-What the numbers mean is `scanner.backtest`'s; here they are only added up, drawn and written down.
+What the numbers mean is `backtesting.backtest`'s; here they are only added up, drawn and written down.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from html import escape
 
+from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome
+from alert_pipelines.backtesting.outcomes import ReallyDone
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.reports.files import html_page, html_picture, html_table
 from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, stacked_bars
-from alert_pipelines.scanner.aftermath import ReallyDone
-from alert_pipelines.scanner.backtest import DayOutcome, RuleOutcome
 
 _ESCALATIONS = "escalations"
 # Told apart also without colours: false closes stand at the foot of the bar, escalations beside it.

@@ -1,1 +1,1 @@
-"""The scan: plan on the server, guard, apply, reconcile, record; and what explains or takes back its decisions."""
+"""The scan: plan on the server, check limits, apply, reconcile, record."""

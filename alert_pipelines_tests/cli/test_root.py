@@ -131,7 +131,7 @@ def test_a_page_that_cannot_be_written_is_one_line_before_any_day_is_computed(
     run: Run, environment: Path, monkeypatch: pytest.MonkeyPatch, html: str, reason: str
 ) -> None:
     (environment / "file").touch()
-    monkeypatch.setattr("alert_pipelines.scanner.backtest.backtest_day", None)
+    monkeypatch.setattr("alert_pipelines.backtesting.backtest.backtest_day", None)
     error = run("backtest", "2026-03-01", "--html", html, code=1).stderr
     assert error.splitlines()[-1].startswith(f"Error: {html} cannot be written: {reason}")
 
@@ -159,7 +159,7 @@ def test_a_last_day_that_is_not_over_is_refused_before_any_day_is_computed(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[object] = []
-    monkeypatch.setattr("alert_pipelines.scanner.backtest.rebuilt_day", lambda *given: computed.append(given))
+    monkeypatch.setattr("alert_pipelines.backtesting.backtest.rebuilt_day", lambda *given: computed.append(given))
     today = datetime.now(UTC).date()
     error = run("backtest", f"{today - timedelta(days=2)}", f"{today}", code=1).stderr
     assert f"{today} is not over" in error

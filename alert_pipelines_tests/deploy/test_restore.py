@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from alert_pipelines.audit.decisions import decisions_of_alert
+from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.job_records import SCANNER
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import parse_rules
 from alert_pipelines.rules.publish import publish_rules
-from alert_pipelines.scanner.provenance import decisions_of_alert
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 KEPT = ("alerts", "rules", "pipeline_rules", "rule_versions", "background_jobs", "maintenance_windows", "calendars")

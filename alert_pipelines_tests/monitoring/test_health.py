@@ -7,12 +7,12 @@ from bson import MaxKey, MinKey
 from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.alerts import OUTSIDE_CONTRACT
+from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import health
 from alert_pipelines.monitoring.scan_history import decisions_by_rule
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import alert, fill, rule
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

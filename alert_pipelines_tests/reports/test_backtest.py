@@ -7,10 +7,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome
+from alert_pipelines.backtesting.outcomes import ReallyDone
 from alert_pipelines.reports.backtest import ReportError, render_report, rule_plots
 from alert_pipelines.rules.model import Mode
-from alert_pipelines.scanner.aftermath import ReallyDone
-from alert_pipelines.scanner.backtest import DayOutcome, RuleOutcome
 
 SVG = "{http://www.w3.org/2000/svg}"
 

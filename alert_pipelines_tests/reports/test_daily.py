@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from bson import Decimal128, Int64
 
+from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.reports import activity
 from alert_pipelines.reports.activity import ActivityTimeoutError
 from alert_pipelines.reports.daily import DailyReport, ReportError, daily_report
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import alert, fill, rule
 
 DAY = date(2026, 3, 1)

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alert_pipelines.audit.explain import explain_alert
+from alert_pipelines.backtesting.backtest import backtest_day
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import RuleFileError, dump_rules, parse_rules, read_rules
@@ -17,8 +19,6 @@ from alert_pipelines.rules.hours import Hours
 from alert_pipelines.rules.publish import ChangeKind, diff_rules, export_rules, publish_rules
 from alert_pipelines.rules.store import keep_version, load_rules, rule_text
 from alert_pipelines.rules.validation import parse_calendar, warnings_of
-from alert_pipelines.scanner.backtest import backtest_day
-from alert_pipelines.scanner.explain import explain_alert
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import alert, fill, rule, statuses

@@ -9,12 +9,12 @@ from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.scanner.plan import Plan, make_plan
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule
 from alert_pipelines_tests.rules import strategies
 from alert_pipelines_tests.rules.examples import examples

@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.errors import AutoReconnect, DuplicateKeyError, PyMongoError
 
+from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import SCANNER
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule
 from alert_pipelines_tests.rules.examples import examples
 from alert_pipelines_tests.scanner.test_changes import DAMAGES

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from alert_pipelines.audit.explain import explain_alert
+from alert_pipelines.audit.undo import LATEST, undo_job
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.explain import explain_alert
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.scanner.undo import LATEST, undo_job
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
 
 CLEARED = {"metadata": {"driver_id": "D1", "cleared": True}}

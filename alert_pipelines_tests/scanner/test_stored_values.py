@@ -8,14 +8,14 @@ import bson
 import pytest
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
+from alert_pipelines.audit.explain import explain_alert
+from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring.health import pending_by_source
 from alert_pipelines.rules.publish import diff_rules, publish_rules
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.explain import explain_alert
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 PILE = rule("pile-up", {"escalate_if_count": 2, "window_mins": 60})

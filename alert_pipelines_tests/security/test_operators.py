@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient, monitoring
 
+from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.rules.validation import RuleError, parse_rule
-from alert_pipelines.scanner.explain import explain_alert
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill
 from alert_pipelines_tests.reliability.fleet import scan
 

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from pymongo.errors import OperationFailure
 
+from alert_pipelines.audit.explain import explain_alert
+from alert_pipelines.audit.undo import undo_job
+from alert_pipelines.backtesting.backtest import backtest_day
 from alert_pipelines.job_records import sweep_dead_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoAuthenticationError
 from alert_pipelines.mongo.client import lacking_right
@@ -20,12 +23,9 @@ from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines.rules.shelves import COLLECTIONS
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.rules.validation import parse_rule, parse_window
-from alert_pipelines.scanner.backtest import backtest_day
 from alert_pipelines.scanner.collections import prepare_collections
-from alert_pipelines.scanner.explain import explain_alert
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import AS_OF
 from alert_pipelines_tests.reliability.fleet import REQUEST, check_all_decided, fill_fleet
 from alert_pipelines_tests.security.conftest import ROLES, SecuredServer

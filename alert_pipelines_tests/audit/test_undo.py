@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from alert_pipelines.audit import undo as undo_module
+from alert_pipelines.audit.undo import LATEST, Skipped, UndoError, undo_job
 from alert_pipelines.job_records import create_job_record, recent_records
 from alert_pipelines.leases import Lease
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import scan as scan_module
-from alert_pipelines.scanner import undo as undo_module
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.scanner.undo import LATEST, Skipped, UndoError, undo_job
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses, stored
 
 EXPIRE = rule("expire", {"expire_after_mins": 60})

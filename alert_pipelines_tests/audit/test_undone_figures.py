@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from alert_pipelines.alerts import tally_decisions
+from alert_pipelines.audit.undo import JOB_TYPE, LATEST, undo_job
 from alert_pipelines.job_records import create_job_record, recent_records, sweep_dead_jobs, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import health
@@ -11,7 +12,6 @@ from alert_pipelines.monitoring.scan_history import decisions_by_rule, hours_of_
 from alert_pipelines.reports.daily import daily_report
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.scanner.undo import JOB_TYPE, LATEST, undo_job
 from alert_pipelines_tests.factories import alert, fill, rule
 
 RULES = [

@@ -8,10 +8,10 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.alerts import AlertNotFoundError, SharedAlertIdError
+from alert_pipelines.audit.decisions import decisions_of_alert
+from alert_pipelines.audit.explain import Explanation, explain_alert
 from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.explain import Explanation, explain_alert
-from alert_pipelines.scanner.provenance import decisions_of_alert
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses

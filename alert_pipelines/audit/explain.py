@@ -12,6 +12,7 @@ import bson
 from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.alerts import COLLECTION, find_alert
+from alert_pipelines.audit.decisions import is_automatic
 from alert_pipelines.decisions import Decision, decision_of
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.bson_types import kind_of
@@ -22,7 +23,6 @@ from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.scanner.provenance import is_automatic
 
 MAX_EVIDENCE = 20
 _TESTS_A_QUERY = 200

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from alert_pipelines.alerts import alert_key
+from alert_pipelines.backtesting.outcomes import fates_after, really_done
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.aftermath import alert_key, fates_after, really_done
 from alert_pipelines_tests.factories import alert, fill
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -1,7 +1,7 @@
 """Rebuilding the alerts as they stood at an instant, on the server, from their own histories.
 
 What a history says and what it cannot say is listed in docs/backtest.md. What rules would have made of the rebuilt
-alerts is `backtest`'s matter, what became of them afterwards `aftermath`'s.
+alerts is counted by `backtest`, what became of them afterwards is read by `outcomes`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from pymongo import ASCENDING, IndexModel, WriteConcern
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, Severity, Status
+from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, Severity, Status, entries_from
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import Filter, Stage, of_sources
@@ -64,12 +64,6 @@ def entries_by(as_of: datetime, scans_until: datetime | None = None) -> dict[str
             "in": {"$cond": [{"$lt": ["$$later", 0]}, {"$size": HISTORY}, "$$later"]},
         }
     }
-
-
-def entries_from(position: str | dict[str, Any]) -> dict[str, Any]:
-    """The history from the 0-based `position`, an expression, to its end."""
-    left = {"$max": [1, {"$subtract": [{"$size": HISTORY}, position]}]}
-    return {"$slice": [HISTORY, position, left]}
 
 
 def touched_within(start: datetime, end: datetime) -> list[Filter]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pymongo import DESCENDING
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, UNDONE_JOBS, Severity, Status, tally_decisions
+from alert_pipelines.alerts import COLLECTION, HISTORY, UNDONE_JOBS, Severity, Status, alert_key, tally_decisions
 from alert_pipelines.decisions import leave_out_undone
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
@@ -29,7 +29,6 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.record_owners import OURS
-from alert_pipelines.scanner.aftermath import alert_key
 from alert_pipelines.scanner.batches import write_in_halves
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines.spelling import suggestion

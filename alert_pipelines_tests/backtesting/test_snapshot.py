@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from alert_pipelines.audit.undo import undo_job
+from alert_pipelines.backtesting.snapshot import LEFT_BEHIND_AFTER, rebuilt_day, standing_at
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.history import LEFT_BEHIND_AFTER, rebuilt_day, standing_at
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.scanner.undo import undo_job
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, stored
 
 LATER = AS_OF + timedelta(hours=1)

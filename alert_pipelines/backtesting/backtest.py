@@ -16,6 +16,9 @@ from typing import Any
 import bson
 from pymongo.errors import OperationFailure
 
+from alert_pipelines.alerts import alert_key
+from alert_pipelines.backtesting.outcomes import Fate, ReallyDone, fates_after, really_done
+from alert_pipelines.backtesting.snapshot import RebuiltDay, rebuilt_day, sources_of_untold_severity
 from alert_pipelines.decisions import Decision, decision_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.instants import as_of_utc
@@ -28,8 +31,6 @@ from alert_pipelines.rules.compiler import compile_rule, compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, Mode, Rule, RuleSet
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.scanner.aftermath import Fate, ReallyDone, alert_key, fates_after, really_done
-from alert_pipelines.scanner.history import RebuiltDay, rebuilt_day, sources_of_untold_severity
 
 DAY = timedelta(days=1)
 DEFAULT_STEP = timedelta(hours=6)

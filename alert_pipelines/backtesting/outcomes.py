@@ -1,6 +1,6 @@
 """What really became of alerts after an instant, and what was really done in a day, from their histories.
 
-What rules would have done is `backtest`'s matter.
+What rules would have done is counted by `backtest`.
 """
 
 from collections.abc import Collection, Iterator
@@ -11,11 +11,11 @@ from typing import Any
 
 import bson
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, Status
+from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, Status, alert_key, entries_from
+from alert_pipelines.backtesting.snapshot import effective_time, entries_by, touched_within
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import KNOWN_CODEC, at_the_door
 from alert_pipelines.rules.clause import Stage
-from alert_pipelines.scanner.history import effective_time, entries_by, entries_from, touched_within
 
 _BATCH = 10_000
 _PENDING = [str(status) for status in PENDING]
@@ -56,11 +56,6 @@ class ReallyDone:
     resolved: int = 0
     resolved_with_work: int = 0
     reopened: int = 0
-
-
-def alert_key(_id: Any) -> bytes:
-    """What identifies an alert in sets: any value may be an `_id`, also one that cannot be hashed."""
-    return bson.encode({"_id": _id})
 
 
 @at_the_door

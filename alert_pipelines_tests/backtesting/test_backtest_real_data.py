@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from alert_pipelines.backtesting.backtest import backtest
 from alert_pipelines.loading import load_alerts, load_mapping
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.reports.backtest import render_report, rule_plots
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.backtest import backtest
 
 CHECKOUT = Path(__file__).parents[2]
 DATA = CHECKOUT.parent / "shared" / "data"
