@@ -1,14 +1,15 @@
 """`backtest`: what rules would have decided on past days."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import click
 
-from alert_pipelines.backtesting.backtest import DAY, DEFAULT_STEP, DayOutcome, RuleOutcome
+from alert_pipelines.backtesting.backtest import DAY as ONE_DAY
+from alert_pipelines.backtesting.backtest import DEFAULT_STEP, DayOutcome, RuleOutcome
 from alert_pipelines.backtesting.backtest import backtest as run_backtest
-from alert_pipelines.cli.options import FILE, json_option
+from alert_pipelines.cli.options import DAY, FILE, json_option
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.reports.backtest import render_report
@@ -16,16 +17,14 @@ from alert_pipelines.reports.files import refuse_unwritable, write_report
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.store import load_rules
 
-_DAY = click.DateTime(["%Y-%m-%d"])
-
 
 @click.command()
-@click.argument("first", type=_DAY)
-@click.argument("last", type=_DAY, required=False)
+@click.argument("first", type=DAY)
+@click.argument("last", type=DAY, required=False)
 @click.option("--rules", "file", type=FILE, help="The rules on trial; default those of the collection.")
 @click.option(
     "--step-mins",
-    type=click.IntRange(1, DAY // timedelta(minutes=1)),
+    type=click.IntRange(1, ONE_DAY // timedelta(minutes=1)),
     default=DEFAULT_STEP // timedelta(minutes=1),
     show_default=True,
     help="Judge this often; the day has to be a multiple of it.",
@@ -33,10 +32,10 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there.")
 @json_option
 def backtest(
-    first: datetime, last: datetime | None, *, file: Path | None, step_mins: int, html: Path | None, as_json: bool
+    first: date, last: date | None, *, file: Path | None, step_mins: int, html: Path | None, as_json: bool
 ) -> None:
     """Say what rules would have decided on the days FIRST to LAST (YYYY-MM-DD, UTC), and what became of the alerts."""
-    days = [(first + n * DAY).date() for n in range(((last or first) - first) // DAY + 1)]
+    days = [first + n * ONE_DAY for n in range(((last or first) - first) // ONE_DAY + 1)]
     if not days:
         raise click.BadParameter("LAST lies before FIRST")
     if html:

@@ -1,7 +1,8 @@
 """Arguments that several commands share."""
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,6 +26,17 @@ def text(value: str) -> str:
     return value
 
 
+class _Day(click.ParamType[date]):
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        try:
+            return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 - a day, not an instant
+        except ValueError:
+            self.fail(f"{value!r} is not a valid day: expected a date such as 2026-03-01.", param, ctx)
+
+
+DAY = _Day()
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 as_of_option = click.option("--as-of", type=instant, help="The instant to judge at; default now.")

@@ -11,6 +11,7 @@ import pytest
 
 from alert_pipelines.cli.root import _COMMANDS
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.mongo.client import server_now
 from alert_pipelines_tests.cli.conftest import MAPPING, Run
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored
 
@@ -107,6 +108,22 @@ def test_a_day_far_ahead_is_not_over(run: Run) -> None:
 def test_a_report_on_a_day_outside_the_calendar_is_one_line(run: Run, day: str) -> None:
     error = run("report", day, code=1).stderr
     assert error == f"Error: day {day}: give one of the years 1000 to 8999\n"
+
+
+def test_a_report_could_not_be_asked_for_without_a_day(run: Run, db: AlertDatabase) -> None:
+    fill(db, [alert(timestamp=datetime.now(UTC))])
+    today = json.loads(run("report", "--json").stdout)
+    assert {row["day"] for row in today["day_by_day"]} >= {server_now(db).date().isoformat()}
+    shown = run("report").stdout
+    assert "\nPending now:\n" in shown
+    assert "By rule" not in shown
+
+
+@pytest.mark.parametrize("day", ["1.3.2026", "2026-02-30", "2026-03-01T12:00", ""])
+@pytest.mark.parametrize("command", ["report", "backtest"])
+def test_a_day_that_is_not_a_date_was_told_a_format_of_strptime(run: Run, command: str, day: str) -> None:
+    error = run(command, day, code=2).stderr.splitlines()[-1]
+    assert error.endswith(f"{day!r} is not a valid day: expected a date such as 2026-03-01.")
 
 
 @pytest.mark.parametrize("day", ["1000-01-01", "8999-12-31"])
