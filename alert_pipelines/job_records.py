@@ -19,6 +19,7 @@ from alert_pipelines.decisions import decisions_of, leave_out_undone, stats_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.event_loops import outside_event_loops
 from alert_pipelines.job_model import BackgroundJobModel
+from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase, lacking_right, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes, present_indexes
@@ -360,7 +361,7 @@ def _ended_now() -> dict[str, Any]:
     took_ms = {"$max": [0, {"$toLong": {"$subtract": ["$$NOW", "$started_at"]}}]}
     return {
         "completed_at": "$$NOW",
-        "execution_time_ms": {"$cond": [{"$eq": [{"$type": "$started_at"}, "date"]}, took_ms, None]},
+        "execution_time_ms": {"$cond": [is_date("$started_at"), took_ms, None]},
         "lease_expires_at": "$$REMOVE",
     }
 

@@ -15,6 +15,7 @@ from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
 from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, Severity, Status, entries_from
+from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import Filter, Stage, of_sources
@@ -37,7 +38,7 @@ def effective_time(entry: str) -> dict[str, Any]:
 
     A scan judges the alerts as they stood at its as_of, and only its writing is later.
     """
-    written = {"$cond": [_is_date(f"$${entry}.timestamp"), f"$${entry}.timestamp", None]}
+    written = {"$cond": [is_date(f"$${entry}.timestamp"), f"$${entry}.timestamp", None]}
     return {"$cond": [_is_scans(entry), f"$${entry}.as_of", written]}
 
 
@@ -50,7 +51,7 @@ def entries_by(as_of: datetime, scans_until: datetime | None = None) -> dict[str
     branches: list[dict[str, Any]] = [
         # A scan at this very as_of had not written yet when it looked.
         {"case": _is_scans("entry"), "then": {"$lt": ["$$entry.as_of", as_of]}},
-        {"case": _is_date("$$entry.timestamp"), "then": {"$lte": ["$$entry.timestamp", as_of]}},
+        {"case": is_date("$$entry.timestamp"), "then": {"$lte": ["$$entry.timestamp", as_of]}},
     ]
     if scans_until is not None:
         by_system = {"$eq": ["$$entry.triggered_by", "system"]}
@@ -98,7 +99,7 @@ def standing_at(as_of: datetime, scans_until: datetime) -> list[Stage]:
 
     Those not yet created are left out.
     """
-    born = {"$cond": [_is_date("$created_at"), "$created_at", "$timestamp"]}
+    born = {"$cond": [is_date("$created_at"), "$created_at", "$timestamp"]}
     past = {"$cond": [{"$eq": ["$__made", 0]}, [], {"$slice": [HISTORY, {"$max": [1, "$__made"]}]}]}
     changed_since = {"$gt": [{"$size": "$__future"}, 0]}
     next_ = {"$first": "$__future"}
@@ -244,12 +245,8 @@ def _scratch_indexes(rules: Sequence[Rule]) -> list[IndexModel]:
     ]
 
 
-def _is_date(expression: str) -> dict[str, Any]:
-    return {"$eq": [{"$type": expression}, "date"]}
-
-
 def _is_scans(entry: str) -> dict[str, Any]:
-    return {"$and": [{"$eq": [f"$${entry}.triggered_by", "system"]}, _is_date(f"$${entry}.as_of")]}
+    return {"$and": [{"$eq": [f"$${entry}.triggered_by", "system"]}, is_date(f"$${entry}.as_of")]}
 
 
 def _before_escalation() -> dict[str, Any]:
@@ -280,7 +277,7 @@ def _updated_at(as_of: datetime) -> dict[str, Any]:
     Otherwise the last that the history knows of; null falls back to `created_at` in the rules too.
     """
     times = {"$map": {"input": "$__past", "as": "entry", "in": effective_time("entry")}}
-    created = {"$cond": [_is_date("$created_at"), "$created_at", None]}
+    created = {"$cond": [is_date("$created_at"), "$created_at", None]}
     known = {"$max": [{"$max": times}, created]}
     return {
         "$let": {
@@ -292,7 +289,7 @@ def _updated_at(as_of: datetime) -> dict[str, Any]:
                     "branches": [
                         {"case": {"$lte": ["$updated_at", as_of]}, "then": "$updated_at"},
                         {
-                            "case": {"$and": [_is_date("$$replaced"), {"$lte": ["$$replaced", as_of]}]},
+                            "case": {"$and": [is_date("$$replaced"), {"$lte": ["$$replaced", as_of]}]},
                             "then": "$$replaced",
                         },
                     ],

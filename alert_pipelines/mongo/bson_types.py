@@ -13,6 +13,9 @@ NOT_NULL_TYPES = [
     *("javascriptWithScope", "symbol", "dbPointer", "int", "timestamp", "long", "decimal", "minKey", "maxKey"),
 ]
 
+# An array has no range of its own in an index, so it is asked for by itself.
+NEITHER_DATE_NOR_ARRAY = [kind for kind in NOT_NULL_TYPES if kind not in ("date", "array")]
+
 _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("boolean", (bool,)),
     ("number", (int, float, Decimal128)),
@@ -27,6 +30,11 @@ _KINDS_OF_TYPES = {
     "string": "text",
     "object": "document",
 }
+
+
+def is_date(expression: str) -> dict[str, Any]:
+    """Whether `expression` is a BSON date, as an expression."""
+    return {"$eq": [{"$type": expression}, "date"]}
 
 
 def kind_of(value: Any) -> str:

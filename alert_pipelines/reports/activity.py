@@ -13,10 +13,11 @@ from pymongo.errors import ExecutionTimeout
 
 from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, UNDONE_JOBS, Status
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
+from alert_pipelines.mongo.bson_types import NEITHER_DATE_NOR_ARRAY, is_date
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.reports.keys import key_text
 from alert_pipelines.rules.clause import Filter, Stage
+from alert_pipelines.rules.grouping import NO_KEY_TYPES
 from alert_pipelines.rules.model import DEFAULT_KEY
 from alert_pipelines.rules.store import load_rules
 
@@ -30,9 +31,6 @@ NO_RULE = "(no rule named)"
 
 _PENDING = [str(status) for status in PENDING]
 _SETTLED = [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]
-# An array has no range of its own in an index.
-_NO_DATE = [kind for kind in NOT_NULL_TYPES if kind not in ("date", "array")]
-_NO_KEY_TYPES = ["missing", "null", "undefined", "array"]
 
 
 class ActivityTimeoutError(AlertPipelinesError):
@@ -95,9 +93,9 @@ def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
         {"created_at": within},
         # Opened at its timestamp: an alert whose created_at is no date. Types are ranges of an index, `$not` is none.
         {"created_at": None, "timestamp": within},
-        {"created_at": {"$type": _NO_DATE}, "timestamp": within},
+        {"created_at": {"$type": NEITHER_DATE_NOR_ARRAY}, "timestamp": within},
     ]
-    born = {"$cond": [_is_date("$created_at"), "$created_at", "$timestamp"]}
+    born = {"$cond": [is_date("$created_at"), "$created_at", "$timestamp"]}
     opened = {"$cond": [_is_within("$born", start, end), [{"what": "opened", "by": "", "at": "$born"}], []]}
     within_days = _is_within("$$entry.timestamp", start, end)
     stands = {"$and": [within_days, {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]}]}
@@ -113,7 +111,7 @@ def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
     has_age = {
         "$and": [
             {"$in": ["$change.what", ["closed", "resolved"]]},
-            _is_date("$born"),
+            is_date("$born"),
             {"$gte": ["$change.at", "$born"]},
         ]
     }
@@ -189,13 +187,9 @@ def _key(db: AlertDatabase) -> dict[str, Any]:
 
 def _values(paths: Sequence[str]) -> dict[str, Any]:
     values = [f"${path}" for path in paths]
-    lacking = {"$or": [{"$in": [{"$type": value}, _NO_KEY_TYPES]} for value in values]}
+    lacking = {"$or": [{"$in": [{"$type": value}, NO_KEY_TYPES]} for value in values]}
     return {"$cond": [lacking, None, values]}
 
 
-def _is_date(expression: str) -> dict[str, Any]:
-    return {"$eq": [{"$type": expression}, "date"]}
-
-
 def _is_within(expression: str, start: datetime, end: datetime) -> dict[str, Any]:
-    return {"$and": [_is_date(expression), {"$gte": [expression, start]}, {"$lt": [expression, end]}]}
+    return {"$and": [is_date(expression), {"$gte": [expression, start]}, {"$lt": [expression, end]}]}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from bson import DBRef, Regex
 
 from alert_pipelines.alerts import IS_PENDING, Status, one_of
-from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
+from alert_pipelines.mongo.bson_types import NEITHER_DATE_NOR_ARRAY
 
 Filter = dict[str, Any]
 Stage = dict[str, Any]
@@ -50,7 +50,7 @@ BAD_TIMESTAMP: Filter = {
     "$or": [
         {"timestamp": None},
         # Type ranges are index ranges; `$not: {$type: "date"}` would read every pending alert.
-        {"timestamp": {"$type": [kind for kind in NOT_NULL_TYPES if kind not in ("date", "array")]}},
+        {"timestamp": {"$type": NEITHER_DATE_NOR_ARRAY}},
     ],
 }
 """The pending alerts that no rule can judge, since their `timestamp` is not a date, nor an array."""

@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from alert_pipelines.alerts import COLLECTION, PENDING, Status, one_of
+from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, UNDONE_JOBS, Status, one_of
+from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.rules.clause import (
     NONE,
     Clause,
@@ -197,18 +198,16 @@ def _at_as_of(as_of: datetime) -> list[Test]:
 def _undecided_since(as_of: datetime) -> Filter:
     """No decision at `as_of` or later stands in the alert's history; one that was undone does not count."""
     decided_since = {"as_of": {"$gte": as_of}, "triggered_by": "system"}
-    history = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
-    undone = {"$map": {"input": history, "as": "entry", "in": "$$entry.undoes.job_id"}}
     stands = {
         "$filter": {
-            "input": history,
+            "input": HISTORY,
             "as": "entry",
             "cond": {
                 "$and": [
                     {"$eq": ["$$entry.triggered_by", "system"]},
-                    {"$eq": [{"$type": "$$entry.as_of"}, "date"]},
+                    is_date("$$entry.as_of"),
                     {"$gte": ["$$entry.as_of", as_of]},
-                    {"$not": [{"$in": ["$$entry.job_id", undone]}]},
+                    {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]},
                 ]
             },
         }
@@ -219,10 +218,6 @@ def _undecided_since(as_of: datetime) -> Filter:
             {"$expr": {"$eq": [{"$size": stands}, 0]}},
         ]
     }
-
-
-def _is_date(expression: str) -> dict[str, object]:
-    return {"$eq": [{"$type": expression}, "date"]}
 
 
 def _settled(hold_mins: int | None, clock: Clock) -> list[Test]:
@@ -258,12 +253,11 @@ def _settled(hold_mins: int | None, clock: Clock) -> list[Test]:
 
 def _last_update_by_others() -> dict[str, object]:
     """The alert's `updated_at`; where a scan's decision set it, the one that it replaced, and so on; null for none."""
-    history = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
     is_scans = {
         "$and": [
             {"$eq": ["$$this.triggered_by", "system"]},
             {"$eq": [{"$type": "$$this.before"}, "object"]},
-            _is_date("$$this.timestamp"),
+            is_date("$$this.timestamp"),
             # What a back-test rebuilds has the as_of where the scan wrote its clock.
             {"$in": ["$$value", ["$$this.timestamp", "$$this.as_of"]]},
         ]
@@ -271,7 +265,7 @@ def _last_update_by_others() -> dict[str, object]:
     replaced = {"$ifNull": ["$$this.before.updated_at", None]}
     return {
         "$reduce": {
-            "input": {"$reverseArray": history},
+            "input": {"$reverseArray": HISTORY},
             "initialValue": "$updated_at",
             "in": {"$cond": [is_scans, replaced, "$$value"]},
         }
@@ -280,5 +274,5 @@ def _last_update_by_others() -> dict[str, object]:
 
 def _is_settled(update: dict[str, object], cutoff: datetime) -> dict[str, object]:
     last = {"$ifNull": [update, "$created_at"]}
-    settled = {"$and": [_is_date("$$last"), {"$lte": ["$$last", cutoff]}]}
+    settled = {"$and": [is_date("$$last"), {"$lte": ["$$last", cutoff]}]}
     return {"$let": {"vars": {"last": last}, "in": settled}}

@@ -6,6 +6,7 @@ An alert that its source opened again with a later `timestamp` is a new occurren
 from typing import Any
 
 from alert_pipelines.alerts import HISTORY, Status
+from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.rules.clause import Filter, Test
 
 
@@ -89,9 +90,5 @@ def _is_of_this_occurrence(entry: str) -> dict[str, Any]:
     """Whether a decision is not from before the alert's present `timestamp`, by its as_of or else its own date."""
     as_of, written = f"{entry}.as_of", f"{entry}.timestamp"
     # One without a date may be of this occurrence, so it counts.
-    undated = {"$cond": [_is_date(written), written, "$timestamp"]}
-    return {"$gte": [{"$cond": [_is_date(as_of), as_of, undated]}, "$timestamp"]}
-
-
-def _is_date(expression: str) -> dict[str, Any]:
-    return {"$eq": [{"$type": expression}, "date"]}
+    undated = {"$cond": [is_date(written), written, "$timestamp"]}
+    return {"$gte": [{"$cond": [is_date(as_of), as_of, undated]}, "$timestamp"]}

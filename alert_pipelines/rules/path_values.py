@@ -7,6 +7,8 @@ array into every one of its documents.
 from datetime import datetime
 from typing import Any
 
+from alert_pipelines.mongo.bson_types import is_date
+
 Expression = dict[str, Any]
 
 _ORDERED_KINDS = ("number", "string", "date")
@@ -25,8 +27,7 @@ def types_at(path: str) -> Expression:
 
 def in_span(path: str, after: datetime, until: datetime) -> Expression:
     """The filter of the documents that have a date at `path` after `after` and not after `until`."""
-    is_date = {"$eq": [{"$type": "$$value"}, "date"]}
-    test = {"$and": [is_date, {"$gt": ["$$value", after]}, {"$lte": ["$$value", until]}]}
+    test = {"$and": [is_date("$$value"), {"$gt": ["$$value", after]}, {"$lte": ["$$value", until]}]}
     return {"$expr": any_value(path, "value", test)}
 
 

@@ -11,7 +11,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from alert_pipelines.alerts import IS_PENDING
-from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
+from alert_pipelines.mongo.bson_types import NEITHER_DATE_NOR_ARRAY
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.rules.clause import BAD_TIMESTAMP, Filter, Stage
 
@@ -24,7 +24,7 @@ BAD_EXPIRES_AT: Filter = {
     # `$exists` lets the server use the partial index; type ranges are ranges of it.
     "$and": [
         {"expires_at": {"$exists": True}},
-        {"expires_at": {"$type": [kind for kind in NOT_NULL_TYPES if kind not in ("date", "array")]}},
+        {"expires_at": {"$type": NEITHER_DATE_NOR_ARRAY}},
         {"expires_at": {"$not": {"$type": "array"}}},
     ],
 }
