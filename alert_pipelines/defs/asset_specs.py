@@ -10,6 +10,7 @@ _OWNERS = ("team:alert-operations",)
 ALERTS, ALERT_RULES = "alerts", "alert_rules"
 CLOSED, ESCALATED, JOBS = "closed_alerts", "escalated_alerts", "background_jobs"
 DRY_RUNS, SHADOW = "dry_runs", "shadow_rules"
+HEALTH = "health"
 
 RULES_VALID, WITHIN_LIMITS = "rules_valid", "within_limits"
 NO_ALERT_ERRORS, RECORDS_RECONCILE = "no_alert_errors", "records_reconcile"
@@ -60,6 +61,17 @@ shadow_rules = AssetSpec(
     owners=_OWNERS,
     kinds={"mongodb"},
 )
+
+health = AssetSpec(
+    HEALTH,
+    deps=[JOBS],
+    description="Whether the scanner does its work, and whether its decisions are what people want: see its checks. "
+    "They run hourly and daily. No scan materializes this asset, so a verdict stays until the next one.",
+    group_name=GROUP,
+    owners=_OWNERS,
+    kinds={"mongodb"},
+)
+"""Dagster shows a check only for the latest materialization of its asset: one that scans make loses it in minutes."""
 
 SCAN_ASSETS = (
     _spec(

@@ -22,7 +22,7 @@ from dagster import (
     multi_asset_check,
 )
 
-from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS, CLOSED, JOBS
+from alert_pipelines.defs.asset_specs import HEALTH
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.freshness import stale_after
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
@@ -88,14 +88,14 @@ def _scans_without_record(
 
 _CHECKS = (
     _Check(
-        AssetCheckSpec("scan_fresh", asset=JOBS, description="Checks how long ago the last scan completed."),
+        AssetCheckSpec("scan_fresh", asset=HEALTH, description="Checks how long ago the last scan completed."),
         AssetCheckSeverity.ERROR,
         lambda db, now, *_: health.scans_are_fresh(db, now, stale_after(read_settings())),
     ),
     _Check(
         AssetCheckSpec(
             "none_overlooked",
-            asset=JOBS,
+            asset=HEALTH,
             description="Compares what a full scan a day decides with what an incremental one would have looked at.",
         ),
         AssetCheckSeverity.ERROR,
@@ -104,7 +104,7 @@ _CHECKS = (
     _Check(
         AssetCheckSpec(
             "no_orphans",
-            asset=JOBS,
+            asset=HEALTH,
             description="Lists running job records without an owner, and scans without a job record.",
         ),
         AssetCheckSeverity.ERROR,
@@ -113,7 +113,7 @@ _CHECKS = (
     # What follows is for people to look at; the scanner does what the rules say all the same.
     _Check(
         AssetCheckSpec(
-            "queue_wait", asset=JOBS, description="Checks how long scans wait in Dagster's queue behind other runs."
+            "queue_wait", asset=HEALTH, description="Checks how long scans wait in Dagster's queue behind other runs."
         ),
         AssetCheckSeverity.WARN,
         lambda _db, _now, instance, own, names: scans_wait_little(instance, own, names),
@@ -121,28 +121,26 @@ _CHECKS = (
     _Check(
         AssetCheckSpec(
             "no_spike",
-            asset=JOBS,
+            asset=HEALTH,
             description="Compares the last hour's closes, escalations and pending alerts with the week before.",
         ),
         AssetCheckSeverity.WARN,
         lambda db, now, *_: health.spikes(db, now),
     ),
     _Check(
-        AssetCheckSpec(
-            "no_silent_rule", asset=ALERT_RULES, description="Lists active rules that decided nothing for days."
-        ),
+        AssetCheckSpec("no_silent_rule", asset=HEALTH, description="Lists active rules that decided nothing for days."),
         AssetCheckSeverity.WARN,
         lambda db, now, *_: health.silent_rules(db, now, read_settings().silent_days),
     ),
     _Check(
-        AssetCheckSpec("reopen_rate", asset=CLOSED, description="Lists rules whose closed alerts people often reopen."),
+        AssetCheckSpec("reopen_rate", asset=HEALTH, description="Lists rules whose closed alerts people often reopen."),
         AssetCheckSeverity.WARN,
         lambda db, now, *_: health.reopened(db, now, read_settings().reopen_percent),
     ),
     _Check(
         AssetCheckSpec(
             "oldest_pending",
-            asset=ALERTS,
+            asset=HEALTH,
             description="Checks the age of the oldest pending alert. Counts pending alerts by source.",
         ),
         AssetCheckSeverity.WARN,
@@ -151,7 +149,7 @@ _CHECKS = (
     _Check(
         AssetCheckSpec(
             "known_statuses",
-            asset=ALERTS,
+            asset=HEALTH,
             description="Lists statuses that no rule knows, so nothing decides their alerts.",
         ),
         AssetCheckSeverity.WARN,
@@ -160,7 +158,7 @@ _CHECKS = (
     _Check(
         AssetCheckSpec(
             "comparable_fields",
-            asset=ALERT_RULES,
+            asset=HEALTH,
             description="Lists tests of a field that pending alerts keep as another kind, such as numbers as text.",
         ),
         AssetCheckSeverity.WARN,
@@ -169,7 +167,7 @@ _CHECKS = (
     _Check(
         AssetCheckSpec(
             "replica_set",
-            asset=JOBS,
+            asset=HEALTH,
             description="Checks whether MongoDB is a replica set, which incremental scans need.",
         ),
         AssetCheckSeverity.WARN,
@@ -180,15 +178,12 @@ _CHECKS = (
 HEALTH_CHECKS = tuple(check.spec for check in _CHECKS)
 
 
-# can_subset lets a check end without a result: "Materialize" adds every check of an asset to its run, also to a scan.
+# can_subset lets a person run one of them in the UI.
 @multi_asset_check(specs=HEALTH_CHECKS, can_subset=True)
 def scanner_health(
     context: AssetCheckExecutionContext, mongo: MongoResource, names: Names
 ) -> Iterator[AssetCheckResult]:
     """Ask whether the scanner does well: is it at work, and is what it does what people want?"""
-    if context.run.asset_selection:
-        context.log.info("Left out, as this run is a scan: %s looks at the scanner's health", check_health_job.name)
-        return
     own = location_of_run(context.run)
     asked = context.op_execution_context.selected_asset_check_keys
     with clear_failures(), mongo.open() as db:

@@ -6,7 +6,6 @@ It stays off the scan's path: it runs each rule's plan once more, under the serv
 from collections.abc import Iterator
 
 from dagster import (
-    AssetCheckExecutionContext,
     AssetCheckResult,
     AssetCheckSeverity,
     AssetCheckSpec,
@@ -18,7 +17,7 @@ from dagster import (
     multi_asset_check,
 )
 
-from alert_pipelines.defs.asset_specs import ALERT_RULES
+from alert_pipelines.defs.asset_specs import HEALTH
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.names import Names
@@ -31,7 +30,7 @@ CREATE = "alert-pipelines indexes create"
 
 INDEX_ADVICE = AssetCheckSpec(
     "index_advice",
-    asset=ALERT_RULES,
+    asset=HEALTH,
     description="Lists conditions that examine far more documents than they need, and useful indexes. Creates nothing.",
 )
 
@@ -45,13 +44,9 @@ _COLUMNS = {
 }
 
 
-# can_subset lets a check end without a result: "Materialize" adds every check of an asset to its run, also to a scan.
-@multi_asset_check(specs=[INDEX_ADVICE], can_subset=True)
-def index_advice(context: AssetCheckExecutionContext, mongo: MongoResource, names: Names) -> Iterator[AssetCheckResult]:
+@multi_asset_check(specs=[INDEX_ADVICE])
+def index_advice(mongo: MongoResource, names: Names) -> Iterator[AssetCheckResult]:
     """Read the plan of each condition; warn of the wasteful ones, with the index that would help."""
-    if names.key(INDEX_ADVICE.asset_key) in (context.run.asset_selection or ()):
-        context.log.info("Left out, as this run is a scan: %s looks at the indexes", check_indexes_job.name)
-        return
     with clear_failures(), mongo.open() as db:
         advice = advise(db, server_now(db))
     yield AssetCheckResult(

@@ -2,7 +2,7 @@
 
 from dagster import AssetsDefinition, AssetSpec, DagsterRun
 
-from alert_pipelines.defs.asset_specs import alerts, dry_runs, shadow_rules
+from alert_pipelines.defs.asset_specs import alerts, dry_runs, health, shadow_rules
 from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.backtest_asset import backtest, backtest_job
 from alert_pipelines.defs.daily_report_asset import daily_report, daily_report_job
@@ -15,7 +15,15 @@ from alert_pipelines.defs.rule_jobs import export_rules_job, validate_rules_job
 from alert_pipelines.defs.trust_jobs import explain_alert_job, list_decisions_job, undo_decisions_job
 from alert_pipelines.defs.window_jobs import add_windows_job, end_window_job, list_windows_job, snooze_alert_job
 
-ASSETS: tuple[AssetsDefinition | AssetSpec, ...] = (alerts, auto_close, dry_runs, shadow_rules, backtest, daily_report)
+ASSETS: tuple[AssetsDefinition | AssetSpec, ...] = (
+    alerts,
+    auto_close,
+    health,
+    dry_runs,
+    shadow_rules,
+    backtest,
+    daily_report,
+)
 JOBS = (
     auto_close_job,
     explain_alert_job,

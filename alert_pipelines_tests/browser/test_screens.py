@@ -106,6 +106,22 @@ def test_a_rule_that_cannot_be_read_is_named_by_its_failed_check(page: Page, wee
         expect(page.get_by_text("rule 'on-trial': conditions.expire_after_mins")).to_be_visible()
 
 
+def test_an_hourly_verdict_was_not_evaluated_any_more_from_the_next_scan_on(page: Page, week: AlertDatabase) -> None:
+    unknown = alert(source_type="TRIAL", status="ACKNOWLEDGED")
+    week.alerts.insert_one(unknown)
+    try:
+        for job in ("check_health_job", "auto_close_job"):
+            steps.open_launchpad(page, job)
+            steps.press_launch(page)
+            steps.expect_run_end(page, "RUN_SUCCESS")
+    finally:
+        week.alerts.delete_one({"alert_id": unknown["alert_id"]})
+    steps.open_asset(page, "health", "Checks")
+    page.get_by_text("known_statuses", exact=True).first.click()
+    expect(page.get_by_text("ACKNOWLEDGED").first).to_be_visible()
+    expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
+
+
 def test_a_limit_that_stops_a_rule_is_a_red_run_that_says_what_to_do(page: Page, week: AlertDatabase) -> None:
     with trial_rule(week, {"expire_after_mins": 30, "max_close": 2}, alerts=3):
         steps.open_launchpad(page, "auto_close_job")

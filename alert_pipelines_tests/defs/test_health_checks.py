@@ -14,6 +14,7 @@ from dagster import (
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.health_checks import HEALTH_CHECKS
+from alert_pipelines.defs.index_checks import INDEX_ADVICE
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, Execute, check_verdicts, execute_in
@@ -97,6 +98,14 @@ def test_no_scan_asks_for_its_health(execute: Execute, instance: DagsterInstance
         .execute_in_process(instance=instance, asset_selection=[spec.key for spec in SCAN_ASSETS])
     )
     assert set(check_verdicts(materialized)) == {check.name for check in SCAN_CHECKS}
+
+
+def test_a_verdict_was_out_of_sight_once_a_scan_materialized_its_asset(
+    execute: Execute, instance: DagsterInstance, db: AlertDatabase
+) -> None:
+    assert execute().success
+    for check in (*HEALTH_CHECKS, INDEX_ADVICE):
+        assert instance.get_latest_materialization_event(check.asset_key) is None
 
 
 def test_it_runs_hourly_behind_all_else_and_keeps_no_scan_from_being_made(instance: DagsterInstance) -> None:
