@@ -9,18 +9,21 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from dagster import DagsterRunStatus, RunsFilter
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.test_utils import create_run_for_test
+from pymongo.errors import PyMongoError
 
-from alert_pipelines.defs.own_runs import Location, location_of_run
-from alert_pipelines.job_records import COMPLETED
+from alert_pipelines.defs.dead_runs import LONGEST_SILENCE_S
+from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
+from alert_pipelines.job_records import COMPLETED, RUNNING, SCANNER
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines.scheduler import CODE_LOCATION, shutdown_scheduler, start_scheduler
@@ -46,6 +49,7 @@ TEAMS_INSTANCE = {
     "nux": {"enabled": False},
 }
 NEIGHBOURS = Location("neighbours", "__repository__")
+OURS = Location(CODE_LOCATION, "__repository__")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +90,8 @@ def dagster(
         # Named as our job is, and at work all the while.
         processes.launch("auto_close_job", {"ops": {"work": {"config": {"seconds": 900}}}}, "neighbours")
         yield processes
+        # Told to end, the daemon would wait for the slow sensor, and the neighbours' code server for their run.
+        processes.kill()
 
 
 def test_two_databases_with_one_cron_were_not_both_scanned(
@@ -139,6 +145,66 @@ def test_a_killed_scan_was_launched_again_into_its_own_claim_and_its_record_stoo
     )
     children = dagster.instance.get_runs(RunsFilter(tags={"dagster/parent_run_id": run_id}))
     assert children == []
+
+
+@contextmanager
+def claims_wait(db: AlertDatabase) -> Iterator[None]:
+    """Whoever claims a scan waits until the end of the block: a transaction holds the claim, and ends without it."""
+    with db.client.start_session() as session:
+
+        def held() -> bool:
+            session.start_transaction()
+            try:
+                claim = {"job_id": "JOB-held", "job_type": SCANNER, "status": RUNNING}
+                db.background_jobs.insert_one(claim, session=session)
+            except PyMongoError:
+                # A scan of the schedule's is running.
+                session.abort_transaction()
+                return False
+            return True
+
+        wait_until(held, "the claim", RUN_LIMIT_S)
+        yield
+        session.abort_transaction()
+
+
+def waiting_claims(db: AlertDatabase) -> list[int]:
+    """The server's operations that are claims of a scan."""
+    claims = {"command.findAndModify": "background_jobs", "command.$db": db.name}
+    return [found["opid"] for found in db.client.admin.aggregate([{"$currentOp": {}}, {"$match": claims}])]
+
+
+def let_pass(instance: DagsterInstance, run_id: str, seconds: float) -> None:
+    """Have the run and its events be that much older."""
+    with instance.run_storage.connect() as connection:
+        of_run = RunsTable.update().where(RunsTable.c.run_id == run_id)
+        connection.execute(of_run.values(start_time=RunsTable.c.start_time - seconds))
+    events = instance.event_log_storage
+    for record in events.get_records_for_run(run_id).records:
+        entry = record.event_log_entry
+        events.update_event_log_record(record.storage_id, entry._replace(timestamp=entry.timestamp - seconds))
+
+
+def test_worker_and_code_server_killed_before_the_record_left_a_run_for_which_every_tick_was_skipped(
+    dagster: DagsterProcesses, databases: dict[str, AlertDatabase]
+) -> None:
+    db = databases[CODE_LOCATION]
+    with claims_wait(db):
+        dagster.launch()
+        claims = wait_until(lambda: waiting_claims(db), "a scan that has no record yet", RUN_LIMIT_S)
+        dagster.kill("code_server")
+        for claim in claims:
+            db.client.admin.command("killOp", op=claim)
+        wait_until(lambda: not waiting_claims(db), "the end of the claim", RUN_LIMIT_S)
+    left = [run.run_id for run in own_runs(dagster.instance, OURS, statuses=[DagsterRunStatus.STARTED])]
+    assert left
+    assert db.background_jobs.count_documents({"run_id": {"$in": left}}) == 0
+    for run_id in left:
+        let_pass(dagster.instance, run_id, LONGEST_SILENCE_S)
+    before = {"status": COMPLETED, "run_id": {"$nin": db.background_jobs.distinct("run_id")}}
+    dagster.start("code_server")
+    wait_until(lambda: db.background_jobs.find_one(before), "a scan by the next ticks", RUN_LIMIT_S)
+    assert {dagster.wait_for_end(run_id).status for run_id in left} == {DagsterRunStatus.FAILURE}
 
 
 def test_other_peoples_old_runs_were_deleted(dagster: DagsterProcesses) -> None:
