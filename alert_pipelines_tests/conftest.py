@@ -20,6 +20,7 @@ from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mon
 from alert_pipelines.settings import LOCAL_DIR_VARIABLE
 from alert_pipelines_tests.leftovers import leftovers
 from alert_pipelines_tests.memory import MEMORY, PREFIX
+from alert_pipelines_tests.prepared_database import PreparedDatabase
 
 _CHECKOUT = Path(__file__).parents[1]
 
@@ -192,10 +193,17 @@ def bare_db(mongo_uri: str, tmp_path: Path) -> Iterator[AlertDatabase]:
         database.client.drop_database(database.name)
 
 
-@pytest.fixture
-def db(bare_db: AlertDatabase) -> AlertDatabase:
-    """A database that nobody else uses, with the project's indexes, dropped afterwards."""
-    from alert_pipelines.scanner.collections import prepare_collections  # noqa: PLC0415 - tests of mongo need no scan
+@pytest.fixture(scope="session")
+def _prepared(mongo_uri: str) -> Iterator[PreparedDatabase]:
+    name = f"test_{uuid.uuid4().hex}"
+    with open_database(MongoSettings(mongo_uri, name, Path())) as database:
+        yield PreparedDatabase(name)
+        database.client.drop_database(name)
 
-    prepare_collections(bare_db)
-    return bare_db
+
+@pytest.fixture
+def db(_prepared: PreparedDatabase, mongo_uri: str, tmp_path: Path) -> Iterator[AlertDatabase]:
+    """A database that nobody else uses meanwhile, empty, with the project's indexes."""
+    with open_database(MongoSettings(mongo_uri, _prepared.name, tmp_path)) as database:
+        _prepared.make_as_new(database)
+        yield database

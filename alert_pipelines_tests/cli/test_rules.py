@@ -118,11 +118,11 @@ def test_export_is_read_back(run: Run, environment: Path, file_format: str) -> N
     assert len(parse(run("rules", "export", "--format", file_format).stdout)["rules"]) == len(exported)
 
 
-def test_export_named_the_first_bad_rule_only(run: Run, environment: Path, bare_db: AlertDatabase) -> None:
+def test_export_named_the_first_bad_rule_only(run: Run, environment: Path, db: AlertDatabase) -> None:
     twice = rule("twice", {"keep_latest": True})
-    bare_db.rules.drop_index("rule_id_unique")
-    bare_db.rules.insert_many([rule("a", {"keep_lastest": True}), rule("fine", {"keep_latest": True}), dict(twice)])
-    bare_db.rules.insert_many([dict(twice), {"rule_id": 7}, rule("z", {"expire_after_mins": -1})])
+    db.rules.drop_index("rule_id_unique")
+    db.rules.insert_many([rule("a", {"keep_lastest": True}), rule("fine", {"keep_latest": True}), dict(twice)])
+    db.rules.insert_many([dict(twice), {"rule_id": 7}, rule("z", {"expire_after_mins": -1})])
 
     (environment / "rules.yaml").write_text("of yesterday")
     result = run("rules", "export", "-o", "rules.yaml", code=1)
