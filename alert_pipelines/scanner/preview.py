@@ -37,6 +37,7 @@ def _groups(db: AlertDatabase, plan: Plan) -> Iterator[PlannedGroup]:
         for start in range(0, len(planned.ids), _BATCH):
             batch: Stage = {"$match": {"_id": {"$in": planned.ids[start : start + _BATCH]}}}
             group: Stage = {"$group": {"_id": ["$source_type", "$status", "$severity"], "alerts": {"$sum": 1}}}
-            for row in db[COLLECTION].aggregate([batch, group]):
+            # Groups of one size keep this order, so that two previews of the same alerts read the same.
+            for row in db[COLLECTION].aggregate([batch, group, {"$sort": {"_id": 1}}]):
                 source, status, severity = (cut_short(str(value)) for value in row["_id"])
                 yield PlannedGroup(planned.clause.rule_id, source, status, severity, decision, row["alerts"])

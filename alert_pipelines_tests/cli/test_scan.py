@@ -48,8 +48,8 @@ def test_a_dry_run_did_not_say_of_which_status_and_severity_its_alerts_are(run: 
     table = [line.split() for line in shown.partition("Would be done:\n")[2].partition("\n\n")[0].splitlines()]
     assert table == [
         ["rule", "source", "status", "severity", "decision", "alerts"],
-        ["expire", "OVERSPEEDING", "OPEN", "WARNING", "close", "1"],
         ["expire", "OVERSPEEDING", "ESCALATED", "CRITICAL", "close", "1"],
+        ["expire", "OVERSPEEDING", "OPEN", "WARNING", "close", "1"],
         ["count", "OVERSPEEDING", "OPEN", "WARNING", "escalate", "1"],
     ]
 
