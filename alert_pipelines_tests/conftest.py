@@ -110,10 +110,14 @@ def _slow_alone(config: pytest.Config) -> str:
         *plugins,
         f"--slow={config.getoption('--slow')}",
     ]
-    done = subprocess.run(
-        [*command, *sorted(_slow_beside_others)], cwd=config.rootpath, capture_output=True, text=True, check=False
-    )
-    return done.stdout + done.stderr if done.returncode else ""
+    # Twice, since what else the machine did for a moment is not the test's fault.
+    for _ in range(2):
+        done = subprocess.run(
+            [*command, *sorted(_slow_beside_others)], cwd=config.rootpath, capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            return ""
+    return done.stdout + done.stderr
 
 
 @pytest.hookimpl(trylast=True)

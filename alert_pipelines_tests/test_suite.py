@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from alert_pipelines_tests.dagster_processes import wait_until
+from alert_pipelines_tests.dagster_processes import CHECKOUT, wait_until
 from alert_pipelines_tests.inner_pytest import run_tests
 from alert_pipelines_tests.leftovers import semaphores
 from alert_pipelines_tests.memory import MEMORY
@@ -89,3 +90,18 @@ def test_a_semaphore_that_no_process_holds_any_longer_was_not_told() -> None:
             assert str(MEMORY / f"sem.{name}") in semaphores()
         finally:
             (MEMORY / f"sem.{name}").unlink()
+
+
+@pytest.mark.process
+def test_names_of_tests_differed_from_one_worker_to_the_other() -> None:
+    # Two workers that have collected different names end the run. They start at other times, with other hashes.
+    names = []
+    for seed in ("1", "2"):
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "", "-p", "no:cacheprovider"]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
+        names.append([line for line in done.stdout.splitlines() if "::" in line])
+        # A date of a whole second, as in what gzip writes, is another one now.
+        time.sleep(1)
+    assert len(names[0]) > 1000
+    assert names[0] == names[1]

@@ -80,6 +80,7 @@ def ask(db: AlertDatabase, tmp_path: Path) -> Iterator[Ask]:
         yield question
 
 
+@pytest.mark.process
 @pytest.mark.needs("prometheus")
 def test_prometheus_loads_the_rules_and_each_panel_of_the_dashboard_has_an_answer(ask: Ask) -> None:
     def as_expected() -> bool:
