@@ -19,6 +19,7 @@ from pymongo.server_api import ServerApi
 
 import alert_pipelines
 from alert_pipelines.audit.explain import explain_alert
+from alert_pipelines.audit.forecast import forecast
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.backtesting.backtest import backtest_day
 from alert_pipelines.job_records import create_job_record, get_recent_jobs, update_job_record
@@ -99,6 +100,7 @@ def the_work_of_a_day(db: AlertDatabase, seen: AlertDatabase) -> dict[str, Any]:
     explained = {name: explain_alert(db, name, as_of=at) for name in ("a1", "a2", "old", "far", "idle")}
     told["explained"] = {name: (one.why, one.timestamp, one.clauses, one.past) for name, one in explained.items()}
     dry = run_scan(db, ScanRequest(as_of=at, dry_run=True))
+    told["forecast"] = forecast(db, as_of=at, hours=2)
     second = run_scan(db, ScanRequest(as_of=at))
     told["planned"] = (dry.planned, dry.samples, dry.errors)
     told["second"] = (second.decisions, second.since is not None, second.whole_because, second.errors, second.pending)

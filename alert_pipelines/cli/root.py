@@ -15,6 +15,7 @@ from alert_pipelines.errors import AlertPipelinesError
 _COMMANDS = {
     "backtest": "backtesting",
     "explain": "explaining",
+    "forecast": "forecast",
     "history": "explaining",
     "indexes": "indexes",
     "jobs": "jobs",

@@ -159,6 +159,16 @@ def make_plan(
     return plan
 
 
+def plan_decisions(db: AlertDatabase, rule_set: RuleSet, windows: Sequence[MaintenanceWindow], as_of: datetime) -> Plan:
+    """What the active rules would decide at `as_of`, as `make_plan` finds it, and nothing of what is pending besides.
+
+    Raises PyMongoError.
+    """
+    planner = _Planner(db, as_of, None, lambda: None)
+    clauses = planner.run(compile_rules(rule_set.active, as_of, windows), rule_set.active)
+    return Plan({}, None, clauses, failed_rules=planner.failures)
+
+
 class _Planner:
     """The queries of one plan."""
 

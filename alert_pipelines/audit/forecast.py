@@ -1,0 +1,100 @@
+"""What the rules will decide next, and when: their plans for now and for each of the coming hours."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from alert_pipelines.decisions import Decision, decision_of
+from alert_pipelines.instants import as_of_utc
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.rules.store import load_rules, load_windows
+from alert_pipelines.scanner.limits import find_stops
+from alert_pipelines.scanner.plan import Plan, hashable, make_plan, plan_decisions
+from alert_pipelines.scanner.preview import preview_of
+from alert_pipelines.scanner.report import LimitStop, ScanRequest
+
+HOURS = 24
+MAX_HOURS = 168
+_STEP = timedelta(hours=1)
+
+
+class Forthcoming(NamedTuple):
+    """Alerts of one source that one rule will decide: those due at `at` and not a step before."""
+
+    at: datetime
+    rule_id: str
+    source_type: str
+    decision: Decision
+    alerts: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a scan at `as_of` and one at the end of each of the next `hours` would decide, if no alert changes and no
+    new one comes.
+
+    An alert is counted at most once as closed and once, before that, as escalated. `blocked` are the limits that the
+    scan at `as_of` exceeds: while they hold, what they block stays due. `errors` are about rules and windows.
+    """
+
+    as_of: datetime
+    hours: int
+    due: tuple[Forthcoming, ...]
+    blocked: tuple[LimitStop, ...]
+    errors: tuple[str, ...]
+
+
+@at_the_door
+def forecast(db: AlertDatabase, *, as_of: datetime | None = None, hours: int = HOURS) -> Forecast:
+    """Foretell what the active rules will decide, from `as_of` (None: the server's clock) for `hours`.
+
+    Writes nothing. Raises InvalidInstantError, PyMongoError.
+    """
+    start = server_now(db) if as_of is None else as_of_utc(as_of)
+    as_of_utc(start + hours * _STEP)
+    loaded = load_rules(db)
+    rule_set = loaded.rule_set._replace(shadow=())
+    due: list[Forthcoming] = []
+    errors = list(map(str, loaded.errors))
+    blocked: tuple[LimitStop, ...] = ()
+    seen = _Seen()
+    for done in range(hours + 1):
+        at = start + done * _STEP
+        windows = load_windows(db, at)
+        if done == 0:
+            plan = make_plan(db, rule_set, windows.windows, at, rule_ids=None, check=lambda: None)
+            blocked = find_stops(db, plan, rule_set, ScanRequest(dry_run=True))
+        else:
+            plan = plan_decisions(db, rule_set, windows.windows, at)
+        errors += [*windows.errors, *plan.failed_rules]
+        seen.leave_new(plan)
+        due += _counted(db, plan, at)
+    return Forecast(start, hours, tuple(due), blocked, tuple(dict.fromkeys(errors)))
+
+
+class _Seen:
+    """The alerts that an earlier hour decides."""
+
+    def __init__(self) -> None:
+        self._by_decision: dict[Decision, set[Hashable]] = {"close": set(), "escalate": set()}
+
+    def leave_new(self, plan: Plan) -> None:
+        """Leave in `plan` only what no earlier hour decides: closed is closed, and escalated is escalated once."""
+        for planned in plan.clauses:
+            decision = decision_of(planned.clause.to_status)
+            closed, decided = self._by_decision["close"], self._by_decision[decision]
+            names = ((_id, hashable(_id)) for _id in planned.ids)
+            new = {name: _id for _id, name in names if name not in closed and name not in decided}
+            planned.ids = list(new.values())
+            decided.update(new)
+
+
+def _counted(db: AlertDatabase, plan: Plan, at: datetime) -> Iterator[Forthcoming]:
+    alerts: Counter[tuple[str, str, Decision]] = Counter()
+    for group in preview_of(db, plan):
+        alerts[group.rule_id, group.source_type, group.decision] += group.alerts
+    for (rule_id, source_type, decision), number in alerts.most_common():
+        yield Forthcoming(at, rule_id, source_type, decision, number)

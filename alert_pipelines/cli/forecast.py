@@ -1,0 +1,91 @@
+"""`forecast`: what the rules will decide in the coming hours."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import click
+
+from alert_pipelines.audit.forecast import HOURS, MAX_HOURS, Forecast, Forthcoming
+from alert_pipelines.audit.forecast import forecast as make_forecast
+from alert_pipelines.cli.options import as_of_option, json_option
+from alert_pipelines.cli.output import as_text, print_json, print_table
+from alert_pipelines.mongo import open_database
+from alert_pipelines.scanner.report import LimitStop
+
+_NAMED = 3
+"""As many rules as one line names."""
+
+
+@click.command()
+@as_of_option
+@click.option(
+    "--hours", type=click.IntRange(1, MAX_HOURS), default=HOURS, show_default=True, help="Hours to look ahead."
+)
+@json_option
+def forecast(as_of: datetime | None, hours: int, as_json: bool) -> None:
+    """Show what the rules will close and escalate in the coming hours, if no alert changes and no new one comes.
+
+    Changes nothing.
+    """
+    with open_database() as db:
+        found = make_forecast(db, as_of=as_of, hours=hours)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+def _print(found: Forecast) -> None:
+    total = _totals(found.due)
+    click.echo(
+        f"As of {as_text(found.as_of)}, in {found.hours} hours: {total['close']} to close, {total['escalate']} to "
+        "escalate, if no alert changes and no new one comes"
+    )
+    if found.blocked:
+        click.echo(f"A scan now would be blocked: {'; '.join(map(_blocked, found.blocked))}. See `scan --dry-run`.")
+    if found.due:
+        click.echo("")
+        print_table(["rule", "decision", "alerts", "first due by"], _by_rule(found))
+        click.echo("")
+        print_table(["due by", "close", "escalate", "rules"], _by_hour(found))
+    for error in found.errors:
+        click.echo(f"Error: {error}", err=True)
+
+
+def _blocked(stop: LimitStop) -> str:
+    limit = f", limit {stop.limit}" if stop.limit else ""
+    return f"{stop.stopped} to {stop.decision} {stop.planned}{limit}"
+
+
+def _totals(due: Iterable[Forthcoming]) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    for one in due:
+        totals[one.decision] += one.alerts
+    return totals
+
+
+def _by_rule(found: Forecast) -> Iterator[list[Any]]:
+    alerts: Counter[tuple[str, str]] = Counter()
+    first: dict[tuple[str, str], datetime] = {}
+    for one in found.due:
+        alerts[one.rule_id, one.decision] += one.alerts
+        first.setdefault((one.rule_id, one.decision), one.at)
+    for which, number in alerts.most_common():
+        yield [*which, number, _when(first[which], found)]
+
+
+def _by_hour(found: Forecast) -> Iterator[list[Any]]:
+    for at in dict.fromkeys(one.at for one in found.due):
+        due = [one for one in found.due if one.at == at]
+        total, rules = _totals(due), Counter[str]()
+        for one in due:
+            rules[one.rule_id] += one.alerts
+        named = [f"{rule_id} {alerts}" for rule_id, alerts in rules.most_common(_NAMED)]
+        more = [f"{len(rules) - _NAMED} more"] if len(rules) > _NAMED else []
+        yield [_when(at, found), total["close"], total["escalate"], ", ".join([*named, *more])]
+
+
+def _when(at: datetime, found: Forecast) -> str:
+    return "now" if at == found.as_of else f"{at:%a %d %b %H:%M}"
