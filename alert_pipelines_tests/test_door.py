@@ -22,6 +22,7 @@ from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.forecast import forecast
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.backtesting.backtest import backtest_day
+from alert_pipelines.index_advice.advice import advise
 from alert_pipelines.job_records import create_job_record, get_recent_jobs, update_job_record
 from alert_pipelines.loading.sample_week import insert_week
 from alert_pipelines.mongo import AlertDatabase, UnusableDatabaseError, known_form
@@ -29,7 +30,6 @@ from alert_pipelines.monitoring.health import oldest_pending, pending_by_source,
 from alert_pipelines.monitoring.metrics import ScannerCollector
 from alert_pipelines.monitoring.scan_history import hours_of_scans
 from alert_pipelines.reports.daily import daily_report
-from alert_pipelines.rules.index_advice import advise
 from alert_pipelines.rules.publish import export_rules, publish_rules
 from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines.scanner.collections import prepare_collections
@@ -281,7 +281,7 @@ def test_the_known_form_of_a_known_form_is_itself(bare_db: AlertDatabase) -> Non
 
 def test_every_public_function_that_takes_a_database_goes_through_the_door() -> None:
     internal = ("alert_pipelines.defs", "alert_pipelines.cli", "alert_pipelines.mongo")
-    behind = {"apply", "changes", "limits", "overlooked", "plan", "preview", "activity", "index_choice"}
+    behind = {"apply", "changes", "limits", "overlooked", "plan", "preview", "activity", "choice"}
     open_to_all = []
     for info in walk_packages(alert_pipelines.__path__, "alert_pipelines."):
         if info.name.startswith(internal) or info.name.endswith("__main__") or info.name.split(".")[-1] in behind:

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from alert_pipelines.index_advice.advice import Advice, advise, create_advised
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.rules.index_advice import Advice, advise, create_advised
 from alert_pipelines.scanner.collections import prepare_collections
 from benchmarks.dataset import DUE_AFTER_MINS, grow
 from benchmarks.scanning import STEP, ScanCost, Scans, profiled, scan_in_child

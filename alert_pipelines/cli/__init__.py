@@ -1,4 +1,4 @@
-"""The command line: `alert-pipelines`, one module a group of commands.
+"""The command line: `alert-pipelines`, one module a command or group of commands, named as it is.
 
 Commands read arguments and print; what they do is done by the packages below. Nothing here imports dagster.
 """

@@ -7,9 +7,9 @@ import click
 
 from alert_pipelines.cli.options import as_of_option, json_option
 from alert_pipelines.cli.output import print_json
+from alert_pipelines.index_advice.advice import Advice, create_advised
+from alert_pipelines.index_advice.advice import advise as find_advice
 from alert_pipelines.mongo import open_database, server_now
-from alert_pipelines.rules.index_advice import Advice, create_advised
-from alert_pipelines.rules.index_advice import advise as find_advice
 
 
 @click.group()

@@ -6,7 +6,7 @@ import click
 
 from alert_pipelines.alerts import tally_decisions
 from alert_pipelines.audit.decisions import decisions_of_job
-from alert_pipelines.cli.explaining import print_decisions
+from alert_pipelines.cli.history import print_decisions
 from alert_pipelines.cli.options import json_option, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.job_records import COLLECTION, DRY_RUN, MAX_RECENT, JobNotFoundError, recent_records

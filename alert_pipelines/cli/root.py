@@ -11,27 +11,27 @@ import click
 
 from alert_pipelines.errors import AlertPipelinesError
 
-# Each is imported when it is used, so that a command starts without what the others need.
-_COMMANDS = {
-    "backtest": "backtesting",
-    "explain": "explaining",
-    "forecast": "forecast",
-    "history": "explaining",
-    "indexes": "indexes",
-    "jobs": "jobs",
-    "load": "loading",
-    "mapping": "mapping",
-    "metrics": "metrics",
-    "mongo": "mongo",
-    "notify": "notifying",
-    "report": "reporting",
-    "rules": "rules",
-    "sample-week": "loading",
-    "scan": "scanning",
-    "snooze": "windows",
-    "undo": "undoing",
-    "windows": "windows",
-}
+# Each has a module of its name, imported when it is used, so that a command starts without what the others need.
+_COMMANDS = (
+    "backtest",
+    "explain",
+    "forecast",
+    "history",
+    "indexes",
+    "jobs",
+    "load",
+    "mapping",
+    "metrics",
+    "mongo",
+    "notify",
+    "report",
+    "rules",
+    "sample-week",
+    "scan",
+    "snooze",
+    "undo",
+    "windows",
+)
 
 
 # These need Dagster, so they stand above the command line, which knows them by name alone.
@@ -47,9 +47,9 @@ class _Root(click.Group):
         """Import the module of `cmd_name`."""
         if cmd_name not in _COMMANDS and cmd_name not in _ABOVE:
             return None
-        found = _ABOVE.get(cmd_name) or f"alert_pipelines.cli.{_COMMANDS[cmd_name]}"
-        module = importlib.import_module(found)
-        command = getattr(module, cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(_ABOVE.get(cmd_name) or f"alert_pipelines.cli.{name}")
+        command = getattr(module, name)
         assert isinstance(command, click.Command)
         return command
 

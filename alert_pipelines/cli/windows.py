@@ -1,7 +1,7 @@
-"""`windows` and `snooze`: check, list, add and end maintenance windows, and leave one alert undecided for a while."""
+"""`windows`: check, list, add and end maintenance windows."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,12 @@ from alert_pipelines.cli.options import FILE, as_of_option, json_option, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.maintenance import (
-    InvalidWindowError,
     StoredWindow,
     WindowChange,
     WindowState,
     add_windows,
     end_window,
     list_windows,
-    read_duration,
-    snooze_alert,
     warnings_of,
 )
 from alert_pipelines.rules.publish import ChangeKind
@@ -27,13 +24,6 @@ from alert_pipelines.rules.window_files import read_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
 
 _HEADERS = ["window", "state", "from", "to", "recurs", "sources", "alerts", "reason", "by"]
-
-
-def _duration(value: str) -> timedelta:
-    try:
-        return read_duration(value)
-    except InvalidWindowError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 @click.group()
@@ -100,18 +90,6 @@ def end(window_id: str, yes: bool) -> None:
             click.echo(f"{one.window_id} ({one.state}) would be ended. To do it, add --yes.")
         else:
             click.echo(f"{one.window_id} ended at {as_text(one.ended_at)}.")
-
-
-@click.command()
-@click.argument("alert_id", type=text)
-@click.option("--for", "duration", type=_duration, required=True, help="Duration, such as 90m, 8h or 2d.")
-@click.option("--reason", type=text, required=True, help="Reason, shown where the alert is explained.")
-@click.option("--by", "created_by", type=text, required=True, help="Your name.")
-def snooze(alert_id: str, duration: timedelta, reason: str, created_by: str) -> None:
-    """Leave one alert undecided for a while, by a maintenance window for it alone."""
-    with open_database() as db:
-        window = snooze_alert(db, alert_id, duration, reason=reason, created_by=created_by)
-    click.echo(f"{alert_id} is snoozed until {as_text(window.to)} by the maintenance window {window.window_id}.")
 
 
 def _read(file: Path) -> list[MaintenanceWindow]:

@@ -23,8 +23,8 @@ from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan_events import table
+from alert_pipelines.index_advice.advice import Advice, advise
 from alert_pipelines.mongo.client import server_now
-from alert_pipelines.rules.index_advice import Advice, advise
 
 CREATE = "alert-pipelines indexes create"
 

@@ -134,7 +134,7 @@ def test_the_sample_week_told_nothing_of_its_incidents_and_of_what_is_malformed_
 
 
 def test_indexes_are_advised_and_then_created(run: Run, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alert_pipelines.rules.index_choice.MIN_EXAMINED", 100)
+    monkeypatch.setattr("alert_pipelines.index_advice.choice.MIN_EXAMINED", 100)
     fill(db, [alert(metadata={"done": n == 7}) for n in range(200)], rule("done", {"auto_close_if": "done"}))
     at = ("--as-of", AS_OF.isoformat())
     out = run("indexes", "advise", *at).stdout

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from pymongo.errors import BulkWriteError
 
-from alert_pipelines.cli import explaining
+from alert_pipelines.cli import explain
 from alert_pipelines.cli.root import cli
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.reasons import MAX_REASON, reason_of
@@ -156,7 +156,7 @@ def test_a_defect_is_one_line_that_says_where(run: Run, monkeypatch: pytest.Monk
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("nothing to divide by")
 
-    monkeypatch.setattr(explaining, "explain_alert", fail)
+    monkeypatch.setattr(explain, "explain_alert", fail)
     said = run("explain", "A", code=1).stderr.splitlines()
     assert len(said) == 1
     assert said[0].startswith("Error: ZeroDivisionError: nothing to divide by (line ")

@@ -8,9 +8,9 @@ import yaml
 from pymongo import ASCENDING
 
 from alert_pipelines.audit.explain import explain_alert
+from alert_pipelines.index_advice.advice import advise, create_advised
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import dump_rules, parse_rules
-from alert_pipelines.rules.index_advice import advise, create_advised
 from alert_pipelines.rules.publish import export_rules, publish_rules
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan

@@ -14,8 +14,8 @@ from typing import NamedTuple, TypeAlias
 import pytest
 
 from alert_pipelines import job_records
+from alert_pipelines.index_advice.advice import advise, create_advised
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.rules.index_advice import advise, create_advised
 from alert_pipelines.scanner import apply
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan

@@ -12,12 +12,12 @@ from pymongo.errors import OperationFailure
 from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.backtesting.backtest import backtest_day
+from alert_pipelines.index_advice.advice import advise
 from alert_pipelines.job_records import sweep_dead_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoAuthenticationError
 from alert_pipelines.mongo.client import lacking_right
 from alert_pipelines.monitoring.fitness import database_findings
 from alert_pipelines.rules.files import default_rules
-from alert_pipelines.rules.index_advice import advise
 from alert_pipelines.rules.maintenance import add_windows, end_window, list_windows, snooze_alert
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines.rules.shelves import COLLECTIONS

@@ -1,6 +1,6 @@
 """Which rules make the server examine far more documents than they need, and the index that would help.
 
-The plans are read with `explain`; which index to choose is `index_choice`'s. Nothing is created but by
+The plans are read with `explain`; which index to choose is decided in `choice`. Nothing is created but by
 `create_advised`.
 """
 
@@ -12,14 +12,7 @@ from typing import Any, NamedTuple
 from pymongo.errors import ExecutionTimeout
 
 from alert_pipelines.alerts import COLLECTION
-from alert_pipelines.instants import as_of_utc
-from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.mongo.indexes import create_missing_indexes
-from alert_pipelines.mongo.simple_collation import SIMPLE
-from alert_pipelines.rules.clause import LOOKED_UP, Clause, Stage
-from alert_pipelines.rules.compiler import compile_rule
-from alert_pipelines.rules.index_choice import (
+from alert_pipelines.index_advice.choice import (
     MAX_MEASURE_SECONDS,
     MIN_EXAMINED,
     AdvisedIndex,
@@ -29,6 +22,13 @@ from alert_pipelines.rules.index_choice import (
     far_more,
     unindexed,
 )
+from alert_pipelines.instants import as_of_utc
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.mongo.indexes import create_missing_indexes
+from alert_pipelines.mongo.simple_collation import SIMPLE
+from alert_pipelines.rules.clause import LOOKED_UP, Clause, Stage
+from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.store import load_rules
 

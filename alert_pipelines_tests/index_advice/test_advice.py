@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from alert_pipelines.alerts import INDEXES
+from alert_pipelines.index_advice.advice import Advice, advise, create_advised
+from alert_pipelines.index_advice.choice import AdvisedIndex
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.mongo.indexes import IndexConflictError
-from alert_pipelines.rules import index_advice
-from alert_pipelines.rules.index_advice import Advice, advise, create_advised
-from alert_pipelines.rules.index_choice import AdvisedIndex
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines_tests.factories import AS_OF, ago, alert, rule
 
@@ -143,7 +142,7 @@ def test_the_advised_index_makes_the_advice_go_away(
 def test_two_paths_are_indexed_where_one_does_not_narrow_enough(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alert_pipelines.rules.index_choice.MIN_EXAMINED", 200)
+    monkeypatch.setattr("alert_pipelines.index_advice.choice.MIN_EXAMINED", 200)
     conditions = {"close_if": {"all": [_leaf("row", "eq", 3), _leaf("column", "eq", 4)]}, "max_close": 5}
     [advice] = _advise(db, conditions)
     # 15 alerts are due; 300 of one row alone would be too many.
@@ -170,7 +169,7 @@ def test_keep_latest_by_another_key_wants_an_index_of_all_and_one_of_the_pending
 def test_keep_latest_too_slow_to_be_explained_is_advised_all_the_same(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index_advice, "MAX_MEASURE_SECONDS", 0.02)
+    monkeypatch.setattr("alert_pipelines.index_advice.advice.MAX_MEASURE_SECONDS", 0.02)
     [advice] = _advise(db, {"keep_latest": True, "group_by": "metadata.depot_id"})
     assert (advice.examined, advice.returned) == (None, None)
     assert "not done within" in advice.says
@@ -180,7 +179,7 @@ def test_keep_latest_too_slow_to_be_explained_is_advised_all_the_same(
 def test_an_index_that_is_there_under_another_name_is_not_advised_again(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index_advice, "MAX_MEASURE_SECONDS", 0.001)
+    monkeypatch.setattr("alert_pipelines.index_advice.advice.MAX_MEASURE_SECONDS", 0.001)
     [advice] = _advise(db, {"keep_latest": True, "group_by": "metadata.driver_id"})
     # by_driver is the index of all; what is left is the one of the pending.
     assert [index.pending_only for index in advice.indexes] == [True]
@@ -277,7 +276,7 @@ def test_two_rules_that_want_one_index_get_one(db: AlertDatabase) -> None:
 def test_an_index_that_the_documents_forbid_is_a_named_error(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alert_pipelines.rules.index_choice.MIN_EXAMINED", 2)
+    monkeypatch.setattr("alert_pipelines.index_advice.choice.MIN_EXAMINED", 2)
     docs = [
         alert(
             source_type="TAGGED",
@@ -287,7 +286,7 @@ def test_an_index_that_the_documents_forbid_is_a_named_error(
         for n in range(60)
     ]
     db.alerts.insert_many(docs)
-    monkeypatch.setattr("alert_pipelines.rules.index_choice.MAX_RATIO", 1)
+    monkeypatch.setattr("alert_pipelines.index_advice.choice.MAX_RATIO", 1)
     [advice] = _advise(db, {"close_if": ARRAY_AND_ARRAY}, source_type="TAGGED")
     assert len(advice.indexes[0].paths) == 5
     with pytest.raises(IndexConflictError, match="parallel arrays"):

@@ -1,7 +1,7 @@
 """Chooses the index that would spare a wasteful condition what it reads in vain.
 
 What an index would leave to be read is counted on the server, not guessed. Whether a condition is wasteful at all is
-found out by `index_advice`.
+found out by `advice`.
 """
 
 import json

@@ -1,0 +1,1 @@
+"""Which conditions read too many documents, and the index that would help."""
