@@ -124,7 +124,7 @@ def _named_by_its_run(context: AssetExecutionContext, names: Names, db: AlertDat
     with suppress(PyMongoError):
         record = record_of_run(db, context.run.run_id)
         if record is not None:
-            tag_run(context.instance, names, context.run.run_id, record["job_id"])
+            tag_run(context.instance, names, context.run.run_id, db.name, record)
         return record
     return None
 

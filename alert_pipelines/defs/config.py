@@ -107,15 +107,14 @@ class ExplainConfig(Config):
 class DecisionsConfig(Config):
     """Whose decisions to list."""
 
-    job_id: str = Field(description="The job record's job_id; a run's tag alert_pipelines/job_id names it.")
+    job_id: str = Field(description="The job record's job_id; a run's tag job_id names it.")
 
 
 class UndoConfig(Config):
     """Which decisions to take back."""
 
     job_id: str = Field(
-        description="The job record's job_id; a run's tag alert_pipelines/job_id names it. latest: the last scan that "
-        "decided anything."
+        description="The job record's job_id; a run's tag job_id names it. latest: the last scan that decided anything."
     )
     rule: str | None = Field(default=None, description="Only this rule's decisions, by rule_id. Empty: all.")
     allow_again: bool = Field(default=False, description="Let the rules decide these alerts again.")

@@ -66,7 +66,7 @@ def end_dead_scans(instance: DagsterInstance, own: Location | None, names: Names
     """End the records of finished runs, sweep expired leases and fail the runs of the dead; returns what was ended."""
     ended = _close_records_of_finished_runs(instance, db)
     for record in sweep_dead_jobs(db):
-        _fail_run(instance, own, names, record)
+        _fail_run(instance, own, names, db, record)
         ended.append(record.job_id)
     return ended + _fail_runs_without_living_record(instance, own, names, db)
 
@@ -89,7 +89,7 @@ def end_overdue_runs(instance: DagsterInstance, own: Location | None, names: Nam
 
 
 def disown_tags_of_unbegun(instance: DagsterInstance, own: Location | None, names: Names) -> None:
-    """Let re-executed runs of the location that have not begun bear no job id, nor `skipped`, of their parents."""
+    """Let re-executed runs of the location that have not begun bear no tag of what their parents did."""
     for record in own_run_records(instance, own, created_after=datetime.now(UTC) - _RECENT):
         run = record.dagster_run
         if record.start_time is None and (is_scan(run, names) or is_ours_alone(run, names)):
@@ -159,14 +159,16 @@ def _close_records_of_finished_runs(instance: DagsterInstance, db: AlertDatabase
     return ended
 
 
-def _fail_run(instance: DagsterInstance, own: Location | None, names: Names, record: SweptRecord) -> None:
+def _fail_run(
+    instance: DagsterInstance, own: Location | None, names: Names, db: AlertDatabase, record: SweptRecord
+) -> None:
     run = instance.get_run_by_id(record.run_id) if record.run_id else None
     if run is None or run.is_finished or is_elsewhere(run, own):
         return
     # An attempt that the run has given up and will soon repeat leaves a dead record, too.
     if _last_of_scan(instance, run).kind is DagsterEventType.STEP_UP_FOR_RETRY:
         return
-    _report_dead(instance, names, run, record)
+    _report_dead(instance, names, run, db.name, record)
 
 
 def _fail_runs_without_living_record(
@@ -191,13 +193,13 @@ def _fail_runs_without_living_record(
             continue
         if is_silent or _last_of_scan(instance, run).kind in _AT_WORK:
             counts = record["alerts_closed"], record["alerts_escalated"]
-            _report_dead(instance, names, run, SweptRecord(record["job_id"], run.run_id, *counts))
+            _report_dead(instance, names, run, db.name, SweptRecord(record["job_id"], run.run_id, *counts))
             ended.append(record["job_id"])
     return ended
 
 
-def _report_dead(instance: DagsterInstance, names: Names, run: DagsterRun, record: SweptRecord) -> None:
-    tag_run(instance, names, run.run_id, record.job_id)
+def _report_dead(instance: DagsterInstance, names: Names, run: DagsterRun, database: str, record: SweptRecord) -> None:
+    tag_run(instance, names, run.run_id, database, record._asdict())
     instance.report_run_failed(
         run,
         f"The process of this run died: job record {record.job_id} gave no sign of life. It closed "

@@ -1,18 +1,34 @@
 """What ties Dagster runs and job records: each names the other, and no record outlives its run as `running`."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun
 from pymongo import DESCENDING
 
-from alert_pipelines.decisions import decisions_of, stats_of
+from alert_pipelines.decisions import DecisionCount, count, decisions_of, stats_of
 from alert_pipelines.defs.names import Names
-from alert_pipelines.job_records import COLLECTION, FAILED, RUNNING, JobEndedError, update_job_record
+from alert_pipelines.job_records import COLLECTION, DRY_RUN, FAILED, RUNNING, JobEndedError, update_job_record
 from alert_pipelines.mongo.client import AlertDatabase
 
-JOB_ID_TAG = "alert_pipelines/job_id"
+# Short names: a row of the runs' page has room for some thirty characters, and a job id differs in its last ones.
+JOB_ID_TAG, DATABASE_TAG = "job_id", "database"
+CLOSED_TAG, ESCALATED_TAG, BLOCKED_TAG, UNDONE_TAG = "closed", "escalated", "blocked", "undone"
+DRY_RUN_TAG, WOULD_CLOSE_TAG, WOULD_ESCALATE_TAG = "dry_run", "would_close", "would_escalate"
 SKIPPED_TAG = "alert_pipelines/skipped"
+_OUTCOME_TAGS = (
+    JOB_ID_TAG,
+    DATABASE_TAG,
+    CLOSED_TAG,
+    ESCALATED_TAG,
+    BLOCKED_TAG,
+    UNDONE_TAG,
+    DRY_RUN_TAG,
+    WOULD_CLOSE_TAG,
+    WOULD_ESCALATE_TAG,
+    SKIPPED_TAG,
+)
 NO_RETRY_TAGS = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_failure": "false"}
 """Keep an instance with `run_retries` from launching again a run that failed or died. An op's own retries remain.
 
@@ -31,9 +47,26 @@ def run_of_job(db: AlertDatabase, job_id: str) -> str | None:
     return run_id if isinstance(run_id, str) else None
 
 
-def tag_run(instance: DagsterInstance, names: Names, run_id: str, job_id: str) -> None:
-    """Let the run name its job record."""
-    instance.add_run_tags(run_id, {names.name(JOB_ID_TAG): job_id})
+def tag_run(instance: DagsterInstance, names: Names, run_id: str, database: str, record: Mapping[str, Any]) -> None:
+    """Let the run name its job record and its database, and say what it did: the page of the runs shows tags."""
+    tags = {JOB_ID_TAG: record["job_id"], DATABASE_TAG: database, **_done(record)}
+    instance.add_run_tags(run_id, {names.name(tag): str(value) for tag, value in tags.items()})
+
+
+def _done(record: Mapping[str, Any]) -> dict[str, Any]:
+    if record.get("status") == RUNNING:
+        # Its end could not be written, so what it did is not counted yet.
+        return {}
+    stats = record.get("stats", {})
+    if "undone_job_id" in stats:
+        return {UNDONE_TAG: stats.get("restored", 0)}
+    if record.get("job_type") == DRY_RUN:
+        planned = tuple(DecisionCount(**entry) for entry in stats.get("planned", []))
+        would = {WOULD_CLOSE_TAG: count(planned, "close"), WOULD_ESCALATE_TAG: count(planned, "escalate")}
+        return {DRY_RUN_TAG: "true", **would}
+    blocked = sum(stop["planned"] for stop in stats.get("stopped", []))
+    done = {CLOSED_TAG: record["alerts_closed"], ESCALATED_TAG: record["alerts_escalated"]}
+    return done | ({BLOCKED_TAG: blocked} if blocked else {})
 
 
 def tag_skipped(instance: DagsterInstance, names: Names, run_id: str) -> None:
@@ -54,7 +87,7 @@ def keep_from_retry(instance: DagsterInstance, run: DagsterRun) -> None:
 
 def disown_tags(instance: DagsterInstance, names: Names, run: DagsterRun) -> None:
     """Empty what the tags of a re-executed run say of the run that it repeats: Dagster copies all, and removes none."""
-    inherited = {tag: "" for tag in map(names.name, (JOB_ID_TAG, SKIPPED_TAG)) if run.tags.get(tag)}
+    inherited = {tag: "" for tag in map(names.name, _OUTCOME_TAGS) if run.tags.get(tag)}
     if run.parent_run_id is not None and inherited:
         instance.add_run_tags(run.run_id, inherited)
 

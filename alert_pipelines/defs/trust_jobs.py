@@ -17,7 +17,7 @@ from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConf
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.run_records import disown_tags, run_of_job, tag_run
+from alert_pipelines.defs.run_records import disown_tags, record_of_run, run_of_job, tag_run
 from alert_pipelines.defs.scan_events import MAX_LISTED, table
 from alert_pipelines.rules.model import Mode
 
@@ -98,8 +98,9 @@ def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, 
             run_id=context.run_id,
         )
         undone_run = run_of_job(db, report.job_id)
-    if report.undo_job_id is not None:
-        tag_run(context.instance, names, context.run_id, report.undo_job_id)
+        record = record_of_run(db, context.run_id)
+        if record is not None:
+            tag_run(context.instance, names, context.run_id, db.name, record)
     context.log_event(_undone(report, undone_run, names.key(ALERTS)))
 
 

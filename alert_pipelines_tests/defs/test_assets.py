@@ -142,6 +142,23 @@ def test_the_run_and_its_job_record_name_each_other(
     json.dumps(shown)
 
 
+def test_a_row_of_the_runs_page_did_not_say_what_the_run_did(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance
+) -> None:
+    limited = rule("old", {"expire_after_mins": 60, "max_close": 0})
+    fill(db, [alert("old", minutes=120), alert("a", driver="D9"), alert("b", driver="D9")], limited, ESCALATE)
+
+    def tags_of(**config: Any) -> dict[str, str]:
+        run = instance.get_run_by_id(execute(as_of=AS_OF.isoformat(), **config).run_id)
+        assert run is not None
+        return {name: text for name, text in run.tags.items() if "/" not in name and name != JOB_ID_TAG}
+
+    looked = {"dry_run": "true", "would_close": "1", "would_escalate": "2", "database": db.name}
+    assert tags_of(dry_run=True) == looked
+    assert tags_of() == {"closed": "0", "escalated": "2", "blocked": "1", "database": db.name}
+    assert tags_of(allow_over_limit=["old"]) == {"closed": "1", "escalated": "0", "database": db.name}
+
+
 def test_the_data_version_of_the_rules_changes_only_with_them(
     execute: Execute, db: AlertDatabase, instance: DagsterInstance
 ) -> None:

@@ -216,7 +216,7 @@ def tags_of(result: ExecuteInProcessResult, instance: DagsterInstance) -> dict[s
     """What the package's own tags of a run say."""
     run = instance.get_run_by_id(result.run_id)
     assert run is not None
-    return {name: value for name, value in run.tags.items() if "alert_pipelines/" in name}
+    return {name: value for name, value in run.tags.items() if not name.startswith(("dagster/", ".dagster/"))}
 
 
 def test_run_tags_of_two_copies_had_the_same_names(copies: list[Copy], instance: DagsterInstance) -> None:
@@ -224,11 +224,13 @@ def test_run_tags_of_two_copies_had_the_same_names(copies: list[Copy], instance:
     fill(north.db, [alert("old", minutes=120)], EXPIRE)
     scan = north.execute(run_config={"ops": {"auto_close": {"config": {"as_of": AS_OF.isoformat()}}}})
     job_id = north.db.background_jobs.distinct("job_id")[0]
-    assert tags_of(scan, instance) == {"north_alert_pipelines/job_id": job_id}
+    done = {"north_closed": "1", "north_escalated": "0"}
+    assert tags_of(scan, instance) == {"north_job_id": job_id, "north_database": north.db.name, **done}
     undo = {"job_id": job_id, "dry_run": False}
     result = north.execute("undo_job", run_config={"ops": {"undo": {"config": undo}}})
     record = north.db.background_jobs.find_one({"run_id": result.run_id}) or {}
-    assert tags_of(result, instance) == {"north_alert_pipelines/job_id": record["job_id"]}
+    undone = {"north_job_id": record["job_id"], "north_database": north.db.name, "north_undone": "1"}
+    assert tags_of(result, instance) == undone
 
 
 def test_a_copy_reads_its_own_tag_of_a_skipped_run(copies: list[Copy], instance: DagsterInstance) -> None:
@@ -242,7 +244,7 @@ def test_a_copy_reads_its_own_tag_of_a_skipped_run(copies: list[Copy], instance:
 
 
 def test_a_repeat_of_a_copy_loses_its_own_tags_and_keeps_the_others(instance: DagsterInstance) -> None:
-    tags = {"north_alert_pipelines/job_id": "JOB-1", "alert_pipelines/job_id": "JOB-2"}
+    tags = {"north_job_id": "JOB-1", "job_id": "JOB-2"}
     job = "north_auto_close_job"
     made = {"job_name": job, "tags": tags, "remote_job_origin": launched_from(NORTH, job)}
     first = create_run_for_test(instance, **made)
@@ -250,7 +252,7 @@ def test_a_repeat_of_a_copy_loses_its_own_tags_and_keeps_the_others(instance: Da
     disown_tags_of_unbegun(instance, NORTH, Names(prefix="north"))
     found = instance.get_run_by_id(repeat.run_id)
     assert found is not None
-    assert {name: found.tags[name] for name in tags} == {**tags, "north_alert_pipelines/job_id": ""}
+    assert {name: found.tags[name] for name in tags} == {**tags, "north_job_id": ""}
 
 
 @pytest.mark.parametrize("prefix", [None, "north"])

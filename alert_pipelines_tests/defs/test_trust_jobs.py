@@ -165,6 +165,7 @@ def test_an_undo_shows_what_it_restored_and_skipped_and_its_record_names_the_run
     run = instance.get_run_by_id(result.run_id)
     assert run is not None
     assert run.tags[JOB_ID_TAG] == record["job_id"]
+    assert (run.tags["undone"], run.tags["database"]) == ("1", db.name)
 
 
 def test_an_undo_of_one_rule_leaves_the_others_decisions(execute: Execute, db: AlertDatabase) -> None:
