@@ -18,6 +18,7 @@ from pymongo import AsyncMongoClient, MongoClient
 from pymongo.server_api import ServerApi
 
 import alert_pipelines
+from alert_pipelines.audit.backlog import AlertFilter, list_alerts, pending_by_age
 from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.forecast import forecast
 from alert_pipelines.audit.undo import undo_job
@@ -111,7 +112,8 @@ def the_work_of_a_day(db: AlertDatabase, seen: AlertDatabase) -> dict[str, Any]:
     undone = undo_job(db, second.job_id, dry_run=False)
     told["undone"] = (undone.restored, undone.alerts, undone.skipped)
     told["statuses after undo"] = statuses(seen)
-    told["pending"] = pending_by_source(db, at)
+    told["pending"] = (pending_by_source(db, at), pending_by_age(db, at))
+    told["listed"] = list_alerts(db, AlertFilter(), 25, at)
     told["oldest"] = oldest_pending(db, at, 1)
     told["fresh"] = scans_are_fresh(db, datetime.now().astimezone(), timedelta(hours=1)).passed
     told["reopened"] = reopened(db, datetime.now().astimezone(), 10)

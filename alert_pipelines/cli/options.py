@@ -1,12 +1,13 @@
 """Arguments that several commands share."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
 from alert_pipelines.instants import InvalidInstantError, read_instant
+from alert_pipelines.rules.maintenance import InvalidWindowError, read_duration
 
 
 def instant(text: str) -> datetime:
@@ -24,6 +25,14 @@ def text(value: str) -> str:
     except UnicodeEncodeError as error:
         raise click.BadParameter(f"{value!r} is not valid UTF-8 text") from error
     return value
+
+
+def duration(value: str) -> timedelta:
+    """Read a duration such as 90m, 8h or 2d. Raises BadParameter."""
+    try:
+        return read_duration(value)
+    except InvalidWindowError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 class _Day(click.ParamType[date]):

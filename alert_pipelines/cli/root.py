@@ -13,6 +13,7 @@ from alert_pipelines.errors import AlertPipelinesError
 
 # Each has a module of its name, imported when it is used, so that a command starts without what the others need.
 _COMMANDS = (
+    "alerts",
     "backtest",
     "explain",
     "forecast",
@@ -24,6 +25,7 @@ _COMMANDS = (
     "metrics",
     "mongo",
     "notify",
+    "pending",
     "report",
     "rules",
     "sample-week",

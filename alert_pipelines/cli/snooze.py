@@ -4,26 +4,19 @@ from datetime import timedelta
 
 import click
 
-from alert_pipelines.cli.options import text
+from alert_pipelines.cli.options import duration, text
 from alert_pipelines.cli.output import as_text
 from alert_pipelines.mongo import open_database
-from alert_pipelines.rules.maintenance import InvalidWindowError, read_duration, snooze_alert
-
-
-def _duration(value: str) -> timedelta:
-    try:
-        return read_duration(value)
-    except InvalidWindowError as error:
-        raise click.BadParameter(str(error)) from error
+from alert_pipelines.rules.maintenance import snooze_alert
 
 
 @click.command()
 @click.argument("alert_id", type=text)
-@click.option("--for", "duration", type=_duration, required=True, help="Duration, such as 90m, 8h or 2d.")
+@click.option("--for", "lasting", type=duration, required=True, help="Duration, such as 90m, 8h or 2d.")
 @click.option("--reason", type=text, required=True, help="Reason, shown where the alert is explained.")
 @click.option("--by", "created_by", type=text, required=True, help="Your name.")
-def snooze(alert_id: str, duration: timedelta, reason: str, created_by: str) -> None:
+def snooze(alert_id: str, lasting: timedelta, reason: str, created_by: str) -> None:
     """Leave one alert undecided for a while, by a maintenance window for it alone."""
     with open_database() as db:
-        window = snooze_alert(db, alert_id, duration, reason=reason, created_by=created_by)
+        window = snooze_alert(db, alert_id, lasting, reason=reason, created_by=created_by)
     click.echo(f"{alert_id} is snoozed until {as_text(window.to)} by the maintenance window {window.window_id}.")

@@ -4,7 +4,7 @@ The server finds, cuts and classifies; a row a change comes here, in batches. Wh
 matter. Which change counts as what is said in docs/daily-report.md.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
@@ -15,10 +15,9 @@ from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, UNDONE_JOBS, St
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.bson_types import NEITHER_DATE_NOR_ARRAY, is_date
 from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.reports.keys import key_text
 from alert_pipelines.rules.clause import Filter, Stage
-from alert_pipelines.rules.grouping import NO_KEY_TYPES
-from alert_pipelines.rules.model import DEFAULT_KEY
+from alert_pipelines.rules.grouping import keys_of_sources
+from alert_pipelines.rules.key_text import key_text
 from alert_pipelines.rules.store import load_rules
 
 BATCH = 20_000
@@ -122,7 +121,7 @@ def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
             "$project": {
                 "born": 1,
                 "source": "$source_type",
-                "key": _key(db),
+                "key": keys_of_sources(load_rules(db).rule_set.active).values,
                 "change": {"$concatArrays": [opened, done]},
             }
         },
@@ -167,28 +166,6 @@ def _by(entry: str) -> dict[str, Any]:
         {"case": {"$eq": [by, "undo"]}, "then": "undo"},
     ]
     return {"$switch": {"branches": branches, "default": "people"}}
-
-
-def _key(db: AlertDatabase) -> dict[str, Any]:
-    """The key of an alert as its source's rules group, those of the highest priority first; else by driver."""
-    grouping = [rule for rule in load_rules(db).rule_set.active if rule.conditions.group_by]
-    keys: dict[str, tuple[str, ...]] = {}
-    default = _values((DEFAULT_KEY,))
-    for rule in sorted(grouping, key=lambda rule: rule.priority):
-        if rule.sources is None:
-            keys, default = {}, _values(rule.conditions.key)
-        keys |= dict.fromkeys(rule.sources or (), rule.conditions.key)
-    branches = [
-        {"case": {"$eq": ["$source_type", {"$literal": source}]}, "then": _values(paths)}
-        for source, paths in keys.items()
-    ]
-    return {"$switch": {"branches": branches, "default": default}} if branches else default
-
-
-def _values(paths: Sequence[str]) -> dict[str, Any]:
-    values = [f"${path}" for path in paths]
-    lacking = {"$or": [{"$in": [{"$type": value}, NO_KEY_TYPES]} for value in values]}
-    return {"$cond": [lacking, None, values]}
 
 
 def _is_within(expression: str, start: datetime, end: datetime) -> dict[str, Any]:

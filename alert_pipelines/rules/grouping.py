@@ -1,16 +1,60 @@
 """Which alerts go together by source and key, which of them count, and which the clock alone brings into play."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.rules.clause import Filter, Slice, Test, dated, of_sources, status_among
-from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.model import DEFAULT_KEY, Rule
 from alert_pipelines.rules.tree import Scalar
 from alert_pipelines.rules.tree_compiler import crossings
 
 NO_KEY_TYPES = ["missing", "null", "undefined", "array"]
+
+
+class KeysOfSources(NamedTuple):
+    """The paths by which the alerts of a source go together, and those of every other source."""
+
+    of_source: dict[str, tuple[str, ...]]
+    of_others: tuple[str, ...]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values of an alert's key as an expression; null without one."""
+        branches = [
+            {"case": {"$eq": ["$source_type", {"$literal": source}]}, "then": _values(paths)}
+            for source, paths in self.of_source.items()
+        ]
+        others = _values(self.of_others)
+        return {"$switch": {"branches": branches, "default": others}} if branches else others
+
+    def with_part(self, values: Sequence[Any]) -> Filter:
+        """The filter of the alerts whose key has one of `values` at one of its paths."""
+        part = {"$in": list(values), "$not": {"$type": "array"}}
+        return {
+            "$or": [
+                *({"source_type": source, path: part} for source, paths in self.of_source.items() for path in paths),
+                *({"source_type": {"$nin": list(self.of_source)}, path: part} for path in self.of_others),
+            ]
+        }
+
+
+def _values(paths: Sequence[str]) -> dict[str, Any]:
+    values = [f"${path}" for path in paths]
+    lacking = {"$or": [{"$in": [{"$type": value}, NO_KEY_TYPES]} for value in values]}
+    return {"$cond": [lacking, None, values]}
+
+
+def keys_of_sources(rules: Iterable[Rule]) -> KeysOfSources:
+    """The key of each source as its rules group, those of the highest priority first; else by driver."""
+    keys: dict[str, tuple[str, ...]] = {}
+    of_others: tuple[str, ...] = (DEFAULT_KEY,)
+    for rule in sorted((rule for rule in rules if rule.conditions.group_by), key=lambda rule: rule.priority):
+        if rule.sources is None:
+            keys, of_others = {}, rule.conditions.key
+        keys |= dict.fromkeys(rule.sources or (), rule.conditions.key)
+    return KeysOfSources(keys, of_others)
 
 
 def same_key(key: Sequence[str]) -> str:
