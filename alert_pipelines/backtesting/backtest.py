@@ -31,6 +31,7 @@ from alert_pipelines.rules.compiler import compile_rule, compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, Mode, Rule, RuleSet
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 
 DAY = timedelta(days=1)
 DEFAULT_STEP = timedelta(hours=6)
@@ -180,6 +181,7 @@ class _Evaluator:
         self._alerts = rebuilt.collection
         self._windows = windows
         self._check = check
+        self._indexes = KeyIndexes(self._alerts)
         self._answers: dict[bytes, list[bytes]] = {}
 
     def clauses(self, rules: Sequence[Rule], *, with_expires_at: bool) -> list[Clause]:
@@ -190,7 +192,7 @@ class _Evaluator:
 
     def due(self, clause: Clause) -> list[bytes]:
         """The keys of the alerts that `clause` decides and a scan could write."""
-        pipeline = clause.pipeline()
+        pipeline = pipeline_of(clause, None, self._alerts, self._indexes)
         question = bson.encode({"pipeline": pipeline})
         if question not in self._answers:
             self._check()

@@ -128,7 +128,8 @@ class Clause:
     `matured` gives for that instant, since the clock alone has brought it into play. `reach`, where it is not the whole
     key, is how far apart in time an alert and what it makes due can be. `missed`: an alert that leaves the key, or
     is deleted, may also make others due. `others` decide for it, `suppressed_by` against it: the last of the `stages`
-    look them up.
+    look them up. `in_one_pass`, where the `stages` ask once for each key: given the oldest timestamp of the pool, a
+    clause that decides the same and reads each alert once, for where no index finds the alerts of a key.
     """
 
     rule_id: str
@@ -145,6 +146,7 @@ class Clause:
     missed: bool = False
     others: Others | None = None
     suppressed_by: Others | None = None
+    in_one_pass: Callable[[datetime], "Clause"] | None = None
 
     @property
     def links(self) -> tuple[Link, ...] | None:

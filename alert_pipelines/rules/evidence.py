@@ -4,6 +4,7 @@ Of all of them `counted` is the filter of the alerts that count as evidence, emp
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from alert_pipelines.alerts import PENDING, Status
@@ -81,9 +82,8 @@ def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int
 def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection: str, counted: Filter) -> Clause:
     """Closes where a newer alert of the key exists.
 
-    Per key of the pending: its newest alert of any status by an index seek, then its older pending ones.
-
-    So the cost follows the pending keys and not the years of settled alerts.
+    Per key of the pending: its newest alert of any status by an index seek, then its older pending ones. So the cost
+    follows the pending keys and not the years of settled alerts. Without such an index `in_one_pass` is the way.
     """
     key = rule.conditions.key
     names = [f"k{n}" for n in range(len(key))]
@@ -138,7 +138,7 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
     def matured(since: datetime) -> list[Slice]:
         return [dated_since(rule, since, as_of), *admitted(rule, since, as_of), *held_until(rule, since, as_of)]
 
-    return Clause(
+    clause = Clause(
         rule.rule_id,
         "keep_latest",
         Status.AUTO_CLOSED,
@@ -150,6 +150,19 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
         evidence=newer,
         matured=matured,
     )
+    last = {"$setWindowFields": {"partitionBy": key_of(rule), "output": {"__newest": {"$max": "$timestamp"}}}}
+    is_older = {"$expr": {"$lt": ["$timestamp", "$__newest"]}}
+
+    def in_one_pass(oldest: datetime) -> Clause:
+        # What settled no later than the oldest pending alert is newer than none.
+        return replace(
+            clause,
+            pool={"$or": [pool, newer(oldest)]},
+            stages=(last, {"$match": is_older}, {"$match": all_of(tests)}),
+            in_one_pass=None,
+        )
+
+    return replace(clause, in_one_pass=in_one_pass)
 
 
 def keep_first(rule: Rule, closing: Sequence[Test], as_of: datetime, counted: Filter) -> Clause:

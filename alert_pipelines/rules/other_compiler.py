@@ -97,13 +97,14 @@ def close_if_other(rule: Rule, closing: Sequence[Test], as_of: datetime, collect
 
 def suppressed(clause: Clause, others: Others, collection: str) -> Clause:
     """`clause`, which decides no alert while one of `others` says so."""
-    matured = clause.matured
+    matured, in_one_pass = clause.matured, clause.in_one_pass
     return replace(
         clause,
         stages=(*clause.stages, _look_up(others, collection), {"$match": {LOOKED_UP: []}}),
         matured=lambda since: [*matured(since), *others.matured(since)],
         missed=True,
         suppressed_by=others,
+        in_one_pass=in_one_pass and (lambda oldest: suppressed(in_one_pass(oldest), others, collection)),
     )
 
 

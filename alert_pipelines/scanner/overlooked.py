@@ -18,6 +18,7 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import Clause, Filter
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.scanner.changes import Changes, UnknownChangesError, changes_since_claim
+from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.plan import Plan, hashable
 from alert_pipelines.scanner.scopes import Scopes
 
@@ -93,7 +94,7 @@ class _Look:
             filters = scopes.of(planned.clause) if planned.ids else None
             # Without filters, an incremental scan looks at all alerts as well.
             if filters is not None:
-                due = {hashable(_id) for one in filters for _id in self._due(planned.clause, one)}
+                due = {hashable(_id) for one in filters for _id in self._due(planned.clause, one, scopes.indexes)}
                 ids = [_id for _id in planned.ids if hashable(_id) not in due]
                 found += [(planned.clause, ids)] if ids else []
         return found
@@ -120,9 +121,10 @@ class _Look:
                 "report it together with this job record."
             )
 
-    def _due(self, clause: Clause, selected: Filter) -> Iterator[Any]:
+    def _due(self, clause: Clause, selected: Filter, indexes: KeyIndexes) -> Iterator[Any]:
         self._check()
-        rows = self._alerts.aggregate(clause.pipeline(selected), session=self._session, allowDiskUse=True)
+        pipeline = pipeline_of(clause, selected, self._alerts, indexes, self._session)
+        rows = self._alerts.aggregate(pipeline, session=self._session, allowDiskUse=True)
         yield from (row["_id"] for row in rows)
 
     def _not_selected(self, selected: Filter, ids: list[Any]) -> Iterator[Any]:

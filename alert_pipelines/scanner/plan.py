@@ -27,6 +27,7 @@ from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, Rule, RuleSet
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.changes import Changes
+from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.malformed import MAX_NAMED, name_malformed
 from alert_pipelines.scanner.report import Sample
 from alert_pipelines.scanner.scopes import Scopes
@@ -138,7 +139,8 @@ def make_plan(
     in `failed_rules` and decides nothing; the others go on, but no alert that it may have closed is escalated.
     Raises PyMongoError where the database is away or refuses.
     """
-    planner = _Planner(db, as_of, session, check)
+    scopes = Scopes(db, changes, as_of, session) if changes and not changes.full else None
+    planner = _Planner(db, as_of, session, scopes.indexes if scopes else KeyIndexes(db[COLLECTION], session), check)
     pending = planner.pending()
     plan = Plan(pending, planner.oldest_pending())
     _log.info("Evaluating %d pending alerts for auto-close conditions", sum(pending.values()))
@@ -148,7 +150,6 @@ def make_plan(
 
     with_expires_at = rule_ids is None or EXPIRES_AT in rule_ids
     active = compile_rules(wanted(rule_set.active), as_of, windows, with_expires_at=with_expires_at)
-    scopes = Scopes(db, changes, as_of, session) if changes and not changes.full else None
     plan.clauses = planner.run(active, rule_set.active, scopes)
     for rule in wanted(rule_set.shadow):
         alone = planner.run(compile_rules([rule], as_of, windows, with_expires_at=False), [rule])
@@ -164,7 +165,7 @@ def plan_decisions(db: AlertDatabase, rule_set: RuleSet, windows: Sequence[Maint
 
     Raises PyMongoError.
     """
-    planner = _Planner(db, as_of, None, lambda: None)
+    planner = _Planner(db, as_of, None, KeyIndexes(db[COLLECTION]), lambda: None)
     clauses = planner.run(compile_rules(rule_set.active, as_of, windows), rule_set.active)
     return Plan({}, None, clauses, failed_rules=planner.failures)
 
@@ -177,6 +178,7 @@ class _Planner:
         db: AlertDatabase,
         as_of: datetime,
         session: ClientSession | None,
+        indexes: KeyIndexes,
         check: Callable[[], None],
     ) -> None:
         self.failures: list[str] = []
@@ -185,6 +187,7 @@ class _Planner:
         self._db = db
         self._alerts = db[COLLECTION]
         self._session = session
+        self._indexes = indexes
         self._check = check
 
     def pending(self) -> dict[str, int]:
@@ -259,7 +262,7 @@ class _Planner:
     def _run(self, clause: Clause, scope: Filter | None) -> Iterator[dict[str, Any]]:
         self._check()
         with self._alerts.aggregate(
-            clause.pipeline(scope),
+            pipeline_of(clause, scope, self._alerts, self._indexes, self._session),
             session=self._session,
             allowDiskUse=True,
             batchSize=_CURSOR_BATCH,

@@ -17,6 +17,7 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Link, dated, equal_to_any
 from alert_pipelines.scanner.changes import MAX_TOUCHED, Changes
+from alert_pipelines.scanner.key_indexes import KeyIndexes
 
 _KEYS_A_QUERY = 500
 _IDS_A_QUERY = 5_000
@@ -37,7 +38,7 @@ class Scopes:
         self._changes = changes
         self._as_of = as_of
         self._session = session
-        self._indexes: list[tuple[list[str], bool]] | None = None
+        self.indexes = KeyIndexes(self._alerts, session)
 
     def of(self, clause: Clause) -> list[Filter] | None:
         """Filters that together select every key of which something may have become due; None for all pending alerts.
@@ -49,8 +50,8 @@ class Scopes:
         if links is None or since is None or (clause.missed and changes.departed):
             return None
         matured = clause.matured(since)
-        if not all(self._is_indexed(link.ours[0]) for link in links) or not all(
-            self._is_indexed(part.path, pending_only="status" in part.filter) for part in matured
+        if not all(self.indexes.find_path(link.ours[0]) for link in links) or not all(
+            self.indexes.find_path(part.path, pending_only="status" in part.filter) for part in matured
         ):
             return None
         touched = changes.touched
@@ -69,17 +70,6 @@ class Scopes:
             # What other alerts bring into play may lie anywhere in time.
             scopes += _selecting(link, keys, clause.reach if link.theirs == link.ours == clause.key else None)
         return scopes
-
-    def _is_indexed(self, path: str, *, pending_only: bool = False) -> bool:
-        """Whether an index finds the alerts of one source, or the pending ones of them, by `path`."""
-        if self._indexes is None:
-            self._indexes = [
-                (list(index["key"])[:2], "partialFilterExpression" in index)
-                for index in self._alerts.list_indexes(session=self._session)
-                # No statement of ours can use an index by another collation.
-                if "collation" not in index
-            ]
-        return any(keys == ["source_type", path] and (pending_only or not part) for keys, part in self._indexes)
 
     def _keys(self, link: Link, asked: Iterable[Filter]) -> list["_Key"]:
         names = [f"k{n}" for n in range(len(link.theirs))]

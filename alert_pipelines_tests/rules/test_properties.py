@@ -16,6 +16,7 @@ from alert_pipelines.mongo.client import server_now
 from alert_pipelines.rules.compiler import compile_expires_at, compile_rule
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
@@ -32,12 +33,16 @@ def test_each_condition_is_due_for_the_alerts_that_the_page_says(db: AlertDataba
     _fill(db, case)
     windows = [MaintenanceWindow.model_validate(window) for window in case.windows]
     for document in case.rules:
-        found = {
-            clause.condition: _alert_ids(db, clause.pipeline())
-            for clause in compile_rule(Rule.model_validate(document), AS_OF, windows)
-        }
+        clauses = compile_rule(Rule.model_validate(document), AS_OF, windows)
         expected = oracle.due(case.alerts, document, case.windows, AS_OF)
-        assert found == {name: sorted(alert_ids) for name, alert_ids in expected.items()}, document
+        due = {name: sorted(alert_ids) for name, alert_ids in expected.items()}
+        found = {clause.condition: _alert_ids(db, clause.pipeline()) for clause in clauses}
+        assert found == due, document
+        without_index = KeyIndexes(db.no_such_collection)
+        found = {
+            clause.condition: _alert_ids(db, pipeline_of(clause, None, db.alerts, without_index)) for clause in clauses
+        }
+        assert found == due, document
     by_expiry = _alert_ids(db, compile_expires_at(AS_OF, windows).pipeline())
     assert by_expiry == sorted(oracle.due_by_expires_at(case.alerts, case.windows, AS_OF))
 

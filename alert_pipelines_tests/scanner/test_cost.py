@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import pytest
 
@@ -141,6 +141,28 @@ def test_with_nothing_due_the_process_is_as_large_the_more_is_pending(benches: d
         assert done.scans[0].failed is None
         peaks.append(done.peak_rss_mb)
     assert peaks[1] <= 1.1 * peaks[0]
+
+
+GROUPED: dict[str, dict[str, Any]] = {
+    "keep_latest": {"keep_latest": True},
+    "keep_first": {"keep_first": True},
+    "close_if_no_repeat_mins": {"close_if_no_repeat_mins": 2 * DUE_AFTER_MINS},
+    "escalate_if_count": {"escalate_if_count": LARGE, "window_mins": 60},
+}
+
+
+@pytest.mark.parametrize("key", ["metadata.speed", "metadata.location"])
+def test_a_key_without_an_index_once_made_keep_latest_read_all_alerts_for_each_value_of_it(
+    benches: dict[int, Bench], key: str
+) -> None:
+    bench, read = benches[SMALL], {}
+    for name, conditions in GROUPED.items():
+        bench.db.rules.delete_many({})
+        bench.db.rules.insert_one(EXPIRE | {"rule_id": name, "conditions": {**conditions, "group_by": key}})
+        cost, report = cost_of(bench, lambda watched: run_scan(watched, ScanRequest(as_of=AS_OF, dry_run=True)))
+        assert report.failed_rules == ()
+        read[name] = cost.documents
+    assert max(read.values()) <= 3 * min(read.values())
 
 
 @pytest.fixture

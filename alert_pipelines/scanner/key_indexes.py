@@ -1,0 +1,65 @@
+"""Which indexes find the alerts of one key, and how a clause is run where none does.
+
+What an index is chosen by when it is advised is the business of `rules.index_choice`.
+"""
+
+from collections.abc import Sequence
+
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+
+from alert_pipelines.mongo.client import AlertDocument
+from alert_pipelines.rules.clause import NONE, Clause, Filter, Stage
+
+
+class KeyIndexes:
+    """The indexes of `alerts` as they are at the first question."""
+
+    def __init__(self, alerts: Collection[AlertDocument], session: ClientSession | None = None) -> None:
+        self._alerts = alerts
+        self._session = session
+        self._known: list[tuple[list[str], bool]] | None = None
+
+    def find_path(self, path: str, *, pending_only: bool = False) -> bool:
+        """Whether an index finds the alerts of one source, or the pending ones of them, by `path`."""
+        return any(
+            paths[:2] == ["source_type", path] and (pending_only or not part) for paths, part in self._of_alerts()
+        )
+
+    def find_key(self, key: Sequence[str]) -> bool:
+        """Whether an index finds the alerts of one source by all of `key`."""
+        return any(
+            paths[:1] == ["source_type"] and set(paths[1 : len(key) + 1]) == set(key) and not part
+            for paths, part in self._of_alerts()
+        )
+
+    def _of_alerts(self) -> list[tuple[list[str], bool]]:
+        """The paths of each index, and whether it holds a part of the alerts only."""
+        if self._known is None:
+            self._known = [
+                (list(index["key"]), "partialFilterExpression" in index)
+                for index in self._alerts.list_indexes(session=self._session)
+                # No statement of ours can use an index by another collation, and no statement at all a hidden one.
+                if "collation" not in index and not index.get("hidden")
+            ]
+        return self._known
+
+
+def pipeline_of(
+    clause: Clause,
+    scope: Filter | None,
+    alerts: Collection[AlertDocument],
+    indexes: KeyIndexes,
+    session: ClientSession | None = None,
+) -> list[Stage]:
+    """The aggregation that yields the due alerts of `clause` within `scope`, in the way that `indexes` suggest.
+
+    A look-up for each key, of which no index finds the alerts, would read all alerts as often as there are keys.
+    """
+    if clause.in_one_pass is None or indexes.find_key(clause.key):
+        return clause.pipeline(scope)
+    pool = {"$and": [clause.pool, scope]} if scope else clause.pool
+    oldest = alerts.find_one(pool, {"timestamp": 1}, sort=[("timestamp", 1)], session=session)
+    if oldest is None:
+        return clause.pipeline(NONE)
+    return clause.in_one_pass(oldest["timestamp"]).pipeline(scope)
