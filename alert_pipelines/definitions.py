@@ -5,21 +5,21 @@ from typing import Any
 
 from dagster import Definitions, in_process_executor
 
-from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.code_links import with_code_links
-from alert_pipelines.defs.daily_report_asset import daily_report_schedule
-from alert_pipelines.defs.freshness import stale_after, with_freshness
-from alert_pipelines.defs.health_checks import check_health_schedule, scanner_health
-from alert_pipelines.defs.inbox_sensor import inbox_sensor
-from alert_pipelines.defs.index_checks import check_indexes_schedule, index_advice
-from alert_pipelines.defs.maintenance import delete_old_runs_schedule
+from alert_pipelines.defs.loading.inbox_sensor import inbox_sensor
+from alert_pipelines.defs.monitoring.health_checks import check_health_schedule, scanner_health
+from alert_pipelines.defs.monitoring.index_checks import check_indexes_schedule, index_advice
+from alert_pipelines.defs.monitoring.notification_sensor import notification_sensor
 from alert_pipelines.defs.names import NAMES, Names
-from alert_pipelines.defs.notifying import notification_sensor
 from alert_pipelines.defs.ours import ASSETS, JOBS
 from alert_pipelines.defs.prefixing import prefixed
+from alert_pipelines.defs.reports.daily_report import daily_report_schedule
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
-from alert_pipelines.defs.schedules import build_schedule
-from alert_pipelines.defs.sensors import dead_scan_sensor
+from alert_pipelines.defs.scan.asset import auto_close
+from alert_pipelines.defs.scan.freshness import stale_after, with_freshness
+from alert_pipelines.defs.scan.schedule import build_schedule
+from alert_pipelines.defs.scan.sensor import dead_scan_sensor
+from alert_pipelines.defs.upkeep.job import delete_old_runs_schedule
 from alert_pipelines.settings import PREFIX_VARIABLE, environment_with, read_settings
 
 

@@ -24,7 +24,7 @@ from alert_pipelines.defs.dagster_internals import (
 from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import locations_of_schedule
-from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE
+from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.settings import CRON_VARIABLE, OFF, PREFIX_VARIABLE, read_settings
 

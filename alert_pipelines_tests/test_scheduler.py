@@ -10,7 +10,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
 from alert_pipelines.defs.own_runs import Location
-from alert_pipelines.defs.schedules import build_schedule
+from alert_pipelines.defs.scan.schedule import build_schedule
 from alert_pipelines.scheduler import (
     SchedulerError,
     get_scheduler_status,

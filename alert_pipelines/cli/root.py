@@ -37,7 +37,7 @@ _COMMANDS = (
 
 
 # These need Dagster, so they stand above the command line, which knows them by name alone.
-_ABOVE = {"doctor": "alert_pipelines.defs.doctor"}
+_ABOVE = {"doctor": "alert_pipelines.defs.monitoring.doctor"}
 
 
 class _Root(click.Group):

@@ -3,17 +3,19 @@
 from dagster import AssetsDefinition, AssetSpec, DagsterRun
 
 from alert_pipelines.defs.asset_specs import alerts, dry_runs, health, shadow_rules
-from alert_pipelines.defs.assets import auto_close
-from alert_pipelines.defs.backtest_asset import backtest, backtest_job
-from alert_pipelines.defs.daily_report_asset import daily_report, daily_report_job
-from alert_pipelines.defs.health_checks import check_health_job
-from alert_pipelines.defs.index_checks import check_indexes_job
-from alert_pipelines.defs.jobs import auto_close_job, load_alerts_job, publish_rules_job
-from alert_pipelines.defs.maintenance import delete_old_runs_job
+from alert_pipelines.defs.audit.jobs import explain_alert_job, list_decisions_job, undo_decisions_job
+from alert_pipelines.defs.backtesting.asset import backtest, backtest_job
+from alert_pipelines.defs.loading.job import load_alerts_job
+from alert_pipelines.defs.monitoring.health_checks import check_health_job
+from alert_pipelines.defs.monitoring.index_checks import check_indexes_job
 from alert_pipelines.defs.names import Names
-from alert_pipelines.defs.rule_jobs import export_rules_job, validate_rules_job
-from alert_pipelines.defs.trust_jobs import explain_alert_job, list_decisions_job, undo_decisions_job
-from alert_pipelines.defs.window_jobs import add_windows_job, end_window_job, list_windows_job, snooze_alert_job
+from alert_pipelines.defs.reports.daily_report import daily_report, daily_report_job
+from alert_pipelines.defs.rules.jobs import export_rules_job, validate_rules_job
+from alert_pipelines.defs.rules.publish_job import publish_rules_job
+from alert_pipelines.defs.rules.window_jobs import add_windows_job, end_window_job, list_windows_job, snooze_alert_job
+from alert_pipelines.defs.scan.asset import auto_close
+from alert_pipelines.defs.scan.job import auto_close_job
+from alert_pipelines.defs.upkeep.job import delete_old_runs_job
 
 ASSETS: tuple[AssetsDefinition | AssetSpec, ...] = (
     alerts,

@@ -20,12 +20,12 @@ from dagster import (
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import WITHIN_LIMITS
-from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
-from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
-from alert_pipelines.defs.standing_verdicts import JUDGED_IN
+from alert_pipelines.defs.scan.asset import auto_close
+from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
+from alert_pipelines.defs.scan.standing_verdicts import JUDGED_IN
 from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import apply

@@ -10,7 +10,7 @@ from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, Exe
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from alert_pipelines.definitions import build_defs
-from alert_pipelines.defs import backtest_asset
+from alert_pipelines.defs.backtesting import asset as backtest_asset
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import failure_text
 from alert_pipelines_tests.defs.test_schedules import make_run, tick

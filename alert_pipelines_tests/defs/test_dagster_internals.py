@@ -11,8 +11,8 @@ from dagster import AssetKey, DagsterInstance, job, sensor
 
 import alert_pipelines
 from alert_pipelines.defs import dagster_internals
-from alert_pipelines.defs.health_checks import scanner_health
-from alert_pipelines.defs.maintenance import delete_old_runs_schedule
+from alert_pipelines.defs.monitoring.health_checks import scanner_health
+from alert_pipelines.defs.upkeep.job import delete_old_runs_schedule
 
 PACKAGE = Path(alert_pipelines.__file__).parent
 

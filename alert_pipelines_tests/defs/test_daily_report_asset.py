@@ -18,7 +18,7 @@ from dagster import (
 )
 
 from alert_pipelines.definitions import build_defs
-from alert_pipelines.defs import daily_report_asset
+from alert_pipelines.defs.reports import daily_report as daily_report_asset
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import failure_text
 from alert_pipelines_tests.defs.test_schedules import make_run, tick
@@ -157,6 +157,6 @@ def test_the_lineage_leads_to_it_in_a_group_of_its_own() -> None:
 
 
 def test_only_a_run_that_makes_one_loads_pandas() -> None:
-    code = "import sys, alert_pipelines.defs.daily_report_asset; print('pandas' in sys.modules)"
+    code = "import sys, alert_pipelines.defs.reports.daily_report; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "False"

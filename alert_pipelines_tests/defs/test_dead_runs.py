@@ -10,11 +10,11 @@ import pytest
 from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 
-from alert_pipelines.defs import dead_runs
 from alert_pipelines.defs.own_runs import Location
-from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
-from alert_pipelines.defs.schedules import build_schedule
-from alert_pipelines.defs.sensors import dead_scan_sensor
+from alert_pipelines.defs.scan import stalled_runs as dead_runs
+from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
+from alert_pipelines.defs.scan.schedule import build_schedule
+from alert_pipelines.defs.scan.sensor import dead_scan_sensor
 from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, daemons_tick, launched_from, sensor_context

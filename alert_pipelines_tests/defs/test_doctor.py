@@ -15,7 +15,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from alert_pipelines.cli.root import cli
 from alert_pipelines.defs.dagster_internals import InstigatorType
-from alert_pipelines.defs.schedules import build_schedule
+from alert_pipelines.defs.scan.schedule import build_schedule
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import fitness
 from alert_pipelines.monitoring.fitness import database_findings

@@ -6,7 +6,7 @@ import pytest
 from dagster import AssetKey, FreshnessPolicy
 
 from alert_pipelines.definitions import build_defs
-from alert_pipelines.defs.freshness import stale_after
+from alert_pipelines.defs.scan.freshness import stale_after
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.settings import read_settings
 from alert_pipelines_tests.dagster_processes import dagster_processes, wait_until

@@ -21,8 +21,8 @@ from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.test_utils import create_run_for_test
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.defs.dead_runs import LONGEST_SILENCE_S
 from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
+from alert_pipelines.defs.scan.stalled_runs import LONGEST_SILENCE_S
 from alert_pipelines.job_records import COMPLETED, FAILED, RUNNING, SCANNER
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.collections import prepare_collections

@@ -13,8 +13,8 @@ from dagster import (
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
-from alert_pipelines.defs.health_checks import HEALTH_CHECKS
-from alert_pipelines.defs.index_checks import INDEX_ADVICE
+from alert_pipelines.defs.monitoring.health_checks import HEALTH_CHECKS
+from alert_pipelines.defs.monitoring.index_checks import INDEX_ADVICE
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, Execute, check_verdicts, execute_in

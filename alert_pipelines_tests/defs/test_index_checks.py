@@ -11,7 +11,7 @@ from dagster import (
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
-from alert_pipelines.defs.index_checks import INDEX_ADVICE
+from alert_pipelines.defs.monitoring.index_checks import INDEX_ADVICE
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import Execute, check_verdicts
 from alert_pipelines_tests.defs.test_schedules import make_run, tick

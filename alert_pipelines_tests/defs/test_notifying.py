@@ -9,10 +9,10 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, SensorResult
 
 from alert_pipelines import scheduler
-from alert_pipelines.defs.notifying import Cursor, notification_sensor
+from alert_pipelines.defs.monitoring.notification_sensor import Cursor, notification_sensor
 from alert_pipelines.defs.own_runs import Location
-from alert_pipelines.defs.schedules import build_schedule
-from alert_pipelines.defs.sensors import dead_scan_sensor
+from alert_pipelines.defs.scan.schedule import build_schedule
+from alert_pipelines.defs.scan.sensor import dead_scan_sensor
 from alert_pipelines.job_records import COMPLETED, FAILED, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.limits import BlastRadiusError

@@ -12,7 +12,7 @@ import yaml
 from dagster import DagsterInstance
 
 from alert_pipelines import scheduler
-from alert_pipelines.defs import old_runs
+from alert_pipelines.defs.upkeep import old_runs
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.collections import prepare_collections
 from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_home, dagster_processes

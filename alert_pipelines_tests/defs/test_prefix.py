@@ -22,10 +22,10 @@ from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs import links
-from alert_pipelines.defs.dead_runs import disown_tags_of_unbegun, end_overdue_runs
-from alert_pipelines.defs.inbox_sensor import inbox_sensor
+from alert_pipelines.defs.loading.inbox_sensor import inbox_sensor
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
+from alert_pipelines.defs.scan.stalled_runs import disown_tags_of_unbegun, end_overdue_runs
 from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scheduler import SchedulerError, is_scheduler_running
@@ -315,7 +315,7 @@ def test_two_databases_are_scanned_side_by_side_each_by_its_own_ticks(
 def test_a_copy_ends_its_own_overdue_runs_and_not_those_of_other_names(
     copies: list[Copy], instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alert_pipelines.defs.dead_runs.LONGEST_START_S", -1.0)
+    monkeypatch.setattr("alert_pipelines.defs.scan.stalled_runs.LONGEST_START_S", -1.0)
     runs = {
         job: create_run_for_test(
             instance,

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus
 
-from alert_pipelines.defs import queue_wait
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
-from alert_pipelines.defs.queue_wait import scans_wait_little
+from alert_pipelines.defs.scan import queue_wait
+from alert_pipelines.defs.scan.queue_wait import scans_wait_little
 from alert_pipelines_tests.defs.conftest import OWN
 from alert_pipelines_tests.defs.test_schedules import make_run
 

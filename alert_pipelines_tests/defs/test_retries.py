@@ -9,8 +9,8 @@ from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS
-from alert_pipelines.defs.jobs import SCAN_TAGS
-from alert_pipelines.defs.run_records import JOB_ID_TAG, SKIPPED_TAG
+from alert_pipelines.defs.scan.job import SCAN_TAGS
+from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.job_records import COMPLETED, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import Execute

@@ -13,7 +13,7 @@ from dagster import (
 )
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from alert_pipelines.defs import assets
+from alert_pipelines.defs.scan import asset as assets
 from alert_pipelines.mongo import AlertDatabase, retry
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import apply

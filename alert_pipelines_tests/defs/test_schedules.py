@@ -18,8 +18,8 @@ from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.scan_runs import BUSY
-from alert_pipelines.defs.schedules import build_schedule
+from alert_pipelines.defs.scan.runs import BUSY
+from alert_pipelines.defs.scan.schedule import build_schedule
 from alert_pipelines_tests.defs.conftest import OWN, daemons_tick, launched_from
 
 

@@ -18,8 +18,8 @@ from dagster._core.execution.plan.objects import StepSuccessData
 from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.defs.own_runs import Location
-from alert_pipelines.defs.run_records import JOB_ID_TAG, close_records_of_run
-from alert_pipelines.defs.sensors import dead_scan_sensor
+from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, close_records_of_run
+from alert_pipelines.defs.scan.sensor import dead_scan_sensor
 from alert_pipelines.job_records import COMPLETED, DRY_RUN, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, launched_from, sensor_context

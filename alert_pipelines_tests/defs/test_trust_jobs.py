@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from dagster import DagsterInstance
 
-from alert_pipelines.defs import trust_jobs
-from alert_pipelines.defs.run_records import JOB_ID_TAG
+from alert_pipelines.defs.audit import jobs as trust_jobs
+from alert_pipelines.defs.scan.run_records import JOB_ID_TAG
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import Execute, failure_text, observed, output_metadata
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses

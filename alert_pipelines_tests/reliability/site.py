@@ -14,8 +14,8 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickStatus
 
 from alert_pipelines.defs.names import Names
-from alert_pipelines.defs.scan_runs import is_scan
-from alert_pipelines.defs.sensors import dead_scan_sensor
+from alert_pipelines.defs.scan.runs import is_scan
+from alert_pipelines.defs.scan.sensor import dead_scan_sensor
 from alert_pipelines.job_records import RUNNING
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
 from alert_pipelines.scanner.collections import prepare_collections

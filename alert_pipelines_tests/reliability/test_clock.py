@@ -17,13 +17,13 @@ PACKAGE = Path(alert_pipelines.__file__).parent
 # Where the machine's own clock is asked, and may be: nothing that is decided, claimed or stored hangs on it.
 WALL_CLOCK = {
     "scheduler.py": "when the next tick will be, which Dagster reckons by this machine's clock too",
-    "defs/backtest_asset.py": "when a report was made, shown beside it",
-    "defs/dead_runs.py": "how long a run has lasted, which Dagster dates by this machine's clock too",
-    "defs/inbox_sensor.py": "whether a file is still being written, which its directory dates by this machine's clock",
-    "defs/maintenance.py": "which of Dagster's runs are old, which Dagster dates by this machine's clock too",
-    "defs/queue_wait.py": "how long runs waited, which Dagster dates by this machine's clock too",
+    "defs/backtesting/asset.py": "when a report was made, shown beside it",
+    "defs/scan/stalled_runs.py": "how long a run has lasted, which Dagster dates by this machine's clock too",
+    "defs/loading/inbox_sensor.py": "whether a file is still being written, which its directory dates by this clock",
+    "defs/upkeep/job.py": "which of Dagster's runs are old, which Dagster dates by this machine's clock too",
+    "defs/scan/queue_wait.py": "how long runs waited, which Dagster dates by this machine's clock too",
     "monitoring/fitness.py": "how far it differs from the server's, which is what is asked",
-    "defs/notifying.py": "whether no scan completes, also while the server cannot be asked; only a message hangs on it",
+    "defs/monitoring/notification_sensor.py": "whether no scan completes, also while the server is unreachable",
 }
 _ASKS = {"now", "utcnow", "today", "time", "time_ns", "localtime", "gmtime", "ctime"}
 _CLOCKS = {"datetime", "date", "time"}

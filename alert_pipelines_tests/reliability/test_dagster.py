@@ -15,8 +15,8 @@ import pytest
 from dagster import DagsterRunStatus
 from dagster._daemon.sensor import MIN_INTERVAL_LOOP_TIME
 
-from alert_pipelines.defs.run_records import SKIPPED_TAG
-from alert_pipelines.defs.sensors import dead_scan_sensor
+from alert_pipelines.defs.scan.run_records import SKIPPED_TAG
+from alert_pipelines.defs.scan.sensor import dead_scan_sensor
 from alert_pipelines.job_records import (
     _LAST_WRITE_S,
     COMPLETED,

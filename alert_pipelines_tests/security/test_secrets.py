@@ -17,7 +17,7 @@ from dagster import DagsterInstance
 
 from alert_pipelines import scheduler
 from alert_pipelines.definitions import build_defs
-from alert_pipelines.defs import assets
+from alert_pipelines.defs.scan import asset as assets
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.scan import auto_close_scanner

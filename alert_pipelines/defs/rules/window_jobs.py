@@ -9,7 +9,7 @@ from alert_pipelines.defs.config import AddWindowsConfig, EndWindowConfig, Snooz
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.scan_events import table
+from alert_pipelines.defs.tables import table
 from alert_pipelines.rules.maintenance import (
     InvalidWindowError,
     StoredWindow,

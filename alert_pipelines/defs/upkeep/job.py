@@ -15,9 +15,9 @@ from dagster import (
 )
 
 from alert_pipelines.defs.failures import clear_failures
-from alert_pipelines.defs.jobs import BACKGROUND_TAGS
-from alert_pipelines.defs.old_runs import delete_old_runs
 from alert_pipelines.defs.own_runs import Location, location_of_run, purge_own_ticks
+from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
+from alert_pipelines.defs.upkeep.old_runs import delete_old_runs
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.settings import KEEP_VARIABLE, read_settings
 

@@ -24,15 +24,15 @@ from dagster import (
 
 from alert_pipelines.defs.asset_specs import HEALTH
 from alert_pipelines.defs.failures import clear_failures
-from alert_pipelines.defs.freshness import stale_after
-from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
-from alert_pipelines.defs.queue_wait import scans_wait_little
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.run_records import record_of_run, was_skipped
-from alert_pipelines.defs.scan_events import table
-from alert_pipelines.defs.scan_runs import is_scan
+from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
+from alert_pipelines.defs.scan.freshness import stale_after
+from alert_pipelines.defs.scan.queue_wait import scans_wait_little
+from alert_pipelines.defs.scan.run_records import record_of_run, was_skipped
+from alert_pipelines.defs.scan.runs import is_scan
+from alert_pipelines.defs.tables import table
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.monitoring import health
 from alert_pipelines.monitoring.health import Verdict

@@ -23,14 +23,14 @@ from dagster import (
 )
 
 from alert_pipelines.defs.asset_specs import ALERTS, CLOSED, ESCALATED, JOBS
-from alert_pipelines.defs.backtest_asset import DAYS
+from alert_pipelines.defs.backtesting.asset import DAYS
 from alert_pipelines.defs.config import DailyReportConfig
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.host_files import report_root
-from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.scan_events import table
+from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
+from alert_pipelines.defs.tables import table
 from alert_pipelines.reports.activity import ActivityTimeoutError
 from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, data_uri
 

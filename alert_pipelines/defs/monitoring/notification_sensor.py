@@ -14,12 +14,12 @@ from dagster import DagsterInstance, DefaultSensorStatus, SensorEvaluationContex
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.defs.freshness import stale_after
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_sensor, own_schedule_state
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.scan_runs import busy_scan
-from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE
+from alert_pipelines.defs.scan.freshness import stale_after
+from alert_pipelines.defs.scan.runs import busy_scan
+from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.monitoring.notices import FailedScan, Told, failed_scans, last_completed, tell

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord
 
-from alert_pipelines.defs.assets import auto_close
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.ours import is_ours_alone
 from alert_pipelines.defs.own_runs import (
@@ -25,14 +24,15 @@ from alert_pipelines.defs.own_runs import (
     own_run_records,
     records_of_no_other,
 )
-from alert_pipelines.defs.run_records import (
+from alert_pipelines.defs.scan.asset import auto_close
+from alert_pipelines.defs.scan.run_records import (
     close_records_of_run,
     disown_tags,
     record_of_run,
     runs_with_open_records,
     tag_run,
 )
-from alert_pipelines.defs.scan_runs import is_scan
+from alert_pipelines.defs.scan.runs import is_scan
 from alert_pipelines.job_records import RUNNING, SweptRecord, sweep_dead_jobs
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 

@@ -1,11 +1,11 @@
-"""The sensor: no job record and no run stays `running` after its process died. What it looks for is `dead_runs`'s."""
+"""The sensor that ends job records and runs whose process died; `stalled_runs` says how they are found."""
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
-from alert_pipelines.defs.dead_runs import disown_tags_of_unbegun, end_dead_scans, end_overdue_runs
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import location_of_sensor
 from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.scan.stalled_runs import disown_tags_of_unbegun, end_dead_scans, end_overdue_runs
 
 
 @sensor(

@@ -23,7 +23,8 @@ from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import location_of_run
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_log import lines_in_run_log
-from alert_pipelines.defs.run_records import (
+from alert_pipelines.defs.scan.events import check_results, dry_run_observation, materializations, shadow_observation
+from alert_pipelines.defs.scan.run_records import (
     close_records_of_run,
     disown_tags,
     keep_from_retry,
@@ -31,8 +32,7 @@ from alert_pipelines.defs.run_records import (
     tag_run,
     tag_skipped,
 )
-from alert_pipelines.defs.scan_events import check_results, dry_run_observation, materializations, shadow_observation
-from alert_pipelines.defs.standing_verdicts import standing_verdicts
+from alert_pipelines.defs.scan.standing_verdicts import standing_verdicts
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import ScanAlreadyRunningError
 from alert_pipelines.mongo.client import AlertDatabase

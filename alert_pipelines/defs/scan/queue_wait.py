@@ -9,7 +9,7 @@ from dagster import DagsterInstance
 
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, own_run_records
-from alert_pipelines.defs.scan_runs import is_scan
+from alert_pipelines.defs.scan.runs import is_scan
 from alert_pipelines.monitoring.health import Verdict
 from alert_pipelines.settings import PRIORITY_VARIABLE
 

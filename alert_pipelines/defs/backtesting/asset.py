@@ -29,10 +29,10 @@ from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS
 from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.host_files import host_file, report_root
-from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.scan_events import table
+from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
+from alert_pipelines.defs.tables import table
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.reports.backtest import render_report, rule_plots
 from alert_pipelines.reports.files import write_report

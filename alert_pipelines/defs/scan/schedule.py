@@ -11,11 +11,11 @@ from dagster import (
 )
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.defs.dead_runs import end_dead_scans, end_overdue_runs
-from alert_pipelines.defs.jobs import auto_close_job
 from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location, location_of_tick
-from alert_pipelines.defs.scan_runs import busy_scan
+from alert_pipelines.defs.scan.job import auto_close_job
+from alert_pipelines.defs.scan.runs import busy_scan
+from alert_pipelines.defs.scan.stalled_runs import end_dead_scans, end_overdue_runs
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.settings import CRON_VARIABLE, DEFAULT_CRON, OFF, TIMEZONE_VARIABLE, read_settings
 

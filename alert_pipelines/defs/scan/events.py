@@ -16,10 +16,7 @@ from dagster import (
     MarkdownMetadataValue,
     MaterializeResult,
     MetadataValue,
-    TableColumn,
     TableMetadataValue,
-    TableRecord,
-    TableSchema,
 )
 
 from alert_pipelines.decisions import Decision, DecisionCount, brief, count, cut_short
@@ -38,10 +35,10 @@ from alert_pipelines.defs.asset_specs import (
 from alert_pipelines.defs.links import decided_alerts
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
+from alert_pipelines.defs.tables import MAX_LISTED, table
 from alert_pipelines.job_records import MAX_ERROR_CHARS
 from alert_pipelines.scanner.report import Sample, ScanReport
 
-MAX_LISTED = 50
 """So many errors a check lists; the job record has more."""
 
 _FIRST = 3
@@ -187,14 +184,6 @@ def shadow_observation(report: ScanReport, names: Names) -> AssetObservation:
         names.key(SHADOW),
         description=f"Beside {report.job_id}; shadow rules write nothing.",
         metadata={"job_id": report.job_id, "as_of": MetadataValue.timestamp(report.as_of), **would_be, **done},
-    )
-
-
-def table(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue:
-    """`rows` as a table of the UI; `columns` gives each column's type."""
-    return MetadataValue.table(
-        [TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
-        schema=TableSchema(columns=[TableColumn(name, kind) for name, kind in columns.items()]),
     )
 
 

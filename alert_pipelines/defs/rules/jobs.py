@@ -9,7 +9,7 @@ from alert_pipelines.defs.config import ExportRulesConfig, ValidateRulesConfig
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.scan_events import table
+from alert_pipelines.defs.tables import table
 from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.files import default_rules, dump_rules, read_rules, write_rules
 from alert_pipelines.rules.not_meant import unsent_sources

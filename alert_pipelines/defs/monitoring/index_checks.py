@@ -19,10 +19,10 @@ from dagster import (
 
 from alert_pipelines.defs.asset_specs import HEALTH
 from alert_pipelines.defs.failures import clear_failures
-from alert_pipelines.defs.jobs import BACKGROUND_TAGS
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.scan_events import table
+from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
+from alert_pipelines.defs.tables import table
 from alert_pipelines.index_advice.advice import Advice, advise
 from alert_pipelines.mongo.client import server_now
 

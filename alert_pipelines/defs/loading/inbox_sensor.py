@@ -15,7 +15,7 @@ from dagster import (
     sensor,
 )
 
-from alert_pipelines.defs.jobs import load_alerts_job
+from alert_pipelines.defs.loading.job import load_alerts_job
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import FINISHED, location_of_sensor, own_runs
 from alert_pipelines.settings import INBOX_VARIABLE, read_settings

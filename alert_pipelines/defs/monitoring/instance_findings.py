@@ -15,8 +15,8 @@ from alert_pipelines.defs.dagster_internals import (
 )
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import switches
-from alert_pipelines.defs.schedules import AUTO_CLOSE_SCHEDULE
-from alert_pipelines.defs.sensors import dead_scan_sensor
+from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
+from alert_pipelines.defs.scan.sensor import dead_scan_sensor
 from alert_pipelines.monitoring.fitness import Finding, Level
 from alert_pipelines.settings import CRON_VARIABLE, OFF, Settings
 

@@ -17,8 +17,8 @@ from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConf
 from alert_pipelines.defs.failures import clear_failures
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.run_records import disown_tags, record_of_run, run_of_job, tag_run
-from alert_pipelines.defs.scan_events import MAX_LISTED, table
+from alert_pipelines.defs.scan.run_records import disown_tags, record_of_run, run_of_job, tag_run
+from alert_pipelines.defs.tables import MAX_LISTED, table
 from alert_pipelines.rules.model import Mode
 
 # Few columns: the run's page gives a table little room.

@@ -1,0 +1,1 @@
+"""The back-test in Dagster: a partition a day."""

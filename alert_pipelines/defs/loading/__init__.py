@@ -1,0 +1,1 @@
+"""Loading files of alerts: the job, and the sensor of the inbox."""

@@ -1,0 +1,1 @@
+"""The daily report in Dagster: a partition a day."""

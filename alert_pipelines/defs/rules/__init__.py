@@ -1,0 +1,1 @@
+"""Jobs about rules and maintenance windows."""

@@ -1,0 +1,70 @@
+"""The job that publishes rules."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from dagster import (
+    AssetObservation,
+    OpExecutionContext,
+    job,
+    op,
+)
+
+from alert_pipelines.defs.asset_specs import ALERT_RULES
+from alert_pipelines.defs.config import PublishRulesConfig
+from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.host_files import host_file
+from alert_pipelines.defs.names import Names
+from alert_pipelines.defs.resources import MongoResource, RuleEngine
+from alert_pipelines.defs.run_log import lines_in_run_log
+from alert_pipelines.defs.tables import table
+from alert_pipelines.rules.publish import RuleChange
+
+_CHANGE_COLUMNS = {
+    "rule": "string",
+    "change": "string",
+    "written": "bool",
+    "field": "string",
+    "before": "string",
+    "after": "string",
+}
+
+
+@op
+def publish(
+    context: OpExecutionContext, config: PublishRulesConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
+) -> None:
+    """Publish rules, all at once, showing what changes; what a person changed stays unless told to."""
+    with lines_in_run_log(context.log, context.instance), clear_failures(), mongo.open() as db:
+        changes = rule_engine.publish(
+            db, host_file(config.file) if config.file else None, overwrite=config.overwrite, dry_run=config.dry_run
+        )
+    context.log_event(
+        AssetObservation(
+            names.key(ALERT_RULES),
+            description="What publishing would change; nothing was written." if config.dry_run else "Rules published.",
+            metadata={
+                "written": sum(change.written for change in changes),
+                "changes": table(_CHANGE_COLUMNS, (row for change in changes for row in _rows(change))),
+            },
+        )
+    )
+
+
+@job(description="Publish rules from a file, or the package's own, and show what changes.")
+def publish_rules_job() -> None:
+    """One op."""
+    publish()
+
+
+def _rows(change: RuleChange) -> Iterator[tuple[str | bool, ...]]:
+    rule = (change.rule_id, str(change.kind), change.written)
+    if not change.fields:
+        yield (*rule, "", "", "")
+    for field in change.fields:
+        yield (*rule, field.path, _text(field.before), _text(field.after))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else json.dumps(value, default=str)

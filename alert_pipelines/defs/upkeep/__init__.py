@@ -1,0 +1,1 @@
+"""Deleting old runs of this code location."""
