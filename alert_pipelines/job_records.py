@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
-from alert_pipelines.decisions import decisions_of, leave_out_undone, stats_of
+from alert_pipelines.alerts.decisions import decisions_of, leave_out_undone, stats_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.event_loops import outside_event_loops
 from alert_pipelines.job_model import BackgroundJobModel

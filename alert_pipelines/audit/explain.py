@@ -12,8 +12,8 @@ import bson
 from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.alerts import COLLECTION, find_alert
+from alert_pipelines.alerts.decisions import Decision, decision_of
 from alert_pipelines.audit.decisions import is_automatic
-from alert_pipelines.decisions import Decision, decision_of
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.bson_types import kind_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now

@@ -10,7 +10,7 @@ from pymongo import DESCENDING
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts import COLLECTION, HISTORY, UNDONE_JOBS, Severity, Status, alert_key, tally_decisions
-from alert_pipelines.decisions import leave_out_undone
+from alert_pipelines.alerts.decisions import leave_out_undone
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import (

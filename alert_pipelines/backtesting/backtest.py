@@ -17,9 +17,9 @@ import bson
 from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import alert_key
+from alert_pipelines.alerts.decisions import Decision, decision_of
 from alert_pipelines.backtesting.outcomes import Fate, ReallyDone, fates_after, really_done
 from alert_pipelines.backtesting.snapshot import RebuiltDay, rebuilt_day, sources_of_untold_severity
-from alert_pipelines.decisions import Decision, decision_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now

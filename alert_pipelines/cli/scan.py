@@ -6,9 +6,9 @@ from datetime import datetime
 
 import click
 
+from alert_pipelines.alerts.decisions import DecisionCount
 from alert_pipelines.cli.options import as_of_option, json_option
 from alert_pipelines.cli.output import as_text, print_json, print_table
-from alert_pipelines.decisions import DecisionCount
 from alert_pipelines.mongo import open_database
 from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import PlannedGroup, ScanIncompleteError, ScanReport, ScanRequest

@@ -19,7 +19,7 @@ from alert_pipelines.defs import asset_specs
 from alert_pipelines.defs.dagster_internals import disable_dagster_warnings
 
 CODE: Mapping[str, Sequence[str]] = {
-    asset_specs.ALERTS: ("alerts:Alert", "loading.load:load_alerts"),
+    asset_specs.ALERTS: ("alerts.model:Alert", "loading.load:load_alerts"),
     asset_specs.ALERT_RULES: ("rules.model:Rule", "rules.model:Conditions", "rules.publish:publish_rules"),
     asset_specs.CLOSED: ("scanner.scan:run_scan", "scanner.plan:make_plan", "scanner.apply:apply_plan"),
     asset_specs.ESCALATED: ("scanner.scan:run_scan", "scanner.plan:make_plan", "scanner.apply:apply_plan"),

@@ -19,6 +19,7 @@ from alert_pipelines.alerts import (
     Status,
     entries_from,
 )
+from alert_pipelines.alerts.pending import PendingOfSources, of_one_source
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import RUNNING, SCANNER, STALLED_WITHOUT_LEASE
 from alert_pipelines.mongo.client import AlertDatabase
@@ -33,7 +34,6 @@ from alert_pipelines.monitoring.scan_history import (
     last_checked_scan,
     last_completed_scan,
 )
-from alert_pipelines.pending import PendingOfSources, of_one_source
 from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.shelves import COLLECTIONS as RULES

@@ -13,7 +13,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts import COLLECTION
-from alert_pipelines.decisions import decision_of
+from alert_pipelines.alerts.decisions import decision_of
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import Clause, Filter
 from alert_pipelines.rules.model import Rule

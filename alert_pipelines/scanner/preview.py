@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 
 from alert_pipelines.alerts import COLLECTION
-from alert_pipelines.decisions import MAX_COUNTS, OTHER_SOURCES, Decision, cut_short, decision_of
+from alert_pipelines.alerts.decisions import MAX_COUNTS, OTHER_SOURCES, Decision, cut_short, decision_of
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import Stage
 from alert_pipelines.scanner.plan import Plan

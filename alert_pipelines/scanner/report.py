@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from alert_pipelines.decisions import Decision, DecisionCount, brief, count
+from alert_pipelines.alerts.decisions import Decision, DecisionCount, brief, count
 from alert_pipelines.errors import AlertPipelinesError
 
 ALLOW_SCAN = "scan"

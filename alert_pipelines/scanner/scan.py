@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import pymongo
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.decisions import count, decisions_of, stats_of
+from alert_pipelines.alerts.decisions import count, decisions_of, stats_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.event_loops import outside_event_loops
 from alert_pipelines.instants import as_of_utc

@@ -7,7 +7,7 @@ from typing import Any
 import bson
 import pytest
 
-from alert_pipelines.decisions import MAX_COUNTS, OTHER_SOURCES, DecisionCount, brief
+from alert_pipelines.alerts.decisions import MAX_COUNTS, OTHER_SOURCES, DecisionCount, brief
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.tree_words import MAX_REASON
 from alert_pipelines.scanner.malformed import MAX_NAMED

@@ -1,6 +1,6 @@
 """What a dry run says by status and severity."""
 
-from alert_pipelines.decisions import MAX_COUNTS, OTHER_SOURCES
+from alert_pipelines.alerts.decisions import MAX_COUNTS, OTHER_SOURCES
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan

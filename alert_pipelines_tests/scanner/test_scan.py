@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import DatetimeMS
 
-from alert_pipelines.decisions import DecisionCount
+from alert_pipelines.alerts.decisions import DecisionCount
 from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.job_records import ScanAlreadyRunningError, create_job_record, recent_records
 from alert_pipelines.mongo import AlertDatabase

@@ -19,7 +19,7 @@ from dagster import (
     TableMetadataValue,
 )
 
-from alert_pipelines.decisions import Decision, DecisionCount, brief, count, cut_short
+from alert_pipelines.alerts.decisions import Decision, DecisionCount, brief, count, cut_short
 from alert_pipelines.defs.asset_specs import (
     ALERT_RULES,
     CLOSED,

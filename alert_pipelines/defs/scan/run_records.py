@@ -7,7 +7,7 @@ from typing import Any
 from dagster import DagsterInstance, DagsterRun
 from pymongo import DESCENDING
 
-from alert_pipelines.decisions import DecisionCount, count, decisions_of, stats_of
+from alert_pipelines.alerts.decisions import DecisionCount, count, decisions_of, stats_of
 from alert_pipelines.defs.names import Names
 from alert_pipelines.job_records import COLLECTION, DRY_RUN, FAILED, RUNNING, JobEndedError, update_job_record
 from alert_pipelines.mongo.client import AlertDatabase

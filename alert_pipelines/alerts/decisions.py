@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
-from alert_pipelines.alerts import Status, tally_decisions
+from alert_pipelines.alerts.history import tally_decisions
+from alert_pipelines.alerts.model import Status
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.record_owners import JOB_RECORDS

@@ -9,7 +9,9 @@ from typing import Any
 
 from pymongo.client_session import ClientSession
 
-from alert_pipelines.alerts import COLLECTION, IS_PENDING, PENDING, WITH_SOURCE_ARRAY, WITH_STATUS_ARRAY, Status, one_of
+from alert_pipelines.alerts.collection import COLLECTION
+from alert_pipelines.alerts.filters import IS_PENDING, WITH_SOURCE_ARRAY, WITH_STATUS_ARRAY, one_of
+from alert_pipelines.alerts.model import PENDING, Status
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door, known_form
 

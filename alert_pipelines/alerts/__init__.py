@@ -1,0 +1,62 @@
+"""The alert: its document and fields (`model`), filters, collection and indexes, its history, counts of the pending.
+
+What is decided about alerts belongs to `rules` and `scanner`; nothing here looks at a rule.
+"""
+
+from alert_pipelines.alerts.collection import (
+    COLLECTION,
+    INDEXES,
+    AlertNotFoundError,
+    SharedAlertIdError,
+    alert_key,
+    ensure_indexes,
+    find_alert,
+)
+from alert_pipelines.alerts.filters import (
+    A_DATE,
+    IS_PENDING,
+    OUTSIDE_CONTRACT,
+    WITH_SOURCE_ARRAY,
+    WITH_STATUS_ARRAY,
+    one_of,
+)
+from alert_pipelines.alerts.history import HISTORY, UNDONE_JOBS, DecisionTally, entries_from, tally_decisions
+from alert_pipelines.alerts.model import (
+    PENDING,
+    TRANSITIONS,
+    Alert,
+    AlertMetadata,
+    Severity,
+    SourceType,
+    StateChange,
+    Status,
+)
+
+__all__ = [
+    "A_DATE",
+    "COLLECTION",
+    "HISTORY",
+    "INDEXES",
+    "IS_PENDING",
+    "OUTSIDE_CONTRACT",
+    "PENDING",
+    "TRANSITIONS",
+    "UNDONE_JOBS",
+    "WITH_SOURCE_ARRAY",
+    "WITH_STATUS_ARRAY",
+    "Alert",
+    "AlertMetadata",
+    "AlertNotFoundError",
+    "DecisionTally",
+    "Severity",
+    "SharedAlertIdError",
+    "SourceType",
+    "StateChange",
+    "Status",
+    "alert_key",
+    "ensure_indexes",
+    "entries_from",
+    "find_alert",
+    "one_of",
+    "tally_decisions",
+]

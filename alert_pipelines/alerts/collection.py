@@ -1,0 +1,108 @@
+"""The collection of alerts: its name, its indexes, and one alert of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import bson
+from pymongo import ASCENDING, IndexModel
+
+from alert_pipelines.alerts.filters import (
+    OUTSIDE_CONTRACT,
+    PENDING_IN_INDEX,
+    WITH_SOURCE_ARRAY,
+    WITH_STATUS_ARRAY,
+    one_of,
+)
+from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
+from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.mongo.indexes import create_missing_indexes
+
+COLLECTION = "alerts"
+
+# The indexes of pending alerts are partial: their size, and what a scan reads, follows the pending alerts and
+# not the years of closed ones.
+INDEXES = (
+    IndexModel([("alert_id", ASCENDING)], name="alert_id_unique", unique=True),
+    IndexModel(
+        [("status", ASCENDING), ("timestamp", ASCENDING)],
+        name="pending_by_time",
+        partialFilterExpression=PENDING_IN_INDEX,
+    ),
+    IndexModel(
+        [("source_type", ASCENDING), ("status", ASCENDING), ("timestamp", ASCENDING)],
+        name="pending_by_source",
+        partialFilterExpression=PENDING_IN_INDEX,
+    ),
+    # Few alerts have one: the others need no key here, which each close would have to remove.
+    IndexModel(
+        [("expires_at", ASCENDING)],
+        name="pending_with_expiry",
+        partialFilterExpression={**PENDING_IN_INDEX, "expires_at": {"$exists": True}},
+    ),
+    # Empty where alerts are as the service writes them: any other index has a key for each date of an array.
+    IndexModel(
+        [("timestamp", ASCENDING)],
+        name="pending_with_timestamp_array",
+        partialFilterExpression={**PENDING_IN_INDEX, "timestamp": {"$type": "array"}},
+    ),
+    IndexModel(
+        [("expires_at", ASCENDING)],
+        name="pending_with_expiry_array",
+        partialFilterExpression={**PENDING_IN_INDEX, "expires_at": {"$type": "array"}},
+    ),
+    IndexModel([("source_type", ASCENDING), ("timestamp", ASCENDING)], name="by_source"),
+    IndexModel(
+        [("source_type", ASCENDING), ("metadata.driver_id", ASCENDING), ("timestamp", ASCENDING)],
+        name="by_driver",
+    ),
+    IndexModel(
+        [("source_type", ASCENDING), ("metadata.vehicle_id", ASCENDING), ("timestamp", ASCENDING)],
+        name="by_vehicle",
+    ),
+    # Empty where every status is one of the contract, so no write pays for it.
+    IndexModel([("status", ASCENDING)], name="status_outside_contract", partialFilterExpression=OUTSIDE_CONTRACT),
+    # These two, empty as well, tell how many alerts of the indexes above have an array where a text belongs.
+    IndexModel([("status", ASCENDING)], name="status_array", partialFilterExpression=WITH_STATUS_ARRAY),
+    IndexModel(
+        [("source_type", ASCENDING)], name="pending_with_source_array", partialFilterExpression=WITH_SOURCE_ARRAY
+    ),
+    # Sparse: most alerts were never decided by a job.
+    IndexModel([("state_history.job_id", ASCENDING)], name="decisions_by_job", sparse=True),
+)
+
+
+@at_the_door
+def ensure_indexes(db: AlertDatabase) -> list[str]:
+    """Create the indexes that `alerts` lacks; return their names.
+
+    Raises IndexConflictError, as DuplicateKeyValuesError where alerts share an id and all else is made.
+    """
+    return create_missing_indexes(db, COLLECTION, INDEXES)
+
+
+class AlertNotFoundError(AlertPipelinesError):
+    """No alert has this id."""
+
+
+class SharedAlertIdError(AlertPipelinesError):
+    """More than one alert has this id, so which is meant cannot be told."""
+
+
+@at_the_door
+def find_alert(db: AlertDatabase, alert_id: str, fields: Sequence[str] | None = None) -> AlertDocument:
+    """The one alert of this id, whole or only its `fields`. Raises AlertNotFoundError, SharedAlertIdError."""
+    found = list(db[COLLECTION].find({"alert_id": one_of([alert_id])}, fields).limit(2))
+    if not found:
+        raise AlertNotFoundError(f"no alert {alert_id!r} in {db.name}.{COLLECTION}: check the id")
+    if len(found) > 1:
+        raise SharedAlertIdError(
+            f"more than one alert in {db.name}.{COLLECTION} has the id {alert_id!r}, so which is meant cannot be told: "
+            "give each a different id"
+        )
+    return found[0]
+
+
+def alert_key(_id: Any) -> bytes:
+    """What identifies an alert in sets: any value may be an `_id`, also one that cannot be hashed."""
+    return bson.encode({"_id": _id})

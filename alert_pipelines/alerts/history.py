@@ -1,0 +1,77 @@
+"""What an alert's own history holds, as expressions, and the decisions of one job counted from it."""
+
+from typing import Any, NamedTuple
+
+from alert_pipelines.alerts.collection import COLLECTION
+from alert_pipelines.alerts.model import Status
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
+
+HISTORY: dict[str, Any] = {"$cond": [{"$isArray": "$state_history"}, "$state_history", []]}
+"""The history as an expression: what is not an array holds no entries."""
+
+
+def entries_from(position: str | dict[str, Any]) -> dict[str, Any]:
+    """The history from the 0-based `position`, an expression, to its end."""
+    left = {"$max": [1, {"$subtract": [{"$size": HISTORY}, position]}]}
+    return {"$slice": [HISTORY, position, left]}
+
+
+UNDONE_JOBS: dict[str, Any] = {"$let": {"vars": {"history": HISTORY}, "in": "$$history.undoes.job_id"}}
+"""The jobs whose decision on the alert was undone, as an expression. Their decisions leave every figure."""
+
+
+class DecisionTally(NamedTuple):
+    """How many alerts of one source one job set to one status by one rule, and how many of these were undone."""
+
+    rule_id: str
+    source_type: str
+    to_status: Status
+    alerts: int
+    undone: int
+
+
+@at_the_door
+def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
+    """The decisions that `job_id` left in the alerts' own histories, also those later undone or overtaken.
+
+    The server's reply is not enough: a failed update_many has written some alerts and does not say how many.
+    """
+    by_job = {
+        "$filter": {
+            "input": HISTORY,
+            "as": "entry",
+            "cond": {
+                "$and": [
+                    {"$eq": ["$$entry.job_id", job_id]},
+                    {"$eq": ["$$entry.triggered_by", "system"]},
+                    # An entry that was edited since must not keep the next claim from being made.
+                    {"$in": ["$$entry.to_status", [str(Status.AUTO_CLOSED), str(Status.ESCALATED)]]},
+                ]
+            },
+        }
+    }
+    group = {"rule": "$entry.rule_triggered", "source": "$source_type", "to": "$entry.to_status"}
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {"state_history.job_id": job_id}},
+        {
+            "$project": {
+                "source_type": 1,
+                "entry": {"$first": by_job},
+                "undone": {"$cond": [{"$in": [job_id, UNDONE_JOBS]}, 1, 0]},
+            }
+        },
+        {"$match": {"entry": {"$type": "object"}}},
+        {"$group": {"_id": group, "alerts": {"$sum": 1}, "undone": {"$sum": "$undone"}}},
+        {"$sort": {"_id.rule": 1, "_id.source": 1, "_id.to": 1}},
+    ]
+    return [
+        DecisionTally(
+            str(row["_id"].get("rule")),
+            str(row["_id"].get("source")),
+            Status(row["_id"]["to"]),
+            row["alerts"],
+            row["undone"],
+        )
+        for row in db[COLLECTION].aggregate(pipeline)
+    ]
