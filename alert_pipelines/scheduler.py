@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from dagster import DagsterInstance
 
@@ -47,6 +47,22 @@ class ScheduledJob(TypedDict):
     id: str
     name: str
     next_run_time: str | None
+
+
+class ScheduleState(NamedTuple):
+    """The schedule `name` of the code location `location`.
+
+    `cron` is None where AUTO_CLOSE_CRON says off. `missing` names the daemons that make its ticks and do not run.
+    `next_tick` is None while no tick will happen.
+    """
+
+    name: str
+    location: str
+    switched_on: bool
+    cron: str | None
+    timezone: str
+    missing: tuple[str, ...]
+    next_tick: datetime | None
 
 
 class SchedulerStatus(TypedDict):
@@ -92,6 +108,12 @@ def get_scheduler_status(instance: DagsterInstance | None = None, *, location: s
         return _status(used, _schedule(used, location))
 
 
+def schedule_state(instance: DagsterInstance | None = None, *, location: str | None = None) -> ScheduleState:
+    """The schedule, whether it is on, and what is missing for its ticks. Raises SchedulerError."""
+    with _instance(instance) as used:
+        return _state(used, _schedule(used, location))
+
+
 @contextmanager
 def _instance(given: DagsterInstance | None) -> Iterator[DagsterInstance]:
     if isinstance(given, DagsterInstance):
@@ -127,7 +149,8 @@ def _only_location(instance: DagsterInstance) -> str:
     if found:
         raise SchedulerError(
             f"{_schedule_name()} is in several code locations of this Dagster instance: "
-            f"{', '.join(place.name for place in found)}. Name the one that is meant, as in location={found[0].name!r}"
+            f"{', '.join(place.name for place in found)}. Name one: location={found[0].name!r}, or on the command line "
+            f"--location {found[0].name}"
         )
     raise SchedulerError(
         f"this Dagster instance does not know {_schedule_name()} yet: start dagster-daemon with a workspace that "
@@ -155,13 +178,28 @@ def _load_schedule(instance: DagsterInstance, location_name: str) -> RemoteSched
 
 
 def _status(instance: DagsterInstance, schedule: RemoteSchedule) -> SchedulerStatus:
+    tick = _state(instance, schedule).next_tick
+    next_run = tick.isoformat() if tick else None
+    return {"running": tick is not None, "jobs": [{"id": JOB_ID, "name": JOB_NAME, "next_run_time": next_run}]}
+
+
+def _state(instance: DagsterInstance, schedule: RemoteSchedule) -> ScheduleState:
+    settings = read_settings()
     stored = instance.get_instigator_state(schedule.get_remote_origin_id(), schedule.selector_id)
-    switched_on = schedule.get_current_instigator_state(stored).is_running and read_settings().cron is not None
-    running = switched_on and not unhealthy_daemons(instance, _DAEMONS)
-    next_run = _next_tick(schedule) if running else None
-    return {"running": running, "jobs": [{"id": JOB_ID, "name": JOB_NAME, "next_run_time": next_run}]}
+    switched_on = schedule.get_current_instigator_state(stored).is_running
+    missing = tuple(unhealthy_daemons(instance, _DAEMONS))
+    ticks = switched_on and settings.cron is not None and not missing
+    return ScheduleState(
+        name=schedule.name,
+        location=schedule.handle.location_name,
+        switched_on=switched_on,
+        cron=settings.cron,
+        timezone=settings.timezone,
+        missing=missing,
+        next_tick=_next_tick(schedule) if ticks else None,
+    )
 
 
-def _next_tick(schedule: RemoteSchedule) -> str:
-    tick = next(iter(schedule.execution_time_iterator(datetime.now(UTC).timestamp())))
-    return tick.astimezone(UTC).isoformat()
+def _next_tick(schedule: RemoteSchedule) -> datetime:
+    tick: datetime = next(iter(schedule.execution_time_iterator(datetime.now(UTC).timestamp())))
+    return tick.astimezone(UTC)

@@ -1,14 +1,21 @@
-"""The scheduler's functions on a real instance without a daemon; with one, see defs/test_processes."""
+"""The scheduler's functions and the command `schedule`, on a real instance without a daemon.
 
+With one: see defs/test_processes.
+"""
+
+import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from click.testing import CliRunner, Result
 from dagster import DagsterInstance, instance_for_test
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
+from alert_pipelines.cli.root import cli
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.scan.schedule import build_schedule
 from alert_pipelines.scheduler import (
@@ -169,3 +176,41 @@ def test_of_two_copies_the_one_that_is_named_is_switched(new_instance: DagsterIn
     assert state_of(new_instance) == {"north": True, "south": False}
     assert is_scheduler_running(location="north")
     assert not is_scheduler_running(location="south")
+
+
+def command(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(cli, ["schedule", *arguments], prog_name="alert-pipelines")
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_the_next_scan_and_the_switch_could_not_be_asked_for(instance: DagsterInstance) -> None:
+    beat(instance, *DAEMONS)
+    on = r"auto_close_schedule of \S+ is on \(\*/5 \* \* \* \*, UTC\)\. The next scan is at \S+, in \d min\.\n"
+    assert re.fullmatch(on, command("status").stdout)
+    assert "is off: no scan will be made. `alert-pipelines schedule on`" in command("off").stdout
+    assert "is off" in command("status", code=1).stdout
+    assert re.fullmatch(on, command("on").stdout)
+
+
+def test_a_schedule_whose_daemon_does_not_run_says_so(instance: DagsterInstance) -> None:
+    beat(instance, "SCHEDULER")
+    said = command("status", code=1).stdout
+    assert "is on, but no scan will be made: QUEUED_RUN_COORDINATOR of dagster-daemon gave no sign of life" in said
+    told = json.loads(command("status", "--json", code=1).stdout)
+    assert (told["switched_on"], told["next_tick"]) == (True, None)
+
+
+def test_the_setting_off_is_named(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    beat(instance, *DAEMONS)
+    monkeypatch.setenv("AUTO_CLOSE_CRON", "off")
+    assert "AUTO_CLOSE_CRON is off" in command("status", code=1).stdout
+    assert "AUTO_CLOSE_CRON is off" in command("on", code=1).stderr
+
+
+def test_of_several_locations_one_has_to_be_named(instance: DagsterInstance) -> None:
+    for name in ("north", "south"):
+        daemons_tick(instance, SCHEDULE, Location(name, "__repository__"))
+    assert "--location " in command("status", code=1).stderr
+    assert "of south is off" in command("off", "--location", "south").stdout
+    assert "of north is on" in command("status", "--location", "north", code=1).stdout

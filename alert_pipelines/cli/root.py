@@ -37,7 +37,7 @@ _COMMANDS = (
 
 
 # These need Dagster, so they stand above the command line, which knows them by name alone.
-_ABOVE = {"doctor": "alert_pipelines.defs.monitoring.doctor"}
+_ABOVE = {"doctor": "alert_pipelines.defs.monitoring.doctor", "schedule": "alert_pipelines.schedule"}
 
 
 class _Root(click.Group):
