@@ -20,7 +20,7 @@ from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.event_loops import outside_event_loops
 from alert_pipelines.job_model import BackgroundJobModel
 from alert_pipelines.mongo.bson_types import is_date
-from alert_pipelines.mongo.client import AlertDatabase, lacking_right, server_now
+from alert_pipelines.mongo.client import AlertDatabase, as_permission_error, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes, present_indexes
 from alert_pipelines.mongo.reasons import reason_of
@@ -95,7 +95,7 @@ class LeaseLostError(JobRecordError):
     """This scan no longer holds the claim, so it must stop writing."""
 
 
-class SweptRecord(NamedTuple):
+class StalledJob(NamedTuple):
     """A record whose owner was found dead; the counts are those of the alerts' histories."""
 
     job_id: str
@@ -113,7 +113,7 @@ def ensure_indexes(db: AlertDatabase) -> list[str]:
     """
     present = present_indexes(db, COLLECTION)
     if not any(index["name"] == "one_scan_at_a_time" for index in present):
-        sweep_dead_jobs(db)
+        fail_stalled_jobs(db)
     return create_missing_indexes(db, COLLECTION, INDEXES, present)
 
 
@@ -142,7 +142,7 @@ def create_job_record(
     """
     if not isinstance(job_type, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", job_type):
         raise InvalidJobTypeError(f"job type {job_type!r}: expected a name such as {SCANNER!r}")
-    sweep_dead_jobs(db)
+    fail_stalled_jobs(db)
     job_id = new_job_id(server_now(db))
     record: dict[str, Any] = {
         "job_id": job_id,
@@ -165,7 +165,7 @@ def create_job_record(
     except DuplicateKeyError as error:
         raise _claimed_by_another(db, job_type) from error
     except OperationFailure as error:
-        if refusal := lacking_right(error, db.name):
+        if refusal := as_permission_error(error, db.name):
             raise refusal from error
         raise
     # An upsert always has a document afterwards; None is for a find that updates nothing.
@@ -197,7 +197,7 @@ def _when_its_claim_ends(holder: Mapping[str, Any]) -> str:
 @at_the_door
 def failure_text(db: AlertDatabase, error: BaseException) -> str:
     """What the record of an execution says of the error that ended it."""
-    named = lacking_right(error, db.name) or error
+    named = as_permission_error(error, db.name) or error
     if isinstance(named, PyMongoError):
         return f"{type(named).__name__}: {reason_of(named)}"
     if not isinstance(named, Exception):
@@ -223,7 +223,7 @@ def update_job_record(
     fields: dict[str, Any] = {name: {"$literal": given.pop(name)} for name in COUNTS if name in given}
     fields |= {
         "status": status,
-        "errors": {"$literal": _capped(errors or ())},
+        "errors": {"$literal": _limit_errors(errors or ())},
         "errors_total": len(errors or ()),
     }
     if given:
@@ -256,7 +256,7 @@ def recent_records(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
 
 
 @at_the_door
-def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
+def fail_stalled_jobs(db: AlertDatabase) -> list[StalledJob]:
     """End, as `failed` and with their true counts, the running records whose owner is dead.
 
     Dead is: the lease ran out, or is one that no owner alive can hold; or, of a scan without a lease, what
@@ -276,7 +276,7 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
     swept = []
     found = list(db[COLLECTION].find(dead))
     if found:
-        let_writes_end(db)
+        wait_for_in_flight_writes(db)
     for record in found:
         job_id = record.get("job_id")
         stats = stats_of(decisions_of(db, job_id) if isinstance(job_id, str) else ())
@@ -303,7 +303,7 @@ def sweep_dead_jobs(db: AlertDatabase) -> list[SweptRecord]:
         result = db[COLLECTION].update_one({**dead, "_id": record["_id"]}, [{"$set": fields}])
         if result.modified_count:
             _log.warning("Swept %s: its process died; closed %d, escalated %d", job_id, *counts)
-            swept.append(SweptRecord(str(job_id), record.get("run_id"), *counts))
+            swept.append(StalledJob(str(job_id), record.get("run_id"), *counts))
     return swept
 
 
@@ -336,7 +336,7 @@ def _is_ahead(field: str, span: timedelta) -> dict[str, Any]:
 
 
 @at_the_door
-def let_writes_end(db: AlertDatabase) -> None:
+def wait_for_in_flight_writes(db: AlertDatabase) -> None:
     """Return when no write that a scan gave up on is under way any more, so that what it decided can be counted.
 
     A server that was away may wake with such a write in hand. Its time is over, so the server ends it, but not before
@@ -366,7 +366,7 @@ def _ended_now() -> dict[str, Any]:
     }
 
 
-def _capped(errors: Sequence[str]) -> list[str]:
+def _limit_errors(errors: Sequence[str]) -> list[str]:
     # A record has to fit into a document, whatever the alerts and rules hold that are quoted.
     kept = [error if len(error) <= MAX_ERROR_CHARS else f"{error[:MAX_ERROR_CHARS]}…" for error in errors[:MAX_ERRORS]]
     return kept if len(errors) <= MAX_ERRORS else [*kept, f"… and {len(errors) - MAX_ERRORS} more"]

@@ -11,7 +11,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return lower[found[0]] if found else None
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The nearest of `known` as a question, or all of them."""
     names = list(known)
     near = nearest(word, names)

@@ -25,7 +25,7 @@ class PreparedDatabase:
                 if db[name].delete_many({}).deleted_count:
                     db.command("planCacheClear", name)
             return
-        from alert_pipelines.scanner.collections import prepare_collections  # noqa: PLC0415 - tests of mongo need no scan
+        from alert_pipelines.scanner.prepare import prepare_collections  # noqa: PLC0415 - tests of mongo need no scan
 
         db.client.drop_database(db.name)
         prepare_collections(db)

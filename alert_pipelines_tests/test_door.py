@@ -29,11 +29,11 @@ from alert_pipelines.loading.sample_week import insert_week
 from alert_pipelines.mongo import AlertDatabase, UnusableDatabaseError, known_form
 from alert_pipelines.monitoring.health import oldest_pending, pending_by_source, reopened, scans_are_fresh
 from alert_pipelines.monitoring.metrics import ScannerCollector
-from alert_pipelines.monitoring.scan_history import hours_of_scans
+from alert_pipelines.monitoring.scan_records import hours_of_scans
 from alert_pipelines.reports.daily import daily_report
 from alert_pipelines.rules.publish import export_rules, publish_rules
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import auto_close_scanner, run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses

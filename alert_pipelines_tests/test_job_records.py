@@ -19,9 +19,9 @@ from alert_pipelines.job_records import (
     ScanAlreadyRunningError,
     create_job_record,
     ensure_indexes,
+    fail_stalled_jobs,
     get_recent_jobs,
     new_job_id,
-    sweep_dead_jobs,
     update_job_record,
 )
 from alert_pipelines.leases import Lease
@@ -212,7 +212,7 @@ def test_a_dead_record_whose_stats_are_damaged_kept_every_later_scan_from_its_cl
 
 def test_a_living_owner_is_not_swept(db: AlertDatabase) -> None:
     job_id = create_job_record(SCANNER, db).job_id
-    assert sweep_dead_jobs(db) == []
+    assert fail_stalled_jobs(db) == []
     assert the_record(db, job_id)["status"] == "running"
 
 
@@ -264,7 +264,7 @@ def test_what_ran_without_a_lease_is_stalled_once_the_service_started_a_later_on
             service_record("JOB-last", now - timedelta(minutes=5)),
         ]
     )
-    assert [swept.job_id for swept in sweep_dead_jobs(bare_db)] == ["JOB-earlier"]
+    assert [swept.job_id for swept in fail_stalled_jobs(bare_db)] == ["JOB-earlier"]
 
 
 def test_a_completed_scan_of_ours_does_not_speak_for_the_service(db: AlertDatabase) -> None:

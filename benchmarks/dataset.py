@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 
 SOURCE = "OVERSPEEDING"
 DUE_AFTER_MINS = 24 * 60

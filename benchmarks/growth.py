@@ -16,7 +16,7 @@ from typing import Any
 
 from alert_pipelines.index_advice.advice import Advice, advise, create_advised
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from benchmarks.dataset import DUE_AFTER_MINS, grow
 from benchmarks.scanning import STEP, ScanCost, Scans, profiled, scan_in_child
 from benchmarks.workbench import AS_OF, Bench, benchmark_parser, keep_results, mongod_version, own_mongod, settle

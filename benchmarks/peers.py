@@ -20,7 +20,7 @@ from pymongo import WriteConcern
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.model import Rule
-from alert_pipelines.scanner.apply import Stamp, decision_update
+from alert_pipelines.scanner.apply import DecisionContext, decision_update
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from benchmarks.dataset import DUE_AFTER_MINS, fill
@@ -44,14 +44,14 @@ def scan(db: AlertDatabase, _: float) -> int:
 def bare_update_many(db: AlertDatabase, _: float) -> int:
     """One update_many with the same filter and the same update."""
     [clause] = compile_rule(Rule.model_validate(RULE), AS_OF)
-    update = decision_update(clause, Stamp("JOB-bare", None, "0" * 64, AS_OF))
+    update = decision_update(clause, DecisionContext("JOB-bare", None, "0" * 64, AS_OF))
     return db.alerts.update_many(clause.own, update).modified_count
 
 
 def lean_loop(db: AlertDatabase, seconds: float) -> int:
     """A lean loop: the due alerts by one query, then one update_one each."""
     [clause] = compile_rule(Rule.model_validate(RULE), AS_OF)
-    update = decision_update(clause, Stamp("JOB-lean", None, "0" * 64, AS_OF))
+    update = decision_update(clause, DecisionContext("JOB-lean", None, "0" * 64, AS_OF))
     closed, until = 0, time.perf_counter() + seconds
     for alert in db.alerts.find(clause.own, {"_id": 1}):
         closed += db.alerts.update_one({"_id": alert["_id"], **PENDING}, update).modified_count

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database, stop_local_mongod
 from alert_pipelines.reports.daily import daily_report
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from benchmarks.dataset import fill
 
 LAST = datetime(2026, 1, 1, tzinfo=UTC)

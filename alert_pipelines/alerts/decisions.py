@@ -67,19 +67,17 @@ def stats_of(decisions: tuple[DecisionCount, ...]) -> dict[str, Any]:
     return {
         "alerts_closed": count(decisions, "close"),
         "alerts_escalated": count(decisions, "escalate"),
-        "decisions": [entry._asdict() for entry in brief(decisions)],
+        "decisions": [entry._asdict() for entry in limit_rows(decisions)],
     }
 
 
-def brief(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
+def limit_rows(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
     """`counts` as a record or a table can hold them, whatever the alerts, and their histories, say.
 
     Long sources and rule ids are cut; past the 200 largest counts, those of one rule and decision are summed as of
     OTHER_SOURCES.
     """
-    cut = [
-        entry._replace(rule_id=cut_short(entry.rule_id), source_type=cut_short(entry.source_type)) for entry in counts
-    ]
+    cut = [entry._replace(rule_id=truncate(entry.rule_id), source_type=truncate(entry.source_type)) for entry in counts]
     if len(cut) <= MAX_COUNTS:
         return tuple(cut)
     smallest = sorted(entry.alerts for entry in cut)[-MAX_COUNTS]
@@ -93,7 +91,7 @@ def brief(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
     return (*large, *others)
 
 
-def cut_short(text: str, longest: int = MAX_CHARS) -> str:
+def truncate(text: str, longest: int = MAX_CHARS) -> str:
     """`text`, cut to a number of its characters."""
     return text if len(text) <= longest else f"{text[:longest]}…"
 

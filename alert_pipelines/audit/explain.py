@@ -14,7 +14,6 @@ from bson.datetime_ms import DatetimeMS
 from alert_pipelines.alerts import COLLECTION, find_alert
 from alert_pipelines.alerts.decisions import Decision, decision_of
 from alert_pipelines.audit.decisions import is_automatic
-from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.bson_types import kind_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
@@ -23,6 +22,7 @@ from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.timestamps import as_of_utc
 
 MAX_EVIDENCE = 20
 _TESTS_A_QUERY = 200
@@ -94,7 +94,7 @@ class Explanation:
 def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = None) -> Explanation:
     """Explain `alert_id` as it stands, at `as_of` (None: the server's clock; naive is read as UTC).
 
-    Raises AlertNotFoundError, SharedAlertIdError, InvalidInstantError.
+    Raises AlertNotFoundError, SharedAlertIdError, InvalidTimestampError.
     """
     alert = find_alert(db, alert_id)
     at = server_now(db) if as_of is None else as_of_utc(as_of)

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from alert_pipelines.alerts.decisions import Decision, decision_of
-from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.store import load_rules, load_windows
@@ -15,6 +14,7 @@ from alert_pipelines.scanner.limits import find_stops
 from alert_pipelines.scanner.plan import Plan, hashable, make_plan, plan_decisions
 from alert_pipelines.scanner.preview import preview_of
 from alert_pipelines.scanner.report import LimitStop, ScanRequest
+from alert_pipelines.timestamps import as_of_utc
 
 HOURS = 24
 MAX_HOURS = 168
@@ -51,7 +51,7 @@ class Forecast:
 def forecast(db: AlertDatabase, *, as_of: datetime | None = None, hours: int = HOURS) -> Forecast:
     """Foretell what the active rules will decide, from `as_of` (None: the server's clock) for `hours`.
 
-    Writes nothing. Raises InvalidInstantError, PyMongoError.
+    Writes nothing. Raises InvalidTimestampError, PyMongoError.
     """
     start = server_now(db) if as_of is None else as_of_utc(as_of)
     as_of_utc(start + hours * _STEP)

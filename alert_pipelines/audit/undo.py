@@ -20,8 +20,8 @@ from alert_pipelines.job_records import (
     SCANNER,
     JobRecordError,
     create_job_record,
+    fail_stalled_jobs,
     failure_text,
-    sweep_dead_jobs,
     update_job_record,
 )
 from alert_pipelines.leases import Lease
@@ -29,9 +29,9 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.record_owners import OURS
-from alert_pipelines.scanner.batches import write_in_halves
-from alert_pipelines.scanner.collections import prepare_collections
-from alert_pipelines.spelling import suggestion
+from alert_pipelines.scanner.bisection import write_with_bisection
+from alert_pipelines.scanner.prepare import prepare_collections
+from alert_pipelines.spelling import did_you_mean
 
 JOB_TYPE = "auto_close_undo"
 LATEST = "latest"
@@ -123,7 +123,7 @@ def undo_job(
     """
     prepare_collections(db)
     # A scan whose process died is no longer running, only nobody has said so yet.
-    sweep_dead_jobs(db)
+    fail_stalled_jobs(db)
     if job_id == LATEST:
         job_id = _latest_decider(db)
     record = db[JOB_RECORDS].find_one({"job_id": job_id})
@@ -167,7 +167,7 @@ def _latest_decider(db: AlertDatabase) -> str:
 def _refuse_unknown_rule(db: AlertDatabase, job_id: str, rule_id: str) -> None:
     known = list(dict.fromkeys(row.rule_id for row in tally_decisions(db, job_id)))
     if rule_id not in known:
-        said = suggestion(rule_id, known) if known else "it decided nothing"
+        said = did_you_mean(rule_id, known) if known else "it decided nothing"
         raise UndoError(f"no decision of {job_id} is by a rule {rule_id!r}; {said}")
 
 
@@ -279,7 +279,7 @@ def _restore_all(
         left = {**untouched, "_id": {"$nin": [_id for _id, _ in refused.values()]}}
         ids = [doc["_id"] for doc in db[COLLECTION].find(left, {"_id": 1}).limit(BATCH)]
         if ids:
-            write_in_halves(ids, write, skip)
+            write_with_bisection(ids, write, skip)
         return len(ids)
 
     while done := retry_transient(next_batch, before_retry=check):

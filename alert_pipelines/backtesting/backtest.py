@@ -18,10 +18,9 @@ from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import alert_key
 from alert_pipelines.alerts.decisions import Decision, decision_of
-from alert_pipelines.backtesting.outcomes import Fate, ReallyDone, fates_after, really_done
-from alert_pipelines.backtesting.snapshot import RebuiltDay, rebuilt_day, sources_of_untold_severity
+from alert_pipelines.backtesting.outcomes import ActualActivity, AlertOutcome, actual_activity, outcomes_after
+from alert_pipelines.backtesting.snapshot import AlertSnapshot, alert_snapshot, sources_of_untold_severity
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.reasons import reason_of
@@ -32,6 +31,7 @@ from alert_pipelines.rules.model import EXPIRES_AT, Mode, Rule, RuleSet
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
+from alert_pipelines.timestamps import as_of_utc
 
 DAY = timedelta(days=1)
 DEFAULT_STEP = timedelta(hours=6)
@@ -88,7 +88,7 @@ class DayOutcome:
     proposed: tuple[RuleOutcome, ...]
     today_version: str
     today: tuple[RuleOutcome, ...]
-    really: ReallyDone
+    really: ActualActivity
     bad_rules: tuple[str, ...]
     seconds: float
 
@@ -119,13 +119,13 @@ def backtest_day(
     Counted is what is due at one of the instants 00:00 + step, + 2 steps, … 24:00 and was not due at 00:00, each alert
     at most once a decision. `check` is called before every query and may raise to stop. Raises BacktestError for a
     day that is not over, a step that does not divide the day, and a rule that the server cannot evaluate, and
-    InvalidInstantError for a day before the year 1000.
+    InvalidTimestampError for a day before the year 1000.
     """
     started = time.perf_counter()
     start, *_ = instants = _instants(db, day, step)
     loaded = load_rules(db)
     proposed, today = _Side(RuleSet.of(list(checked_calendars(db, rules)))), _Side(loaded.rule_set._replace(shadow=()))
-    with rebuilt_day(db, [*proposed.rules, *today.rules], [start - step, *instants]) as rebuilt:
+    with alert_snapshot(db, [*proposed.rules, *today.rules], [start - step, *instants]) as rebuilt:
         for instant in instants:
             check()
             if instant > start:
@@ -145,7 +145,7 @@ def backtest_day(
         proposed=tuple(proposed.outcomes(fates, today, untold)),
         today_version=today.version,
         today=tuple(today.outcomes(fates, proposed, untold)),
-        really=really_done(db, start, instants[-1]),
+        really=actual_activity(db, start, instants[-1]),
         bad_rules=tuple(str(error) for error in loaded.errors),
         seconds=time.perf_counter() - started,
     )
@@ -172,7 +172,7 @@ class _Evaluator:
 
     def __init__(
         self,
-        rebuilt: RebuiltDay,
+        rebuilt: AlertSnapshot,
         as_of: datetime,
         windows: Sequence[MaintenanceWindow],
         check: Callable[[], None],
@@ -291,7 +291,7 @@ def _known_as_of_now(rules: Sequence[Rule], rule_id: str, untold: Set[str]) -> t
     return tuple(sorted(field for field in looked_at if field not in told))
 
 
-_Fates = Mapping[tuple[bytes, datetime], Fate]
+_Fates = Mapping[tuple[bytes, datetime], AlertOutcome]
 
 
 def _fates(db: AlertDatabase, sides: Iterable[_Side], step: timedelta, check: Callable[[], None]) -> _Fates:
@@ -304,16 +304,16 @@ def _fates(db: AlertDatabase, sides: Iterable[_Side], step: timedelta, check: Ca
     fates = {}
     for at, keys in wanted.items():
         check()
-        fates.update({(key, at): fate for key, fate in fates_after(db, keys, at, at - step)})
+        fates.update({(key, at): fate for key, fate in outcomes_after(db, keys, at, at - step)})
     return fates
 
 
-def _fates_of(decided: Mapping[bytes, datetime], fates: _Fates) -> Iterator[tuple[datetime, Fate]]:
+def _fates_of(decided: Mapping[bytes, datetime], fates: _Fates) -> Iterator[tuple[datetime, AlertOutcome]]:
     # An alert may be deleted while the back-test is at work.
     return ((at, fates[key, at]) for key, at in decided.items() if (key, at) in fates)
 
 
-def _what_became(closed: Sequence[tuple[datetime, Fate]]) -> dict[str, Any]:
+def _what_became(closed: Sequence[tuple[datetime, AlertOutcome]]) -> dict[str, Any]:
     """The fields of RuleOutcome about the alerts that would have been closed."""
     rest = [(at, fate) for at, fate in closed if not (fate.escalated or fate.worked)]
     hours = [max(0.0, (fate.ended_at - at) / timedelta(hours=1)) for at, fate in rest if fate.ended_at]

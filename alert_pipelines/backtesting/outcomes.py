@@ -30,7 +30,7 @@ _WITH_NOTES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class AlertOutcome:
     """What really became of one alert after an instant.
 
     `ended_at` is when it was first closed or resolved, None where it never was or the entry bears no date;
@@ -46,7 +46,7 @@ class Fate:
 
 
 @dataclass(frozen=True)
-class ReallyDone:
+class ActualActivity:
     """The changes that the alerts' histories hold of one day, counted; `with_work` are part of `resolved`."""
 
     closed_by_rules: int = 0
@@ -59,9 +59,9 @@ class ReallyDone:
 
 
 @at_the_door
-def fates_after(
+def outcomes_after(
     db: AlertDatabase, keys: Collection[bytes], as_of: datetime, scans_until: datetime
-) -> Iterator[tuple[bytes, Fate]]:
+) -> Iterator[tuple[bytes, AlertOutcome]]:
     """What became after `as_of` of the alerts with these `alert_key`s; those deleted since are left out.
 
     What scans decided after `scans_until` belongs to it.
@@ -72,7 +72,7 @@ def fates_after(
             for row in rows:
                 yield (
                     alert_key(row["_id"]),
-                    Fate(
+                    AlertOutcome(
                         escalated=row["escalated"],
                         worked=row["worked"],
                         reopened=row["reopened"],
@@ -84,7 +84,7 @@ def fates_after(
 
 
 @at_the_door
-def really_done(db: AlertDatabase, start: datetime, end: datetime) -> ReallyDone:
+def actual_activity(db: AlertDatabase, start: datetime, end: datetime) -> ActualActivity:
     """Count what scans and people did after `start` up to `end`; a scan at `start` is part of it, one at `end` not."""
     changes = {"$slice": [HISTORY, "$from", {"$max": [1, {"$subtract": ["$to", "$from"]}]}]}
     pipeline: list[Stage] = [
@@ -109,7 +109,7 @@ def really_done(db: AlertDatabase, start: datetime, end: datetime) -> ReallyDone
                 done[name] = done.get(name, 0) + row["changes"]
             if name == "resolved":
                 done["resolved_with_work"] = done.get("resolved_with_work", 0) + row["with_notes"]
-    return ReallyDone(**done)
+    return ActualActivity(**done)
 
 
 def _fate_stages(as_of: datetime, scans_until: datetime) -> list[Stage]:
@@ -153,7 +153,7 @@ def _kind_of_change(
     by: str | None = None,
     **others: str | None,
 ) -> str | None:
-    """The field of ReallyDone that counts a change; None for undos and what is no change of the contract."""
+    """The field of ActualActivity that counts a change; None for undos and what is no change of the contract."""
     if by == "undo":
         return None
     who = "rules" if by == "system" else "people"

@@ -94,7 +94,7 @@ def sources_of_untold_severity(db: AlertDatabase, since: datetime) -> set[str]:
     return {row["_id"] for row in rows if type(row["_id"]) is str}
 
 
-def standing_at(as_of: datetime, scans_until: datetime) -> list[Stage]:
+def state_as_of(as_of: datetime, scans_until: datetime) -> list[Stage]:
     """The stages that turn alerts into what they were at `as_of`, had no scan decided anything after `scans_until`.
 
     Those not yet created are left out.
@@ -135,7 +135,7 @@ def standing_at(as_of: datetime, scans_until: datetime) -> list[Stage]:
     ]
 
 
-class RebuiltDay:
+class AlertSnapshot:
     """The alerts that matter within one day, in a scratch collection that is moved from instant to instant.
 
     What scans decided since the instant before is left out, or else the rules that ran at the time would hide from
@@ -150,7 +150,7 @@ class RebuiltDay:
         self._alerts = db[COLLECTION].with_options(write_concern=WriteConcern(w=1))
         self._before, self._at = instants[:2]
         self._relevant = self._find_relevant(rules, self._before, instants[-1])
-        self._run([{"$match": self._relevant}, *standing_at(self._at, self._before), {"$out": name}])
+        self._run([{"$match": self._relevant}, *state_as_of(self._at, self._before), {"$out": name}])
         self.collection.create_indexes(_scratch_indexes(rules))
 
     def move_to(self, as_of: datetime) -> None:
@@ -167,7 +167,7 @@ class RebuiltDay:
         self._before, self._at = self._at, as_of
         merge = {"into": self.collection.name, "whenMatched": "replace", "whenNotMatched": "insert"}
         relevant = {"$match": {"$and": [self._relevant, {"$or": changed}]}}
-        self._run([relevant, *standing_at(as_of, self._before), {"$merge": merge}])
+        self._run([relevant, *state_as_of(as_of, self._before), {"$merge": merge}])
 
     def _find_relevant(self, rules: Sequence[Rule], start: datetime, end: datetime) -> Filter:
         """What may be pending within the day, and for rules about repeats the settled alerts that are newer."""
@@ -196,7 +196,7 @@ class RebuiltDay:
 
 @at_the_door
 @contextmanager
-def rebuilt_day(db: AlertDatabase, rules: Sequence[Rule], instants: Sequence[datetime]) -> Iterator[RebuiltDay]:
+def alert_snapshot(db: AlertDatabase, rules: Sequence[Rule], instants: Sequence[datetime]) -> Iterator[AlertSnapshot]:
     """The alerts as they stood at the second of `instants`, as far as they matter to `rules` until the last.
 
     The first only says since when the decisions of scans are left out. The scratch collection, in the same database, is
@@ -205,7 +205,7 @@ def rebuilt_day(db: AlertDatabase, rules: Sequence[Rule], instants: Sequence[dat
     _drop_left_behind(db)
     name = f"{SCRATCH_PREFIX}{instants[1]:%Y%m%d}_{ObjectId()}"
     try:
-        yield RebuiltDay(db, name, rules, instants)
+        yield AlertSnapshot(db, name, rules, instants)
     finally:
         db.drop_collection(name)
 

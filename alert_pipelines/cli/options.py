@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
-from alert_pipelines.instants import InvalidInstantError, read_instant
 from alert_pipelines.rules.maintenance import InvalidWindowError, read_duration
+from alert_pipelines.timestamps import InvalidTimestampError, parse_timestamp
 
 
 def instant(text: str) -> datetime:
     """Read an ISO 8601 instant; one that names no zone is UTC. Raises BadParameter."""
     try:
-        return read_instant(text)
-    except InvalidInstantError as error:
+        return parse_timestamp(text)
+    except InvalidTimestampError as error:
         raise click.BadParameter(str(error)) from error
 
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from dagster import Config
 from pydantic import Field
 
-from alert_pipelines.instants import InvalidInstantError, read_instant
 from alert_pipelines.reports.activity import MAX_DAYS
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
+from alert_pipelines.timestamps import InvalidTimestampError, parse_timestamp
 
 
 class ScanConfig(Config):
@@ -31,7 +31,7 @@ class ScanConfig(Config):
     )
 
     def request(self, run_id: str, attempt: int) -> ScanRequest:
-        """What is asked of the scan. Raises InvalidInstantError."""
+        """What is asked of the scan. Raises InvalidTimestampError."""
         return ScanRequest(
             as_of=parse_instant("as_of", self.as_of),
             rule_ids=tuple(self.rules) or None,
@@ -168,10 +168,10 @@ class DailyReportConfig(Config):
 
 
 def parse_instant(name: str, text: str | None) -> datetime | None:
-    """The instant that the setting `name` holds; None where it is None or blank. Raises InvalidInstantError."""
+    """The instant that the setting `name` holds; None where it is None or blank. Raises InvalidTimestampError."""
     if text is None or not text.strip():
         return None
     try:
-        return read_instant(text)
-    except InvalidInstantError as error:
-        raise InvalidInstantError(f"{name}: {error}") from error
+        return parse_timestamp(text)
+    except InvalidTimestampError as error:
+        raise InvalidTimestampError(f"{name}: {error}") from error

@@ -9,7 +9,7 @@ from alert_pipelines.errors import AlertPipelinesError
 
 
 @contextmanager
-def clear_failures() -> Iterator[None]:
+def as_dagster_failure() -> Iterator[None]:
     """Raise this package's errors as a Failure that is not retried."""
     try:
         yield

@@ -19,10 +19,9 @@ from alert_pipelines.index_advice.choice import (
     Choice,
     by_key,
     by_tests,
-    far_more,
+    is_wasteful,
     unindexed,
 )
-from alert_pipelines.instants import as_of_utc
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
@@ -31,6 +30,7 @@ from alert_pipelines.rules.clause import LOOKED_UP, Clause, Stage
 from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.store import load_rules
+from alert_pipelines.timestamps import as_of_utc
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Advice:
 def advise(db: AlertDatabase, as_of: datetime) -> list[Advice]:
     """Run each condition of each active and shadow rule at `as_of` under `explain` and name the wasteful ones.
 
-    Wasteful is far_more: 5,000 documents or more examined, and more than ten for each one returned; or 5,000 by a
+    What is_wasteful says: 5,000 documents or more examined, and more than ten for each one returned; or 5,000 by a
     condition on other alerts that lacks the index by which a scan looks only at touched keys. It costs
     about what planning a scan costs and changes nothing; maintenance windows, which pass, are left aside. Raises
-    InvalidInstantError, PyMongoError.
+    InvalidTimestampError, PyMongoError.
     """
     as_of = as_of_utc(as_of)
     rule_set = load_rules(db).rule_set
@@ -89,7 +89,7 @@ class _Access(NamedTuple):
 
     @property
     def wasteful(self) -> bool:
-        return far_more(self.examined, self.returned)
+        return is_wasteful(self.examined, self.returned)
 
 
 def _advice(

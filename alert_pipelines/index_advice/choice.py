@@ -81,7 +81,7 @@ class Choice(NamedTuple):
     says: str
 
 
-def far_more(examined: int, returned: int) -> bool:
+def is_wasteful(examined: int, returned: int) -> bool:
     """Whether `examined` is at least MIN_EXAMINED and more than MAX_RATIO for each one returned."""
     return examined >= MIN_EXAMINED and examined > MAX_RATIO * returned
 
@@ -95,7 +95,7 @@ def unindexed(clause: Clause, present: Iterable[Mapping[str, Any]]) -> set[str]:
     missing = {"touched"} if clause.key and ("source_type", clause.key[0]) not in found else set()
     if any(("source_type", path) not in of_all and path not in _UNIQUE for path in _looked_up_by(clause)):
         missing.add(LOOKED_UP)
-    for part in clause.matured(_ANY_INSTANT):
+    for part in clause.became_eligible(_ANY_INSTANT):
         pending = "status" in part.filter
         if ("source_type", part.path) not in (found if pending else of_all):
             missing.add(f"{_BY if pending else _OF_ALL_BY}{part.path}")
@@ -242,11 +242,11 @@ def _narrowest(
     left = [narrowing for narrowing in branch if narrowing.path not in _ALWAYS_INDEXED]
     chosen: list[_Narrowing] = []
     reads = remaining(chosen)
-    while far_more(reads * branches, returned) and left:
+    while is_wasteful(reads * branches, returned) and left:
         counted = [(remaining([*chosen, narrowing]), position) for position, narrowing in enumerate(left)]
         reads, position = min(counted)
         chosen.append(left.pop(position))
-    return (None if far_more(reads * branches, returned) else chosen), reads
+    return (None if is_wasteful(reads * branches, returned) else chosen), reads
 
 
 def _index_over(chosen: list[_Narrowing]) -> AdvisedIndex:

@@ -29,7 +29,7 @@ class Inserted(NamedTuple):
 
 
 @at_the_door
-def insert_missing(db: AlertDatabase, alerts: Sequence[AlertDocument]) -> Inserted:
+def insert_if_absent(db: AlertDatabase, alerts: Sequence[AlertDocument]) -> Inserted:
     """Insert those of `alerts` whose `alert_id` is not there; leave the others as they are.
 
     Needs the collection's unique index. A refusal's position counts from 0 in `alerts`. Raises
@@ -48,7 +48,7 @@ def insert_missing(db: AlertDatabase, alerts: Sequence[AlertDocument]) -> Insert
 
 @at_the_door
 def insert_new(db: AlertDatabase, alerts: Sequence[AlertDocument]) -> Inserted:
-    """As `insert_missing`, for alerts that were not there a moment ago."""
+    """As `insert_if_absent`, for alerts that were not there a moment ago."""
     duplicates, refused = _insert(db, alerts) if alerts else (0, [])
     return Inserted(len(alerts) - duplicates - len(refused), duplicates, refused)
 

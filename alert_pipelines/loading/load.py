@@ -15,7 +15,6 @@ from typing import NamedTuple, TextIO
 from bson import json_util
 
 from alert_pipelines.alerts import ensure_indexes
-from alert_pipelines.instants import as_utc
 from alert_pipelines.loading.insert import BATCH_SIZE, Inserted, insert_new
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.preview import preview_of, take_sample
@@ -28,6 +27,7 @@ from alert_pipelines.loading.summary import Summary
 from alert_pipelines.loading.update import Updated, find_stored, update_stored
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.timestamps import as_utc
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def load_alerts(
     cannot be used go to `reject_path`, by default NAME.rejects.jsonl in the working directory. `on_progress` is
     called for every `batch_size` rows or alerts.
 
-    Raises InvalidInstantError for `until`, LoadError when the file, the reject file or, as the first rows show, the
+    Raises InvalidTimestampError for `until`, LoadError when the file, the reject file or, as the first rows show, the
     mapping cannot be used, IndexConflictError when the collection cannot be indexed, and pymongo.errors.PyMongoError
     when the database fails; a repeated load then goes on.
     """

@@ -31,7 +31,7 @@ from alert_pipelines.loading.mapping_parts import (
     Timestamp,
 )
 from alert_pipelines.loading.paths import ColumnPath
-from alert_pipelines.spelling import suggestion
+from alert_pipelines.spelling import did_you_mean
 from alert_pipelines.yaml_files import RefuseDuplicates
 
 
@@ -146,7 +146,7 @@ def _fault(fault: ErrorDetails) -> str:
     location = [str(step) for step in fault["loc"] if step != "[key]"]
     place = ".".join(location) or "the mapping"
     if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown key; {suggestion(location[-1], _keys_at(location[:-1]))}"
+        return f"{place}: unknown key; {did_you_mean(location[-1], _keys_at(location[:-1]))}"
     return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
 
 

@@ -3,7 +3,7 @@
 from importlib import resources
 
 from alert_pipelines.loading.mapping import Mapping, MappingError, parse_mapping
-from alert_pipelines.spelling import suggestion
+from alert_pipelines.spelling import did_you_mean
 
 _DIRECTORY = resources.files("alert_pipelines.loading") / "mappings"
 
@@ -16,7 +16,7 @@ def preset_names() -> list[str]:
 def preset_text(name: str) -> str:
     """The preset as it is written, to print and to edit. Raises MappingError for a name that no preset has."""
     if name not in preset_names():
-        raise MappingError(f"{name!r} is not a valid preset: {suggestion(name, preset_names())}")
+        raise MappingError(f"{name!r} is not a valid preset: {did_you_mean(name, preset_names())}")
     return (_DIRECTORY / f"{name}.yaml").read_text(encoding="utf-8")
 
 

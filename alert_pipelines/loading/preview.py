@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
-from alert_pipelines.instants import as_utc
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.readers import BadRow, LoadError, Row, read_rows
 from alert_pipelines.loading.reading import Reading
@@ -17,6 +16,7 @@ from alert_pipelines.loading.rejects import RejectReason, Rejects
 from alert_pipelines.loading.spool import open_spool
 from alert_pipelines.loading.summary import Summary
 from alert_pipelines.mongo.client import AlertDocument
+from alert_pipelines.timestamps import as_utc
 
 ROWS = 1_000
 _MAX_CHARACTERS = 16_000_000

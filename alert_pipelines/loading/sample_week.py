@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import Severity, SourceType, Status, ensure_indexes
 from alert_pipelines.loading.documents import new_alert
-from alert_pipelines.loading.insert import BATCH_SIZE, Inserted, insert_missing
+from alert_pipelines.loading.insert import BATCH_SIZE, Inserted, insert_if_absent
 from alert_pipelines.loading.sample_awkward import awkward_alerts
 from alert_pipelines.loading.sample_story import story_alerts, week_id
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
@@ -77,7 +77,7 @@ def insert_week(db: AlertDatabase, seed: int, until: datetime, count: int = 4000
     total = Inserted(0, 0, [])
     week = generate_week(seed, until, count)
     while batch := list(itertools.islice(week, BATCH_SIZE)):
-        done = insert_missing(db, batch)
+        done = insert_if_absent(db, batch)
         total = Inserted(
             total.inserted + done.inserted, total.already_there + done.already_there, total.refused + done.refused
         )

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import bson
 
 from alert_pipelines.alerts import PENDING, Status
-from alert_pipelines.instants import as_stored
 from alert_pipelines.loading.durations import end_of
 from alert_pipelines.loading.history import OF_THE_END, Event, Standing, is_of_source
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.mongo.door import KNOWN_CODEC
+from alert_pipelines.timestamps import as_stored
 
 _TAKEN_OVER = ("source_type", "severity", "timestamp", "expires_at")
 _STATUSES = frozenset(map(str, Status))

@@ -96,7 +96,7 @@ def open_database(settings: MongoSettings | None = None) -> Iterator[AlertDataba
         try:
             yield database
         except OperationFailure as error:
-            if refusal := lacking_right(error, settings.database):
+            if refusal := as_permission_error(error, settings.database):
                 raise refusal from error
             raise
 
@@ -111,7 +111,7 @@ def server_now(db: AlertDatabase) -> datetime:
     return now
 
 
-def lacking_right(error: BaseException, database: str) -> MongoAuthenticationError | None:
+def as_permission_error(error: BaseException, database: str) -> MongoAuthenticationError | None:
     """The error that names the right which the user lacked in `database`; None where that was not what went wrong."""
     if not isinstance(error, OperationFailure) or error.code != _UNAUTHORIZED:
         return None

@@ -12,7 +12,7 @@ from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.mongo.client import AlertDatabase, lacking_right
+from alert_pipelines.mongo.client import AlertDatabase, as_permission_error
 from alert_pipelines.mongo.door import refuse_other_kinds
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.simple_collation import SIMPLE
@@ -114,7 +114,7 @@ def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> No
             f"unique index {name!r} cannot be made. Give each a different value, or remove those that are not wanted."
         ) from error
     except OperationFailure as error:
-        if refusal := lacking_right(error, db.name):
+        if refusal := as_permission_error(error, db.name):
             raise refusal from error
         names = ", ".join(index.document["name"] for index in missing)
         which = _parallel_arrays(db, collection, missing) if error.code == _PARALLEL_ARRAYS else ""

@@ -17,7 +17,7 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.topology import is_standalone
 from alert_pipelines.rules import store
-from alert_pipelines.scanner.collections import emptiness
+from alert_pipelines.scanner.prepare import empty_warnings
 
 OLDEST_SERVER = (6, 0)
 NOTICED_SKEW = timedelta(seconds=5)
@@ -155,6 +155,6 @@ def _clock(db: AlertDatabase) -> Finding:
 
 
 def _collections(db: AlertDatabase) -> Finding:
-    if odd := emptiness(db):
+    if odd := empty_warnings(db):
         return Finding(Level.WARNING, "collections", "; ".join(odd))
     return Finding(Level.OK, "collections", "there are alerts or rules")

@@ -1,6 +1,6 @@
 """Whether the scanner does well: verdicts on its records and on the alerts, each with what to do.
 
-Every question reads what is recent, or what an index counts. What scans did is `scan_history`'s to say; when these are
+Every question reads what is recent, or what an index counts. `scan_records` says what scans did; when these are
 asked, and what the UI makes of them, the Dagster layer's.
 """
 
@@ -25,7 +25,7 @@ from alert_pipelines.job_records import RUNNING, SCANNER, STALLED_WITHOUT_LEASE
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.topology import STANDALONE, is_standalone
-from alert_pipelines.monitoring.scan_history import (
+from alert_pipelines.monitoring.scan_records import (
     HOUR,
     closing_jobs,
     completed_before,
@@ -56,7 +56,7 @@ SWEEPING_TAKES = timedelta(minutes=2)
 """The sensor ends dead records every 15 s; one that is dead for so long is seen by nobody."""
 
 
-class Verdict(NamedTuple):
+class HealthResult(NamedTuple):
     """Whether all is well, in words that say what to do where it is not, and the figures behind it.
 
     `rows` is a table by `columns`, each with its type (string, int, float).
@@ -80,7 +80,7 @@ class PendingOfSource(NamedTuple):
 
 
 @at_the_door
-def scans_are_fresh(db: AlertDatabase, now: datetime, stale_after: timedelta | None) -> Verdict:
+def scans_are_fresh(db: AlertDatabase, now: datetime, stale_after: timedelta | None) -> HealthResult:
     """Whether a scan completed within `stale_after` before `now`; None where none is scheduled."""
     last = last_completed_scan(db, now)
     ended = last.get("completed_at") if last else None
@@ -88,12 +88,12 @@ def scans_are_fresh(db: AlertDatabase, now: datetime, stale_after: timedelta | N
     minutes = max((now - ended).total_seconds() / 60, 0.0) if isinstance(ended, datetime) else None
     numbers = {} if minutes is None else {"minutes since the last scan": round(minutes, 1)}
     if stale_after is None:
-        return Verdict(True, "Scans are switched off by AUTO_CLOSE_CRON.", numbers)
+        return HealthResult(True, "Scans are switched off by AUTO_CLOSE_CRON.", numbers)
     limit = stale_after.total_seconds() / 60
     if minutes is not None and minutes <= limit:
-        return Verdict(True, f"The last scan completed {minutes:.0f} min ago.", numbers)
+        return HealthResult(True, f"The last scan completed {minutes:.0f} min ago.", numbers)
     since = f"for {minutes:.0f} min" if minutes is not None else "in 30 days"
-    return Verdict(
+    return HealthResult(
         False,
         f"No scan has completed {since} (limit: {limit:.0f} min). See whether auto_close_schedule is on and the daemon "
         "runs (Deployment → Daemons), and why the last runs of auto_close_job failed. `alert-pipelines scan` makes one "
@@ -103,11 +103,11 @@ def scans_are_fresh(db: AlertDatabase, now: datetime, stale_after: timedelta | N
 
 
 @at_the_door
-def silent_rules(db: AlertDatabase, now: datetime, days: int) -> Verdict:
+def silent_rules(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
     """Whether each active rule decided something in the last `days`, but for those changed since."""
     since = now - timedelta(days=days)
     if not completed_before(db, since):
-        return Verdict(True, f"Scans have not been made for {days} days yet: no rule can be called silent.")
+        return HealthResult(True, f"Scans have not been made for {days} days yet: no rule can be called silent.")
     heard = {total.rule_id for total in decisions_by_rule(db, since)}
     changed = {"$or": [{"created_at": {"$gte": since}}, {"updated_at": {"$gte": since}}]}
     for name in RULES:
@@ -125,19 +125,19 @@ def silent_rules(db: AlertDatabase, now: datetime, days: int) -> Verdict:
         rows.append((rule.rule_id, rule.source_names, advice))
     says = "\n".join(f"{rule_id} has decided nothing for {days} days; of {of} {what}." for rule_id, of, what in rows)
     columns = {"rule": "string", "source": "string", "what to do": "string"}
-    return Verdict(
+    return HealthResult(
         not rows, says or f"Every rule decided something in {days} days.", {"silent": len(rows)}, columns, rows
     )
 
 
 @at_the_door
-def spikes(db: AlertDatabase, now: datetime) -> Verdict:
+def spikes(db: AlertDatabase, now: datetime) -> HealthResult:
     """Whether the last hour's closes, escalations and pending alerts are within what the week before knew."""
     hours = hours_of_scans(db, now, SPIKE_DAYS * 24 + 1)
     last = [hour for hour in hours if hour.age == 0]
     before = [hour for hour in hours if hour.age > 0]
     if not last or len(before) < 24:
-        return Verdict(True, "Fewer than 24 hours with scans are on record: nothing can be called a spike yet.")
+        return HealthResult(True, "Fewer than 24 hours with scans are on record: nothing can be called a spike yet.")
     numbers: dict[str, int | float] = {}
     found = []
     for what in ("closed", "escalated", "pending"):
@@ -148,18 +148,18 @@ def spikes(db: AlertDatabase, now: datetime) -> Verdict:
                 f"{now_} alerts {what} in the last hour; in an hour of the {SPIKE_DAYS} days before {peak} at most."
             )
     if not found:
-        return Verdict(True, f"Within {SPIKE_FACTOR} times the busiest hour of {SPIKE_DAYS} days.", numbers)
+        return HealthResult(True, f"Within {SPIKE_FACTOR} times the busiest hour of {SPIKE_DAYS} days.", numbers)
     totals = decisions_by_rule(db, now - HOUR)
     found.append(
         "See which rule and source it is: the table, or `alert-pipelines jobs show`. Where they were closed wrongly: "
         "`alert-pipelines undo JOB_ID`, and a max_close for the rule. Where too many are pending: see what sends them."
     )
     columns = {"rule": "string", "source": "string", "decision": "string", "alerts": "int"}
-    return Verdict(False, "\n".join(found), numbers, columns, totals)
+    return HealthResult(False, "\n".join(found), numbers, columns, totals)
 
 
 @at_the_door
-def reopened(db: AlertDatabase, now: datetime, percent: int) -> Verdict:
+def reopened(db: AlertDatabase, now: datetime, percent: int) -> HealthResult:
     """Whether people reopen no more than `percent` of what a rule closed in the last seven days; undos do not count."""
     jobs = closing_jobs(db, now - timedelta(days=REOPEN_DAYS))
     rows = []
@@ -173,7 +173,7 @@ def reopened(db: AlertDatabase, now: datetime, percent: int) -> Verdict:
         for rule_id, closed, again, share in bad
     )
     closed, again = sum(row[1] for row in rows), sum(row[2] for row in rows)
-    return Verdict(
+    return HealthResult(
         not bad,
         says or f"People reopened {again} of {closed} alerts that rules closed in {REOPEN_DAYS} days.",
         {"closed": closed, "reopened": again, "percent": round(100 * again / closed, 2) if closed else 0.0},
@@ -183,7 +183,7 @@ def reopened(db: AlertDatabase, now: datetime, percent: int) -> Verdict:
 
 
 @at_the_door
-def oldest_pending(db: AlertDatabase, now: datetime, days: int) -> Verdict:
+def oldest_pending(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
     """Whether no pending alert is older than `days`; its table says what is pending, by source."""
     found = pending_by_source(db, now)
     rows = [(one.source_type, str(one.status), one.alerts, _age_days(one, now), one.oldest_alert) for one in found]
@@ -194,7 +194,7 @@ def oldest_pending(db: AlertDatabase, now: datetime, days: int) -> Verdict:
         for one in old
     )
     ages = [age for one in found if (age := _age_days(one, now)) is not None]
-    return Verdict(
+    return HealthResult(
         not old,
         says or f"No pending alert is older than {days} days.",
         {"pending": sum(one.alerts for one in found), "oldest, days": max(ages, default=0.0)},
@@ -223,16 +223,16 @@ def pending_by_source(db: AlertDatabase, now: datetime) -> list[PendingOfSource]
 
 
 @at_the_door
-def none_overlooked(db: AlertDatabase, now: datetime) -> Verdict:
+def none_overlooked(db: AlertDatabase, now: datetime) -> HealthResult:
     """Whether the last full scan that checked the incremental ones found nothing that they would have overlooked."""
     last = last_checked_scan(db, now)
     if last is None:
-        return Verdict(True, "No scan has checked yet what incremental scans look at: one does so once a day.")
+        return HealthResult(True, "No scan has checked yet what incremental scans look at: one does so once a day.")
     overlooked, job_id = last["stats"]["overlooked"], last["job_id"]
     if overlooked == 0:
-        return Verdict(True, f"{job_id} decided nothing that an incremental scan would have overlooked.")
+        return HealthResult(True, f"{job_id} decided nothing that an incremental scan would have overlooked.")
     named = "".join(f"\n- {error}" for error in last.get("errors") or () if WOULD_OVERLOOK in error)
-    return Verdict(
+    return HealthResult(
         False,
         f"An incremental scan would have overlooked {overlooked} due alerts, which the full scan {job_id} decided: keep"
         f" its job record and report it as a defect.{named}",
@@ -241,7 +241,7 @@ def none_overlooked(db: AlertDatabase, now: datetime) -> Verdict:
 
 
 @at_the_door
-def known_statuses(db: AlertDatabase) -> Verdict:
+def known_statuses(db: AlertDatabase) -> HealthResult:
     """Whether every alert has a status of the contract; its table names the others, the commonest first."""
     group = {"_id": "$status", "alerts": {"$sum": 1}, "example": {"$min": "$alert_id"}}
     order = {"alerts": -1, "_id": 1}
@@ -257,7 +257,7 @@ def known_statuses(db: AlertDatabase) -> Verdict:
         lines.append(f"{len(found) - MAX_STATUSES} other statuses are not valid either.")
     lines.append("No rule decides these alerts. Correct what writes them; set those that need work to OPEN.")
     alerts = sum(row["alerts"] for row in found)
-    return Verdict(
+    return HealthResult(
         not found,
         "\n".join(lines) if found else f"Every alert's status is one of {expected}.",
         {"statuses": len(found), "alerts": alerts},
@@ -267,11 +267,11 @@ def known_statuses(db: AlertDatabase) -> Verdict:
 
 
 @at_the_door
-def comparable_fields(db: AlertDatabase) -> Verdict:
+def comparable_fields(db: AlertDatabase) -> HealthResult:
     """Whether rules test no field that pending alerts keep as another kind, numbers as text, say."""
     rule_set = load_rules(db).rule_set
     faults = kind_faults(db, (*rule_set.active, *rule_set.shadow))
-    return Verdict(
+    return HealthResult(
         not faults,
         "\n".join(f"{fault}." for fault in faults) or "Every rule compares fields with values of their own kind.",
         {"tests": len(faults)},
@@ -286,11 +286,11 @@ def comparable_fields(db: AlertDatabase) -> Verdict:
 
 
 @at_the_door
-def replica_set(db: AlertDatabase) -> Verdict:
+def replica_set(db: AlertDatabase) -> HealthResult:
     """Whether the server is a member of a replica set or of a cluster, so that scans can be incremental."""
     if is_standalone(db):
-        return Verdict(False, STANDALONE)
-    return Verdict(True, "The MongoDB server is a member of a replica set or of a cluster.")
+        return HealthResult(False, STANDALONE)
+    return HealthResult(True, "The MongoDB server is a member of a replica set or of a cluster.")
 
 
 @at_the_door

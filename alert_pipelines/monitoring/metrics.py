@@ -1,7 +1,7 @@
 """The scanner's numbers for Prometheus, read from the job records when they are asked for.
 
 Loads prometheus_client (extra `metrics`), so only the command that exports may import this module. What the numbers are
-read from is `scan_history`'s matter; nothing here grows with the years.
+read from is in `scan_records`; nothing here grows with the years.
 """
 
 import logging
@@ -23,7 +23,7 @@ from alert_pipelines.job_records import COMPLETED, RUNNING, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door, known_form
 from alert_pipelines.mongo.reasons import reason_of
-from alert_pipelines.monitoring.scan_history import (
+from alert_pipelines.monitoring.scan_records import (
     decisions_by_rule,
     last_completed_scan,
     last_ended_scan,

@@ -8,7 +8,7 @@ from dataclasses import fields
 from html import escape
 
 from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome
-from alert_pipelines.backtesting.outcomes import ReallyDone
+from alert_pipelines.backtesting.outcomes import ActualActivity
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.reports.files import html_page, html_picture, html_table
 from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, stacked_bars
@@ -110,7 +110,7 @@ def _rule_table(caption: str, days: Sequence[Iterable[RuleOutcome]]) -> str:
 
 
 def _really_table(days: Sequence[DayOutcome]) -> str:
-    names = [field.name for field in fields(ReallyDone)]
+    names = [field.name for field in fields(ActualActivity)]
     rows = [
         [
             outcome.day.isoformat(),

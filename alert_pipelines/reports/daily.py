@@ -14,11 +14,11 @@ from math import ceil, floor
 import pandas as pd
 
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.instants import EARLIEST_AS_OF, LATEST_AS_OF
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.health import PendingOfSource, pending_by_source
 from alert_pipelines.reports.activity import MAX_DAYS, Change, changes
+from alert_pipelines.timestamps import EARLIEST_AS_OF, LATEST_AS_OF
 
 TOP = 10
 WHATS = ("opened", "closed", "escalated", "resolved", "reopened", "undone")

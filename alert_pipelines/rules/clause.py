@@ -83,8 +83,8 @@ class Others:
     """Other alerts that decide at one as_of: an alert goes with those whose values at `theirs` equal its own at `ours`.
 
     `groups` selects those that have such values, `filter` those of them that say so; `later` asks also that they were
-    not raised before it. `fields` are what is looked at in them. `matured` gives those that the clock alone has brought
-    into play since an earlier instant.
+    not raised before it. `fields` are what is looked at in them. `became_eligible` gives those that the clock alone has
+    brought into play since an earlier time.
     """
 
     condition: str
@@ -95,7 +95,7 @@ class Others:
     filter: Filter
     later: bool
     fields: tuple[str, ...]
-    matured: Callable[[datetime], Sequence[Slice]]
+    became_eligible: Callable[[datetime], Sequence[Slice]]
 
     @property
     def says(self) -> str:
@@ -124,12 +124,12 @@ class Clause:
     that alerts are grouped by, and `evidence` gives, for an alert's timestamp, the filter of those of its key that
     speak for the decision, or, for `close_if_no_repeat_mins`, against it.
 
-    What could become due after an earlier instant shares its key with an alert that was touched since, or with one that
-    `matured` gives for that instant, since the clock alone has brought it into play. `reach`, where it is not the whole
-    key, is how far apart in time an alert and what it makes due can be. `missed`: an alert that leaves the key, or
-    is deleted, may also make others due. `others` decide for it, `suppressed_by` against it: the last of the `stages`
-    look them up. `in_one_pass`, where the `stages` ask once for each key: given the oldest timestamp of the pool, a
-    clause that decides the same and reads each alert once, for where no index finds the alerts of a key.
+    What could become due after an earlier time shares its key with an alert that was touched since, or with one that
+    `became_eligible` gives for that time, since the clock alone has brought it into play. `reach`, where it is not the
+    whole key, is how far apart in time an alert and what it makes due can be. `missed`: an alert that leaves the key,
+    or is deleted, may also make others due. `others` decide for it, `suppressed_by` against it: the last of the
+    `stages` look them up. `in_one_pass`, where the `stages` ask once for each key: given the oldest timestamp of the
+    pool, a clause that decides the same and reads each alert once, for where no index finds the alerts of a key.
     """
 
     rule_id: str
@@ -141,7 +141,7 @@ class Clause:
     stages: tuple[Stage, ...] = ()
     key: tuple[str, ...] = ()
     evidence: Callable[[datetime], Filter] | None = None
-    matured: Callable[[datetime], Sequence[Slice]] = lambda _: ()
+    became_eligible: Callable[[datetime], Sequence[Slice]] = lambda _: ()
     reach: timedelta | None = None
     missed: bool = False
     others: Others | None = None

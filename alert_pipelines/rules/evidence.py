@@ -57,7 +57,7 @@ def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int
     def repeats(_: datetime) -> Filter:
         return any_status_evidence(rule, {"$gt": cutoff}, as_of, counted)
 
-    def matured(since: datetime) -> list[Slice]:
+    def became_eligible(since: datetime) -> list[Slice]:
         return [
             dated_since(rule, since, as_of, minutes),
             *admitted(rule, since, as_of),
@@ -74,7 +74,7 @@ def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int
         stages,
         key,
         evidence=repeats,
-        matured=matured,
+        became_eligible=became_eligible,
         missed=True,
     )
 
@@ -135,7 +135,7 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
     def newer(timestamp: datetime) -> Filter:
         return any_status_evidence(rule, {"$gt": timestamp}, as_of, counted)
 
-    def matured(since: datetime) -> list[Slice]:
+    def became_eligible(since: datetime) -> list[Slice]:
         return [dated_since(rule, since, as_of), *admitted(rule, since, as_of), *held_until(rule, since, as_of)]
 
     clause = Clause(
@@ -148,7 +148,7 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
         stages,
         key,
         evidence=newer,
-        matured=matured,
+        became_eligible=became_eligible,
     )
     last = {"$setWindowFields": {"partitionBy": key_of(rule), "output": {"__newest": {"$max": "$timestamp"}}}}
     is_older = {"$expr": {"$lt": ["$timestamp", "$__newest"]}}
@@ -176,7 +176,7 @@ def keep_first(rule: Rule, closing: Sequence[Test], as_of: datetime, counted: Fi
     def older(timestamp: datetime) -> Filter:
         return {"$and": [pool, {"timestamp": {"$lt": timestamp}}]}
 
-    def matured(since: datetime) -> list[Slice]:
+    def became_eligible(since: datetime) -> list[Slice]:
         return [dated_since(rule, since, as_of), *admitted(rule, since, as_of), *held_until(rule, since, as_of)]
 
     return Clause(
@@ -189,7 +189,7 @@ def keep_first(rule: Rule, closing: Sequence[Test], as_of: datetime, counted: Fi
         (oldest, {"$match": is_newer}, {"$match": all_of(tests)}),
         key,
         evidence=older,
-        matured=matured,
+        became_eligible=became_eligible,
     )
 
 
@@ -210,7 +210,7 @@ def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int
         since = max(timestamp, first + window) - window
         return {"$and": [pool, {"timestamp": {"$gte": since, "$lte": timestamp}}]}
 
-    def matured(since: datetime) -> list[Slice]:
+    def became_eligible(since: datetime) -> list[Slice]:
         return [dated_since(rule, since, as_of), *admitted(rule, since, as_of), *_counted(rule, since, as_of)]
 
     return Clause(
@@ -223,7 +223,7 @@ def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int
         (*_counting(rule, minutes), {"$match": {"__count": {"$gte": count}}}, {"$match": all_of(tests)}),
         key,
         evidence=in_window,
-        matured=matured,
+        became_eligible=became_eligible,
         reach=timedelta(minutes=minutes),
     )
 

@@ -16,7 +16,7 @@ from alert_pipelines.files import read_file, write_file
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Rule, StrictRule
 from alert_pipelines.rules.validation import RuleError, parse_calendar, parse_rule
-from alert_pipelines.spelling import suggestion
+from alert_pipelines.spelling import did_you_mean
 from alert_pipelines.yaml_files import RefuseDuplicates
 
 # What the field calls the sources, besides their own names.
@@ -176,6 +176,6 @@ def _expanded(name: str, conditions: Mapping[str, Any], origin: str) -> dict[str
     source_type = _SHORT_NAMES.get(name.lower())
     if source_type is None:
         raise RuleFileError(
-            f"{origin}: the short form names a source, and {name!r} is none; {suggestion(name, _SHORT_NAMES)}"
+            f"{origin}: the short form names a source, and {name!r} is none; {did_you_mean(name, _SHORT_NAMES)}"
         )
     return {"rule_id": name, "source_type": str(source_type), "conditions": dict(conditions)}

@@ -48,7 +48,7 @@ def compile_others(
     if other.if_:
         tests.append(compile_tree(other.if_, rule.clock(as_of)))
 
-    def matured(since: datetime) -> list[Slice]:
+    def became_eligible(since: datetime) -> list[Slice]:
         of_them = of_sources(other.sources)
         crossed = crossings(other.if_, rule.clock(since), rule.clock(as_of)) if other.if_ else {}
         slices = [Slice(path, {**of_them, path: crossing}) for path, spans in crossed.items() for crossing in spans]
@@ -63,7 +63,7 @@ def compile_others(
         {"$and": tests},
         later,
         tuple(path for leaf in leaves(other.if_) for path in leaf.fields) if other.if_ else (),
-        matured,
+        became_eligible,
     )
 
 
@@ -73,10 +73,10 @@ def close_if_other(rule: Rule, closing: Sequence[Test], as_of: datetime, collect
     says = f"it has {' and '.join(others.ours)}, none an array{' or ignored' if ignored else ''}"
     tests = (*closing, Test("group_by", says, has_values(others.ours, ignored), others.ours))
 
-    def matured(since: datetime) -> list[Slice]:
+    def became_eligible(since: datetime) -> list[Slice]:
         return [
             dated_since(rule, since, as_of),
-            *others.matured(since),
+            *others.became_eligible(since),
             *admitted(rule, since, as_of),
             *held_until(rule, since, as_of),
         ]
@@ -90,18 +90,18 @@ def close_if_other(rule: Rule, closing: Sequence[Test], as_of: datetime, collect
         all_of(tests),
         (_look_up(others, collection), {"$match": {LOOKED_UP: {"$ne": []}}}),
         others.ours,
-        matured=matured,
+        became_eligible=became_eligible,
         others=others,
     )
 
 
 def suppressed(clause: Clause, others: Others, collection: str) -> Clause:
     """`clause`, which decides no alert while one of `others` says so."""
-    matured, in_one_pass = clause.matured, clause.in_one_pass
+    became_eligible, in_one_pass = clause.became_eligible, clause.in_one_pass
     return replace(
         clause,
         stages=(*clause.stages, _look_up(others, collection), {"$match": {LOOKED_UP: []}}),
-        matured=lambda since: [*matured(since), *others.matured(since)],
+        became_eligible=lambda since: [*became_eligible(since), *others.became_eligible(since)],
         missed=True,
         suppressed_by=others,
         in_one_pass=in_one_pass and (lambda oldest: suppressed(in_one_pass(oldest), others, collection)),

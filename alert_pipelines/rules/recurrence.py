@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrule, rrulestr
 
-from alert_pipelines.spelling import suggestion
+from alert_pipelines.spelling import did_you_mean
 from alert_pipelines.zones import zone_of
 
 _PARTS = (
@@ -80,7 +80,7 @@ def _parts(rule: str) -> dict[str, str]:
                 f"rrule: {part!r:.100} is not a valid part: expected NAME=VALUE, as in FREQ=WEEKLY;BYDAY=SU"
             )
         if name not in _PARTS:
-            raise ValueError(f"rrule: {name!r:.100} is unknown; {suggestion(name, _PARTS)}")
+            raise ValueError(f"rrule: {name!r:.100} is unknown; {did_you_mean(name, _PARTS)}")
         if name in parts:
             raise ValueError(f"rrule: {name} is given twice")
         parts[name] = value

@@ -17,7 +17,7 @@ from alert_pipelines.rules.others import Other
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 from alert_pipelines.rules.tree import Leaf
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.spelling import nearest, suggestion
+from alert_pipelines.spelling import did_you_mean, nearest
 
 MAX_CHARS = 100_000
 MAX_PROBLEMS = 20
@@ -248,7 +248,7 @@ def _say_unknown(parts: Sequence[str], model: type[BaseModel]) -> str:
     if given in known:
         return "does not go with what stands beside it: a tree is a leaf, or one of all, any, not"
     if parts[:1] != ["conditions"] or len(parts) > 2:
-        return f"unknown; {suggestion(given, known)}"
+        return f"unknown; {did_you_mean(given, known)}"
     # What closes is never hinted at for what may have been meant to escalate, nor the other way round.
     near = nearest(given, [name for name in known if _side(name) in (None, _side(given))])
     return f"unknown; did you mean {near!r}?" if near else f"unknown; known here: {', '.join(known)}"
@@ -271,7 +271,7 @@ _VERBS = {"escalate": ("escalate", "escalation"), "close": ("close", "expire", "
 
 
 def _meant(given: Any, known: Sequence[str]) -> str:
-    said = suggestion(given, known) if isinstance(given, str) else ""
+    said = did_you_mean(given, known) if isinstance(given, str) else ""
     return said.replace("did", "Did", 1) if said.startswith("did") else ""
 
 

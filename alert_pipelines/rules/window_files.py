@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.instants import InvalidInstantError, read_instant
 from alert_pipelines.rules.files import RuleFileError, read_content
 from alert_pipelines.rules.validation import parse_window
 from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.timestamps import InvalidTimestampError, parse_timestamp
 
 _INSTANTS = ("from", "to", "ended_at")
 
@@ -65,6 +65,6 @@ def _as_instant(name: Any, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return read_instant(value)
-    except InvalidInstantError as error:
+        return parse_timestamp(value)
+    except InvalidTimestampError as error:
         raise WindowFileError(f"{name}: {error}") from error

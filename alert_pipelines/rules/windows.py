@@ -10,11 +10,11 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from alert_pipelines.instants import as_utc
 from alert_pipelines.rules.names import Name
 from alert_pipelines.rules.paths import FieldPath
 from alert_pipelines.rules.recurrence import Recurrence
 from alert_pipelines.rules.tree import WHOLE
+from alert_pipelines.timestamps import as_utc
 from alert_pipelines.zones import ZoneName
 
 UtcDatetime = Annotated[datetime, Field(strict=True), AfterValidator(as_utc)]

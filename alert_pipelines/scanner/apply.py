@@ -19,9 +19,9 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import Clause
-from alert_pipelines.scanner.batches import write_in_halves
-from alert_pipelines.scanner.pace import Pace
+from alert_pipelines.scanner.bisection import write_with_bisection
 from alert_pipelines.scanner.plan import Plan
+from alert_pipelines.scanner.rate_limiter import RateLimiter
 from alert_pipelines.settings import read_settings
 
 BATCH = 5_000
@@ -29,7 +29,7 @@ WRITERS = 2
 
 
 @dataclass(frozen=True)
-class Stamp:
+class DecisionContext:
     """What every decision of a scan carries into the history."""
 
     job_id: str
@@ -56,7 +56,7 @@ class Applied:
 def apply_plan(
     db: AlertDatabase,
     plan: Plan,
-    stamp: Stamp,
+    context: DecisionContext,
     check: Callable[[], None],
     on_batch: Callable[[int], None],
 ) -> Applied:
@@ -66,11 +66,11 @@ def apply_plan(
     batch, from one writer's thread at a time. Raises what stopped it, after the writers have ended, and
     SettingsError.
     """
-    pace = Pace(read_settings().max_writes_per_s)
-    writer = _Writer(db, stamp, check, on_batch, pace)
+    limiter = RateLimiter(read_settings().max_writes_per_s)
+    writer = _Writer(db, context, check, on_batch, limiter)
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="apply") as pool:
         try:
-            writes = [pool.submit(writer.write, clause, ids) for clause, ids in _batches(plan, pace.batch(BATCH))]
+            writes = [pool.submit(writer.write, clause, ids) for clause, ids in _batches(plan, limiter.batch(BATCH))]
             wait(writes, return_when=FIRST_EXCEPTION)
             for write in writes:
                 if write.done():
@@ -106,12 +106,17 @@ def _place(_id: Any) -> bytes:
 
 class _Writer:
     def __init__(
-        self, db: AlertDatabase, stamp: Stamp, check: Callable[[], None], on_batch: Callable[[int], None], pace: Pace
+        self,
+        db: AlertDatabase,
+        context: DecisionContext,
+        check: Callable[[], None],
+        on_batch: Callable[[int], None],
+        limiter: RateLimiter,
     ) -> None:
-        self._pace = pace
+        self._limiter = limiter
         self.applied = Applied()
         self._alerts = db[COLLECTION]
-        self._stamp = stamp
+        self._context = context
         self._check = check
         self._on_batch = on_batch
         self._stopped = threading.Event()
@@ -129,7 +134,7 @@ class _Writer:
         self._under_way.release(WRITERS)
 
     def write(self, clause: Clause, ids: list[Any]) -> None:
-        update = decision_update(clause, self._stamp)
+        update = decision_update(clause, self._context)
         errors: list[str] = []
         not_written: list[Any] = []
         tries = 0
@@ -148,8 +153,8 @@ class _Writer:
             errors.append(self._refused(clause, _id, failure))
             not_written.append(_id)
 
-        self._pace.wait(len(ids), self._may_go_on)
-        matched = write_in_halves(ids, write, refused)
+        self._limiter.wait(len(ids), self._may_go_on)
+        matched = write_with_bisection(ids, write, refused)
         # After a fault the replies no longer tell what was written; the histories do.
         done = matched if tries == 1 else self._count_done(ids)
         with self._lock:
@@ -165,7 +170,7 @@ class _Writer:
         self._check()
 
     def _count_done(self, ids: list[Any]) -> int:
-        query = {"_id": {"$in": ids}, "state_history.job_id": self._stamp.job_id}
+        query = {"_id": {"$in": ids}, "state_history.job_id": self._context.job_id}
         return retry_transient(lambda: self._alerts.count_documents(query), before_retry=self._may_go_on)
 
     def _refused(self, clause: Clause, _id: Any, failure: Exception) -> str:
@@ -176,7 +181,7 @@ class _Writer:
         )
 
 
-def decision_update(clause: Clause, stamp: Stamp) -> list[dict[str, Any]]:
+def decision_update(clause: Clause, context: DecisionContext) -> list[dict[str, Any]]:
     """The update pipeline that writes one decision and, in the same breath, its history entry.
 
     Every text that comes from a rule is a `$literal`: it would be read as a field otherwise.
@@ -195,10 +200,10 @@ def decision_update(clause: Clause, stamp: Stamp) -> list[dict[str, Any]]:
         "triggered_by": "system",
         "rule_triggered": {"$literal": clause.rule_id},
         "condition": clause.condition,
-        "job_id": stamp.job_id,
-        "run_id": {"$literal": stamp.run_id},
-        "rule_set_version": stamp.rule_set_version,
-        "as_of": stamp.as_of,
+        "job_id": context.job_id,
+        "run_id": {"$literal": context.run_id},
+        "rule_set_version": context.rule_set_version,
+        "as_of": context.as_of,
         "matched": [{"field": {"$literal": path}, "value": f"${path}"} for path in clause.deciding_fields],
         # A field that the alert lacks is left out here too, so an undo knows to remove it.
         "before": {name: f"${name}" for name in change},

@@ -52,7 +52,7 @@ class UnknownChangesError(AlertPipelinesError):
     """It cannot be known what was touched; the message says why."""
 
 
-class Vantage(NamedTuple):
+class OplogPosition(NamedTuple):
     """Where the server stood just before a scan's claim; None if it keeps no oplog."""
 
     operation_time: Timestamp | None
@@ -70,7 +70,7 @@ class _Earlier(NamedTuple):
 class Changes:
     """What was touched since the scan `since`; or, where `whole_because` says why, that this is not known.
 
-    `departed`: an alert was deleted, or may have left its key. `token` is where this scan's own claim stands in the
+    `has_removals`: an alert was deleted, or may have left its key. `token` is where this scan's own claim stands in the
     change stream, None where that is not known either. `full`: the scan looks at all alerts although this is known, to
     check what an incremental one would have looked at.
     """
@@ -78,20 +78,20 @@ class Changes:
     since: str | None = None
     since_as_of: datetime | None = None
     touched: list[Any] = field(default_factory=list)
-    departed: bool = False
+    has_removals: bool = False
     token: Mapping[str, Any] | None = None
     whole_because: str | None = None
     full: bool = False
 
 
-def vantage(db: AlertDatabase) -> Vantage:
+def oplog_position(db: AlertDatabase) -> OplogPosition:
     """Where the server stands now. To be taken before the claim."""
-    return Vantage(db.command("hello").get("operationTime"))
+    return OplogPosition(db.command("hello").get("operationTime"))
 
 
 def find_changes(
     db: AlertDatabase,
-    before: Vantage,
+    before: OplogPosition,
     *,
     job_id: str,
     as_of: datetime,
@@ -282,7 +282,7 @@ def _take_in(event: Mapping[str, Any], changes: Changes) -> None:
         return
     if kind not in ("insert", "update", "replace", "delete"):
         raise UnknownChangesError(f"the collection was changed as a whole ({kind})")
-    changes.departed |= bool(event.get("moved")) or kind in ("replace", "delete")
+    changes.has_removals |= bool(event.get("moved")) or kind in ("replace", "delete")
     if kind != "delete" and len(changes.touched) <= MAX_TOUCHED:
         if is_long(event["documentKey"]):
             raise UnknownChangesError("an alert was touched whose _id is too long to ask for it")

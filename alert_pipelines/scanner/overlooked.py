@@ -64,7 +64,7 @@ def find_overlooked(
         later = changes_since_claim(
             db, changes.token, job_id=job_id, as_of=as_of, rules=rules, session=session, check=check
         )
-        if later.departed:
+        if later.has_removals:
             # An alert may have left its key since the claim: what was due in that key cannot be told any more.
             _log.warning("What incremental scans look at was not checked: alerts changed while %s was planned", job_id)
             return None

@@ -47,13 +47,13 @@ Answer = TypeVar("Answer")
 class PlannedClause:
     """The alerts that one clause decides, after precedence.
 
-    `ids` are the `_id`s that can be written, `unappendable` the due alerts whose history takes no entry (as PLANNED),
+    `ids` are the `_id`s that can be written, `unwritable` the due alerts whose history takes no entry (as PLANNED),
     and `unnamed` the `_id`s of those past the first MAX_NAMED; `by_source` counts all.
     """
 
     clause: Clause
     ids: list[Any] = field(default_factory=list)
-    unappendable: list[dict[str, Any]] = field(default_factory=list)
+    unwritable: list[dict[str, Any]] = field(default_factory=list)
     unnamed: list[Any] = field(default_factory=list)
     by_source: Counter[str] = field(default_factory=Counter)
 
@@ -61,8 +61,8 @@ class PlannedClause:
         """Take in one due alert, as PLANNED."""
         # The server sends the same few texts over and over.
         self.by_source[sys.intern(str(due.get("source_type")))] += 1
-        if "bad_history" in due and len(self.unappendable) < MAX_NAMED:
-            self.unappendable.append(due)
+        if "bad_history" in due and len(self.unwritable) < MAX_NAMED:
+            self.unwritable.append(due)
         elif "bad_history" in due:
             self.unnamed.append(due["_id"])
         else:
@@ -72,7 +72,7 @@ class PlannedClause:
         """What identifies each due alert."""
         yield from map(hashable, self.ids)
         yield from map(hashable, self.unnamed)
-        yield from (hashable(due["_id"]) for due in self.unappendable)
+        yield from (hashable(due["_id"]) for due in self.unwritable)
 
     def counts(self) -> Iterator[DecisionCount]:
         """Alerts per source."""
@@ -95,14 +95,14 @@ class Plan:
     failed_rules: list[str] = field(default_factory=list)
 
     @property
-    def unappendable(self) -> int:
+    def unwritable(self) -> int:
         """Due alerts whose history takes no entry: planned, and failed before any write."""
-        return sum(len(planned.unappendable) + len(planned.unnamed) for planned in self.clauses)
+        return sum(len(planned.unwritable) + len(planned.unnamed) for planned in self.clauses)
 
-    def unappendable_ids(self) -> list[Any]:
+    def unwritable_ids(self) -> list[Any]:
         """The `_id`s of those."""
         return [
-            _id for planned in self.clauses for _id in (*(due["_id"] for due in planned.unappendable), *planned.unnamed)
+            _id for planned in self.clauses for _id in (*(due["_id"] for due in planned.unwritable), *planned.unnamed)
         ]
 
     def decided(self, to_status: Status, rule_id: str | None = None) -> int:
@@ -319,7 +319,7 @@ def _and_no_escalation(clause: Clause) -> str:
 
 
 def _bad_histories(planned: PlannedClause) -> Iterator[str]:
-    yield from (_bad_history(planned.clause, due) for due in planned.unappendable)
+    yield from (_bad_history(planned.clause, due) for due in planned.unwritable)
     if planned.unnamed:
         more = len(planned.unnamed)
         yield f"rule {planned.clause.rule_id!r}: {more} more alerts are in the way of their own decision"

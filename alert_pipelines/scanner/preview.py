@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 
 from alert_pipelines.alerts import COLLECTION
-from alert_pipelines.alerts.decisions import MAX_COUNTS, OTHER_SOURCES, Decision, cut_short, decision_of
+from alert_pipelines.alerts.decisions import MAX_COUNTS, OTHER_SOURCES, Decision, decision_of, truncate
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import Stage
 from alert_pipelines.scanner.plan import Plan
@@ -39,5 +39,5 @@ def _groups(db: AlertDatabase, plan: Plan) -> Iterator[PlannedGroup]:
             group: Stage = {"$group": {"_id": ["$source_type", "$status", "$severity"], "alerts": {"$sum": 1}}}
             # Groups of one size keep this order, so that two previews of the same alerts read the same.
             for row in db[COLLECTION].aggregate([batch, group, {"$sort": {"_id": 1}}]):
-                source, status, severity = (cut_short(str(value)) for value in row["_id"])
+                source, status, severity = (truncate(str(value)) for value in row["_id"])
                 yield PlannedGroup(planned.clause.rule_id, source, status, severity, decision, row["alerts"])

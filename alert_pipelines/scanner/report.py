@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from alert_pipelines.alerts.decisions import Decision, DecisionCount, brief, count
+from alert_pipelines.alerts.decisions import Decision, DecisionCount, count, limit_rows
 from alert_pipelines.errors import AlertPipelinesError
 
 ALLOW_SCAN = "scan"
@@ -146,9 +146,9 @@ class ScanReport:
             "alerts_escalated": self.escalated,
             "oldest_pending": self.oldest_pending,
             "rule_set_version": self.rule_set_version,
-            "planned": [entry._asdict() for entry in brief(self.planned)],
-            "decisions": [entry._asdict() for entry in brief(self.decisions)],
-            "shadow": [entry._asdict() for entry in brief(self.shadow)],
+            "planned": [entry._asdict() for entry in limit_rows(self.planned)],
+            "decisions": [entry._asdict() for entry in limit_rows(self.decisions)],
+            "shadow": [entry._asdict() for entry in limit_rows(self.shadow)],
             "raced": self.raced,
             "failed": self.failed,
             "stopped": [stop._asdict() for stop in self.stops],

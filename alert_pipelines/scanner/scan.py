@@ -15,7 +15,6 @@ from pymongo.errors import PyMongoError
 from alert_pipelines.alerts.decisions import count, decisions_of, stats_of
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.event_loops import outside_event_loops
-from alert_pipelines.instants import as_of_utc
 from alert_pipelines.job_records import (
     COMPLETED,
     DRY_RUN,
@@ -26,8 +25,8 @@ from alert_pipelines.job_records import (
     LeaseLostError,
     create_job_record,
     failure_text,
-    let_writes_end,
     update_job_record,
+    wait_for_in_flight_writes,
 )
 from alert_pipelines.leases import Lease
 from alert_pipelines.mongo.client import AlertDatabase, server_now
@@ -36,15 +35,16 @@ from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.mongo.topology import STANDALONE, is_standalone
 from alert_pipelines.rules.model import EXPIRES_AT, RuleSet
 from alert_pipelines.rules.store import keep_version, load_rules, load_windows
-from alert_pipelines.scanner.apply import Applied, Stamp, apply_plan, count_deleted
-from alert_pipelines.scanner.changes import Vantage, find_changes, next_checkpoint, vantage
+from alert_pipelines.scanner.apply import Applied, DecisionContext, apply_plan, count_deleted
+from alert_pipelines.scanner.changes import OplogPosition, find_changes, next_checkpoint, oplog_position
 from alert_pipelines.scanner.checkpoint import fingerprint
-from alert_pipelines.scanner.collections import emptiness, prepare_collections
 from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
 from alert_pipelines.scanner.overlooked import find_overlooked
 from alert_pipelines.scanner.plan import make_plan, take_samples
+from alert_pipelines.scanner.prepare import empty_warnings, prepare_collections
 from alert_pipelines.scanner.preview import preview_of
 from alert_pipelines.scanner.report import ALLOW_SCAN, RuleQueryError, ScanReport, ScanRequest
+from alert_pipelines.timestamps import as_of_utc
 
 Progress = Callable[[int, int], None]
 """Called with the alerts written so far and those planned."""
@@ -76,16 +76,16 @@ def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> d
 @at_the_door
 def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | None = None) -> ScanReport:
     """Do what `request` asks under a claim of its own, and record it. Raises as `auto_close_scanner` does, and
-    InvalidScanError, InvalidInstantError."""
+    InvalidScanError, InvalidTimestampError."""
     _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
     if is_standalone(db):
         _log.warning(STANDALONE)
-    complaints = prepare_collections(db)
+    warnings = prepare_collections(db)
     as_of = _instant(db, request)
     if request.rule_ids is not None or request.allow_over_limit:
         # Before the claim as well: a misspelt name is no failed scan, of which people would be told.
         _refuse_unknown_rules(load_rules(db).rule_set, request)
-    before = None if request.dry_run or request.rule_ids is not None else vantage(db)
+    before = None if request.dry_run or request.rule_ids is not None else oplog_position(db)
     job_type = DRY_RUN if request.dry_run else SCANNER
     job_id = create_job_record(job_type, db, run_id=request.run_id, attempt=request.attempt, as_of=as_of).job_id
     _log.info("Job %s started", job_id)
@@ -94,7 +94,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
             report = evaluate_all_pending_alerts(
                 db, request, job_id=job_id, as_of=as_of, before=before, check=lease.check, on_progress=on_progress
             )
-            report = replace(report, errors=(*complaints, *report.errors))
+            report = replace(report, errors=(*warnings, *report.errors))
             _log.info("Auto-close job %s: checked %d, closed %d", job_id, report.total_checked, report.closed)
             _record_end(db, report)
     except BaseException as error:  # a cancelled run too must leave a finished record
@@ -115,7 +115,7 @@ def evaluate_all_pending_alerts(
     *,
     job_id: str | None = None,
     as_of: datetime | None = None,
-    before: Vantage | None = None,
+    before: OplogPosition | None = None,
     check: Callable[[], None] = lambda: None,
     on_progress: Progress | None = None,
 ) -> ScanReport:
@@ -123,7 +123,7 @@ def evaluate_all_pending_alerts(
 
     Without a `job_id` it is a scan of its own, claimed and recorded as `run_scan` does it. `as_of`, UTC, outranks the
     request's. Where `job_id` was claimed after `before`, the plan builds on the scan before it if it can. `check` is
-    called before every query and write and may raise to stop. Raises InvalidScanError, InvalidInstantError,
+    called before every query and write and may raise to stop. Raises InvalidScanError, InvalidTimestampError,
     PyMongoError.
     """
     request = request or ScanRequest()
@@ -172,8 +172,8 @@ def evaluate_all_pending_alerts(
     samples = take_samples(db, plan)
     applied, decisions = Applied(), planned
     if not request.dry_run:
-        stamp = Stamp(job_id, request.run_id, rule_set.version, as_of)
-        applied = apply_plan(db, plan, stamp, check, _progress(count(planned), on_progress))
+        context = DecisionContext(job_id, request.run_id, rule_set.version, as_of)
+        applied = apply_plan(db, plan, context, check, _progress(count(planned), on_progress))
         # All is written: that must not be called a failure because the server is away for a moment.
         decisions = retry_transient(lambda: decisions_of(db, job_id), before_retry=check) if planned else ()
         gone = applied.written - count(decisions)
@@ -182,9 +182,9 @@ def evaluate_all_pending_alerts(
             applied.raced += min(gone, retry_transient(lambda: count_deleted(db, plan), before_retry=check))
     checkpoint = None
     if changes and not stops and not plan.failed_rules:
-        checkpoint = next_checkpoint(changes, meaning, [*plan.unappendable_ids(), *applied.refused])
+        checkpoint = next_checkpoint(changes, meaning, [*plan.unwritable_ids(), *applied.refused])
     defects = overlooked.errors if overlooked else ()
-    odd = () if any(plan.pending.values()) else emptiness(db)
+    odd = () if any(plan.pending.values()) else empty_warnings(db)
     bad_rules = (*map(str, loaded.errors), *plan.failed_rules)
     return ScanReport(
         job_id=job_id,
@@ -197,7 +197,7 @@ def evaluate_all_pending_alerts(
         shadow=tuple(plan.shadow),
         samples=samples,
         raced=applied.raced,
-        failed=applied.failed + plan.unappendable,
+        failed=applied.failed + plan.unwritable,
         stops=stops,
         errors=(*bad_rules, *windows.errors, *odd, *plan.errors, *applied.errors, *defects),
         bad_rules=bad_rules,
@@ -283,7 +283,7 @@ def _record_failure(db: AlertDatabase, job_id: str, error: BaseException) -> Non
     try:
         with pymongo.timeout(RECORD_SECONDS):
             if isinstance(error, PyMongoError | LeaseLostError):
-                let_writes_end(db)
+                wait_for_in_flight_writes(db)
             stats = stats_of(decisions_of(db, job_id))
             update_job_record(job_id, stats, FAILED, [failure_text(db, error)], db)
     except (PyMongoError, JobRecordError):

@@ -47,18 +47,18 @@ class Scopes:
         """
         since, changes = self._changes.since_as_of, self._changes
         links = clause.links
-        if links is None or since is None or (clause.missed and changes.departed):
+        if links is None or since is None or (clause.missed and changes.has_removals):
             return None
-        matured = clause.matured(since)
+        became_eligible = clause.became_eligible(since)
         if not all(self.indexes.find_path(link.ours[0]) for link in links) or not all(
-            self.indexes.find_path(part.path, pending_only="status" in part.filter) for part in matured
+            self.indexes.find_path(part.path, pending_only="status" in part.filter) for part in became_eligible
         ):
             return None
         touched = changes.touched
         asked: list[Filter] = [
             {"_id": {"$in": touched[start : start + _IDS_A_QUERY]}} for start in range(0, len(touched), _IDS_A_QUERY)
         ]
-        asked += [part.filter for part in matured]
+        asked += [part.filter for part in became_eligible]
         scopes: list[Filter] = []
         for link in links:
             try:

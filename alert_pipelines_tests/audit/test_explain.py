@@ -10,10 +10,10 @@ from bson.datetime_ms import DatetimeMS
 from alert_pipelines.alerts import AlertNotFoundError, SharedAlertIdError
 from alert_pipelines.audit.decisions import decisions_of_alert
 from alert_pipelines.audit.explain import Explanation, explain_alert
-from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.timestamps import InvalidTimestampError
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
 
 
@@ -116,7 +116,7 @@ def test_a_naive_as_of_is_utc_and_one_out_of_the_calendar_is_named(db: AlertData
     naive = explain_alert(db, "A", as_of=AS_OF.replace(tzinfo=None))
     assert (naive.as_of, naive.why) == (AS_OF, explain(db, "A").why)
     assert "it is in no maintenance window" in naive.why
-    with pytest.raises(InvalidInstantError, match="give one of the years 1000 to 8999"):
+    with pytest.raises(InvalidTimestampError, match="give one of the years 1000 to 8999"):
         explain_alert(db, "A", as_of=AS_OF.replace(year=1))
 
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from alert_pipelines.audit.forecast import forecast
-from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.timestamps import InvalidTimestampError
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 Counts = Counter[tuple[datetime, str, str]]
@@ -80,5 +80,5 @@ def test_a_rule_and_a_window_that_cannot_be_read_are_named_once(db: AlertDatabas
 
 
 def test_an_instant_too_far_ahead_is_refused(db: AlertDatabase) -> None:
-    with pytest.raises(InvalidInstantError):
+    with pytest.raises(InvalidTimestampError):
         forecast(db, as_of=datetime.fromisoformat("8999-12-31T23:30+00:00"), hours=1)

@@ -5,10 +5,10 @@ from typing import Any
 
 from alert_pipelines.alerts import tally_decisions
 from alert_pipelines.audit.undo import JOB_TYPE, LATEST, undo_job
-from alert_pipelines.job_records import create_job_record, recent_records, sweep_dead_jobs, update_job_record
+from alert_pipelines.job_records import create_job_record, fail_stalled_jobs, recent_records, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import health
-from alert_pipelines.monitoring.scan_history import decisions_by_rule, hours_of_scans
+from alert_pipelines.monitoring.scan_records import decisions_by_rule, hours_of_scans
 from alert_pipelines.reports.daily import daily_report
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
@@ -85,6 +85,6 @@ def test_an_undo_whose_process_died_left_the_figures_as_they_were(db: AlertDatab
     db.background_jobs.update_one(
         {"job_id": died}, {"$set": {"lease_expires_at": datetime.now(UTC) - timedelta(minutes=1)}}
     )
-    assert [one.job_id for one in sweep_dead_jobs(db)] == [died]
+    assert [one.job_id for one in fail_stalled_jobs(db)] == [died]
     after = record(db, job_id)
     assert (after["alerts_closed"], after["alerts_escalated"]) == (0, 0)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from alert_pipelines.alerts import alert_key
-from alert_pipelines.backtesting.outcomes import fates_after, really_done
+from alert_pipelines.backtesting.outcomes import actual_activity, outcomes_after
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.factories import alert, fill
 
@@ -21,8 +21,8 @@ def test_a_creation_that_a_service_notes_in_the_history_is_no_reopening(db: Aler
     created = entry(None, "OPEN", 1, by="api")
     reopened = [entry("OPEN", "AUTO_CLOSED", 1, by="system"), entry("AUTO_CLOSED", "OPEN", 2)]
     fill(db, [alert("new", state_history=[created]), alert("again", state_history=[created, *reopened])])
-    done = really_done(db, START, END)
+    done = actual_activity(db, START, END)
     assert (done.reopened, done.closed_by_rules) == (1, 1)
     ids = {doc["alert_id"]: alert_key(doc["_id"]) for doc in db.alerts.find()}
-    fates = dict(fates_after(db, list(ids.values()), START, START))
+    fates = dict(outcomes_after(db, list(ids.values()), START, START))
     assert {name: fates[key].reopened for name, key in ids.items()} == {"new": False, "again": True}

@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 
 from alert_pipelines.audit.undo import undo_job
-from alert_pipelines.backtesting.snapshot import LEFT_BEHIND_AFTER, rebuilt_day, standing_at
+from alert_pipelines.backtesting.snapshot import LEFT_BEHIND_AFTER, alert_snapshot, state_as_of
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines.scanner.report import ScanRequest
@@ -24,7 +24,7 @@ def entry(from_status: str | None, to_status: str, minutes: float, by: str = "di
 
 def standing(db: AlertDatabase, as_of: datetime, scans_until: datetime | None = None) -> dict[str, dict[str, Any]]:
     """The alerts at `as_of` by their ids."""
-    return {doc["alert_id"]: doc for doc in db.alerts.aggregate(standing_at(as_of, scans_until or as_of))}
+    return {doc["alert_id"]: doc for doc in db.alerts.aggregate(state_as_of(as_of, scans_until or as_of))}
 
 
 def test_the_status_is_what_the_history_says_of_that_instant(db: AlertDatabase) -> None:
@@ -135,7 +135,7 @@ def test_moving_on_gives_what_rebuilding_afresh_gives(db: AlertDatabase) -> None
     repeats = parse_rule(rule("latest", {"keep_latest": True}))
     fill(db, alerts)
     instants = [ago(minutes) for minutes in (300, 240, 180, 120, 60, 0)]
-    with rebuilt_day(db, [repeats], instants) as day:
+    with alert_snapshot(db, [repeats], instants) as day:
         for before, instant in itertools.pairwise(instants[1:]):
             day.move_to(instant)
             moved = {doc["alert_id"]: doc for doc in day.collection.find()}
@@ -147,7 +147,7 @@ def test_scratch_collections_of_killed_processes_are_dropped_and_no_others(db: A
     names = {f"backtest_20260301_{old}", f"backtest_20260301_{ObjectId()}", "backtest_results"}
     for name in names:
         db.create_collection(name)
-    with rebuilt_day(db, [], [ago(60), ago(30), AS_OF]) as day:
+    with alert_snapshot(db, [], [ago(60), ago(30), AS_OF]) as day:
         scratch = day.collection.name
     left = set(db.list_collection_names())
     assert names - left == {f"backtest_20260301_{old}"}

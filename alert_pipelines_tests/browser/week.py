@@ -10,7 +10,7 @@ from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import publish_rules
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 
 
 @contextmanager

@@ -176,7 +176,7 @@ def test_a_last_day_that_is_not_over_is_refused_before_any_day_is_computed(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[object] = []
-    monkeypatch.setattr("alert_pipelines.backtesting.backtest.rebuilt_day", lambda *given: computed.append(given))
+    monkeypatch.setattr("alert_pipelines.backtesting.backtest.alert_snapshot", lambda *given: computed.append(given))
     today = datetime.now(UTC).date()
     error = run("backtest", f"{today - timedelta(days=2)}", f"{today}", code=1).stderr
     assert f"{today} is not over" in error

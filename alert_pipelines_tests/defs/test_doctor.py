@@ -19,7 +19,7 @@ from alert_pipelines.defs.scan.schedule import build_schedule
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import fitness
 from alert_pipelines.monitoring.fitness import database_findings
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.dagster_processes import CHECKOUT, dagster_home
 from alert_pipelines_tests.defs.conftest import OWN, _repository, daemons_tick
 from alert_pipelines_tests.factories import alert, fill

@@ -25,7 +25,7 @@ from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
 from alert_pipelines.defs.scan.stalled_runs import LONGEST_SILENCE_S
 from alert_pipelines.job_records import COMPLETED, FAILED, RUNNING, SCANNER
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.scheduler import CODE_LOCATION, shutdown_scheduler, start_scheduler
 from alert_pipelines.settings import CRON_VARIABLE, KEEP_VARIABLE, RATE_VARIABLE
 from alert_pipelines_tests.dagster_processes import (

@@ -14,7 +14,7 @@ from dagster import DagsterInstance
 from alert_pipelines import scheduler
 from alert_pipelines.defs.upkeep import old_runs
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_home, dagster_processes
 from alert_pipelines_tests.defs.conftest import OWN
 from alert_pipelines_tests.factories import alert, fill, rule

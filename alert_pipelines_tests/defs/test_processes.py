@@ -18,7 +18,7 @@ from dagster import DagsterRunStatus, RunsFilter
 from alert_pipelines import scheduler
 from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.settings import RATE_VARIABLE
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,

@@ -16,7 +16,7 @@ from dagster._core.definitions.run_request import InstigatorType
 
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.dagster_processes import FINISHED, DagsterProcesses, dagster_processes, wait_until
 from alert_pipelines_tests.factories import alert, rule
 

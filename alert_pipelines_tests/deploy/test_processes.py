@@ -16,7 +16,7 @@ import yaml
 from dagster import DagsterInstance
 
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
     START_LIMIT_S,

@@ -11,7 +11,7 @@ from alert_pipelines.index_advice.advice import Advice, advise, create_advised
 from alert_pipelines.index_advice.choice import AdvisedIndex
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.mongo.indexes import IndexConflictError
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.factories import AS_OF, ago, alert, rule
 
 ALERTS = 6_000

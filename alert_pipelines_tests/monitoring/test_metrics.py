@@ -16,7 +16,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from alert_pipelines.job_records import SCANNER, create_job_record, sweep_dead_jobs
+from alert_pipelines.job_records import SCANNER, create_job_record, fail_stalled_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoSettings
 from alert_pipelines.mongo.client import connect, server_now
 from alert_pipelines.monitoring.metrics import MetricsError, registry_of, serve_metrics, write_metrics
@@ -156,7 +156,7 @@ def test_what_a_scan_decided_before_it_was_broken_off_is_in_the_sums_by_rule(db:
     entry = {"job_id": job_id, "triggered_by": "system", "rule_triggered": "r", "to_status": "AUTO_CLOSED"}
     db.alerts.insert_one({"alert_id": "1", "source_type": "SAFETY", "state_history": [entry]})
     db.background_jobs.update_one({"job_id": job_id}, {"$set": {"lease_expires_at": server_now(db)}})
-    sweep_dead_jobs(db)
+    fail_stalled_jobs(db)
     decisions = numbers(db, tmp_path)["alert_pipelines_decisions_last_day"]
     assert decisions == {("close", "r", "SAFETY"): 1}
 

@@ -18,7 +18,7 @@ from alert_pipelines.defs.scan.runs import is_scan
 from alert_pipelines.defs.scan.sensor import dead_scan_sensor
 from alert_pipelines.job_records import RUNNING
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.settings import NOTIFY_VARIABLE, RATE_VARIABLE
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from alert_pipelines.job_records import sweep_dead_jobs
+from alert_pipelines.job_records import fail_stalled_jobs
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.reliability.child import (
     start_scan,
@@ -63,7 +63,7 @@ def end_at_each_step(
                 assert number == signal.SIGKILL or not crashed
                 figures["swept"] += 1
                 expire_leases(db)
-                sweep_dead_jobs(db)
+                fail_stalled_jobs(db)
             check_records(db, crashed)
             scan(db)
             check_all_decided(db, originals)

@@ -9,11 +9,11 @@ from bson import DatetimeMS
 from alert_pipelines import job_records
 from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.undo import undo_job
-from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.job_records import LEASE
 from alert_pipelines.mongo import AlertDatabase, server_now
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.timestamps import InvalidTimestampError
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored
 from alert_pipelines_tests.reliability.fleet import Document, scan
 
@@ -57,7 +57,7 @@ def test_a_sweep_that_was_held_up_leaves_what_has_started_or_was_renewed_meanwhi
     db.background_jobs.insert_one({**DEAD, "started_at": now, "lease_expires_at": now + LEASE})
     db.background_jobs.insert_one({**DEAD, "job_id": "JOB-OLD", "job_type": "other", "started_at": now})
     monkeypatch.setattr(job_records, "server_now", lambda _: now - late)
-    assert job_records.sweep_dead_jobs(db) == []
+    assert job_records.fail_stalled_jobs(db) == []
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_an_undo_whose_writes_are_refused_ends_whatever_the_ids(db: AlertDatabas
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+05:00", "0050-01-01", "0999-12-31", "9001-01-01", "9999-12-31"])
 def test_an_as_of_beyond_reason(db: AlertDatabase, at: str, dry_run: bool) -> None:
     fill(db, [alert("old", minutes=120)], rule("expire", {"expire_after_mins": 60}))
-    with pytest.raises(InvalidInstantError):
+    with pytest.raises(InvalidTimestampError):
         run_scan(db, ScanRequest(as_of=datetime.fromisoformat(at), dry_run=dry_run))
-    with pytest.raises(InvalidInstantError):
+    with pytest.raises(InvalidTimestampError):
         explain_alert(db, "old", as_of=datetime.fromisoformat(at))
 
 

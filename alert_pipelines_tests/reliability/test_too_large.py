@@ -7,7 +7,7 @@ from typing import Any
 import bson
 import pytest
 
-from alert_pipelines.alerts.decisions import MAX_COUNTS, OTHER_SOURCES, DecisionCount, brief
+from alert_pipelines.alerts.decisions import MAX_COUNTS, OTHER_SOURCES, DecisionCount, limit_rows
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.tree_words import MAX_REASON
 from alert_pipelines.scanner.malformed import MAX_NAMED
@@ -75,10 +75,10 @@ def test_more_sources_than_a_record_holds(db: AlertDatabase) -> None:
 
 def test_the_largest_counts_are_kept_and_the_others_summed() -> None:
     counts = [DecisionCount("r", f"S{n}", "close", n) for n in range(1, 1_000)]
-    shown = brief(counts)
+    shown = limit_rows(counts)
     assert shown[:-1] == tuple(counts[-MAX_COUNTS:])
     assert shown[-1] == DecisionCount("r", OTHER_SOURCES, "close", sum(range(1, 1_000 - MAX_COUNTS)))
-    assert brief(counts[:MAX_COUNTS]) == tuple(counts[:MAX_COUNTS])
+    assert limit_rows(counts[:MAX_COUNTS]) == tuple(counts[:MAX_COUNTS])
 
 
 def tree(leaves: int) -> Document:

@@ -27,7 +27,7 @@ from alert_pipelines.mongo import (
     open_database,
 )
 from alert_pipelines.scanner import apply
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines_tests.factories import rule
 from alert_pipelines_tests.mongo.servers import foreign_mongod, free_port, kill_hard

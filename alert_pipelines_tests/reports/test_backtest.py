@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome
-from alert_pipelines.backtesting.outcomes import ReallyDone
+from alert_pipelines.backtesting.outcomes import ActualActivity
 from alert_pipelines.reports.backtest import ReportError, render_report, rule_plots
 from alert_pipelines.rules.model import Mode
 
@@ -23,7 +23,7 @@ def day(number: int, *proposed: RuleOutcome, today: tuple[RuleOutcome, ...] = ()
         proposed=proposed,
         today_version="b" * 64,
         today=today,
-        really=ReallyDone(closed_by_rules=number),
+        really=ActualActivity(closed_by_rules=number),
         bad_rules=("rule '<b>': bad",),
         seconds=0.1,
     )

@@ -8,7 +8,6 @@ import pytest
 from bson import DatetimeMS
 
 from alert_pipelines.alerts.decisions import DecisionCount
-from alert_pipelines.instants import InvalidInstantError
 from alert_pipelines.job_records import ScanAlreadyRunningError, create_job_record, recent_records
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import scan as scan_module
@@ -17,6 +16,7 @@ from alert_pipelines.scanner.scan import (
     auto_close_scanner,
     evaluate_all_pending_alerts,
 )
+from alert_pipelines.timestamps import InvalidTimestampError
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses, stored
 from alert_pipelines_tests.scanner.scans import ESCALATE, EXPIRE, last_job, scan
 
@@ -191,7 +191,7 @@ def test_an_as_of_in_the_future_is_refused_but_for_a_dry_run(db: AlertDatabase) 
 
 @pytest.mark.parametrize("as_of", [AS_OF.replace(year=1), "2026-03-01", AS_OF.date()])
 def test_an_as_of_that_no_scan_can_have_is_refused_before_anything_is_recorded(db: AlertDatabase, as_of: Any) -> None:
-    with pytest.raises(InvalidInstantError):
+    with pytest.raises(InvalidTimestampError):
         auto_close_scanner(db, as_of=as_of)
     assert db.background_jobs.count_documents({}) == 0
 

@@ -13,9 +13,9 @@ from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.backtesting.backtest import backtest_day
 from alert_pipelines.index_advice.advice import advise
-from alert_pipelines.job_records import sweep_dead_jobs
+from alert_pipelines.job_records import fail_stalled_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoAuthenticationError
-from alert_pipelines.mongo.client import lacking_right
+from alert_pipelines.mongo.client import as_permission_error
 from alert_pipelines.monitoring.fitness import database_findings
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.maintenance import add_windows, end_window, list_windows, snooze_alert
@@ -23,7 +23,7 @@ from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines.rules.shelves import COLLECTIONS
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.rules.validation import parse_rule, parse_window
-from alert_pipelines.scanner.collections import prepare_collections
+from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF
@@ -70,7 +70,7 @@ def test_the_scanner_scans(secured: SecuredServer, fleet_db: AlertDatabase) -> N
         with db.watch(max_await_time_ms=1) as changes:
             assert changes.try_next() is None
         assert advise(db, AS_OF) == []
-        assert sweep_dead_jobs(db) == []
+        assert fail_stalled_jobs(db) == []
     assert (report.reconciles, report.errors) == (True, ())
     check_all_decided(fleet_db, originals)
 
@@ -189,7 +189,7 @@ def test_a_right_that_is_lacking_in_the_midst_of_a_task_is_named(
 )
 def test_the_right_is_read_from_any_command(text: str, says: str) -> None:
     refused = OperationFailure(f"not authorized on fleet to execute command {text}", UNAUTHORIZED)
-    assert says in str(lacking_right(refused, "fleet"))
+    assert says in str(as_permission_error(refused, "fleet"))
 
 
 def test_the_window_of_a_publisher(secured: SecuredServer, fleet_db: AlertDatabase) -> None:

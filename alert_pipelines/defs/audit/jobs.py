@@ -14,7 +14,7 @@ from alert_pipelines.audit.explain import ClauseResult, Explanation, explain_ale
 from alert_pipelines.audit.undo import UndoReport, undo_job
 from alert_pipelines.defs.asset_specs import ALERTS
 from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConfig, parse_instant
-from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan.run_records import disown_tags, record_of_run, run_of_job, tag_run
@@ -47,7 +47,7 @@ MAX_DECISIONS = 1_000
 @op
 def explain(context: OpExecutionContext, config: ExplainConfig, mongo: MongoResource) -> None:
     """Say of one alert what each rule says of it, what a scan would do and why, and what was decided before."""
-    with clear_failures(), mongo.open() as db:
+    with as_dagster_failure(), mongo.open() as db:
         explanation = explain_alert(db, config.alert_id, as_of=parse_instant("as_of", config.as_of))
         past = decisions_of_alert(db, config.alert_id)
     context.log.info("%s: %s", explanation.alert_id, explanation.why)
@@ -63,7 +63,7 @@ def explain_alert_job() -> None:
 @op
 def list_decisions(context: OpExecutionContext, config: DecisionsConfig, mongo: MongoResource) -> None:
     """List the alerts that a job decided, and by which rule: the first thousand by their ids, and how many in all."""
-    with clear_failures(), mongo.open() as db:
+    with as_dagster_failure(), mongo.open() as db:
         tally = tally_of_job(db, config.job_id)
         decisions = list(islice(decisions_of_job(db, config.job_id), MAX_DECISIONS))
     total = sum(row.alerts for row in tally)
@@ -88,7 +88,7 @@ def list_decisions_job() -> None:
 def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, names: Names) -> None:
     """Take back what a job decided, or only show what that would be."""
     disown_tags(context.instance, names, context.run)
-    with clear_failures(), mongo.open() as db:
+    with as_dagster_failure(), mongo.open() as db:
         report = undo_job(
             db,
             config.job_id,

@@ -27,7 +27,7 @@ from pydantic import TypeAdapter
 from alert_pipelines.backtesting.backtest import BacktestError, DayOutcome, RuleOutcome, backtest_day
 from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS
 from alert_pipelines.defs.config import BacktestConfig
-from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file, report_root
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
@@ -81,7 +81,7 @@ def backtest(
 ) -> MaterializeResult[None]:
     """Back-test the partition's day; `alerts` is only read."""
     day = date.fromisoformat(context.partition_key)
-    with clear_failures(), mongo.open() as db:
+    with as_dagster_failure(), mongo.open() as db:
         root = report_root(config.report_dir, context.instance, names.name("backtests"))
         outcome = backtest_day(db, _rules(db, config), day, check=_deadline(day))
     directory = root / f"{outcome.proposed_version[:12]}-beside-{outcome.today_version[:12]}"

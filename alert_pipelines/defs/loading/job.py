@@ -14,7 +14,7 @@ from dagster import (
 
 from alert_pipelines.defs.asset_specs import ALERTS
 from alert_pipelines.defs.config import LoadAlertsConfig, parse_instant
-from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @op
 def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource, names: Names) -> None:
     """Load a file of alerts into `alerts`, as its mapping says; a repeated load adds nothing twice."""
-    with clear_failures(), _put_away(config):
+    with as_dagster_failure(), _put_away(config):
         report = _load(context, config, mongo)
         if report.rows_rejected:
             reasons = "; ".join(map(str, report.reject_reasons))

@@ -23,7 +23,7 @@ from dagster import (
 )
 
 from alert_pipelines.defs.asset_specs import HEALTH
-from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
 from alert_pipelines.defs.resources import MongoResource
@@ -35,7 +35,7 @@ from alert_pipelines.defs.scan.runs import is_scan
 from alert_pipelines.defs.tables import table
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.monitoring import health
-from alert_pipelines.monitoring.health import Verdict
+from alert_pipelines.monitoring.health import HealthResult
 from alert_pipelines.settings import read_settings
 
 MAX_RUNS = 1000
@@ -45,12 +45,12 @@ MAX_RUNS = 1000
 class _Check(NamedTuple):
     spec: AssetCheckSpec
     severity: AssetCheckSeverity
-    ask: Callable[[AlertDatabase, datetime, DagsterInstance, Location | None, Names], Verdict]
+    ask: Callable[[AlertDatabase, datetime, DagsterInstance, Location | None, Names], HealthResult]
 
 
 def _orphans(
     db: AlertDatabase, now: datetime, instance: DagsterInstance, own: Location | None, names: Names
-) -> Verdict:
+) -> HealthResult:
     records = health.orphaned_records(db, now)
     runs = _scans_without_record(db, now, instance, own, names)
     problems = [
@@ -65,7 +65,7 @@ def _orphans(
     well = "Every running record has a living owner, every scan of the last day its record."
     if own is None:
         well = "Every running record has a living owner. Runs were not looked at: this one names no code location."
-    return Verdict(
+    return HealthResult(
         not problems,
         "\n".join(problems) or well,
         {"records without an owner": len(records), "runs without a record": len(runs)},
@@ -186,14 +186,14 @@ def scanner_health(
     """Ask whether the scanner does well: is it at work, and is what it does what people want?"""
     own = location_of_run(context.run)
     asked = context.op_execution_context.selected_asset_check_keys
-    with clear_failures(), mongo.open() as db:
+    with as_dagster_failure(), mongo.open() as db:
         now = server_now(db)
         for check in _CHECKS:
             if names.check(check.spec.key) in asked:
                 yield _result(check, names, check.ask(db, now, context.instance, own, names))
 
 
-def _result(check: _Check, names: Names, verdict: Verdict) -> AssetCheckResult:
+def _result(check: _Check, names: Names, verdict: HealthResult) -> AssetCheckResult:
     return AssetCheckResult(
         check_name=check.spec.name,
         asset_key=names.key(check.spec.asset_key),

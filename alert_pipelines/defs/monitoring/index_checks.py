@@ -18,7 +18,7 @@ from dagster import (
 )
 
 from alert_pipelines.defs.asset_specs import HEALTH
-from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
@@ -47,7 +47,7 @@ _COLUMNS = {
 @multi_asset_check(specs=[INDEX_ADVICE])
 def index_advice(mongo: MongoResource, names: Names) -> Iterator[AssetCheckResult]:
     """Read the plan of each condition; warn of the wasteful ones, with the index that would help."""
-    with clear_failures(), mongo.open() as db:
+    with as_dagster_failure(), mongo.open() as db:
         advice = advise(db, server_now(db))
     yield AssetCheckResult(
         check_name=INDEX_ADVICE.name,

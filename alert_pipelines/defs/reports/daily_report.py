@@ -25,7 +25,7 @@ from dagster import (
 from alert_pipelines.defs.asset_specs import ALERTS, CLOSED, ESCALATED, JOBS
 from alert_pipelines.defs.backtesting.asset import DAYS
 from alert_pipelines.defs.config import DailyReportConfig
-from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import report_root
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
@@ -60,7 +60,7 @@ def daily_report(
     from alert_pipelines.reports.daily_page import export  # noqa: PLC0415 - it loads pandas
 
     day = date.fromisoformat(context.partition_key)
-    with clear_failures(), mongo.open() as db:
+    with as_dagster_failure(), mongo.open() as db:
         root = report_root(config.report_dir, context.instance, names.name("reports"))
         try:
             report = make(db, day, days=config.days, max_seconds=MAX_SECONDS)

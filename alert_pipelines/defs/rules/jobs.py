@@ -6,7 +6,7 @@ Comparing a file with the collection is a dry run of `publish_rules_job`, which 
 from dagster import MetadataValue, OpExecutionContext, job, op
 
 from alert_pipelines.defs.config import ExportRulesConfig, ValidateRulesConfig
-from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.tables import table
@@ -26,7 +26,7 @@ def validate(context: OpExecutionContext, config: ValidateRulesConfig, mongo: Mo
 
     Reads the database only if the rules are to be compared with the pending alerts.
     """
-    with clear_failures():
+    with as_dagster_failure():
         rules = read_rules(host_file(config.file)) if config.file else default_rules()
         warnings = warnings_of(rules)
         if config.against_alerts:
@@ -44,7 +44,7 @@ def validate(context: OpExecutionContext, config: ValidateRulesConfig, mongo: Mo
 @op
 def export(context: OpExecutionContext, config: ExportRulesConfig, mongo: MongoResource) -> None:
     """Show the collection's rules as a file that can be published again; write it where the config names one."""
-    with clear_failures(), mongo.open() as db:
+    with as_dagster_failure(), mongo.open() as db:
         rules = export_rules(db)
         if config.file:
             write_rules(host_file(config.file), rules)

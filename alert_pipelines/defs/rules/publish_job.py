@@ -13,7 +13,7 @@ from dagster import (
 
 from alert_pipelines.defs.asset_specs import ALERT_RULES
 from alert_pipelines.defs.config import PublishRulesConfig
-from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
@@ -36,7 +36,7 @@ def publish(
     context: OpExecutionContext, config: PublishRulesConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
 ) -> None:
     """Publish rules, all at once, showing what changes; what a person changed stays unless told to."""
-    with lines_in_run_log(context.log, context.instance), clear_failures(), mongo.open() as db:
+    with lines_in_run_log(context.log, context.instance), as_dagster_failure(), mongo.open() as db:
         changes = rule_engine.publish(
             db, host_file(config.file) if config.file else None, overwrite=config.overwrite, dry_run=config.dry_run
         )

@@ -6,7 +6,7 @@ from datetime import datetime
 from dagster import MetadataValue, OpExecutionContext, job, op
 
 from alert_pipelines.defs.config import AddWindowsConfig, EndWindowConfig, SnoozeConfig
-from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.tables import table
@@ -48,7 +48,7 @@ _ENDED_COLUMNS = {"window": "string", "state": "string", "ended_at": "string"}
 @op(name="list_windows")
 def list_windows_op(context: OpExecutionContext, mongo: MongoResource) -> None:
     """Show the maintenance windows that hold or are to come; the run fails if one is not valid."""
-    with clear_failures():
+    with as_dagster_failure():
         with mongo.open() as db:
             found = list_windows(db)
         context.add_output_metadata({"windows": table(_WINDOW_COLUMNS, map(_row, found))})
@@ -59,7 +59,7 @@ def list_windows_op(context: OpExecutionContext, mongo: MongoResource) -> None:
 @op(name="add_windows")
 def add_windows_op(context: OpExecutionContext, config: AddWindowsConfig, mongo: MongoResource) -> None:
     """Add the maintenance windows of a file, or only show what that would change."""
-    with clear_failures():
+    with as_dagster_failure():
         windows = read_windows(host_file(config.file))
         with mongo.open() as db:
             changes = add_windows(db, windows, dry_run=config.dry_run)
@@ -81,7 +81,7 @@ def add_windows_op(context: OpExecutionContext, config: AddWindowsConfig, mongo:
 @op(name="end_window")
 def end_window_op(context: OpExecutionContext, config: EndWindowConfig, mongo: MongoResource) -> None:
     """End a maintenance window now, or only show what that would be."""
-    with clear_failures(), mongo.open() as db:
+    with as_dagster_failure(), mongo.open() as db:
         found = end_window(db, config.window_id, dry_run=config.dry_run)
     rows = ((one.window_id, str(one.state), one.ended_at.isoformat() if one.ended_at else "") for one in found)
     context.add_output_metadata({"windows": table(_ENDED_COLUMNS, rows)})
@@ -90,7 +90,7 @@ def end_window_op(context: OpExecutionContext, config: EndWindowConfig, mongo: M
 @op(name="snooze_alert")
 def snooze_alert_op(context: OpExecutionContext, config: SnoozeConfig, mongo: MongoResource) -> None:
     """Leave one alert undecided for a while, by a maintenance window for it alone."""
-    with clear_failures():
+    with as_dagster_failure():
         duration = read_duration(config.duration)
         with mongo.open() as db:
             window = snooze_alert(db, config.alert_id, duration, reason=config.reason, created_by=config.by)

@@ -19,7 +19,7 @@ from dagster import (
     TableMetadataValue,
 )
 
-from alert_pipelines.alerts.decisions import Decision, DecisionCount, brief, count, cut_short
+from alert_pipelines.alerts.decisions import Decision, DecisionCount, count, limit_rows, truncate
 from alert_pipelines.defs.asset_specs import (
     ALERT_RULES,
     CLOSED,
@@ -63,7 +63,7 @@ def materializations(
         asset_key=names.key(CLOSED),
         metadata={
             "closed": count(closed),
-            "by rule and source": _table_without_decision(_COUNT_COLUMNS, brief(closed)),
+            "by rule and source": _table_without_decision(_COUNT_COLUMNS, limit_rows(closed)),
             "samples": _table_without_decision(_SAMPLE_COLUMNS, _cut(_samples(report, "close"))),
             "these alerts": _leads(own, names, report, "close"),
             **_shadow(report),
@@ -73,7 +73,7 @@ def materializations(
         asset_key=names.key(ESCALATED),
         metadata={
             "escalated": count(escalated),
-            "by rule and source": _table_without_decision(_COUNT_COLUMNS, brief(escalated)),
+            "by rule and source": _table_without_decision(_COUNT_COLUMNS, limit_rows(escalated)),
             "samples": _table_without_decision(_SAMPLE_COLUMNS, _cut(_samples(report, "escalate"))),
             "these alerts": _leads(own, names, report, "escalate"),
         },
@@ -192,7 +192,7 @@ def _of(counts: Iterable[DecisionCount], decision: Decision) -> tuple[DecisionCo
 
 
 def _count_table(counts: Iterable[DecisionCount]) -> TableMetadataValue:
-    return table(_COUNT_COLUMNS, brief(counts))
+    return table(_COUNT_COLUMNS, limit_rows(counts))
 
 
 def _sample_table(samples: Iterable[Sample]) -> TableMetadataValue:
@@ -200,7 +200,7 @@ def _sample_table(samples: Iterable[Sample]) -> TableMetadataValue:
 
 
 def _cut(samples: Iterable[Sample]) -> Iterator[tuple[str, ...]]:
-    return (tuple(map(cut_short, sample)) for sample in samples)
+    return (tuple(map(truncate, sample)) for sample in samples)
 
 
 def _table_without_decision(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue:
@@ -223,7 +223,7 @@ def _shadow(report: ScanReport) -> dict[str, TableMetadataValue]:
 
 
 def _listed(name: str, errors: Iterable[str]) -> dict[str, MetadataValue[Any]]:
-    lines = [cut_short(error, MAX_ERROR_CHARS) for error in errors]
+    lines = [truncate(error, MAX_ERROR_CHARS) for error in errors]
     if not lines:
         return {}
     more = [f"… and {len(lines) - MAX_LISTED} more: see the job record"] if len(lines) > MAX_LISTED else []

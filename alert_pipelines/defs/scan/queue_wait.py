@@ -10,7 +10,7 @@ from dagster import DagsterInstance
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, own_run_records
 from alert_pipelines.defs.scan.runs import is_scan
-from alert_pipelines.monitoring.health import Verdict
+from alert_pipelines.monitoring.health import HealthResult
 from alert_pipelines.settings import PRIORITY_VARIABLE
 
 LONG_WAIT_S = 120.0
@@ -25,10 +25,10 @@ class _Wait(NamedTuple):
     is_over: bool
 
 
-def scans_wait_little(instance: DagsterInstance, own: Location | None, names: Names) -> Verdict:
+def scans_wait_little(instance: DagsterInstance, own: Location | None, names: Names) -> HealthResult:
     """Whether the scans of the last day, and one that waits now, began soon after they were asked for."""
     if own is None:
-        return Verdict(True, "Runs were not looked at: this one names no code location.", {})
+        return HealthResult(True, "Runs were not looked at: this one names no code location.", {})
     waits = sorted(_waits(instance, own, names), reverse=True)
     long = [wait for wait in waits if wait.seconds > LONG_WAIT_S]
     numbers = {
@@ -38,10 +38,12 @@ def scans_wait_little(instance: DagsterInstance, own: Location | None, names: Na
         "median wait, s": round(waits[len(waits) // 2].seconds, 1) if waits else 0.0,
     }
     if not long:
-        return Verdict(True, f"No scan of the last day waited more than {LONG_WAIT_S:.0f} s in the queue.", numbers)
+        return HealthResult(
+            True, f"No scan of the last day waited more than {LONG_WAIT_S:.0f} s in the queue.", numbers
+        )
     longest = long[0]
     waited = "waited" if longest.is_over else "is waiting and has waited"
-    return Verdict(
+    return HealthResult(
         False,
         f"{len(long)} of {len(waits)} scans of the last day waited more than {LONG_WAIT_S:.0f} s in Dagster's queue, "
         f"and ticks are skipped meanwhile; run {longest.run_id} {waited} {longest.seconds:.0f} s. Other runs hold its "

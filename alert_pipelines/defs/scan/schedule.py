@@ -15,7 +15,7 @@ from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location, location_of_tick
 from alert_pipelines.defs.scan.job import auto_close_job
 from alert_pipelines.defs.scan.runs import busy_scan
-from alert_pipelines.defs.scan.stalled_runs import end_dead_scans, end_overdue_runs
+from alert_pipelines.defs.scan.stalled_runs import end_overdue_runs, end_stalled_scans
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.settings import CRON_VARIABLE, DEFAULT_CRON, OFF, TIMEZONE_VARIABLE, read_settings
 
@@ -55,7 +55,7 @@ def _end_the_dead(context: ScheduleEvaluationContext, own: Location, names: Name
     ended = end_overdue_runs(context.instance, own, names)
     try:
         with context.resources.mongo.open() as db:
-            ended += end_dead_scans(context.instance, own, names, db)
+            ended += end_stalled_scans(context.instance, own, names, db)
     except (AlertPipelinesError, PyMongoError) as fault:
         # The scan that this tick makes meets the same fault, and fails with it where people look.
         _log.warning("Dead scans were not looked for: %s", fault)

@@ -5,7 +5,7 @@ from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, se
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import location_of_sensor
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.scan.stalled_runs import disown_tags_of_unbegun, end_dead_scans, end_overdue_runs
+from alert_pipelines.defs.scan.stalled_runs import disown_tags_of_unbegun, end_overdue_runs, end_stalled_scans
 
 
 @sensor(
@@ -20,5 +20,5 @@ def dead_scan_sensor(context: SensorEvaluationContext, mongo: MongoResource, nam
     disown_tags_of_unbegun(context.instance, own, names)
     ended = end_overdue_runs(context.instance, own, names)
     with mongo.open() as db:
-        ended += end_dead_scans(context.instance, own, names, db)
+        ended += end_stalled_scans(context.instance, own, names, db)
     return SkipReason(f"Ended as failed: {', '.join(ended)}." if ended else "No scan has died.")

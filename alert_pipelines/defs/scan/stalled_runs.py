@@ -33,7 +33,7 @@ from alert_pipelines.defs.scan.run_records import (
     tag_run,
 )
 from alert_pipelines.defs.scan.runs import is_scan
-from alert_pipelines.job_records import RUNNING, SweptRecord, sweep_dead_jobs
+from alert_pipelines.job_records import RUNNING, StalledJob, fail_stalled_jobs
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 
 MAX_SECONDS = 20.0
@@ -62,10 +62,10 @@ _OVER = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 _log = logging.getLogger(__name__)
 
 
-def end_dead_scans(instance: DagsterInstance, own: Location | None, names: Names, db: AlertDatabase) -> list[str]:
+def end_stalled_scans(instance: DagsterInstance, own: Location | None, names: Names, db: AlertDatabase) -> list[str]:
     """End the records of finished runs, sweep expired leases and fail the runs of the dead; returns what was ended."""
     ended = _close_records_of_finished_runs(instance, db)
-    for record in sweep_dead_jobs(db):
+    for record in fail_stalled_jobs(db):
         _fail_run(instance, own, names, db, record)
         ended.append(record.job_id)
     return ended + _fail_runs_without_living_record(instance, own, names, db)
@@ -160,7 +160,7 @@ def _close_records_of_finished_runs(instance: DagsterInstance, db: AlertDatabase
 
 
 def _fail_run(
-    instance: DagsterInstance, own: Location | None, names: Names, db: AlertDatabase, record: SweptRecord
+    instance: DagsterInstance, own: Location | None, names: Names, db: AlertDatabase, record: StalledJob
 ) -> None:
     run = instance.get_run_by_id(record.run_id) if record.run_id else None
     if run is None or run.is_finished or is_elsewhere(run, own):
@@ -193,12 +193,12 @@ def _fail_runs_without_living_record(
             continue
         if is_silent or _last_of_scan(instance, run).kind in _AT_WORK:
             counts = record["alerts_closed"], record["alerts_escalated"]
-            _report_dead(instance, names, run, db.name, SweptRecord(record["job_id"], run.run_id, *counts))
+            _report_dead(instance, names, run, db.name, StalledJob(record["job_id"], run.run_id, *counts))
             ended.append(record["job_id"])
     return ended
 
 
-def _report_dead(instance: DagsterInstance, names: Names, run: DagsterRun, database: str, record: SweptRecord) -> None:
+def _report_dead(instance: DagsterInstance, names: Names, run: DagsterRun, database: str, record: StalledJob) -> None:
     tag_run(instance, names, run.run_id, database, record._asdict())
     instance.report_run_failed(
         run,

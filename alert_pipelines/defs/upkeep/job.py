@@ -14,7 +14,7 @@ from dagster import (
     schedule,
 )
 
-from alert_pipelines.defs.failures import clear_failures
+from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.own_runs import Location, location_of_run, purge_own_ticks
 from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
 from alert_pipelines.defs.upkeep.old_runs import delete_old_runs
@@ -32,7 +32,7 @@ class NothingDeletedError(AlertPipelinesError):
 @op(name="delete_old_runs")
 def delete_old_runs_op(context: OpExecutionContext) -> None:
     """Delete the location's ticks and finished runs that are older than the setting says; the rest is for later."""
-    with clear_failures():
+    with as_dagster_failure():
         own = _own_location(context)
         created_before = datetime.now(UTC) - timedelta(days=_keep_days())
     purge_own_ticks(context.instance, own, created_before)

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.instants import EARLIEST_AS_OF, LATEST_AS_OF, InvalidInstantError, as_of_utc, as_utc, read_instant
+from alert_pipelines.timestamps import (
+    EARLIEST_AS_OF,
+    LATEST_AS_OF,
+    InvalidTimestampError,
+    as_of_utc,
+    as_utc,
+    parse_timestamp,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -25,25 +32,25 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
     ],
 )
 def test_a_text_is_read_in_utc(text: str) -> None:
-    instant = read_instant(text)
+    instant = parse_timestamp(text)
     assert (instant, instant.tzinfo) == (NOON, UTC)
 
 
 @pytest.mark.parametrize("text", ["", "now", "1.3.2026", "2026-03-01T12:00 Europe/Vienna", "2026-02-30", "1772366400"])
 def test_a_text_that_is_no_instant_is_refused_by_name(text: str) -> None:
-    with pytest.raises(InvalidInstantError, match="is not a valid time: write ISO 8601"):
-        read_instant(text)
+    with pytest.raises(InvalidTimestampError, match="is not a valid time: write ISO 8601"):
+        parse_timestamp(text)
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00+14:00", "9999-12-31T23:59:59-12:00"])
 def test_an_instant_outside_the_calendar_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInstantError, match="in UTC it is outside the years 1 to 9999"):
-        read_instant(text)
+    with pytest.raises(InvalidTimestampError, match="in UTC it is outside the years 1 to 9999"):
+        parse_timestamp(text)
 
 
 @pytest.mark.parametrize("value", ["2026-03-01", date(2026, 3, 1), 1772366400, None])
 def test_a_value_that_is_no_datetime_is_refused(value: Any) -> None:
-    with pytest.raises(InvalidInstantError, match="is not a valid time: give a datetime"):
+    with pytest.raises(InvalidTimestampError, match="is not a valid time: give a datetime"):
         as_utc(value)
 
 
@@ -59,5 +66,5 @@ def test_an_as_of_at_the_ends_of_the_calendar_is_refused() -> None:
     for instant in (EARLIEST_AS_OF, LATEST_AS_OF - step):
         assert as_of_utc(instant) == instant
     for instant in (EARLIEST_AS_OF - step, LATEST_AS_OF):
-        with pytest.raises(InvalidInstantError, match="give one of the years 1000 to 8999"):
+        with pytest.raises(InvalidTimestampError, match="give one of the years 1000 to 8999"):
             as_of_utc(instant)

@@ -27,7 +27,7 @@ def prepare_collections(db: AlertDatabase) -> tuple[str, ...]:
 
 
 @at_the_door
-def emptiness(db: AlertDatabase) -> tuple[str, ...]:
+def empty_warnings(db: AlertDatabase) -> tuple[str, ...]:
     """What is odd about a database that holds neither alerts nor rules: most likely another one was meant."""
     if any(db[name].find_one({}, {"_id": 1}) for name in (alerts.COLLECTION, *shelves.COLLECTIONS)):
         return ()

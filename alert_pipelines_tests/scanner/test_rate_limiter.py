@@ -5,7 +5,7 @@ import time
 import pytest
 
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.pace import Pace
+from alert_pipelines.scanner.rate_limiter import RateLimiter
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.settings import RATE_VARIABLE
@@ -27,19 +27,19 @@ def test_a_bounded_scan_takes_as_long_as_the_bound_says_at_least(
 
 
 def test_one_who_waits_gives_up_when_told() -> None:
-    pace = Pace(1)
-    pace.wait(3600, lambda: None)
+    limiter = RateLimiter(1)
+    limiter.wait(3600, lambda: None)
 
     def give_up() -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        pace.wait(1, give_up)
+        limiter.wait(1, give_up)
 
 
 def test_without_a_bound_nobody_waits() -> None:
-    pace, started = Pace(None), time.monotonic()
+    limiter, started = RateLimiter(None), time.monotonic()
     for _ in range(1000):
-        pace.wait(1_000_000, lambda: None)
-    assert pace.batch(5_000) == 5_000
+        limiter.wait(1_000_000, lambda: None)
+    assert limiter.batch(5_000) == 5_000
     assert time.monotonic() - started < 60

@@ -8,7 +8,7 @@ _LONGEST_SLEEP_S = 0.5
 _BATCHES_A_SECOND = 20
 
 
-class Pace:
+class RateLimiter:
     """Lets writers of any thread go on no faster than `per_s` alerts a second; None is no bound."""
 
     def __init__(self, per_s: int | None) -> None:

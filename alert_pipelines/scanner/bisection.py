@@ -9,7 +9,7 @@ from pymongo.errors import DocumentTooLarge, OperationFailure, WriteConcernError
 _FATAL_CODES = frozenset({13, 18, 14031})
 
 
-def write_in_halves(
+def write_with_bisection(
     ids: Sequence[Any],
     write: Callable[[Sequence[Any]], int],
     refused: Callable[[Any, Exception], None],
@@ -31,4 +31,4 @@ def write_in_halves(
             refused(ids[0], failure)
             return 0
     half = len(ids) // 2
-    return write_in_halves(ids[:half], write, refused) + write_in_halves(ids[half:], write, refused)
+    return write_with_bisection(ids[:half], write, refused) + write_with_bisection(ids[half:], write, refused)

@@ -1,0 +1,56 @@
+"""Timestamps as people give them, as aware datetimes in UTC.
+
+Dates in files of alerts have many forms: `loading.values` reads those.
+"""
+
+from datetime import UTC, datetime
+
+from alert_pipelines.errors import AlertPipelinesError
+
+EARLIEST_AS_OF, LATEST_AS_OF = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Rules look back, and windows reach out, a century at most: between these that stays within the calendar."""
+
+
+class InvalidTimestampError(AlertPipelinesError):
+    """Raised when a timestamp is not valid, or outside the years that can be used."""
+
+
+def as_utc(timestamp: datetime) -> datetime:
+    """`timestamp` in UTC; one that names no zone is UTC. Raises InvalidTimestampError."""
+    if not isinstance(timestamp, datetime):
+        raise InvalidTimestampError(f"{timestamp!r:.100} is not a valid time: give a datetime with its time and zone")
+    if timestamp.tzinfo is None:
+        return timestamp.replace(tzinfo=UTC)
+    try:
+        return timestamp.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidTimestampError(
+            f"{timestamp.isoformat()} is not a valid time: in UTC it is outside the years 1 to 9999"
+        ) from error
+
+
+def as_of_utc(as_of: datetime) -> datetime:
+    """An as_of in UTC, with the millisecond precision of BSON dates.
+
+    Raises InvalidTimestampError, also outside the years 1000 to 8999.
+    """
+    timestamp = as_utc(as_of)
+    if not EARLIEST_AS_OF <= timestamp < LATEST_AS_OF:
+        raise InvalidTimestampError(f"as_of {timestamp.isoformat()}: give one of the years 1000 to 8999")
+    return as_stored(timestamp)
+
+
+def as_stored(timestamp: datetime) -> datetime:
+    """`timestamp` with the millisecond precision of BSON dates."""
+    return timestamp.replace(microsecond=timestamp.microsecond // 1000 * 1000)
+
+
+def parse_timestamp(text: str) -> datetime:
+    """An ISO 8601 text as a datetime in UTC; one that names no zone is UTC. Raises InvalidTimestampError."""
+    try:
+        timestamp = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise InvalidTimestampError(
+            f"{text!r:.100} is not a valid time: write ISO 8601, such as 2026-03-01T12:00:00Z"
+        ) from error
+    return as_utc(timestamp)
