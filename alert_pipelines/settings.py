@@ -30,6 +30,7 @@ SILENT_VARIABLE = "AUTO_CLOSE_SILENT_DAYS"
 PENDING_VARIABLE = "AUTO_CLOSE_PENDING_DAYS"
 REOPEN_VARIABLE = "AUTO_CLOSE_REOPEN_PERCENT"
 CODE_URL_VARIABLE = "ALERT_PIPELINES_CODE_URL"
+UI_URL_VARIABLE = "ALERT_PIPELINES_UI_URL"
 KEEP_VARIABLE = "AUTO_CLOSE_KEEP_RUNS_DAYS"
 NOTIFY_VARIABLE = "ALERT_PIPELINES_NOTIFY_URLS"
 PREFIX_VARIABLE = "ALERT_PIPELINES_PREFIX"
@@ -143,7 +144,7 @@ def _default_local_dir() -> Path:
     return base / ".local"
 
 
-def _code_url(text: str) -> str:
+def _web_url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
         raise ValueError
     return text.rstrip("/")
@@ -259,8 +260,16 @@ class Settings(BaseModel):
         description="share of a rule's closes that people reopen, in percent, from which on a check warns of the rule",
     )
     code_url: Annotated[
-        str | None, BeforeValidator(_code_url), Form("URL", "https://… or http://…", "none: the files of the checkout")
+        str | None, BeforeValidator(_web_url), Form("URL", "https://… or http://…", "none: the files of the checkout")
     ] = Field(None, alias=CODE_URL_VARIABLE, description="where the assets' links to their code lead")
+    ui_url: Annotated[
+        str | None, BeforeValidator(_web_url), Form("URL", "https://… or http://…", "none: messages have no link")
+    ] = Field(
+        None,
+        alias=UI_URL_VARIABLE,
+        description="the address of Dagster's web UI as people open it, for the links in "
+        "[messages](docs/operating.md#be-told)",
+    )
     run_priority: Annotated[int | None, *_whole_number("priority of runs", 100, "none: as everybody's")] = Field(
         None,
         ge=1,
@@ -292,7 +301,8 @@ class Settings(BaseModel):
         (),
         alias=NOTIFY_VARIABLE,
         repr=False,
-        description="[who is notified](docs/operating.md#be-told) of failures, as apprise URLs with blanks between",
+        description="[who is notified](docs/operating.md#be-told) of failures and of what rules with `notify` decided, "
+        "as apprise URLs with blanks between",
     )
     prefix: Annotated[
         str | None,

@@ -13,8 +13,8 @@ from alert_pipelines.settings import NOTIFY_VARIABLE, read_settings
 
 _TEST = Message(
     "Alert scanner: a test",
-    "You are told here when a scan fails, when a limit stops closes or escalations, and when no scan completes any "
-    "more.",
+    "You are told here when a scan fails, when a limit stops closes or escalations, when no scan completes any more, "
+    "and what rules with `notify` decided.",
 )
 
 

@@ -1,4 +1,4 @@
-"""What people are told of: failed scans, closes and escalations that a limit stopped, and that no scan completes.
+"""What people are told of: failed scans, limits that stopped one, that no scan completes, what rules with `notify` did.
 
 Read from the job records, told once to each receiver. How a message reaches a receiver belongs to `notifications`.
 """
@@ -14,6 +14,7 @@ from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.notifications import Message
+from alert_pipelines.monitoring.rule_news import ScanNews, headline, lines_of, rule_news
 from alert_pipelines.record_owners import OURS
 from alert_pipelines.scanner.report import ALLOW_SCAN
 
@@ -66,7 +67,8 @@ class FailedScan(NamedTuple):
 class Told(BaseModel):
     """What one receiver has been told: of all failed scans that ended before `since`, and of `jobs`.
 
-    `jobs` has the end of each by its job id, `last` when each kind of failure was told of last.
+    `jobs` has the end of each by its job id, `last` when each kind of failure was told of last. `decided` and
+    `decided_since` (None for a receiver of before there were rules that notify) are the same for decisions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,6 +77,27 @@ class Told(BaseModel):
     jobs: dict[str, datetime] = {}
     last: dict[str, datetime] = {}
     stale: bool = False
+    decided: dict[str, datetime] = {}
+    decided_since: datetime | None = None
+
+
+class News(NamedTuple):
+    """What a receiver has not been told of yet.
+
+    `failed` and `decided` are scans, None where the records could not be read; `stale` says that, and since when, no
+    scan completes.
+    """
+
+    failed: list[FailedScan] | None
+    decided: list[ScanNews] | None
+    stale: str | None = None
+
+
+@at_the_door
+def untold(db: AlertDatabase, told: Told, now: datetime) -> News:
+    """The failed scans and the decisions of rules that notify of which this receiver has not been told."""
+    decided_since = (told.decided_since or told.since) - _OVERLAP
+    return News(failed_scans(db, told, now), rule_news(db, decided_since, told.decided, now))
 
 
 @at_the_door
@@ -102,16 +125,10 @@ def last_completed(db: AlertDatabase, since: datetime) -> datetime | None:
     return record["completed_at"] if record else None
 
 
-def tell(
-    told: Told, failed: Sequence[FailedScan] | None, stale: str | None, now: datetime
-) -> tuple[Message | None, Told]:
-    """The one message, if any, that a receiver who was `told` that much gets now, and what it has been told then.
-
-    `failed` are scans it has not been told of, None where they could not be read; `stale` says that, and since when,
-    no scan completes.
-    """
-    read_until = told.since if failed is None else now
-    failed = failed or ()
+def tell(told: Told, news: News, now: datetime, ui_url: str | None) -> tuple[Message | None, Told]:
+    """The one message, if any, that a receiver who was `told` that much gets now, and what it has been told then."""
+    read_until = told.since if news.failed is None else now
+    failed = news.failed or ()
     due = [scan for scan in failed if any(_is_due(told, kind, now) for kind in scan.kinds)]
     due_ids = {scan.job_id for scan in due}
     since = min((scan.ended_at for scan in failed if scan.job_id not in due_ids), default=read_until)
@@ -121,13 +138,27 @@ def tell(
         jobs={job_id: ended_at for job_id, ended_at in known.items() if ended_at >= since - _OVERLAP},
         last={kind: at for kind, at in told.last.items() if not _is_due(told, kind, now)}
         | {kind: now for scan in due for kind in scan.kinds},
-        stale=stale is not None,
+        stale=news.stale is not None,
+        **_decided_after(told, news.decided, now),
     )
-    parts = [*_of_staleness(told, stale), *_of_stops(due), *_of_failures([scan for scan in due if not scan.stops])]
+    parts = [
+        *_of_staleness(told, news.stale),
+        *_of_decisions(news.decided or (), ui_url),
+        *_of_stops(due, ui_url),
+        *_of_failures([scan for scan in due if not scan.stops], ui_url),
+    ]
     if not parts:
         return None, after
     title = f"Alert scanner: {'; '.join(title for title, _ in parts)}"
     return Message(title, "\n\n".join(text for _, text in parts)), after
+
+
+def _decided_after(told: Told, decided: Sequence[ScanNews] | None, now: datetime) -> dict[str, Any]:
+    if decided is None:
+        return {"decided": told.decided, "decided_since": told.decided_since}
+    known = told.decided | {scan.job_id: scan.ended_at for scan in decided}
+    kept = {job_id: ended_at for job_id, ended_at in known.items() if ended_at >= now - _OVERLAP}
+    return {"decided": kept, "decided_since": now}
 
 
 def _is_due(told: Told, kind: str, now: datetime) -> bool:
@@ -141,7 +172,19 @@ def _of_staleness(told: Told, stale: str | None) -> Iterator[tuple[str, str]]:
         yield "scans complete again", "Scans complete again."
 
 
-def _of_stops(scans: Iterable[FailedScan]) -> Iterator[tuple[str, str]]:
+def _of_decisions(scans: Sequence[ScanNews], ui_url: str | None) -> Iterator[tuple[str, str]]:
+    if not scans:
+        return
+    texts = ["\n".join([f"{_name(scan, ui_url)}:", *lines_of(scan)]) for scan in scans[:_MAX_LISTED]]
+    if len(scans) > _MAX_LISTED:
+        earlier = scans[_MAX_LISTED:]
+        texts.append(
+            f"… and {_scans(len(earlier))} before that, since {_text(earlier[-1].ended_at)}: {headline(earlier)}."
+        )
+    yield headline(scans), "\n\n".join(texts)
+
+
+def _of_stops(scans: Iterable[FailedScan], ui_url: str | None) -> Iterator[tuple[str, str]]:
     by_stop: dict[Stop, list[FailedScan]] = {}
     for scan in scans:
         for stop in scan.stops:
@@ -149,14 +192,14 @@ def _of_stops(scans: Iterable[FailedScan]) -> Iterator[tuple[str, str]]:
     for stop, stopped_scans in by_stop.items():
         newest = stopped_scans[0]
         more = f" So did {_scans(len(stopped_scans) - 1)} before it." if len(stopped_scans) > 1 else ""
-        yield stop.title, f"{_name(newest)}: {newest.stops[stop]}{more}"
+        yield stop.title, f"{_name(newest, ui_url)}: {newest.stops[stop]}{more}"
 
 
-def _of_failures(scans: Sequence[FailedScan]) -> Iterator[tuple[str, str]]:
+def _of_failures(scans: Sequence[FailedScan], ui_url: str | None) -> Iterator[tuple[str, str]]:
     if not scans:
         return
     lines = [
-        f"{_name(scan)} closed {scan.closed} and escalated {scan.escalated} alerts, then: {scan.error}"
+        f"{_name(scan, ui_url)} closed {scan.closed} and escalated {scan.escalated} alerts, then: {scan.error}"
         for scan in scans[:_MAX_LISTED]
     ]
     if len(scans) > _MAX_LISTED:
@@ -164,8 +207,9 @@ def _of_failures(scans: Sequence[FailedScan]) -> Iterator[tuple[str, str]]:
     yield f"{_scans(len(scans))} failed", "\n".join([*lines, "The next scan does what is left."])
 
 
-def _name(scan: FailedScan) -> str:
-    run = f", Dagster run {scan.run_id}" if scan.run_id else ""
+def _name(scan: FailedScan | ScanNews, ui_url: str | None) -> str:
+    page = f"{ui_url}/runs/{scan.run_id}" if ui_url else scan.run_id
+    run = f", Dagster run {page}" if scan.run_id else ""
     return f"{scan.job_id} ({_text(scan.ended_at)}{run})"
 
 

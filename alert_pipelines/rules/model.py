@@ -144,6 +144,7 @@ class Conditions(BaseModel):
     statuses: Annotated[list[Status], Field(min_length=1)] | None = Field(
         None, description="decide only alerts of these pending statuses"
     )
+    notify: StrictBool | None = Field(None, description="tell people what this rule decided, in one message a scan")
     max_close: Annotated[StrictInt, Field(ge=0, lt=2**31), WHOLE] | None = Field(
         None, description="a scan that would close more by this rule closes none by it"
     )

@@ -156,6 +156,12 @@ def keep_version(db: AlertDatabase, rule_set: RuleSet) -> None:
 @at_the_door
 def rule_text(db: AlertDatabase, version: str, rule_id: str) -> dict[str, Any] | None:
     """A rule as it was in a rule set version, or None where that version or rule was never kept."""
-    kept = db[VERSIONS].find_one({"version": version})
+    return next((rule for rule in rule_texts(db, version) if rule["rule_id"] == rule_id), None)
+
+
+@at_the_door
+def rule_texts(db: AlertDatabase, version: str) -> list[dict[str, Any]]:
+    """The active rules of a rule set version as they were; none where it was never kept."""
+    kept = db[VERSIONS].find_one({"version": {"$eq": version}})
     rules: list[dict[str, Any]] = json.loads(kept["text"]) if kept else []
-    return next((rule for rule in rules if rule["rule_id"] == rule_id), None)
+    return rules

@@ -87,6 +87,8 @@ def _modifiers(rule: Rule) -> Iterator[str]:
         limits = ([] if most is None else [str(most)]) + ([] if fraction is None else [f"{fraction:.0%} of the alerts"])
         if limits:
             yield f"{verb} at most {' and '.join(limits)} in a scan"
+    if conditions.notify:
+        yield "and people are told"
 
 
 def _key(conditions: Conditions) -> str:

@@ -31,7 +31,10 @@ from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.settings import NOTIFY_VARIABLE
 from alert_pipelines_tests.dagster_processes import dagster_home
+from alert_pipelines_tests.defs.notification_ticks import Ticks
+from alert_pipelines_tests.receivers import Inbox, webhook
 
 Execute: TypeAlias = Callable[..., ExecuteInProcessResult]
 
@@ -162,3 +165,17 @@ def failure_text(result: ExecuteInProcessResult, op: str = "auto_close") -> str:
     assert data is not None
     assert data.user_failure_data is not None
     return str(data.user_failure_data.description)
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+    """The only receiver of notifications."""
+    with webhook() as inbox:
+        monkeypatch.setenv(NOTIFY_VARIABLE, f"json://127.0.0.1:{inbox.port}")
+        yield inbox
+
+
+@pytest.fixture
+def tick(instance: DagsterInstance) -> Ticks:
+    """Ticks of the notification sensor."""
+    return Ticks(sensor_context(instance))

@@ -1,12 +1,10 @@
 """The sensor that tells people, tick by tick, with real receivers on the loopback and real job records."""
 
-import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, SensorResult
+from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus
 
 from alert_pipelines import scheduler
 from alert_pipelines.defs.monitoring.notification_sensor import Cursor, notification_sensor
@@ -20,56 +18,12 @@ from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.settings import NOTIFY_VARIABLE
 from alert_pipelines_tests.defs.conftest import OWN, Execute, daemons_tick, sensor_context
+from alert_pipelines_tests.defs.notification_ticks import Ticks
 from alert_pipelines_tests.defs.test_schedules import make_run
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 from alert_pipelines_tests.receivers import Inbox, webhook
 
 pytestmark = pytest.mark.usefixtures("mongodb_env")
-
-
-@pytest.fixture
-def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
-    with webhook() as inbox:
-        monkeypatch.setenv(NOTIFY_VARIABLE, f"json://127.0.0.1:{inbox.port}")
-        yield inbox
-
-
-class Ticks:
-    """Ticks of the sensor, each with the cursor of the one before; a call answers what the UI shows."""
-
-    def __init__(self, instance: DagsterInstance) -> None:
-        self._context = sensor_context(instance)
-        self.cursor = ""
-
-    def __call__(self) -> str:
-        self._context.update_cursor(self.cursor)
-        answer = notification_sensor(self._context)
-        assert isinstance(answer, SensorResult)
-        assert answer.cursor is not None
-        assert answer.skip_reason is not None
-        self.cursor = answer.cursor
-        return str(answer.skip_reason.skip_message)
-
-    def let_pass(self, **time: float) -> None:
-        """Let so much time have passed since all that the sensor remembers."""
-
-        def shifted(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {name: shifted(part) for name, part in value.items()}
-            if isinstance(value, list):
-                return [shifted(part) for part in value]
-            try:
-                return (datetime.fromisoformat(value) - timedelta(**time)).isoformat()
-            except (TypeError, ValueError):
-                return value
-
-        if self.cursor:
-            self.cursor = json.dumps(shifted(json.loads(self.cursor)))
-
-
-@pytest.fixture
-def tick(instance: DagsterInstance) -> Ticks:
-    return Ticks(instance)
 
 
 def fail(db: AlertDatabase, error: str = "PyMongoError: gone", **stats: Any) -> str:
@@ -315,7 +269,7 @@ def test_nobody_to_tell_is_said_and_a_later_receiver_gets_no_old_news(
 ) -> None:
     url = f"json://127.0.0.1:{hook.port}"
     monkeypatch.delenv(NOTIFY_VARIABLE)
-    assert tick() == f"{NOTIFY_VARIABLE} is not set: nobody is told of failures."
+    assert tick() == f"{NOTIFY_VARIABLE} is not set: nobody is notified."
     fail(db)
     let_pass(tick, db, hours=1)
     monkeypatch.setenv(NOTIFY_VARIABLE, url)

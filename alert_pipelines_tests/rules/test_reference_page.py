@@ -135,6 +135,10 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
             for name in ("created_at", "updated_at")
         ],
     ),
+    "notify": (
+        [at("11:30") | {"created_at": at("11:30")["timestamp"]}],
+        [at("11:31") | {"created_at": at("11:31")["timestamp"]}],
+    ),
     "hold_mins": (
         [at("11:45") | {"metadata": {"document_valid": True}}],
         [at("11:46") | {"metadata": {"document_valid": True}}],

@@ -33,6 +33,11 @@ SENTENCES: list[tuple[dict[str, Any], Any, str]] = [
         ["A", "B"],
         "Closes A or B alerts when metadata.valid is true, or they are 2 days old, if not updated for 15 minutes.",
     ),
+    (
+        {"escalate_after_mins": 30, "notify": True},
+        "A",
+        "Escalates OPEN A alerts when nobody attended to them for 30 minutes; and people are told.",
+    ),
     ({"keep_latest": True, **key("a", "b")}, "A", "Closes A alerts when a newer one with the same a and b exists."),
     (
         {"keep_first": True, "escalate_after_mins": 90, "severities": ["INFO"], **key("a")},

@@ -22,7 +22,7 @@ from alert_pipelines.defs.scan.runs import busy_scan
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import server_now
-from alert_pipelines.monitoring.notices import FailedScan, Told, failed_scans, last_completed, tell
+from alert_pipelines.monitoring.notices import News, Told, last_completed, tell, untold
 from alert_pipelines.monitoring.notifications import (
     Message,
     NotificationError,
@@ -51,17 +51,18 @@ class Cursor(BaseModel):
     minimum_interval_seconds=30,
     default_status=DefaultSensorStatus.RUNNING,
     description=f"Notifies the receivers in {NOTIFY_VARIABLE} of failed scans, of limits that stopped closes or "
-    "escalations, and if no scan completes any more.",
+    "escalations, if no scan completes any more, and of what rules with `notify` decided.",
 )
 def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource, names: Names) -> SensorResult:
     """Tell each receiver what it was not told yet; one that cannot be reached is tried again at the next tick."""
-    receivers = receivers_of(read_settings().notify_urls)
+    settings = read_settings()
+    receivers = receivers_of(settings.notify_urls)
     if not receivers:
-        return SensorResult(skip_reason=f"{NOTIFY_VARIABLE} is not set: nobody is told of failures.", cursor="")
+        return SensorResult(skip_reason=f"{NOTIFY_VARIABLE} is not set: nobody is notified.", cursor="")
     cursor = _cursor(context.cursor, datetime.now(UTC), len(receivers))
     seen = _look(cursor, context.instance, location_of_sensor(context), names, mongo)
     answers = [
-        tell(told, failed, seen.stale, seen.now) for told, failed in zip(cursor.receivers, seen.failed, strict=True)
+        tell(told, news, seen.now, settings.ui_url) for told, news in zip(cursor.receivers, seen.news, strict=True)
     ]
     messages = {
         receiver: message for receiver, (message, _) in zip(receivers, answers, strict=True) if message is not None
@@ -81,27 +82,27 @@ def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource, 
 
 
 class _Seen(NamedTuple):
-    """What there is to tell at one tick; `failed` by receiver, each None where the records cannot be read."""
+    """What there is to tell at one tick; `news` by receiver."""
 
     now: datetime
     completed: datetime | None
-    failed: Sequence[list[FailedScan] | None]
-    stale: str | None
+    news: Sequence[News]
 
 
 def _look(cursor: Cursor, instance: DagsterInstance, own: Location | None, names: Names, mongo: MongoResource) -> _Seen:
     fault: Exception | None = None
     now, completed = datetime.now(UTC), cursor.completed
-    failed: Sequence[list[FailedScan] | None] = [None] * len(cursor.receivers)
+    news = [News(failed=None, decided=None)] * len(cursor.receivers)
     try:
         with mongo.open() as db:
             now, completed = server_now(db), last_completed(db, cursor.began)
-            failed = [failed_scans(db, told, now) for told in cursor.receivers]
+            news = [untold(db, told, now) for told in cursor.receivers]
     except (AlertPipelinesError, PyMongoError) as error:
         # That, too, has to be told, and Dagster knows whether scans are due.
         fault = error
     after = cursor.model_copy(update={"completed": completed})
-    return _Seen(now, completed, failed, _stale(instance, own, names, cursor=after, now=now, fault=fault))
+    stale = _stale(instance, own, names, cursor=after, now=now, fault=fault)
+    return _Seen(now, completed, [one._replace(stale=stale) for one in news])
 
 
 def _stale(
