@@ -283,6 +283,8 @@ def fail_stalled_jobs(db: AlertDatabase) -> list[StalledJob]:
         counts = stats["alerts_closed"], stats["alerts_escalated"]
         fields: dict[str, Any] = {
             "status": FAILED,
+            # Its owner did not end it, so nothing is to be waited for.
+            "stalled": True,
             "alerts_closed": counts[0],
             "alerts_escalated": counts[1],
             # The older service's job names none of its decisions, and its record stays known as the service's.

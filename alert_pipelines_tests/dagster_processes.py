@@ -23,6 +23,7 @@ import psutil
 import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
+from alert_pipelines.defs.scan import watcher
 from alert_pipelines.scheduler import CODE_LOCATION
 from alert_pipelines_tests.memory import MEMORY, PREFIX
 from alert_pipelines_tests.process_groups import end_group, kill_group
@@ -158,9 +159,10 @@ class DagsterProcesses:
         return run
 
     def run_workers(self) -> list[psutil.Process]:
-        """The processes in which runs are executed now."""
+        """The processes in which runs are executed now, without their watchers."""
         children = psutil.Process(self._services["code_server"].process.pid).children(recursive=True)
-        return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+        others = ("resource_tracker", watcher.__name__)
+        return [child for child in children if not any(name in " ".join(child.cmdline()) for name in others)]
 
     def log(self, name: str) -> str:
         """What the process `name` (code_server, daemon, webserver) wrote to its console so far."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from alert_pipelines.defs.scan import watcher
 from alert_pipelines_tests.memory import MEMORY, PREFIX, RUN, RUN_VARIABLE
 
 # A process that was told to end may take this long.
@@ -40,7 +41,10 @@ def _processes() -> list[str]:
         f"process {process.pid}: {' '.join(process.info['cmdline'] or ())[:200]}"
         # Neither is known of a process that has ended, or that is another user's.
         for process in psutil.process_iter(["cmdline", "environ"])
-        if process.pid not in spared and (process.info["environ"] or {}).get(RUN_VARIABLE) == RUN
+        if process.pid not in spared
+        and (process.info["environ"] or {}).get(RUN_VARIABLE) == RUN
+        # That of a scan that was killed ends by itself, once the scan's lease is over.
+        and watcher.__name__ not in (process.info["cmdline"] or ())
     ]
 
 

@@ -146,7 +146,9 @@ def test_a_run_that_waits_to_try_again_is_not_failed(
     [
         (("START",), 61, "FAILURE"),
         (("START", "UP_FOR_RETRY", "RESTARTED"), 61, "FAILURE"),
-        (("START",), 20, "STARTED"),
+        # Its owner is gone for certain, unless it has just begun to try again.
+        (("START",), 0, "FAILURE"),
+        (("START", "UP_FOR_RETRY", "RESTARTED"), 20, "STARTED"),
         (("START", "UP_FOR_RETRY"), 61, "STARTED"),
         # What follows the scan in the same run may take its time.
         (("START", "SUCCESS"), 61, "STARTED"),
@@ -164,6 +166,22 @@ def test_a_run_whose_record_another_scan_swept_while_no_daemon_was_there_is_fail
     ended_at = {"$subtract": ["$$NOW", ended_s_ago * 1000]}
     db.background_jobs.update_one({"job_id": dead}, [{"$set": {"completed_at": ended_at}}])
     assert (dead in sweep(instance)) == (expected == "FAILURE")
+    left = instance.get_run_by_id(run.run_id)
+    assert left is not None
+    assert left.status.value == expected
+
+
+@pytest.mark.parametrize(("ended_s_ago", "expected"), [(20, "STARTED"), (61, "FAILURE")])
+def test_a_scan_that_ended_its_record_has_a_minute_to_tell_dagster(
+    instance: DagsterInstance, db: AlertDatabase, ended_s_ago: int, expected: str
+) -> None:
+    run = started_run(instance)
+    report(instance, run, "START")
+    job_id = create_job_record(SCANNER, db, run_id=run.run_id).job_id
+    update_job_record(job_id, {}, COMPLETED, [], db)
+    ended_at = {"$subtract": ["$$NOW", ended_s_ago * 1000]}
+    db.background_jobs.update_one({"job_id": job_id}, [{"$set": {"completed_at": ended_at}}])
+    sweep(instance)
     left = instance.get_run_by_id(run.run_id)
     assert left is not None
     assert left.status.value == expected

@@ -99,8 +99,9 @@ def _threads(instance: DagsterInstance) -> Finding:
     return Finding(
         Level.WARNING,
         "sensor threads",
-        "sensors tick one after another: a slow one of anybody delays the look for dead scans, until the next tick of "
-        "the schedule at the latest, and notifications. Set sensors: {use_threads: true, num_workers: 4}",
+        "sensors tick one after another: a slow one of anybody delays notifications, and the look for dead scans whose "
+        "watcher died with them, until the next tick of the schedule at the latest. Set sensors: {use_threads: true, "
+        "num_workers: 4}",
     )
 
 

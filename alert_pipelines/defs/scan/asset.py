@@ -33,6 +33,7 @@ from alert_pipelines.defs.scan.run_records import (
     tag_skipped,
 )
 from alert_pipelines.defs.scan.standing_verdicts import standing_verdicts
+from alert_pipelines.defs.scan.watcher import record_ended_if_killed
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import ScanAlreadyRunningError
 from alert_pipelines.mongo.client import AlertDatabase
@@ -69,7 +70,7 @@ def auto_close(
 def _scan_and_report(
     context: AssetExecutionContext, config: ScanConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-    with _faults_as_dagster_has_them(), mongo.open() as db:
+    with _faults_as_dagster_has_them(), mongo.open() as db, record_ended_if_killed(context.run.run_id, db.name):
         outcome = _scan(context, config, rule_engine, names, db)
     if outcome is None:
         yield from standing_verdicts(context.instance, context.selected_asset_check_keys)

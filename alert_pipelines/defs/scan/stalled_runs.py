@@ -9,8 +9,9 @@ come five a tick. What it has to look at is open records, hardly ever more than 
 
 import logging
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord
 
@@ -185,17 +186,25 @@ def _fail_runs_without_living_record(
         run = run_record.dagster_run
         if not is_scan(run, names):
             continue
-        record, is_silent = record_of_run(db, run.run_id), _is_silent(instance, run_record, names)
-        if record is None and is_silent and location_of_run(run) is not None:
-            _end(instance, run, _NO_RECORD)
-            ended.append(f"run {run.run_id}")
-        if record is None or record["status"] == RUNNING or not record["completed_at"] < long_ago:
-            continue
-        if is_silent or _last_of_scan(instance, run).kind in _AT_WORK:
+        record, last = record_of_run(db, run.run_id), _last_of_scan(instance, run)
+        is_silent = _is_silent(run_record, last, names)
+        if record is None:
+            if is_silent and location_of_run(run) is not None:
+                _end(instance, run, _NO_RECORD)
+                ended.append(f"run {run.run_id}")
+        elif (is_silent or last.kind in _AT_WORK) and _has_ended_for_good(record, last, long_ago):
             counts = record["alerts_closed"], record["alerts_escalated"]
             _report_dead(instance, names, run, db.name, StalledJob(record["job_id"], run.run_id, *counts))
             ended.append(record["job_id"])
     return ended
+
+
+def _has_ended_for_good(record: Mapping[str, Any], last: "_Last", long_ago: datetime) -> bool:
+    """Whether what the run's newest record stands for is over: long ago, or swept and not about to be tried again."""
+    if record["status"] == RUNNING:
+        return False
+    is_of_last_attempt = record.get("attempt") == last.attempt
+    return bool(record["completed_at"] < long_ago or (record.get("stalled") and is_of_last_attempt))
 
 
 def _report_dead(instance: DagsterInstance, names: Names, run: DagsterRun, database: str, record: StalledJob) -> None:
@@ -208,15 +217,15 @@ def _report_dead(instance: DagsterInstance, names: Names, run: DagsterRun, datab
 
 
 class _Last(NamedTuple):
-    """How far a run is with its scan: the last event of that step and when it was, None before its first."""
+    """How far a run is with its scan: that step's last event and when it was, None before its first; which attempt."""
 
     kind: DagsterEventType | None
     at: float | None
+    attempt: int
 
 
-def _is_silent(instance: DagsterInstance, record: RunRecord, names: Names) -> bool:
+def _is_silent(record: RunRecord, last: _Last, names: Names) -> bool:
     """Whether the run should have a living record by now: its scan began, or was to be tried again, long ago."""
-    last = _last_of_scan(instance, record.dagster_run)
     # What other people's assets do in the same run before the scan may take its time.
     if last.kind in _OVER or (last.kind is None and not is_ours_alone(record.dagster_run, names)):
         return False
@@ -229,4 +238,5 @@ def _last_of_scan(instance: DagsterInstance, run: DagsterRun) -> _Last:
     entries = [
         entry for entry in instance.all_logs(run.run_id, of_type=of_type) if entry.step_key == auto_close.op.name
     ]
-    return _Last(entries[-1].dagster_event_type, entries[-1].timestamp) if entries else _Last(None, None)
+    attempt = sum(entry.dagster_event_type in _AT_WORK for entry in entries)
+    return _Last(entries[-1].dagster_event_type, entries[-1].timestamp, attempt) if entries else _Last(None, None, 0)
