@@ -31,6 +31,7 @@ from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.record_owners import OURS
 from alert_pipelines.scanner.bisection import write_with_bisection
 from alert_pipelines.scanner.prepare import prepare_collections
+from alert_pipelines.signature import UNSIGNED, Signature
 from alert_pipelines.spelling import did_you_mean
 
 JOB_TYPE = "auto_close_undo"
@@ -113,12 +114,14 @@ def undo_job(
     allow_again: bool = False,
     dry_run: bool = True,
     run_id: str | None = None,
+    signature: Signature = UNSIGNED,
 ) -> UndoReport:
     """Take back the decisions of `job_id`, all or those of one rule; by default only say what that would be.
 
     `job_id` may be LATEST. An alert is restored where the decision is the last thing that happened to it, but for what
     was undone since, and what the decision wrote stands as it was written; others are skipped and listed. An undone
-    decision is not taken again by its rule, unless with `allow_again`, and undoing twice does nothing. Raises UndoError
+    decision is not taken again by its rule, unless with `allow_again`, and undoing twice does nothing. The job record
+    and the alerts' histories keep the `signature`. Raises UndoError
     for a job that is unknown or still running, and for a rule that decided nothing in it.
     """
     prepare_collections(db)
@@ -137,12 +140,12 @@ def undo_job(
     if dry_run:
         return _report(db, job_id, None, decided, ())
     undo_job_id = create_job_record(JOB_TYPE, db, run_id=run_id).job_id
-    stats = {"undone_job_id": job_id, "rule_id": rule_id, "allow_again": allow_again}
+    stats = {"undone_job_id": job_id, "rule_id": rule_id, "allow_again": allow_again, **signature.fields}
     try:
         with Lease(db, undo_job_id) as lease:
             # So that also whoever ends it after its process died knows whose figures are to be counted again.
             update_job_record(undo_job_id, stats, RUNNING, None, db)
-            refused = _restore_all(db, decided, _Undoing(job_id, undo_job_id, allow_again), lease.check)
+            refused = _restore_all(db, decided, _Undoing(job_id, undo_job_id, allow_again, signature), lease.check)
             report = _report(db, job_id, undo_job_id, decided, refused)
             done = {"restored": report.restored, "skipped": report.skipped_total}
             errors = [f"alert {one.alert_id!r}: {one.why}" for one in report.skipped]
@@ -251,11 +254,12 @@ _ESCALATED = {
 
 
 class _Undoing(NamedTuple):
-    """Which job is undone by which, and whether its rules may decide those alerts again."""
+    """Which job is undone by which, whether its rules may decide those alerts again, and who asked for it."""
 
     job_id: str
     undo_job_id: str
     allow_again: bool
+    signature: Signature
 
 
 def _restore_all(
@@ -293,7 +297,7 @@ def _restoring_update(undoing: _Undoing) -> list[dict[str, Any]]:
         "from_status": "$status",
         "to_status": f"{before}.status",
         "timestamp": "$$NOW",
-        "reason": {"$literal": f"undo of {undoing.job_id}"},
+        "reason": {"$literal": f"undo of {undoing.job_id}{undoing.signature.in_words}"},
         "triggered_by": "undo",
         "rule_triggered": None,
         "job_id": undoing.undo_job_id,

@@ -77,6 +77,8 @@ def _print_record(record: dict[str, Any]) -> None:
     for name, value in (record | stats).items():
         if not isinstance(value, list | dict) and name != _FOR_THE_NEXT_SCAN:
             click.echo(f"{name}: {as_text(value)}")
+    if allowed := stats.get("allowed"):
+        click.echo(f"limits lifted: {', '.join(map(str, allowed))}")
     for problem in _kept_errors(record):
         click.echo(f"error: {as_text(problem)}")
     if record.get("job_type") == DRY_RUN and stats.get("planned"):

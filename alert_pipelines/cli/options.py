@@ -1,12 +1,15 @@
 """Arguments that several commands share."""
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
 from alert_pipelines.rules.maintenance import InvalidWindowError, read_duration
+from alert_pipelines.signature import Signature
 from alert_pipelines.timestamps import InvalidTimestampError, parse_timestamp
 
 
@@ -50,3 +53,15 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 as_of_option = click.option("--as-of", type=instant, help="The instant to judge at; default now.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def signed(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` the options --by and --reason, as its argument `signature`."""
+
+    @click.option("--by", type=text, help="Your name, kept in the record.")
+    @click.option("--reason", type=text, help="Reason, kept in the record.")
+    @wraps(command)
+    def signing(*args: Any, by: str | None, reason: str | None, **kwargs: Any) -> None:
+        command(*args, signature=Signature.of(by, reason), **kwargs)
+
+    return signing

@@ -1,18 +1,21 @@
 """`scan`: one scan, or a dry run of one."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import click
 
 from alert_pipelines.alerts.decisions import DecisionCount
-from alert_pipelines.cli.options import as_of_option, json_option
+from alert_pipelines.cli.options import as_of_option, json_option, signed
 from alert_pipelines.cli.output import as_text, print_json, print_table
-from alert_pipelines.mongo import open_database
+from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import PlannedGroup, ScanIncompleteError, ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.signature import Signature
 
 RULE_NOT_EVALUATED = 1
 STOPPED_BY_A_LIMIT = 3
@@ -27,6 +30,8 @@ _log = logging.getLogger(__name__)
 @click.option(
     "--allow-over-limit", multiple=True, metavar="ID", help="Lift this rule's limit once; 'scan' is the scan's own."
 )
+@click.option("--yes", is_flag=True, help="Do not ask before lifting a limit.")
+@signed
 @json_option
 @click.pass_context
 def scan(
@@ -36,21 +41,44 @@ def scan(
     as_of: datetime | None,
     rule_ids: tuple[str, ...],
     allow_over_limit: tuple[str, ...],
+    yes: bool,
     as_json: bool,
+    signature: Signature,
 ) -> None:
     """Close and escalate the pending alerts as the rules say; exit 3 where a limit stopped closes or escalations.
 
-    Exits with 1 if the server could not evaluate a rule.
+    Exits with 1 if the server could not evaluate a rule. With --allow-over-limit: show what would be done, and ask.
     """
-    request = ScanRequest(as_of=as_of, rule_ids=rule_ids or None, dry_run=dry_run, allow_over_limit=allow_over_limit)
+    request = ScanRequest(
+        as_of=as_of,
+        rule_ids=rule_ids or None,
+        dry_run=dry_run,
+        allow_over_limit=allow_over_limit,
+        signature=signature,
+    )
     try:
         with open_database() as db:
+            if allow_over_limit and not (dry_run or yes):
+                _ask(db, request)
             report = run_scan(db, request, _log_progress)
     except ScanIncompleteError as error:
         _print_report(error.report, as_json)
         click.echo(f"Error: {error}", err=True)
         ctx.exit(STOPPED_BY_A_LIMIT if isinstance(error, BlastRadiusError) else RULE_NOT_EVALUATED)
     _print_report(report, as_json)
+
+
+def _ask(db: AlertDatabase, request: ScanRequest) -> None:
+    """Ask whether to do what a scan without these limits would do. Raises click.Abort."""
+    would = run_scan(db, replace(request, dry_run=True), _log_progress)
+    for message in (stop.message for stop in would.stops):
+        click.echo(f"Still over its limit: {message}", err=True)
+    alerts = Counter[str]()
+    for group in would.preview:
+        alerts[f"{group.status} alerts of {group.source_type}: {group.decision} by {group.rule_id}"] += group.alerts
+    for what, number in alerts.most_common():
+        click.echo(f"{number:>9,}  {what}", err=True)
+    click.confirm(f"Do it in {db.name}?", abort=True, err=True)
 
 
 def _log_progress(written: int, planned: int) -> None:

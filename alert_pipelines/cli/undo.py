@@ -3,9 +3,10 @@
 import click
 
 from alert_pipelines.audit.undo import undo_job
-from alert_pipelines.cli.options import json_option, text
+from alert_pipelines.cli.options import json_option, signed, text
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.mongo import open_database
+from alert_pipelines.signature import Signature
 
 
 @click.command()
@@ -13,14 +14,17 @@ from alert_pipelines.mongo import open_database
 @click.option("--rule", "rule_id", metavar="ID", help="Only this rule's decisions.")
 @click.option("--allow-again", is_flag=True, help="Let the rules decide these alerts again.")
 @click.option("--yes", is_flag=True, help="Do it.")
+@signed
 @json_option
-def undo(job_id: str, rule_id: str | None, allow_again: bool, yes: bool, as_json: bool) -> None:
+def undo(
+    job_id: str, *, rule_id: str | None, allow_again: bool, yes: bool, as_json: bool, signature: Signature
+) -> None:
     """Take back the decisions of a job; `latest` is the last scan that decided anything.
 
     Without --yes: only say what that would be.
     """
     with open_database() as db:
-        report = undo_job(db, job_id, rule_id=rule_id, allow_again=allow_again, dry_run=not yes)
+        report = undo_job(db, job_id, rule_id=rule_id, allow_again=allow_again, dry_run=not yes, signature=signature)
     if as_json:
         print_json(report)
         return

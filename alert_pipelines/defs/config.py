@@ -7,6 +7,7 @@ from pydantic import Field
 
 from alert_pipelines.reports.activity import MAX_DAYS
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
+from alert_pipelines.signature import Signature
 from alert_pipelines.timestamps import InvalidTimestampError, parse_timestamp
 
 
@@ -29,9 +30,11 @@ class ScanConfig(Config):
         default=[],
         description=f"Rules whose limits are lifted this once; {ALLOW_SCAN!r} lifts the scan's own.",
     )
+    by: str = Field(default="", description="Who lifts the limits, kept in the record.")
+    reason: str = Field(default="", description="Why the limits are lifted, kept in the record.")
 
     def request(self, run_id: str, attempt: int) -> ScanRequest:
-        """What is asked of the scan. Raises InvalidTimestampError."""
+        """What is asked of the scan. Raises InvalidTimestampError, InvalidSignatureError."""
         return ScanRequest(
             as_of=parse_instant("as_of", self.as_of),
             rule_ids=tuple(self.rules) or None,
@@ -39,6 +42,7 @@ class ScanConfig(Config):
             allow_over_limit=tuple(self.allow_over_limit),
             run_id=run_id,
             attempt=attempt,
+            signature=Signature.of(self.by, self.reason),
         )
 
 
@@ -49,7 +53,7 @@ class PublishRulesConfig(Config):
         default=None, description="A rule file, YAML or JSON, on the host of the run. Empty: the package's own rules."
     )
     overwrite: bool = Field(default=False, description="Also overwrite rules that a person changed.")
-    dry_run: bool = Field(default=False, description="Only show what would change.")
+    dry_run: bool = Field(default=True, description="Only show what would change. Set it to false to publish.")
 
 
 class ValidateRulesConfig(Config):
@@ -119,6 +123,8 @@ class UndoConfig(Config):
     rule: str | None = Field(default=None, description="Only this rule's decisions, by rule_id. Empty: all.")
     allow_again: bool = Field(default=False, description="Let the rules decide these alerts again.")
     dry_run: bool = Field(default=True, description="Only show what would be taken back. Set it to false to do it.")
+    by: str = Field(default="", description="Your name, kept in the record.")
+    reason: str = Field(default="", description="Reason, kept in the record.")
 
 
 class AddWindowsConfig(Config):

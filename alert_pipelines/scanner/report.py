@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from alert_pipelines.alerts.decisions import Decision, DecisionCount, count, limit_rows
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.signature import UNSIGNED, Signature
 
 ALLOW_SCAN = "scan"
 """What `ScanRequest.allow_over_limit` names to lift the scan's own limit once; a rule is named by its id."""
@@ -19,7 +20,8 @@ class ScanRequest:
     `as_of`: None is the server's clock; naive is read as UTC. `rule_ids`: None is every rule; `expires_at` names the
     alerts' own expiry. `max_close_fraction`: the scan's own limit, a fraction of the pending alerts;
     None is what AUTO_CLOSE_MAX_FRACTION says, or a half. `allow_over_limit`: rule ids, or ALLOW_SCAN, whose limit is
-    lifted this once. `run_id`: the Dagster run, and `attempt` which of its attempts this is, from 1.
+    lifted this once, and `signature` who asked for that. `run_id`: the Dagster run, and `attempt` which of its attempts
+    this is, from 1.
     """
 
     as_of: datetime | None = None
@@ -29,6 +31,12 @@ class ScanRequest:
     allow_over_limit: tuple[str, ...] = ()
     run_id: str | None = None
     attempt: int = 1
+    signature: Signature = UNSIGNED
+
+    @property
+    def allowance(self) -> dict[str, Any]:
+        """What the job record keeps of the limits that are lifted, and of who asked for it."""
+        return {**({"allowed": list(self.allow_over_limit)} if self.allow_over_limit else {}), **self.signature.fields}
 
 
 class Sample(NamedTuple):
@@ -74,6 +82,7 @@ class ScanReport:
     `since` is the scan since which touched keys were looked at; None where all were, `whole_because` then says why.
     `checkpoint` is what a later scan can build on. `overlooked` counts the due alerts outside of what an incremental
     scan would have looked at; None if this one did not check that. `defects` are those of `errors` that name them.
+    `allowance` names the limits that were lifted, and who asked for it.
     `preview`, of a dry run only, has what could be written of `planned` by the status and severity of its alerts.
     """
 
@@ -101,6 +110,7 @@ class ScanReport:
     overlooked: int | None = None
     defects: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    allowance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def total_checked(self) -> int:
@@ -157,6 +167,7 @@ class ScanReport:
             "checkpoint": self.checkpoint,
             "overlooked": self.overlooked,
             "seconds": dict(self.seconds),
+            **self.allowance,
         }
 
 

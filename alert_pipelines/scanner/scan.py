@@ -98,7 +98,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
             _log.info("Auto-close job %s: checked %d, closed %d", job_id, report.total_checked, report.closed)
             _record_end(db, report)
     except BaseException as error:  # a cancelled run too must leave a finished record
-        _record_failure(db, job_id, error)
+        _record_failure(db, job_id, request, error)
         raise
     if report.failed_rules:
         raise RuleQueryError(report)
@@ -211,6 +211,7 @@ def evaluate_all_pending_alerts(
         whole_because=changes.whole_because if changes else None,
         checkpoint=checkpoint,
         overlooked=overlooked.alerts if overlooked else None,
+        allowance=request.allowance,
         defects=defects,
         seconds={"plan": planned_at - started, "apply": time.perf_counter() - planned_at},
     )
@@ -278,13 +279,13 @@ def _record_end(db: AlertDatabase, report: ScanReport) -> None:
         _log.exception("Job record %s could not be finished; its decisions stand", report.job_id)
 
 
-def _record_failure(db: AlertDatabase, job_id: str, error: BaseException) -> None:
+def _record_failure(db: AlertDatabase, job_id: str, request: ScanRequest, error: BaseException) -> None:
     """Finish the record as failed with its true counts, where it can still be written; else the sweep will."""
     try:
         with pymongo.timeout(RECORD_SECONDS):
             if isinstance(error, PyMongoError | LeaseLostError):
                 wait_for_in_flight_writes(db)
-            stats = stats_of(decisions_of(db, job_id))
+            stats = {**stats_of(decisions_of(db, job_id)), **request.allowance}
             update_job_record(job_id, stats, FAILED, [failure_text(db, error)], db)
     except (PyMongoError, JobRecordError):
         _log.exception("Job record %s could not be finished; the next sweep will", job_id)

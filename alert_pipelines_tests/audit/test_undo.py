@@ -14,6 +14,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import scan as scan_module
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.signature import Signature
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses, stored
 
 EXPIRE = rule("expire", {"expire_after_mins": 60})
@@ -38,6 +39,14 @@ def decided(db: AlertDatabase) -> tuple[AlertDatabase, str]:
     pile = [alert("pile", minutes=1, driver="D2", severity="INFO"), alert("first", minutes=2, driver="D2")]
     fill(db, [*closed, *pile], EXPIRE, ESCALATE)
     return db, scan(db)
+
+
+def test_who_undid_a_scan_and_why_was_kept_nowhere(decided: tuple[AlertDatabase, str]) -> None:
+    db, job_id = decided
+    undo_job(db, job_id, dry_run=False, signature=Signature("Ada", "sensor fault"))
+    record = recent_records(1, db)[0]
+    assert (record["stats"]["by"], record["stats"]["reason"]) == ("Ada", "sensor fault")
+    assert stored(db, "pile")["state_history"][-1]["reason"] == f"undo of {job_id} by Ada: sensor fault"
 
 
 def test_each_alert_is_what_it_was_and_its_history_is_longer(db: AlertDatabase) -> None:

@@ -69,7 +69,7 @@ def test_a_limit_exits_with_3_after_its_report_and_can_be_lifted_once(run: Run, 
     assert "0 closed, 1 escalated" in result.stdout
     assert "--allow-over-limit expire" in result.stderr
     assert stored(filled, "OLD")["status"] == "OPEN"
-    assert "1 closed" in run("scan", *AT, "--allow-over-limit", "expire").stdout
+    assert "1 closed" in run("scan", *AT, "--allow-over-limit", "expire", "--yes").stdout
 
 
 def test_a_limit_of_a_json_scan_leaves_json_on_stdout(run: Run, filled: AlertDatabase) -> None:
@@ -98,3 +98,23 @@ def test_a_rule_that_the_server_could_not_evaluate_exits_with_1_after_its_report
 def test_errors_are_printed(run: Run, filled: AlertDatabase) -> None:
     filled.rules.insert_one({"rule_id": "bad"})
     assert "rule 'bad'" in run("scan", *AT).stdout
+
+
+def test_a_limit_was_lifted_without_a_question_and_nobody_could_say_by_whom(run: Run, db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=100)], rule("expire", {"expire_after_mins": 60, "max_close": 0}))
+    allow = ("scan", *AT, "--allow-over-limit", "expire", "--by", "Ada", "--reason", "the outage")
+    refused = run(*allow, typed="n\n", code=1)
+    assert "1  OPEN alerts of OVERSPEEDING: close by expire" in refused.stderr
+    assert f"Do it in {db.name}? [y/N]: n" in refused.stderr
+    assert stored(db, "A")["status"] == "OPEN"
+    assert "1 closed" in run(*allow, typed="y\n").stdout
+    shown = run("jobs", "show").stdout
+    for line in ("by: Ada", "reason: the outage", "limits lifted: expire"):
+        assert f"{line}\n" in shown
+
+
+def test_a_signature_that_is_too_long_is_refused_before_anything_is_written(run: Run, db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=100)], rule("expire", {"expire_after_mins": 60}))
+    said = run("scan", *AT, "--reason", "x" * 501, code=1).stderr
+    assert "reason is too long: expected up to 500 characters; got 501." in said
+    assert stored(db, "A")["status"] == "OPEN"

@@ -25,18 +25,18 @@ metadata:
 
 def test_the_packages_rules_are_published_once_and_the_changes_shown(execute: Execute, db: AlertDatabase) -> None:
     ids = {rule.rule_id for rule in default_rules()}
-    seen = observed(execute("publish_rules_job", "publish"))
+    seen = observed(execute("publish_rules_job", "publish", dry_run=False))
     assert seen["asset"] == "alert_rules"
     assert seen["written"] == len(ids)
     assert {rule.rule_id for rule in export_rules(db)} == ids
     assert {row.data["rule"] for row in seen["changes"].records} == ids
-    again = observed(execute("publish_rules_job", "publish"))
+    again = observed(execute("publish_rules_job", "publish", dry_run=False))
     assert again["written"] == 0
     assert {row.data["change"] for row in again["changes"].records} == {"same"}
 
 
-def test_a_dry_run_of_publishing_writes_nothing(execute: Execute, db: AlertDatabase) -> None:
-    seen = observed(execute("publish_rules_job", "publish", dry_run=True))
+def test_the_job_published_at_once_where_all_others_are_a_dry_run_first(execute: Execute, db: AlertDatabase) -> None:
+    seen = observed(execute("publish_rules_job", "publish"))
     assert {row.data["change"] for row in seen["changes"].records} == {"new"}
     assert export_rules(db) == []
 
@@ -44,11 +44,11 @@ def test_a_dry_run_of_publishing_writes_nothing(execute: Execute, db: AlertDatab
 def test_a_persons_rule_is_overwritten_only_when_told_to(execute: Execute, db: AlertDatabase, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text("overspeed: {expire_after_mins: 60}")
-    execute("publish_rules_job", "publish", file=str(file))
+    execute("publish_rules_job", "publish", file=str(file), dry_run=False)
     db.rules.update_one({"rule_id": "overspeed"}, {"$set": {"conditions.expire_after_mins": 5}})
 
     def minutes_after(**config: Any) -> int:
-        execute("publish_rules_job", "publish", file=str(file), **config)
+        execute("publish_rules_job", "publish", file=str(file), dry_run=False, **config)
         found = db.rules.find_one({"rule_id": "overspeed"})
         assert found is not None
         return int(found["conditions"]["expire_after_mins"])
@@ -116,12 +116,12 @@ def test_a_wrong_rule_file_fails_and_all_that_is_wrong_is_named(execute: Execute
 def test_exported_rules_are_shown_and_their_file_publishes_as_the_same(
     execute: Execute, db: AlertDatabase, tmp_path: Path, name: str
 ) -> None:
-    execute("publish_rules_job", "publish")
+    execute("publish_rules_job", "publish", dry_run=False)
     file = tmp_path / name
     seen = output_metadata(execute("export_rules_job", "export", file=str(file)))
     assert seen["rules"] == len(default_rules())
     assert "rule_id: overspeed" in seen["rule file"]
-    again = observed(execute("publish_rules_job", "publish", file=str(file)))
+    again = observed(execute("publish_rules_job", "publish", file=str(file), dry_run=False))
     assert {row.data["change"] for row in again["changes"].records} == {"same"}
 
 

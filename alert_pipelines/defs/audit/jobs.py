@@ -20,6 +20,7 @@ from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan.run_records import disown_tags, record_of_run, run_of_job, tag_run
 from alert_pipelines.defs.tables import MAX_LISTED, table
 from alert_pipelines.rules.model import Mode
+from alert_pipelines.signature import Signature
 
 # Few columns: the run's page gives a table little room.
 _TEST_COLUMNS = {"rule": "string", "would": "string", "says": "string", "value": "string", "holds": "bool"}
@@ -96,6 +97,7 @@ def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, 
             allow_again=config.allow_again,
             dry_run=config.dry_run,
             run_id=context.run_id,
+            signature=Signature.of(config.by, config.reason),
         )
         undone_run = run_of_job(db, report.job_id)
         record = record_of_run(db, context.run_id)

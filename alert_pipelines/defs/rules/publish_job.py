@@ -52,7 +52,10 @@ def publish(
     )
 
 
-@job(description="Publish rules from a file, or the package's own, and show what changes.")
+@job(
+    description="Show what publishing the rules of a file, or the package's own, changes. Dry run by default; set "
+    "dry_run: false to publish."
+)
 def publish_rules_job() -> None:
     """One op."""
     publish()
