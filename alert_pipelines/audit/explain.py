@@ -22,6 +22,7 @@ from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.rules.words import sentence
 from alert_pipelines.timestamps import as_of_utc
 
 MAX_EVIDENCE = 20
@@ -72,7 +73,8 @@ class Explanation:
 
     `decided_by` is the clause whose decision a scan at `as_of` would write, blast-radius limits aside; `why` says
     so in words, also why not. `clauses` come in precedence order, shadow ones last. `past` are the entries of the
-    history that jobs left, the older service's too. `windows` are the maintenance windows of its source that hold at
+    history that jobs left, the older service's too. `rules` says each rule that concerns it in one sentence, by its id.
+    `windows` are the maintenance windows of its source that hold at
     `as_of`, or in which it was raised; `problems` names rules and windows that cannot be read.
     """
 
@@ -88,6 +90,7 @@ class Explanation:
     past: tuple[dict[str, Any], ...]
     windows: tuple[MaintenanceWindow, ...]
     problems: tuple[str, ...]
+    rules: Mapping[str, str]
 
 
 @at_the_door
@@ -105,10 +108,9 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
         return [rule for rule in rules if rule.concerns(alert.get("source_type"))]
 
     explainer = _Explainer(db, alert)
-    active = explainer.results(compile_rules(concerning(loaded.rule_set.active), at, windows), Mode.ACTIVE)
-    shadow = explainer.results(
-        compile_rules(concerning(loaded.rule_set.shadow), at, windows, with_expires_at=False), Mode.SHADOW
-    )
+    active_rules, shadow_rules = concerning(loaded.rule_set.active), concerning(loaded.rule_set.shadow)
+    active = explainer.results(compile_rules(active_rules, at, windows), Mode.ACTIVE)
+    shadow = explainer.results(compile_rules(shadow_rules, at, windows, with_expires_at=False), Mode.SHADOW)
     decided_by = next((result for result in active if result.due), None)
     history = alert.get("state_history")
     entries = history if isinstance(history, list) else []
@@ -130,6 +132,7 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
             and window.span_about(alert.get("timestamp"), at)
         ),
         problems=(*map(str, loaded.errors), *loaded_windows.errors),
+        rules={rule.rule_id: sentence(rule) for rule in (*active_rules, *shadow_rules)},
     )
 
 

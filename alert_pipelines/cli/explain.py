@@ -36,6 +36,9 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     for clause in explanation.clauses:
         yield ""
         yield from _clause_lines(clause)
+    if explanation.rules:
+        yield "\nRules that concern it:"
+        yield from (f"  {as_text(rule_id)}: {as_text(says)}" for rule_id, says in explanation.rules.items())
     if explanation.past:
         yield "\nDecided before:"
         yield from (f"  {_past(entry)}" for entry in explanation.past)

@@ -55,6 +55,16 @@ def test_a_number_kept_as_text_looked_like_the_number_that_its_test_asks_for(db:
     assert of_test["T"].kinds == {"metadata.feedback_rating": "text"}
 
 
+def test_each_rule_that_concerns_the_alert_is_said_in_a_sentence(db: AlertDatabase) -> None:
+    elsewhere = rule("elsewhere", {"expire_after_mins": 60}, source_type="SAFETY")
+    tried = rule("tried", {"keep_first": True}, mode="shadow")
+    fill(db, [alert("A")], rule("old", {"expire_after_mins": 60}), tried, elsewhere)
+    assert explain(db, "A").rules == {
+        "old": "Closes OVERSPEEDING alerts when they are 1 hour old.",
+        "tried": "Closes OVERSPEEDING alerts when an older pending one with the same metadata.driver_id exists.",
+    }
+
+
 def test_the_keys_other_alerts_are_the_evidence(db: AlertDatabase) -> None:
     pile = [alert(f"P{n}", minutes=10 * n) for n in range(3)]
     others = [alert("other-driver", driver="D2"), alert("too-old", minutes=61), alert("closed", status="RESOLVED")]
@@ -186,6 +196,17 @@ def test_explaining_agrees_with_the_scan_on_every_alert(db: AlertDatabase, count
         ),
         rule("first", {"keep_first": True, "only_if": {"field": "metadata.ok", "op": "missing"}}, source_type="OTHER"),
         rule("valid", {"auto_close_if": "ok"}, source_type="COMPLIANCE", priority=3),
+        rule(
+            "settled",
+            {
+                "close_if_other": {"source_type": "OTHER", "statuses": ["RESOLVED"]},
+                "suppress_if_other": {"source_type": "COMPLIANCE", "match": {"metadata.ok": "metadata.ok"}},
+            },
+            priority=-1,
+        ),
+        rule(
+            "loud", {"escalate_if": {"field": "created_at", "op": "lte", "value_of": "timestamp"}}, source_type="OTHER"
+        ),
         rule("ghost", {"expire_after_mins": 1}, mode="shadow", is_active=False, priority=9),
     ]
     fill(db, alerts, *rules)
@@ -204,4 +225,6 @@ def test_explaining_agrees_with_the_scan_on_every_alert(db: AlertDatabase, count
         "expires_at",
         "count",
         "first",
+        "settled",
+        "loud",
     }

@@ -118,6 +118,7 @@ def test_explain_says_why_and_why_not(run: Run, db: AlertDatabase, job_id: str) 
     out = run("explain", "C", "--as-of", AS_OF.isoformat()).stdout
     assert "C: OVERSPEEDING, OPEN" in out
     assert "NO   timestamp is 60 or more minutes old  [timestamp = 2026-03-01T11:55:00+00:00 (date)]" in out
+    assert "Rules that concern it:\n  speed: Closes OVERSPEEDING alerts when they are 1 hour old." in out
     later = json.loads(run("explain", "C", "--as-of", "2026-03-01T13:00", "--json").stdout)
     assert later["decided_by"]["rule_id"] == "speed"
     assert "Decided before:" in run("explain", "A").stdout

@@ -24,6 +24,7 @@ from alert_pipelines.signature import Signature
 
 # Few columns: the run's page gives a table little room.
 _TEST_COLUMNS = {"rule": "string", "would": "string", "says": "string", "value": "string", "holds": "bool"}
+_RULE_COLUMNS = {"rule": "string", "says": "string"}
 _EVIDENCE_COLUMNS = {"rule": "string", "condition": "string", "alerts": "int", "newest": "string"}
 _WINDOW_COLUMNS = {"from": "string", "to": "string", "of": "string", "reason": "string"}
 _PAST_COLUMNS = {
@@ -122,6 +123,7 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
         "clauses and tests": table(
             _TEST_COLUMNS, (row for clause in explanation.clauses for row in _test_rows(clause))
         ),
+        "rules that concern it": _table_if_any(_RULE_COLUMNS, explanation.rules.items()),
         "evidence": _table_if_any(
             _EVIDENCE_COLUMNS,
             (
