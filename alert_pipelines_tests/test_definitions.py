@@ -66,7 +66,7 @@ def test_the_columns_shown_are_those_of_the_contract(db: AlertDatabase) -> None:
     assert columns(defs, "alerts") == set(Alert.model_fields)
     assert columns(defs, "alert_rules") == set(Rule.model_fields) | {"created_at", "updated_at"}
     job_id = create_job_record(SCANNER, db, run_id="run").job_id
-    update_job_record(job_id, {"raced": 0}, "completed", [], db)
+    update_job_record(job_id, {"conflicts": 0}, "completed", [], db)
     record: dict[str, Any] | None = db.background_jobs.find_one({"job_id": job_id}, {"_id": 0})
     assert record is not None
     assert columns(defs, "background_jobs") == set(record)

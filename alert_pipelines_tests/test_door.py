@@ -104,7 +104,13 @@ def the_work_of_a_day(db: AlertDatabase, seen: AlertDatabase) -> dict[str, Any]:
     told["forecast"] = forecast(db, as_of=at, hours=2)
     second = run_scan(db, ScanRequest(as_of=at))
     told["planned"] = (dry.planned, dry.samples, dry.errors)
-    told["second"] = (second.decisions, second.since is not None, second.whole_because, second.errors, second.pending)
+    told["second"] = (
+        second.decisions,
+        second.incremental_since is not None,
+        second.full_scan_reason,
+        second.errors,
+        second.pending,
+    )
     told["statuses"] = statuses(seen)
     day = backtest_day(db, [parse_rule(RULES[0])], AS_OF.date())
     told["backtest"] = (day.proposed, day.today, day.really)

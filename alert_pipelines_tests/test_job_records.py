@@ -81,13 +81,13 @@ def test_a_new_record_has_the_schema_and_names_its_run(db: AlertDatabase) -> Non
 
 def test_a_completed_record_holds_counts_errors_and_duration(db: AlertDatabase) -> None:
     job_id = create_job_record(SCANNER, db).job_id
-    stats = {"alerts_processed": 9, "alerts_closed": 3, "alerts_escalated": 1, "raced": 2}
+    stats = {"alerts_processed": 9, "alerts_closed": 3, "alerts_escalated": 1, "conflicts": 2}
     update_job_record(job_id, stats, "completed", ["alert '$x': bad"], db)
     record = the_record(db, job_id)
     assert (record["alerts_processed"], record["alerts_closed"], record["alerts_escalated"]) == (9, 3, 1)
     assert record["status"] == "completed"
     assert record["errors"] == ["alert '$x': bad"]
-    assert record["stats"] == {"raced": 2}
+    assert record["stats"] == {"conflicts": 2}
     took = record["completed_at"] - record["started_at"]
     assert record["execution_time_ms"] == took // timedelta(milliseconds=1)
     assert "lease_expires_at" not in record

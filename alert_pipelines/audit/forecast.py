@@ -10,10 +10,10 @@ from alert_pipelines.alerts.decisions import Decision, decision_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.store import load_rules, load_windows
-from alert_pipelines.scanner.limits import find_stops
+from alert_pipelines.scanner.limits import find_violations
 from alert_pipelines.scanner.plan import Plan, hashable, make_plan, plan_decisions
 from alert_pipelines.scanner.preview import preview_of
-from alert_pipelines.scanner.report import LimitStop, ScanRequest
+from alert_pipelines.scanner.report import LimitViolation, ScanRequest
 from alert_pipelines.timestamps import as_of_utc
 
 HOURS = 24
@@ -43,7 +43,7 @@ class Forecast:
     as_of: datetime
     hours: int
     due: tuple[Forthcoming, ...]
-    blocked: tuple[LimitStop, ...]
+    blocked: tuple[LimitViolation, ...]
     errors: tuple[str, ...]
 
 
@@ -59,14 +59,14 @@ def forecast(db: AlertDatabase, *, as_of: datetime | None = None, hours: int = H
     rule_set = loaded.rule_set._replace(shadow=())
     due: list[Forthcoming] = []
     errors = list(map(str, loaded.errors))
-    blocked: tuple[LimitStop, ...] = ()
+    blocked: tuple[LimitViolation, ...] = ()
     seen = _Seen()
     for done in range(hours + 1):
         at = start + done * _STEP
         windows = load_windows(db, at)
         if done == 0:
             plan = make_plan(db, rule_set, windows.windows, at, rule_ids=None, check=lambda: None)
-            blocked = find_stops(db, plan, rule_set, ScanRequest(dry_run=True))
+            blocked = find_violations(db, plan, rule_set, ScanRequest(dry_run=True))
         else:
             plan = plan_decisions(db, rule_set, windows.windows, at)
         errors += [*windows.errors, *plan.failed_rules]

@@ -13,7 +13,7 @@ from typing import NoReturn
 def main() -> None:
     """Run the command line and exit.
 
-    0 done, 1 failed, 2 wrong usage, 3 a limit stopped closes or escalations, 4 some rows of a file were rejected.
+    0 done, 1 failed, 2 wrong usage, 3 a limit blocked closes or escalations, 4 some rows of a file were rejected.
     """
     try:
         _prepare_streams()

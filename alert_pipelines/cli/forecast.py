@@ -12,7 +12,7 @@ from alert_pipelines.audit.forecast import forecast as make_forecast
 from alert_pipelines.cli.options import as_of_option, json_option
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
-from alert_pipelines.scanner.report import LimitStop
+from alert_pipelines.scanner.report import LimitViolation
 
 _NAMED = 3
 """As many rules as one line names."""
@@ -54,9 +54,9 @@ def _print(found: Forecast) -> None:
         click.echo(f"Error: {error}", err=True)
 
 
-def _blocked(stop: LimitStop) -> str:
-    limit = f", limit {stop.limit}" if stop.limit else ""
-    return f"{stop.stopped} to {stop.decision} {stop.planned}{limit}"
+def _blocked(violation: LimitViolation) -> str:
+    limit = f", limit {violation.limit}" if violation.limit else ""
+    return f"{violation.blocked} to {violation.decision} {violation.planned}{limit}"
 
 
 def _totals(due: Iterable[Forthcoming]) -> Counter[str]:

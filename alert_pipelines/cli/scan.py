@@ -18,7 +18,7 @@ from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.signature import Signature
 
 RULE_NOT_EVALUATED = 1
-STOPPED_BY_A_LIMIT = 3
+BLOCKED_BY_A_LIMIT = 3
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def scan(
     as_json: bool,
     signature: Signature,
 ) -> None:
-    """Close and escalate the pending alerts as the rules say; exit 3 where a limit stopped closes or escalations.
+    """Close and escalate the pending alerts as the rules say; exit 3 where a limit blocked closes or escalations.
 
     Exits with 1 if the server could not evaluate a rule. With --allow-over-limit: show what would be done, and ask.
     """
@@ -64,14 +64,14 @@ def scan(
     except ScanIncompleteError as error:
         _print_report(error.report, as_json)
         click.echo(f"Error: {error}", err=True)
-        ctx.exit(STOPPED_BY_A_LIMIT if isinstance(error, BlastRadiusError) else RULE_NOT_EVALUATED)
+        ctx.exit(BLOCKED_BY_A_LIMIT if isinstance(error, BlastRadiusError) else RULE_NOT_EVALUATED)
     _print_report(report, as_json)
 
 
 def _ask(db: AlertDatabase, request: ScanRequest) -> None:
     """Ask whether to do what a scan without these limits would do. Raises click.Abort."""
     would = run_scan(db, replace(request, dry_run=True), _log_progress)
-    for message in (stop.message for stop in would.stops):
+    for message in (violation.message for violation in would.violations):
         click.echo(f"Still over its limit: {message}", err=True)
     alerts = Counter[str]()
     for group in would.preview:
@@ -92,7 +92,7 @@ def _print_report(report: ScanReport, as_json: bool) -> None:
     kind = "dry run" if report.dry_run else "scan"
     click.echo(f"{report.job_id}: {kind} as of {as_text(report.as_of)}, {report.total_checked} pending alerts checked")
     if not report.dry_run:
-        click.echo(f"{report.closed} closed, {report.escalated} escalated, {report.raced} changed meanwhile")
+        click.echo(f"{report.closed} closed, {report.escalated} escalated, {report.conflicts} conflicts")
     if report.dry_run:
         _print_counts("Would be done:", report.preview, ("status", "severity"))
     else:
@@ -104,7 +104,10 @@ def _print_report(report: ScanReport, as_json: bool) -> None:
             ["alert", "decision", "rule", "source", "reason"],
             [(one.alert_id, one.decision, one.rule_id, one.source_type, one.reason) for one in report.samples],
         )
-    for title, problems in (("Stopped", [stop.message for stop in report.stops]), ("Errors", report.errors)):
+    for title, problems in (
+        ("Blocked", [violation.message for violation in report.violations]),
+        ("Errors", report.errors),
+    ):
         if problems:
             click.echo("\n".join(["", f"{title}:", *(f"  {problem}" for problem in problems)]))
 

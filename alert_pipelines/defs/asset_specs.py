@@ -103,11 +103,11 @@ SCAN_CHECKS = (
         asset=ALERT_RULES,
         description="Lists published rules that are not valid. Such a rule decides nothing.",
     ),
-    AssetCheckSpec(WITHIN_LIMITS, asset=CLOSED, description="Lists limits that stopped closes or escalations."),
+    AssetCheckSpec(WITHIN_LIMITS, asset=CLOSED, description="Lists limits that blocked closes or escalations."),
     AssetCheckSpec(NO_ALERT_ERRORS, asset=JOBS, description="Lists alerts that the last scan could not process."),
     AssetCheckSpec(
         RECORDS_RECONCILE,
         asset=JOBS,
-        description="Compares the planned decisions with those written, raced, failed or stopped.",
+        description="Compares the planned decisions with those written, conflicts, failed or blocked.",
     ),
 )

@@ -49,7 +49,7 @@ _JOBS = {
     "errors": ("array", "What could not be handled, at most 100 entries."),
     "errors_total": ("int", "How many errors there were."),
     "execution_time_ms": ("int", "How long it took."),
-    "stats": ("object", "The rest of the scan's report: by rule and source, raced, stopped, rule set version."),
+    "stats": ("object", "The rest of the scan's report: by rule and source, conflicts, blocked, rule set version."),
 }
 
 

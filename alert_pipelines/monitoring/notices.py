@@ -1,4 +1,4 @@
-"""What people are told of: failed scans, limits that stopped one, that no scan completes, what rules with `notify` did.
+"""What people are told of: failed scans, limits that blocked one, that no scan completes, what rules with `notify` did.
 
 Read from the job records, told once to each receiver. How a message reaches a receiver belongs to `notifications`.
 """
@@ -16,7 +16,7 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.notifications import Message
 from alert_pipelines.monitoring.rule_news import ScanNews, headline, lines_of, rule_news
 from alert_pipelines.record_owners import OURS
-from alert_pipelines.scanner.report import ALLOW_SCAN
+from alert_pipelines.scanner.report import ALLOW_SCAN, stored_violations
 
 REPEAT_AFTER = timedelta(hours=1)
 """A fault that comes again with every scan is told again after so long, with the number of scans that had it."""
@@ -29,26 +29,28 @@ _LONGEST_ERROR = 500
 _FAILURE = "failure"
 
 
-class Stop(NamedTuple):
-    """What a limit stopped: the closes or the escalations, by `decision`, of a rule or of the whole scan."""
+class Blocked(NamedTuple):
+    """What a limit blocked: the closes or the escalations, by `decision`, of a rule or of the whole scan."""
 
-    stopped: str
+    rule_or_scan: str
     decision: str
 
     @property
     def kind(self) -> str:
         """What it is told as."""
-        return f"stopped: {self.stopped}" if self.decision == "close" else f"stopped, {self.decision}: {self.stopped}"
+        # Kept in the sensor's cursor: another word would have everything told again after an upgrade.
+        escalations = "" if self.decision == "close" else f", {self.decision}"
+        return f"stopped{escalations}: {self.rule_or_scan}"
 
     @property
     def title(self) -> str:
         """What a message about it is called."""
-        whose = "a whole scan" if self.stopped == ALLOW_SCAN else f"rule {self.stopped!r}"
-        return f"{whose} was stopped by a limit{'' if self.decision == 'close' else ' of escalations'}"
+        whose = "a whole scan" if self.rule_or_scan == ALLOW_SCAN else f"rule {self.rule_or_scan!r}"
+        return f"{whose} was blocked by a limit{'' if self.decision == 'close' else ' of escalations'}"
 
 
 class FailedScan(NamedTuple):
-    """A scan that ended as failed; `stops` has the messages of the limits that it exceeded."""
+    """A scan that ended as failed; `blocked` has the messages of the limits that it exceeded."""
 
     job_id: str
     run_id: str | None
@@ -56,12 +58,12 @@ class FailedScan(NamedTuple):
     closed: int
     escalated: int
     error: str
-    stops: dict[Stop, str]
+    blocked: dict[Blocked, str]
 
     @property
     def kinds(self) -> frozenset[str]:
         """What it is told as: a repeated one of the same kind waits, another kind does not."""
-        return frozenset(stop.kind for stop in self.stops) or frozenset({_FAILURE})
+        return frozenset(one.kind for one in self.blocked) or frozenset({_FAILURE})
 
 
 class Told(BaseModel):
@@ -144,8 +146,8 @@ def tell(told: Told, news: News, now: datetime, ui_url: str | None) -> tuple[Mes
     parts = [
         *_of_staleness(told, news.stale),
         *_of_decisions(news.decided or (), ui_url),
-        *_of_stops(due, ui_url),
-        *_of_failures([scan for scan in due if not scan.stops], ui_url),
+        *_of_blocked(due, ui_url),
+        *_of_failures([scan for scan in due if not scan.blocked], ui_url),
     ]
     if not parts:
         return None, after
@@ -184,15 +186,15 @@ def _of_decisions(scans: Sequence[ScanNews], ui_url: str | None) -> Iterator[tup
     yield headline(scans), "\n\n".join(texts)
 
 
-def _of_stops(scans: Iterable[FailedScan], ui_url: str | None) -> Iterator[tuple[str, str]]:
-    by_stop: dict[Stop, list[FailedScan]] = {}
+def _of_blocked(scans: Iterable[FailedScan], ui_url: str | None) -> Iterator[tuple[str, str]]:
+    by_what: dict[Blocked, list[FailedScan]] = {}
     for scan in scans:
-        for stop in scan.stops:
-            by_stop.setdefault(stop, []).append(scan)
-    for stop, stopped_scans in by_stop.items():
-        newest = stopped_scans[0]
-        more = f" So did {_scans(len(stopped_scans) - 1)} before it." if len(stopped_scans) > 1 else ""
-        yield stop.title, f"{_name(newest, ui_url)}: {newest.stops[stop]}{more}"
+        for one in scan.blocked:
+            by_what.setdefault(one, []).append(scan)
+    for one, blocked_scans in by_what.items():
+        newest = blocked_scans[0]
+        more = f" So did {_scans(len(blocked_scans) - 1)} before it." if len(blocked_scans) > 1 else ""
+        yield one.title, f"{_name(newest, ui_url)}: {newest.blocked[one]}{more}"
 
 
 def _of_failures(scans: Sequence[FailedScan], ui_url: str | None) -> Iterator[tuple[str, str]]:
@@ -224,7 +226,6 @@ def _scans(number: int) -> str:
 def _failed(record: dict[str, Any]) -> FailedScan:
     # Anybody may edit a record, and a field that is odd must not keep all others from being told.
     errors, stats = record.get("errors"), record.get("stats")
-    stops = stats.get("stopped") if isinstance(stats, dict) else None
     return FailedScan(
         job_id=str(record.get("job_id")),
         run_id=record.get("run_id"),
@@ -232,10 +233,5 @@ def _failed(record: dict[str, Any]) -> FailedScan:
         closed=record.get("alerts_closed") or 0,
         escalated=record.get("alerts_escalated") or 0,
         error=str(errors[0])[:_LONGEST_ERROR] if isinstance(errors, list) and errors else "its record says no more.",
-        stops={
-            # Records from before escalations had limits name no decision.
-            Stop(str(stop.get("stopped")), str(stop.get("decision", "close"))): str(stop.get("message"))
-            for stop in (stops if isinstance(stops, list) else ())
-            if isinstance(stop, dict)
-        },
+        blocked={Blocked(one.blocked, one.decision): one.message for one in stored_violations(stats)},
     )

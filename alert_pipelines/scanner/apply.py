@@ -43,7 +43,7 @@ class Applied:
     """What became of the planned writes, as the server answered; `refused` are the `_id`s that `errors` name."""
 
     written: int = 0
-    raced: int = 0
+    conflicts: int = 0
     errors: list[str] = field(default_factory=list)
     refused: list[Any] = field(default_factory=list)
 
@@ -159,7 +159,7 @@ class _Writer:
         done = matched if tries == 1 else self._count_done(ids)
         with self._lock:
             self.applied.written += done
-            self.applied.raced += len(ids) - done - len(errors)
+            self.applied.conflicts += len(ids) - done - len(errors)
             self.applied.errors += errors
             self.applied.refused += not_written
             self._on_batch(len(ids))

@@ -68,7 +68,7 @@ class _Earlier(NamedTuple):
 
 @dataclass
 class Changes:
-    """What was touched since the scan `since`; or, where `whole_because` says why, that this is not known.
+    """What was touched since the scan `since`; or, where `full_scan_reason` says why, that this is not known.
 
     `has_removals`: an alert was deleted, or may have left its key. `token` is where this scan's own claim stands in the
     change stream, None where that is not known either. `full`: the scan looks at all alerts although this is known, to
@@ -80,7 +80,7 @@ class Changes:
     touched: list[Any] = field(default_factory=list)
     has_removals: bool = False
     token: Mapping[str, Any] | None = None
-    whole_because: str | None = None
+    full_scan_reason: str | None = None
     full: bool = False
 
 
@@ -107,14 +107,14 @@ def find_changes(
     nothing: then all is to be looked at.
     """
     if before.operation_time is None:
-        return Changes(whole_because="the server is not a member of a replica set")
+        return Changes(full_scan_reason="the server is not a member of a replica set")
     stream = _Stream(db, job_id, list(rules), session, check)
     try:
         if other := _scan_at_or_after(db, as_of, session, but=job_id):
-            return Changes(whole_because=f"{other} scanned at the same or a later as_of")
+            return Changes(full_scan_reason=f"{other} scanned at the same or a later as_of")
         return _since_checkpoint(db, stream, session, as_of, meaning)
     except TRANSIENT as fault:
-        return Changes(whole_because=f"MongoDB is away ({fault})")
+        return Changes(full_scan_reason=f"MongoDB is away ({fault})")
     except (UnknownChangesError, BSONError, PyMongoError) as unknown:
         return _whole(stream, before.operation_time, str(unknown))
 
@@ -161,10 +161,10 @@ def _since_checkpoint(
     changes.token = stream.drain(changes, resume_after=checkpoint.token)
     if len(changes.touched) > MAX_TOUCHED:
         why = f"more than {MAX_TOUCHED} alerts were touched since {name}"
-        return Changes(token=changes.token, whole_because=why)
+        return Changes(token=changes.token, full_scan_reason=why)
     if _is_check_due(db, session, day_ago):
         changes.full = True
-        changes.whole_because = (
+        changes.full_scan_reason = (
             f"once a day a full scan checks what an incremental one since {name} would have looked at"
         )
     return changes
@@ -219,11 +219,11 @@ def _newest_checkpoint(db: AlertDatabase, session: ClientSession, day_ago: datet
 
 
 def _whole(stream: "_Stream", operation_time: Timestamp, why: str) -> Changes:
-    changes = Changes(whole_because=why)
+    changes = Changes(full_scan_reason=why)
     try:
         changes.token = stream.drain(Changes(), start_at_operation_time=operation_time)
     except (UnknownChangesError, BSONError, PyMongoError) as unknown:
-        changes.whole_because = f"{why}; and the next scan cannot build on this one: {unknown}"
+        changes.full_scan_reason = f"{why}; and the next scan cannot build on this one: {unknown}"
     return changes
 
 

@@ -17,7 +17,7 @@ from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.scanner.plan import Plan
 from alert_pipelines.scanner.preview import preview_of
-from alert_pipelines.scanner.report import ALLOW_SCAN, LimitStop, ScanIncompleteError, ScanReport, ScanRequest
+from alert_pipelines.scanner.report import ALLOW_SCAN, LimitViolation, ScanIncompleteError, ScanReport, ScanRequest
 from alert_pipelines.settings import read_settings
 
 SMALL_SCAN = 100
@@ -29,14 +29,16 @@ _DECIDED = {Status.AUTO_CLOSED: PENDING, Status.ESCALATED: (Status.OPEN,)}
 
 
 class BlastRadiusError(ScanIncompleteError):
-    """Limits stopped closes or escalations; all else of the scan was done. `report` says what."""
+    """Limits blocked closes or escalations; all else of the scan was done. `report` says what."""
 
     def __init__(self, report: ScanReport) -> None:
-        super().__init__(report, (stop.message for stop in report.stops))
+        super().__init__(report, (violation.message for violation in report.violations))
 
 
-def find_stops(db: AlertDatabase, plan: Plan, rule_set: RuleSet, request: ScanRequest) -> tuple[LimitStop, ...]:
-    """The limits that `plan` exceeds; what they stop is not to be written. Raises SettingsError."""
+def find_violations(
+    db: AlertDatabase, plan: Plan, rule_set: RuleSet, request: ScanRequest
+) -> tuple[LimitViolation, ...]:
+    """The limits that `plan` exceeds; what they block is not to be written. Raises SettingsError."""
     # Read by each scan, so that a bad setting shows at once and not first in a flood.
     settings = read_settings()
     fraction = settings.max_close_fraction if request.max_close_fraction is None else request.max_close_fraction
@@ -44,24 +46,24 @@ def find_stops(db: AlertDatabase, plan: Plan, rule_set: RuleSet, request: ScanRe
         Status.AUTO_CLOSED: _fraction_of(sum(plan.pending.values()), fraction),
         Status.ESCALATED: _fraction_of(plan.pending[Status.OPEN], settings.max_escalate_fraction),
     }
-    stops = []
+    violations = []
     for rule in rule_set.active:
         for to_status in () if rule.rule_id in request.allow_over_limit else _DECIDED:
             planned = plan.decided(to_status, rule.rule_id)
             limit = _limit(db, rule, to_status) if planned else None
             if limit is not None and planned > limit:
-                stops.append(_stop(rule.rule_id, f"rule {rule.rule_id!r}", planned, limit, to_status))
+                violations.append(_violation(rule.rule_id, f"rule {rule.rule_id!r}", planned, limit, to_status))
     if ALLOW_SCAN in request.allow_over_limit:
-        return tuple(stops)
-    return (*stops, *_stops_of_scan(db, plan, stops, limits))
+        return tuple(violations)
+    return (*violations, *_violations_of_scan(db, plan, violations, limits))
 
 
-def drop_stopped(plan: Plan, stops: tuple[LimitStop, ...]) -> None:
-    """Take out of `plan` the decisions that `stops` forbid to write; they keep their place in the counts."""
-    stopped = {(stop.stopped, stop.decision) for stop in stops}
+def remove_blocked(plan: Plan, violations: tuple[LimitViolation, ...]) -> None:
+    """Take out of `plan` the decisions that `violations` block to write; they keep their place in the counts."""
+    blocked = {(violation.blocked, violation.decision) for violation in violations}
     for planned in plan.clauses:
         decision = decision_of(planned.clause.to_status)
-        if stopped & {(ALLOW_SCAN, decision), (planned.clause.rule_id, decision)}:
+        if blocked & {(ALLOW_SCAN, decision), (planned.clause.rule_id, decision)}:
             planned.ids.clear()
 
 
@@ -85,44 +87,48 @@ def _count(db: AlertDatabase, rule: Rule, statuses: Sequence[Status]) -> int:
     return sum(of_sources_.count(source, status) for source in rule.sources for status in statuses)
 
 
-def _stops_of_scan(
-    db: AlertDatabase, plan: Plan, stops: Sequence[LimitStop], limits: Mapping[Status, int]
-) -> tuple[LimitStop, ...]:
-    """What the scan's own `limits` stop of the decisions that `stops` leave."""
+def _violations_of_scan(
+    db: AlertDatabase, plan: Plan, violations: Sequence[LimitViolation], limits: Mapping[Status, int]
+) -> tuple[LimitViolation, ...]:
+    """What the scan's own `limits` block of the decisions that `violations` leave."""
     left = {to_status: plan.decided(to_status) for to_status in limits}
     for to_status in limits:
-        left[to_status] -= sum(stop.planned for stop in stops if stop.decision == decision_of(to_status))
+        left[to_status] -= sum(
+            violation.planned for violation in violations if violation.decision == decision_of(to_status)
+        )
     exceeded = [to_status for to_status, limit in limits.items() if left[to_status] > limit]
     if sum(plan.pending.values()) <= SMALL_SCAN or not exceeded:
         return ()
-    found = [_stop(ALLOW_SCAN, "the scan", left[to_status], limits[to_status], to_status) for to_status in exceeded]
+    found = [
+        _violation(ALLOW_SCAN, "the scan", left[to_status], limits[to_status], to_status) for to_status in exceeded
+    ]
     if db[JOB_RECORDS].find_one(_COMPLETED_SCAN_OF_OURS, {"_id": 1}) is not None:
-        would = _preview(db, plan, stops, {stop.decision for stop in found})
+        would = _preview(db, plan, violations, {violation.decision for violation in found})
         return (_with(found[0], f"Look at what it would do: {would}."), *found[1:])
     # Nobody has seen yet what these rules do to these alerts: as long as that is not looked at, they do nothing.
-    would = _preview(db, plan, stops, {decision_of(to_status) for to_status in limits})
+    would = _preview(db, plan, violations, {decision_of(to_status) for to_status in limits})
     found[0] = _with(found[0], f"No scan has completed here before, so look at what it would do: {would}.")
     others = (to_status for to_status in limits if left[to_status] and to_status not in exceeded)
-    return (*found, *(_stop_with_first(to_status, left[to_status]) for to_status in others))
+    return (*found, *(_blocked_with_first(to_status, left[to_status]) for to_status in others))
 
 
-def _with(stop: LimitStop, further: str) -> LimitStop:
-    return stop._replace(message=f"{stop.message} {further}")
+def _with(violation: LimitViolation, further: str) -> LimitViolation:
+    return violation._replace(message=f"{violation.message} {further}")
 
 
-def _stop_with_first(to_status: Status, planned: int) -> LimitStop:
+def _blocked_with_first(to_status: Status, planned: int) -> LimitViolation:
     decision = decision_of(to_status)
     message = (
         f"the scan would {decision} {planned} alerts: none of them was {decision}d, since its other decisions were "
-        "stopped and no scan has completed here before. What allows those allows these."
+        "blocked and no scan has completed here before. What allows those allows these."
     )
-    return LimitStop(ALLOW_SCAN, planned, 0, message, decision)
+    return LimitViolation(ALLOW_SCAN, planned, 0, message, decision)
 
 
-def _preview(db: AlertDatabase, plan: Plan, stops: Sequence[LimitStop], decisions: Set[Decision]) -> str:
-    """Which of `decisions` the `plan` holds by rule, source and status, but for what `stops` forbid already."""
+def _preview(db: AlertDatabase, plan: Plan, violations: Sequence[LimitViolation], decisions: Set[Decision]) -> str:
+    """Which of `decisions` the `plan` holds by rule, source and status, but for what `violations` block already."""
     alerts: Counter[tuple[str, Decision, str, str]] = Counter()
-    for group in preview_of(db, plan, {(stop.stopped, stop.decision) for stop in stops}):
+    for group in preview_of(db, plan, {(violation.blocked, violation.decision) for violation in violations}):
         if group.decision in decisions:
             alerts[group.rule_id, group.decision, group.status, group.source_type] += group.alerts
     lines = [
@@ -138,11 +144,11 @@ def _fraction_of(pending: int, fraction: float) -> int:
     return int(Fraction(str(fraction)) * pending)
 
 
-def _stop(stopped: str, who: str, planned: int, limit: int, to_status: Status) -> LimitStop:
+def _violation(blocked: str, who: str, planned: int, limit: int, to_status: Status) -> LimitViolation:
     decision = decision_of(to_status)
     message = (
         f"{who} would {decision} {planned} alerts, its limit is {limit}: none of them was {decision}d. To allow it "
-        f"once, run with allow_over_limit: [{stopped!r}] (Launchpad) or `alert-pipelines scan --allow-over-limit "
-        f"{quote(stopped)}`."
+        f"once, run with allow_over_limit: [{blocked!r}] (Launchpad) or `alert-pipelines scan --allow-over-limit "
+        f"{quote(blocked)}`."
     )
-    return LimitStop(stopped, planned, limit, message, decision)
+    return LimitViolation(blocked, planned, limit, message, decision)

@@ -60,14 +60,30 @@ class PlannedGroup(NamedTuple):
     alerts: int
 
 
-class LimitStop(NamedTuple):
+class LimitViolation(NamedTuple):
     """A rule, or the scan, that planned more closes or escalations than its limit allows and wrote none of them."""
 
-    stopped: str
+    blocked: str
     planned: int
     limit: int
     message: str
     decision: Decision
+
+
+def stored_violations(stats: Any) -> tuple[LimitViolation, ...]:
+    """The violations in the `stats` of a job record, also of an older one; anybody may have edited it."""
+    stored = stats.get("blocked", stats.get("stopped")) if isinstance(stats, Mapping) else None
+    return tuple(
+        _stored_violation(one) for one in (stored if isinstance(stored, list) else ()) if isinstance(one, dict)
+    )
+
+
+def _stored_violation(one: Mapping[str, Any]) -> LimitViolation:
+    planned, limit = (number if isinstance(number, int) else 0 for number in (one.get("planned"), one.get("limit")))
+    # Records from before escalations had limits name no decision.
+    decision: Decision = "escalate" if one.get("decision") == "escalate" else "close"
+    blocked = one.get("blocked", one.get("stopped"))
+    return LimitViolation(str(blocked), planned, limit, str(one.get("message")), decision)
 
 
 @dataclass(frozen=True)
@@ -76,10 +92,11 @@ class ScanReport:
 
     `decisions` are those written, counted from the alerts' histories; of a dry run, and in `planned` always, those
     planned. `shadow` counts what shadow rules would have done; `shadow_rules` names all that were asked, also those
-    that would have done nothing. planned = closed + escalated + raced + failed + stopped. `errors` has an entry for
+    that would have done nothing. planned = closed + escalated + conflicts + failed + blocked. `errors` has an entry for
     each alert and rule that could not be handled; `bad_rules` are those of them that are about rules, and
     `failed_rules` those of these whose query the server did not finish.
-    `since` is the scan since which touched keys were looked at; None where all were, `whole_because` then says why.
+    `incremental_since` is the scan since which touched keys were looked at; None where all were: `full_scan_reason`
+    then says why.
     `checkpoint` is what a later scan can build on. `overlooked` counts the due alerts outside of what an incremental
     scan would have looked at; None if this one did not check that. `defects` are those of `errors` that name them.
     `allowance` names the limits that were lifted, and who asked for it.
@@ -95,17 +112,17 @@ class ScanReport:
     decisions: tuple[DecisionCount, ...]
     shadow: tuple[DecisionCount, ...]
     samples: tuple[Sample, ...]
-    raced: int
+    conflicts: int
     failed: int
-    stops: tuple[LimitStop, ...]
+    violations: tuple[LimitViolation, ...]
     errors: tuple[str, ...]
     bad_rules: tuple[str, ...] = ()
     preview: tuple[PlannedGroup, ...] = ()
     failed_rules: tuple[str, ...] = ()
     shadow_rules: tuple[str, ...] = ()
     oldest_pending: datetime | None = None
-    since: str | None = None
-    whole_because: str | None = None
+    incremental_since: str | None = None
+    full_scan_reason: str | None = None
     checkpoint: str | None = None
     overlooked: int | None = None
     defects: tuple[str, ...] = ()
@@ -128,14 +145,14 @@ class ScanReport:
         return 0 if self.dry_run else count(self.decisions, "escalate")
 
     @property
-    def stopped(self) -> int:
-        """Closes and escalations planned and not written since a limit stopped them."""
-        return sum(stop.planned for stop in self.stops)
+    def blocked(self) -> int:
+        """Closes and escalations planned and not written since a limit blocked them."""
+        return sum(violation.planned for violation in self.violations)
 
     @property
     def reconciles(self) -> bool:
         """Whether every planned decision is accounted for."""
-        done = self.closed + self.escalated + self.raced + self.failed + self.stopped
+        done = self.closed + self.escalated + self.conflicts + self.failed + self.blocked
         return self.dry_run or count(self.planned) == done
 
     def summary(self) -> dict[str, int]:
@@ -159,11 +176,11 @@ class ScanReport:
             "planned": [entry._asdict() for entry in limit_rows(self.planned)],
             "decisions": [entry._asdict() for entry in limit_rows(self.decisions)],
             "shadow": [entry._asdict() for entry in limit_rows(self.shadow)],
-            "raced": self.raced,
+            "conflicts": self.conflicts,
             "failed": self.failed,
-            "stopped": [stop._asdict() for stop in self.stops],
-            "since": self.since,
-            "whole_because": self.whole_because,
+            "blocked": [violation._asdict() for violation in self.violations],
+            "incremental_since": self.incremental_since,
+            "full_scan_reason": self.full_scan_reason,
             "checkpoint": self.checkpoint,
             "overlooked": self.overlooked,
             "seconds": dict(self.seconds),
@@ -183,4 +200,4 @@ class RuleQueryError(ScanIncompleteError):
     """Raised when the query of a rule failed, so that nobody knows what the rule would have decided."""
 
     def __init__(self, report: ScanReport) -> None:
-        super().__init__(report, [*report.failed_rules, *(stop.message for stop in report.stops)])
+        super().__init__(report, [*report.failed_rules, *(violation.message for violation in report.violations)])

@@ -38,7 +38,7 @@ from alert_pipelines.rules.store import keep_version, load_rules, load_windows
 from alert_pipelines.scanner.apply import Applied, DecisionContext, apply_plan, count_deleted
 from alert_pipelines.scanner.changes import OplogPosition, find_changes, next_checkpoint, oplog_position
 from alert_pipelines.scanner.checkpoint import fingerprint
-from alert_pipelines.scanner.limits import BlastRadiusError, drop_stopped, find_stops
+from alert_pipelines.scanner.limits import BlastRadiusError, find_violations, remove_blocked
 from alert_pipelines.scanner.overlooked import find_overlooked
 from alert_pipelines.scanner.plan import make_plan, take_samples
 from alert_pipelines.scanner.prepare import empty_warnings, prepare_collections
@@ -66,7 +66,7 @@ def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> d
     """Scan all pending alerts once at `as_of` (None: the server's clock) and close or escalate what the rules say.
 
     Returns `total_checked`, `auto_closed`, `alerts_processed`, `alerts_closed`, `alerts_escalated`. Raises
-    ScanAlreadyRunningError where another scan holds the claim, BlastRadiusError where a limit stopped closes or
+    ScanAlreadyRunningError where another scan holds the claim, BlastRadiusError where a limit blocked closes or
     escalations, RuleQueryError if the server could not evaluate a rule, PyMongoError where the database is away; the
     job record then says `failed`.
     """
@@ -102,7 +102,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
         raise
     if report.failed_rules:
         raise RuleQueryError(report)
-    if _was_stopped(report):
+    if _was_blocked(report):
         raise BlastRadiusError(report)
     return report
 
@@ -163,9 +163,9 @@ def evaluate_all_pending_alerts(
             db, plan, changes, job_id=job_id, as_of=as_of, rules=rule_set.active, session=session, check=check
         )
     planned, planned_at = plan.counts(), time.perf_counter()
-    stops = find_stops(db, plan, rule_set, request)
+    violations = find_violations(db, plan, rule_set, request)
     if not request.dry_run:
-        drop_stopped(plan, stops)
+        remove_blocked(plan, violations)
     if planned and not request.dry_run:
         # A scan that is cancelled while it writes has to say what it looked at.
         update_job_record(job_id, {"alerts_processed": sum(plan.pending.values())}, RUNNING, None, db)
@@ -178,10 +178,10 @@ def evaluate_all_pending_alerts(
         decisions = retry_transient(lambda: decisions_of(db, job_id), before_retry=check) if planned else ()
         gone = applied.written - count(decisions)
         if gone > 0:
-            # Deleted after it was decided, an alert took its history along: raced, as one deleted before.
-            applied.raced += min(gone, retry_transient(lambda: count_deleted(db, plan), before_retry=check))
+            # Deleted after it was decided, an alert took its history along: a conflict, as if deleted before.
+            applied.conflicts += min(gone, retry_transient(lambda: count_deleted(db, plan), before_retry=check))
     checkpoint = None
-    if changes and not stops and not plan.failed_rules:
+    if changes and not violations and not plan.failed_rules:
         checkpoint = next_checkpoint(changes, meaning, [*plan.unwritable_ids(), *applied.refused])
     defects = overlooked.errors if overlooked else ()
     odd = () if any(plan.pending.values()) else empty_warnings(db)
@@ -196,9 +196,9 @@ def evaluate_all_pending_alerts(
         decisions=decisions,
         shadow=tuple(plan.shadow),
         samples=samples,
-        raced=applied.raced,
+        conflicts=applied.conflicts,
         failed=applied.failed + plan.unwritable,
-        stops=stops,
+        violations=violations,
         errors=(*bad_rules, *windows.errors, *odd, *plan.errors, *applied.errors, *defects),
         bad_rules=bad_rules,
         preview=preview_of(db, plan) if request.dry_run else (),
@@ -207,8 +207,8 @@ def evaluate_all_pending_alerts(
             rule.rule_id for rule in rule_set.shadow if request.rule_ids is None or rule.rule_id in request.rule_ids
         ),
         oldest_pending=plan.oldest_pending,
-        since=changes.since if changes and not changes.full else None,
-        whole_because=changes.whole_because if changes else None,
+        incremental_since=changes.since if changes and not changes.full else None,
+        full_scan_reason=changes.full_scan_reason if changes else None,
         checkpoint=checkpoint,
         overlooked=overlooked.alerts if overlooked else None,
         allowance=request.allowance,
@@ -261,15 +261,15 @@ def _progress(planned: int, on_progress: Progress | None) -> Callable[[int], Non
     return on_batch
 
 
-def _was_stopped(report: ScanReport) -> bool:
+def _was_blocked(report: ScanReport) -> bool:
     """Whether limits kept closes from being written; a dry run only foretells it."""
-    return bool(report.stops) and not report.dry_run
+    return bool(report.violations) and not report.dry_run
 
 
 def _record_end(db: AlertDatabase, report: ScanReport) -> None:
     """Finish the record; where that fails the decisions stand all the same, so it is logged and no more."""
-    errors = [*(stop.message for stop in report.stops), *report.errors]
-    status = FAILED if report.failed_rules or _was_stopped(report) else COMPLETED
+    errors = [*(violation.message for violation in report.violations), *report.errors]
+    status = FAILED if report.failed_rules or _was_blocked(report) else COMPLETED
     if not report.reconciles:
         errors.insert(0, f"{report.job_id} does not reconcile: {report.record_stats()}")
     try:

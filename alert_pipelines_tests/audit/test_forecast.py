@@ -70,7 +70,7 @@ def test_shadow_rules_are_not_foretold(db: AlertDatabase) -> None:
 def test_what_blocks_a_scan_now_is_said(db: AlertDatabase) -> None:
     fill(db, [alert(minutes=300) for _ in range(3)], rule("few", {"expire_after_mins": 5, "max_close": 2}))
     (stop,) = forecast(db, as_of=AS_OF, hours=1).blocked
-    assert (stop.stopped, stop.decision, stop.planned, stop.limit) == ("few", "close", 3, 2)
+    assert (stop.blocked, stop.decision, stop.planned, stop.limit) == ("few", "close", 3, 2)
 
 
 def test_a_rule_and_a_window_that_cannot_be_read_are_named_once(db: AlertDatabase) -> None:

@@ -36,7 +36,7 @@ def test_a_dry_run_shows_counts_and_samples_and_writes_nothing(run: Run, filled:
 
 def test_a_scan_decides(run: Run, filled: AlertDatabase) -> None:
     out = run("scan", *AT).stdout
-    assert "1 closed, 1 escalated, 0 changed meanwhile" in out
+    assert "1 closed, 1 escalated, 0 conflicts" in out
     assert stored(filled, "OLD")["status"] == "AUTO_CLOSED"
     assert stored(filled, "NEW0")["status"] == "ESCALATED"
 
@@ -74,8 +74,8 @@ def test_a_limit_exits_with_3_after_its_report_and_can_be_lifted_once(run: Run, 
 
 def test_a_limit_of_a_json_scan_leaves_json_on_stdout(run: Run, filled: AlertDatabase) -> None:
     filled.rules.update_one({"rule_id": "expire"}, {"$set": {"conditions.max_close": 0}})
-    [stop] = json.loads(run("scan", *AT, "--json", code=3).stdout)["stops"]
-    assert (stop["stopped"], stop["planned"], stop["limit"]) == ("expire", 1, 0)
+    [stop] = json.loads(run("scan", *AT, "--json", code=3).stdout)["violations"]
+    assert (stop["blocked"], stop["planned"], stop["limit"]) == ("expire", 1, 0)
 
 
 def test_a_rule_that_the_server_could_not_evaluate_exits_with_1_after_its_report(

@@ -59,7 +59,7 @@ def test_a_scan_materializes_its_outcome_with_numbers_that_plot(execute: Execute
         "closed": 1,
         "escalated": 1,
         "errors": 0,
-        "stopped": 0,
+        "blocked": 0,
         "oldest_pending_min": 120.0,
     }
     assert {name: record[name] for name in numbers} == numbers
@@ -262,7 +262,7 @@ def test_a_limit_stops_its_rule_alone_and_fails_the_run_loudly(execute: Execute,
     assert not [event for event in result.all_events if event.event_type is DagsterEventType.STEP_UP_FOR_RETRY]
     assert check_verdicts(result) == ALL_PASSED | {"within_limits": False}
     metadata = scan_metadata(result)["background_jobs"]
-    assert (metadata["stopped"], metadata["escalated"]) == (1, 2)
+    assert (metadata["blocked"], metadata["escalated"]) == (1, 2)
     assert metadata["job record"]["status"] == "failed"
     assert statuses(db)["old"] == "OPEN"
     allowed = execute(as_of=AS_OF.isoformat(), allow_over_limit=["old"])

@@ -74,7 +74,7 @@ def test_a_limit_that_stopped_a_rule_is_told_with_its_count_its_limit_and_how_to
     assert not execute(as_of=AS_OF.isoformat()).success
     tick()
     [(title, body)] = hook.got
-    assert title == "Alert scanner: rule 'old' was stopped by a limit"
+    assert title == "Alert scanner: rule 'old' was blocked by a limit"
     assert "rule 'old' would close 2 alerts, its limit is 1" in body
     assert "allow_over_limit: ['old']" in body
 
@@ -88,7 +88,7 @@ def test_of_a_rule_stopped_in_closing_and_in_escalating_only_one_was_told(
     assert not execute(as_of=AS_OF.isoformat()).success
     tick()
     [(title, body)] = hook.got
-    by_limit = "rule 'both' was stopped by a limit"
+    by_limit = "rule 'both' was blocked by a limit"
     assert title == f"Alert scanner: {by_limit}; {by_limit} of escalations"
     assert "would close 2 alerts, its limit is 1" in body
     assert "would escalate 3 alerts, its limit is 2" in body
@@ -113,7 +113,7 @@ def test_what_comes_again_with_every_scan_is_told_again_after_an_hour_and_what_i
     assert "1 scan failed" in tick()
     let_pass(tick, db, minutes=61)
     tick()
-    assert "rule 'old' was stopped by a limit" in hook.titles[-1]
+    assert "rule 'old' was blocked by a limit" in hook.titles[-1]
     assert "So did 1 scan before it." in hook.got[-1][1]
     assert tick() == "Nothing to tell."
     assert len(hook.got) == 3
@@ -149,6 +149,8 @@ def test_a_backlog_of_500_failed_scans_is_one_message(tick: Ticks, hook: Inbox, 
     [
         {"errors": "text"},
         {"errors": None, "stats": 5},
+        {"stats": {"blocked": "rule"}},
+        {"stats": {"blocked": [7, {"message": 1}]}},
         {"stats": {"stopped": "rule"}},
         {"stats": {"stopped": [7, {"message": 1}]}},
         {"run_id": 5, "alerts_closed": "many"},

@@ -137,7 +137,7 @@ def refuse_some(db: AlertDatabase, size: int) -> tuple[ScanReport, list[Document
 
 def check_refused(db: AlertDatabase, report: ScanReport, poison: list[Document]) -> None:
     record = check_good_closed(db, report)
-    assert (report.closed, report.failed, report.raced) == (GOOD, len(poison), 0)
+    assert (report.closed, report.failed, report.conflicts) == (GOOD, len(poison), 0)
     assert len(report.errors) == record["errors_total"] == len(poison)
     assert len(record["errors"]) == MAX_ERRORS + 1
     assert all(any(f"'{one['alert_id']}'" in error for error in report.errors) for one in poison[:100])

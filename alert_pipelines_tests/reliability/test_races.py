@@ -56,10 +56,10 @@ def check_all(db: AlertDatabase, report: ScanReport, people: list[Actors], origi
     assert record["errors"] == []
     assert report.reconciles
     # Counted from the histories; whoever deletes an alert after that takes its decision with it.
-    assert report.raced > 0
+    assert report.conflicts > 0
     assert decisions <= report.closed + report.escalated
     acts = sum((one.acts for one in people), start=Counter[str]())
-    return {"alerts": len(found), "decisions": decisions, "raced": report.raced, **acts}
+    return {"alerts": len(found), "decisions": decisions, "conflicts": report.conflicts, **acts}
 
 
 def test_people_at_work_during_a_scan(

@@ -233,7 +233,7 @@ def test_an_election_made_the_next_scan_look_at_all_pending_alerts(three: Replic
 
             report = run_scan(db, ScanRequest(as_of=as_of))
 
-            assert report.since == before.job_id, report.whole_because
+            assert report.incremental_since == before.job_id, report.full_scan_reason
             assert decisions(db, report) == expected
             decided += len(expected)
             before = report

@@ -176,7 +176,7 @@ def test_forty_eight_hours_closed_fridays_alerts_before_monday(
     report = run_scan(db, ScanRequest(as_of=closed_at))
     assert statuses(db) != {"a": "OPEN"}
     # It was found by looking at what came due since, not at everything.
-    assert report.since is not None
+    assert report.incremental_since is not None
 
 
 def test_a_rule_decides_only_while_its_calendar_is_open_and_then_all_that_came_due_meanwhile(
@@ -266,10 +266,10 @@ def test_a_changed_calendar_of_the_collection_is_another_rule_set_and_means_a_fu
     db.pipeline_rules.insert_one(rule("r", {"close_if_no_repeat_mins": 600}, calendar="office"))
     db.calendars.insert_one({**OFFICE})
     first = run_scan(db, ScanRequest(as_of=FRIDAY_NOON))
-    assert run_scan(db, ScanRequest(as_of=FRIDAY_NOON + timedelta(minutes=5))).since == first.job_id
+    assert run_scan(db, ScanRequest(as_of=FRIDAY_NOON + timedelta(minutes=5))).incremental_since == first.job_id
     db.calendars.update_one({}, {"$set": {"holidays": ["2026-02-26"]}})
     after = run_scan(db, ScanRequest(as_of=FRIDAY_NOON + timedelta(minutes=10)))
-    assert after.since is None
+    assert after.incremental_since is None
     assert after.rule_set_version != first.rule_set_version
 
 

@@ -31,7 +31,7 @@ def ok(name: str = "ok", /, **fields: Any) -> dict[str, Any]:
 
 def scan(db: AlertDatabase, minutes: float = 0) -> str | None:
     """Scan `minutes` after AS_OF; what it built on."""
-    return run_scan(db, ScanRequest(as_of=AS_OF + timedelta(minutes=minutes))).since
+    return run_scan(db, ScanRequest(as_of=AS_OF + timedelta(minutes=minutes))).incremental_since
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_a_limit_lets_through_what_it_says_and_else_nothing(db: AlertDatabase, l
     )
 
     assert report.closed == closed
-    assert [stop.stopped for stop in report.stops] == ([] if closed else ["a"])
+    assert [stop.blocked for stop in report.violations] == ([] if closed else ["a"])
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_escalations_had_no_limit(db: AlertDatabase, limit: Fields, escalated: i
     report = scan(db, [rule("a", {"escalate_if_count": 1, **limit})], *due, keyless, *others)
 
     assert (report.escalated, report.reconciles) == (escalated, True)
-    assert [(stop.stopped, stop.decision) for stop in report.stops] == ([] if escalated else [("a", "escalate")])
+    assert [(stop.blocked, stop.decision) for stop in report.violations] == ([] if escalated else [("a", "escalate")])
 
 
 def test_a_limit_is_for_closes_alone(db: AlertDatabase) -> None:

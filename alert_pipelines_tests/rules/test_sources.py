@@ -62,11 +62,11 @@ def test_a_touched_alert_of_any_of_its_sources_brings_its_key_into_play(
     db: AlertDatabase, conditions: dict[str, Any]
 ) -> None:
     fill(db, [alert(driver=f"X{number}") for number in range(5)], rule("all", conditions, source_type="*"))
-    assert run_scan(db, ScanRequest(as_of=AS_OF)).since is None
+    assert run_scan(db, ScanRequest(as_of=AS_OF)).incremental_since is None
     pair = [alert(f"new-{n}", source_type="FUEL_THEFT", minutes=n, driver="D9") for n in (20, 50)]
     fill(db, [one | {"metadata": {"driver_id": "D9", "vehicle_id": "V"}} for one in pair])
     report = run_scan(db, ScanRequest(as_of=AS_OF + timedelta(minutes=1)))
-    assert report.since is not None
+    assert report.incremental_since is not None
     assert "FUEL_THEFT" in {row.source_type for row in report.decisions}
 
 
@@ -114,5 +114,5 @@ def test_the_indexes_of_one_source_serve_a_rule_for_several(
         report = run_scan(watched, ScanRequest(as_of=AS_OF + timedelta(seconds=1)))
         db.command("profile", 0)
     read = sum(entry.get("docsExamined", 0) for entry in db["system.profile"].find({"ns": f"{db.name}.alerts"}))
-    assert report.since is not None
+    assert report.incremental_since is not None
     assert read < 500

@@ -117,7 +117,7 @@ def test_calendars_and_recurring_windows_make_the_short_way_no_shorter_than_it_m
         expected = whole_plan(db, as_of)
         report = run_scan(db, ScanRequest(as_of=as_of, allow_over_limit=(ALLOW_SCAN,)))
         assert (report.errors, expected.errors) == ((), [])
-        assert decisions(db, report) == writable(expected), report.whole_because
+        assert decisions(db, report) == writable(expected), report.full_scan_reason
         for _ in range(data.draw(st.integers(0, 2))):
             data.draw(st.sampled_from([add, edit, edit]))()
         minutes += data.draw(st.integers(0, 4))

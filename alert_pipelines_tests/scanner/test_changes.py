@@ -41,18 +41,18 @@ def scan(db: AlertDatabase, minutes: float = 0) -> ScanReport:
 
 
 def looked_at_all(report: ScanReport) -> bool:
-    assert (report.since is None) == (report.whole_because is not None)
-    return report.since is None
+    assert (report.incremental_since is None) == (report.full_scan_reason is not None)
+    return report.incremental_since is None
 
 
 def test_a_second_scan_builds_on_the_first(db: AlertDatabase) -> None:
     fill(db, [alert(driver=f"D{number}") for number in range(5)], PILE, QUIET, LATEST)
     first = scan(db)
-    assert first.whole_because == "no completed scan of the last day has left a checkpoint"
+    assert first.full_scan_reason == "no completed scan of the last day has left a checkpoint"
     second = scan(db, 5)
-    assert second.since == first.job_id
+    assert second.incremental_since == first.job_id
     third = scan(db, 10)
-    assert third.since == second.job_id
+    assert third.incremental_since == second.job_id
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_changed_rule_means_a_full_scan(db: AlertDatabase) -> None:
     first = scan(db)
     db.rules.update_one({}, {"$set": {"conditions.escalate_if_count": 1}})
     report = scan(db, 5)
-    assert report.whole_because == f"rules or maintenance windows have changed since {first.job_id}"
+    assert report.full_scan_reason == f"rules or maintenance windows have changed since {first.job_id}"
     assert report.escalated == 1
 
 
@@ -163,15 +163,15 @@ def test_an_earlier_as_of_means_a_full_scan_that_is_nothing_to_build_on(db: Aler
     fill(db, [alert(minutes=-1), alert(minutes=-2)], PILE)
     late = scan(db, 10)
     early = scan(db, 5)
-    assert early.whole_because == f"{late.job_id} scanned at the same or a later as_of"
+    assert early.full_scan_reason == f"{late.job_id} scanned at the same or a later as_of"
     assert early.checkpoint is None
-    assert scan(db, 15).since == late.job_id
+    assert scan(db, 15).incremental_since == late.job_id
 
 
 def test_a_scan_of_some_rules_is_nothing_to_build_on(db: AlertDatabase) -> None:
     fill(db, [alert("old", minutes=40), alert("new", minutes=30)], LATEST, PILE)
     some = run_scan(db, ScanRequest(as_of=AS_OF, rule_ids=("pile-up",)))
-    assert (some.since, some.checkpoint) == (None, None)
+    assert (some.incremental_since, some.checkpoint) == (None, None)
     report = scan(db, 5)
     assert looked_at_all(report)
     assert report.closed == 1
@@ -192,7 +192,7 @@ def test_a_scan_that_crashed_leaves_the_one_before_it_to_build_on(
         with pytest.raises(RuntimeError):
             scan(db, 5)
     report = scan(db, 10)
-    assert (report.since, report.closed) == (first.job_id, 1)
+    assert (report.incremental_since, report.closed) == (first.job_id, 1)
 
 
 def test_too_many_touched_alerts_mean_a_full_scan(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,9 +201,9 @@ def test_too_many_touched_alerts_mean_a_full_scan(db: AlertDatabase, monkeypatch
     first = scan(db)
     fill(db, [alert(driver="D2", minutes=number) for number in range(11)])
     report = scan(db, 5)
-    assert report.whole_because == f"more than 10 alerts were touched since {first.job_id}"
+    assert report.full_scan_reason == f"more than 10 alerts were touched since {first.job_id}"
     assert report.closed == 10
-    assert scan(db, 10).since == report.job_id
+    assert scan(db, 10).incremental_since == report.job_id
 
 
 def test_its_own_closes_are_not_looked_at_again(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_its_own_closes_are_not_looked_at_again(db: AlertDatabase, monkeypatch: 
     fill(db, [alert(minutes=90, driver=f"D{number}") for number in range(30)], QUIET)
     first = scan(db)
     assert first.closed == 30
-    assert scan(db, 5).since == first.job_id
+    assert scan(db, 5).incremental_since == first.job_id
 
 
 def test_a_key_without_an_index_means_looking_at_all(db: AlertDatabase) -> None:
@@ -262,7 +262,7 @@ def test_a_token_that_the_oplog_no_longer_knows_means_a_full_scan(db: AlertDatab
     report = scan(db, 5)
     assert looked_at_all(report)
     assert report.closed == 1
-    assert scan(db, 10).since == report.job_id
+    assert scan(db, 10).incremental_since == report.job_id
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=str)
@@ -285,7 +285,7 @@ def test_what_an_earlier_version_read_may_have_been_rolled_back_so_its_checkpoin
     assert first.checkpoint is not None
     theirs = first.checkpoint.replace('"fingerprint"', '"election": "7fffffff0000000000000001", "fingerprint"')
     db.background_jobs.update_one({}, {"$set": {"stats.checkpoint": theirs}})
-    assert scan(db, 5).whole_because == f"the checkpoint of {first.job_id} cannot be read (ValueError)"
+    assert scan(db, 5).full_scan_reason == f"the checkpoint of {first.job_id} cannot be read (ValueError)"
 
 
 @pytest.mark.parametrize("token", [{}, {"_data": "no token"}, {"_data": 5}])
@@ -297,7 +297,7 @@ def test_a_token_that_is_not_valid_means_a_full_scan(db: AlertDatabase, token: d
     fill(db, [alert("new", minutes=30)])
     report = scan(db, 5)
     assert (looked_at_all(report), report.closed) == (True, 1)
-    assert scan(db, 10).since == report.job_id
+    assert scan(db, 10).incremental_since == report.job_id
 
 
 def test_what_a_scan_left_alone_was_forgotten_if_the_record_of_another_at_its_as_of_had_lost_that(
@@ -309,7 +309,7 @@ def test_what_a_scan_left_alone_was_forgotten_if_the_record_of_another_at_its_as
     db.alerts.update_many({}, {"$set": {"status": "OPEN"}})
     db.background_jobs.update_one({}, {"$unset": {"as_of": ""}})
     again = scan(db)
-    assert again.whole_because == f"{first.job_id} scanned at the same or a later as_of"
+    assert again.full_scan_reason == f"{first.job_id} scanned at the same or a later as_of"
     assert again.checkpoint is None
     assert scan(db, 5).checkpoint is not None
 
@@ -327,11 +327,11 @@ def test_what_a_second_scan_at_one_as_of_left_alone_was_forgotten(db: AlertDatab
         assert statuses(db) == {"a1": "OPEN", "a2": "ESCALATED"}
     fill(db, [alert("a3", minutes=30)])
     again = scan(db, 0 if first == "all rules" else 5)
-    assert again.whole_because is not None
-    assert "scanned at the same or a later as_of" in again.whole_because
+    assert again.full_scan_reason is not None
+    assert "scanned at the same or a later as_of" in again.full_scan_reason
     assert again.checkpoint is None
     later = scan(db, 60)
-    assert (later.since == base.job_id) == (first == "all rules")
+    assert (later.incremental_since == base.job_id) == (first == "all rules")
     scan(db, 65)
     assert statuses(db) == {"a1": "AUTO_CLOSED", "a2": "AUTO_CLOSED", "a3": "OPEN"}
 

@@ -45,7 +45,7 @@ def test_an_alert_that_only_if_admits_by_the_clock_alone_is_seen(
     run_scan(db, ScanRequest(as_of=AS_OF))
     assert set(statuses(db).values()) == {"OPEN"}
     report = run_scan(db, ScanRequest(as_of=AS_OF + timedelta(minutes=5)))
-    assert report.since is not None
+    assert report.incremental_since is not None
     assert set(statuses(db).values()) != {"OPEN"}
 
 
@@ -63,7 +63,7 @@ def test_an_alert_that_counts_by_the_clock_alone_brings_its_key_into_play(
     assert statuses(db)["newer"] == "OPEN"
     db.alerts.create_index([("source_type", 1), (DATE, 1)])
     report = run_scan(db, ScanRequest(as_of=AS_OF + timedelta(minutes=5)))
-    assert report.since is not None
+    assert report.incremental_since is not None
     assert statuses(db)["newer"] == "ESCALATED"
 
 
@@ -74,5 +74,5 @@ def test_an_alert_that_is_settled_and_only_then_counts_brings_its_key_into_play(
     assert statuses(db)["newer"] == "OPEN"
     db.alerts.update_one({"alert_id": "older"}, {"$set": {"status": "RESOLVED"}})
     report = run_scan(db, ScanRequest(as_of=AS_OF + timedelta(minutes=5)))
-    assert report.since is not None
+    assert report.incremental_since is not None
     assert statuses(db)["newer"] == "ESCALATED"

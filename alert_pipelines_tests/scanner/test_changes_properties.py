@@ -96,7 +96,7 @@ def test_the_short_way_decides_what_the_long_one_would(
 
         report = run_scan(db, ScanRequest(as_of=as_of))
 
-        assert decisions(db, report) == writable(whole), report.whole_because
+        assert decisions(db, report) == writable(whole), report.full_scan_reason
         assert sorted(report.errors) == sorted(whole.errors)
         for _ in range(data.draw(st.integers(0, 4))):
             acts.act(db)

@@ -167,9 +167,9 @@ def _scan_as_a_full_one_would(db: AlertDatabase, world: World, counted: Counter[
 
     report = run_scan(db, ScanRequest(as_of=as_of, allow_over_limit=(ALLOW_SCAN,)))
 
-    assert decisions(db, report) == expected, report.whole_because
+    assert decisions(db, report) == expected, report.full_scan_reason
     assert report.overlooked in (None, 0), report.defects
     counted["scans"] += 1
     counted["decisions"] += len(expected)
-    counted["incremental"] += report.since is not None
+    counted["incremental"] += report.incremental_since is not None
     counted["checked"] += report.overlooked is not None

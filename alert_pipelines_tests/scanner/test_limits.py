@@ -9,7 +9,7 @@ import pytest
 from alert_pipelines.job_records import recent_records
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.limits import BlastRadiusError
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.report import ScanRequest, stored_violations
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.settings import SettingsError
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
@@ -126,7 +126,7 @@ def test_after_the_first_scan_no_scan_closes_more_than_half_of_the_pending_but_i
 def test_a_dry_run_foretells_the_stop_and_is_no_failure(db: AlertDatabase) -> None:
     fill(db, [alert(minutes=60)], rule("never", {"expire_after_mins": 60, "max_close": 0}))
     report = scan(db, dry_run=True)
-    assert [stop.stopped for stop in report.stops] == ["never"]
+    assert [stop.blocked for stop in report.violations] == ["never"]
     assert [sample.rule_id for sample in report.samples] == ["never"]
     record = recent_records(1, db)[0]
     assert record["status"] == "completed"
@@ -187,3 +187,14 @@ def test_a_first_scan_that_is_stopped_in_escalating_closes_nothing_either(db: Al
 def test_a_few_escalations_are_not_limited(db: AlertDatabase) -> None:
     fill(db, [alert(minutes=1) for _ in range(100)], rule("pile", {"escalate_if_count": 2}))
     assert scan(db).escalated == 100
+
+
+def test_what_a_limit_blocked_is_read_from_records_of_earlier_versions_too(db: AlertDatabase) -> None:
+    fill(db, [alert(minutes=60)], rule("greedy", {"expire_after_mins": 60, "max_close": 0}))
+    with pytest.raises(BlastRadiusError) as blocked:
+        scan(db)
+    stats = recent_records(1, db)[0]["stats"]
+    assert stored_violations(stats) == blocked.value.report.violations
+    [now] = stats["blocked"]
+    earlier = {"stopped": [{("stopped" if key == "blocked" else key): value for key, value in now.items()}]}
+    assert stored_violations(earlier) == blocked.value.report.violations

@@ -46,13 +46,13 @@ def test_once_a_day_a_scan_is_full_and_finds_that_nothing_was_overlooked(db: Ale
 
     report = scan(db, 5)
 
-    assert report.since is None
-    assert report.whole_because == (
+    assert report.incremental_since is None
+    assert report.full_scan_reason == (
         f"once a day a full scan checks what an incremental one since {last.job_id} would have looked at"
     )
     assert (report.closed, report.overlooked, report.errors) == (1, 0, ())
     after = scan(db, 10)
-    assert (after.since, after.overlooked) == (report.job_id, None)
+    assert (after.incremental_since, after.overlooked) == (report.job_id, None)
 
 
 def test_a_due_alert_that_an_incremental_scan_would_overlook_was_never_found(
@@ -123,7 +123,7 @@ def test_what_is_touched_after_the_claim_is_not_taken_for_overlooked(
 
     report = scan(db, 5)
 
-    assert report.whole_because is not None
+    assert report.full_scan_reason is not None
     assert report.overlooked in (0, expected)
     assert report.defects == ()
 

@@ -138,7 +138,7 @@ def test_an_alert_that_changed_after_the_plan_is_left_alone(db: AlertDatabase, m
     monkeypatch.setattr(scan_module, "make_plan", plan_then_people_act)
     report = scan(db)
     assert statuses(db) == {"resolved": "RESOLVED", "retimed": "OPEN", "still-due": "AUTO_CLOSED"}
-    assert (report.closed, report.raced, report.reconciles) == (1, 3, True)
+    assert (report.closed, report.conflicts, report.reconciles) == (1, 3, True)
 
 
 def test_a_bad_rule_disables_itself_alone(db: AlertDatabase) -> None:

@@ -21,7 +21,7 @@ def test_a_write_that_the_server_refuses_fails_alone_and_is_named(db: AlertDatab
     refuse = {"$nor": [{"alert_id": "A33", "status": "AUTO_CLOSED"}]}
     db.command("collMod", "alerts", validator=refuse)
     report = scan(db)
-    assert (report.closed, report.failed, report.raced, report.reconciles) == (49, 1, 0, True)
+    assert (report.closed, report.failed, report.conflicts, report.reconciles) == (49, 1, 0, True)
     assert statuses(db)["A33"] == "OPEN"
     assert "'A33'" in report.errors[0]
 

@@ -40,12 +40,12 @@ def test_a_standalone_server_was_worked_with_in_silence(
     with caplog.at_level(logging.WARNING, "alert_pipelines"):
         first = run_scan(standalone, ScanRequest(as_of=AS_OF))
     assert [record.message for record in caplog.records] == [STANDALONE]
-    assert (first.closed, first.whole_because) == (1, "the server is not a member of a replica set")
+    assert (first.closed, first.full_scan_reason) == (1, "the server is not a member of a replica set")
     at = AS_OF + timedelta(minutes=5)
     fill(standalone, [alert("C", minutes=-1)])
     assert explain_alert(standalone, "A", as_of=at).decided_by is not None
     second = run_scan(standalone, ScanRequest(as_of=at))
-    assert (second.closed, second.since) == (1, None)
+    assert (second.closed, second.incremental_since) == (1, None)
     assert statuses(standalone) == {"old": "AUTO_CLOSED", "A": "AUTO_CLOSED", "B": "OPEN", "C": "OPEN"}
     assert undo_job(standalone, second.job_id, dry_run=False).restored == 1
     assert backtest_day(standalone, RULES, AS_OF.date()).proposed

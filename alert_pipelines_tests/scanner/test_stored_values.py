@@ -66,7 +66,7 @@ def test_a_key_that_reads_as_a_query_stopped_every_keyed_rule_for_the_fleet(db: 
         ],
     )
     second = scan(db, 5)
-    assert second.since
+    assert second.incremental_since
     assert not second.errors
     assert statuses(db) == {
         "first": "OPEN",

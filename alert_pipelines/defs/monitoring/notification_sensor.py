@@ -50,7 +50,7 @@ class Cursor(BaseModel):
 @sensor(
     minimum_interval_seconds=30,
     default_status=DefaultSensorStatus.RUNNING,
-    description=f"Notifies the receivers in {NOTIFY_VARIABLE} of failed scans, of limits that stopped closes or "
+    description=f"Notifies the receivers in {NOTIFY_VARIABLE} of failed scans, of limits that blocked closes or "
     "escalations, if no scan completes any more, and of what rules with `notify` decided.",
 )
 def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource, names: Names) -> SensorResult:

@@ -87,8 +87,8 @@ def materializations(
             **{f"pending {status.lower()}": alerts for status, alerts in report.pending.items()},
             "closed": report.closed,
             "escalated": report.escalated,
-            "raced": report.raced,
-            "stopped": report.stopped,
+            "conflicts": report.conflicts,
+            "blocked": report.blocked,
             "errors": len(report.errors),
             "duration_s": round(sum(report.seconds.values()), 3),
             **_oldest_pending_min(report),
@@ -108,13 +108,13 @@ def check_results(report: ScanReport, names: Names) -> Iterator[AssetCheckResult
         else f"These rules decide nothing; fix them:{_first(report.bad_rules)}",
         metadata={"invalid": len(report.bad_rules), **_listed("list", report.bad_rules)},
     )
-    stops = [stop.message for stop in report.stops]
+    blocked = [violation.message for violation in report.violations]
     yield AssetCheckResult(
         asset_key=names.key(CLOSED),
         check_name=WITHIN_LIMITS,
-        passed=not stops,
-        description=" ".join(stops) or "No limit was reached.",
-        metadata={"stopped": report.stopped, **_listed("list", stops)},
+        passed=not blocked,
+        description=" ".join(blocked) or "No limit was reached.",
+        metadata={"blocked": report.blocked, **_listed("list", blocked)},
     )
     of_alerts = [error for error in report.errors if error not in (*report.bad_rules, *report.defects)]
     yield AssetCheckResult(
@@ -139,9 +139,9 @@ def check_results(report: ScanReport, names: Names) -> Iterator[AssetCheckResult
             "planned": count(report.planned),
             "closed": report.closed,
             "escalated": report.escalated,
-            "raced": report.raced,
+            "conflicts": report.conflicts,
             "failed": report.failed,
-            "stopped": report.stopped,
+            "blocked": report.blocked,
         },
     )
 
@@ -162,8 +162,8 @@ def dry_run_observation(report: ScanReport, names: Names) -> AssetObservation:
             "samples": _sample_table(report.samples),
             **_shadow(report),
             **(
-                {"limits": MetadataValue.md("\n".join(f"- {stop.message}" for stop in report.stops))}
-                if report.stops
+                {"limits": MetadataValue.md("\n".join(f"- {violation.message}" for violation in report.violations))}
+                if report.violations
                 else {}
             ),
             "errors": len(report.errors),

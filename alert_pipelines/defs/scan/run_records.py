@@ -11,6 +11,7 @@ from alert_pipelines.alerts.decisions import DecisionCount, count, decisions_of,
 from alert_pipelines.defs.names import Names
 from alert_pipelines.job_records import COLLECTION, DRY_RUN, FAILED, RUNNING, JobEndedError, update_job_record
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.scanner.report import stored_violations
 
 # Short names: a row of the runs' page has room for some thirty characters, and a job id differs in its last ones.
 JOB_ID_TAG, DATABASE_TAG = "job_id", "database"
@@ -64,7 +65,7 @@ def _done(record: Mapping[str, Any]) -> dict[str, Any]:
         planned = tuple(DecisionCount(**entry) for entry in stats.get("planned", []))
         would = {WOULD_CLOSE_TAG: count(planned, "close"), WOULD_ESCALATE_TAG: count(planned, "escalate")}
         return {DRY_RUN_TAG: "true", **would}
-    blocked = sum(stop["planned"] for stop in stats.get("stopped", []))
+    blocked = sum(violation.planned for violation in stored_violations(stats))
     done = {CLOSED_TAG: record["alerts_closed"], ESCALATED_TAG: record["alerts_escalated"]}
     return done | ({BLOCKED_TAG: blocked} if blocked else {})
 
