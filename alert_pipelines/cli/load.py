@@ -29,6 +29,13 @@ _NOTHING = "no row could be used: correct the mapping, and load the file again"
 _log = logging.getLogger(__name__)
 
 
+class _Repeating(yaml.SafeDumper):
+    """Writes a date again where it stands twice, and not a mark of where it stood before."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 @click.command()
 @click.argument("file", type=FILE)
 @click.option("--mapping", type=FILE, help="Which column becomes which field (docs/loading.md).")
@@ -114,9 +121,11 @@ def _check(found: Preview) -> None:
         click.echo(f"  {as_text(reason)}")
     for alert in found.alerts[:_SHOWN_ALERTS]:
         click.echo("---")
-        click.echo(yaml.safe_dump(alert, sort_keys=False, allow_unicode=True, width=_NEVER_FOLD), nl=False)
-    if found.fault:
-        raise click.ClickException(found.fault)
+        click.echo(
+            yaml.dump(alert, Dumper=_Repeating, sort_keys=False, allow_unicode=True, width=_NEVER_FOLD), nl=False
+        )
+    if fault := found.fault or found.broken:
+        raise click.ClickException(fault)
     if found.rows_rejected:
         if not found.alerts:
             raise click.ClickException(_NOTHING)

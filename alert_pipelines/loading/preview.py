@@ -28,11 +28,15 @@ Rows: TypeAlias = Iterator[Row | BadRow]
 
 
 class Sample(NamedTuple):
-    """The first rows of a file, whether they are all of it, and an iterator over all rows, these first."""
+    """The first rows of a file, whether they are all of it, and an iterator over all rows, these first.
+
+    `broken` says why nothing can be read behind these rows; None where there may be more, or nothing follows.
+    """
 
     rows: list[Row | BadRow]
     is_whole: bool
     all: Rows
+    broken: LoadError | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Preview:
     summary: Summary
     fault: str | None
     """Why a load would not begin, or None."""
+    broken: str | None
+    """Why a load would end after these rows, or None."""
 
 
 def take_sample(rows: Rows) -> Sample:
@@ -62,7 +68,7 @@ def take_sample(rows: Rows) -> Sample:
     except LoadError as error:
         if not taken:
             raise
-        return Sample(taken, False, itertools.chain(taken, _raise(error)))
+        return Sample(taken, False, itertools.chain(taken, _raise(error)), error)
     return Sample(taken, True, iter(taken))
 
 
@@ -98,7 +104,8 @@ def preview_of(sample: Sample, mapping: Mapping, until: datetime | None) -> Prev
         fault = f"none of the first {len(sample.rows):,} rows can be used:\n{reasons}\nCorrect the mapping."
     elif _all_at_midnight(alerts, mapping):
         fault = _midnight(len(alerts), well_formed)
-    return Preview(len(sample.rows), sample.is_whole, alerts, rejects.rows, rejects.reasons, summary, fault)
+    broken = None if sample.broken is None else str(sample.broken)
+    return Preview(len(sample.rows), sample.is_whole, alerts, rejects.rows, rejects.reasons, summary, fault, broken)
 
 
 def _all_at_midnight(alerts: Sequence[AlertDocument], mapping: Mapping) -> bool:

@@ -53,8 +53,19 @@ def test_a_check_wrote_nothing_and_showed_nothing(
     shown = list(yaml.safe_load_all(out.split("---\n", 1)[1]))
     assert [(each["alert_id"], each["status"]) for each in shown] == [("X1", "OPEN"), ("X2", "OPEN")]
     assert shown[0]["timestamp"] == datetime(2026, 2, 1, tzinfo=UTC)
+    assert "created_at: 2026-02-01 00:00:00+00:00\n" in out
     assert db.alerts.count_documents({}) == 0
     assert not (environment / "alerts.rejects.jsonl").exists()
+
+
+def test_a_check_passed_a_file_of_which_a_load_reads_a_part(
+    run: Run, files: tuple[str, ...], environment: Path
+) -> None:
+    (environment / "mapping.yaml").write_text(MAPPING.replace("csv", "json"))
+    (environment / "alerts.csv").write_text('[{"id": "X1", "at": "2026-02-01"},\n {"id": "X2",,}]')
+    checked = run(*files, "--check", code=1)
+    assert checked.stdout.startswith("Of the first 1 rows: 1 alerts, 0 rejected\n")
+    assert "alerts.csv, line 2, column 14: not valid JSON: Expecting property name" in checked.stderr
 
 
 def test_a_check_looks_at_a_thousand_rows_and_shows_ten(run: Run, files: tuple[str, ...], environment: Path) -> None:

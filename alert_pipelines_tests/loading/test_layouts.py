@@ -115,7 +115,7 @@ def test_a_document_longer_than_what_is_looked_at_was_taken_for_json_lines(tmp_p
         ("a.csv.gz", gzip.compress(b"id,start\nA,2025-03-20\n", mtime=0)[:-12], "is cut off, or not valid gzip"),
         ("b.csv.gz", b"id,start\nA,2025-03-20\n", "is not a valid gzip file: its name ends in .gz"),
         ("a.json", b'{"alerts": [\n{"id": "A"},\n{"id": "B"', "line 3.*: not valid JSON"),
-        ("a.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is not a text: it holds zero bytes"),
+        ("a.csv", b"\x13MDB\0\0\0\x01", "is not a text: it holds zero bytes"),
         ("b.csv", b"id,start\nA\n", "has no rows to draft a mapping from: line 2 is 1 values for 2 columns"),
     ],
 )

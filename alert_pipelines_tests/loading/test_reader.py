@@ -133,7 +133,7 @@ def test_json_lines_that_are_malformed_are_bad_and_the_rest_is_read(tmp_path: Pa
     found = outcome(path, JSONL)
     assert [line for line, _ in found] == [1, 3, 4, 5, 6, 7, 8]
     assert (found[0][1], found[-1][1]) == ("A", "B")
-    assert found[1][1].startswith("not valid JSON")
+    assert found[1][1] == "not valid JSON at column 8: Expecting value"
     assert found[2][1] == "a list where an object is expected"
 
 
@@ -176,5 +176,5 @@ def test_a_gzip_file_that_is_none_or_is_cut_off_is_an_error(tmp_path: Path) -> N
     with pytest.raises(LoadError, match=r"beyond line \d{4,}: Compressed file ended"):
         list(read_rows(path, CSV))
     path.write_bytes(whole[:200] + bytes(200) + whole[400:])
-    with pytest.raises(LoadError, match="beyond line"):
+    with pytest.raises(LoadError, match="cannot be read: Error -3"):
         list(read_rows(path, CSV))

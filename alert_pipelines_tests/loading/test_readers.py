@@ -162,9 +162,14 @@ def test_rows_at_a_path_are_read_and_what_stands_around_them_is_not(tmp_path: Pa
         ('{"alerts": []}', "alert", "has nothing at rows: alert. Keys there: alerts"),
         ('{"alerts": {"a": 1}}', "alerts", "rows: alerts is not a list"),
         ("id,at\nA,B\n", None, "not a valid JSON document of rows"),
+        ('[{"id": "A"},' + " " * 200_000 + '{"id": }]', None, "line 1, column 200021: not valid JSON: Expecting value"),
         ('[\n{"id": "A"},\n{"id": }]', None, "line 3, column 8: not valid JSON: Expecting value"),
-        ('[{"id": "A"},\n{"id": "B"}\n', None, "line 3: not valid JSON: expected ',' or ']'; got the end of the file"),
-        ('[{"id": "A"} {"id": "B"}]', None, "line 1: not valid JSON: expected ',' or ']'; got '{'"),
+        (
+            '[{"id": "A"},\n{"id": "B"}\n',
+            None,
+            "line 3, column 1: not valid JSON: expected ',' or ']'; got the end of the file",
+        ),
+        ('[{"id": "A"} {"id": "B"}]', None, "line 1, column 14: not valid JSON: expected ',' or ']'; got '{'"),
     ],
 )
 def test_a_document_that_is_not_one_is_refused_with_what_was_found(

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.loading import LoadError, load_alerts, load_mapping
+from alert_pipelines.loading import LoadError, load_alerts, load_mapping, preview
 from alert_pipelines.loading.draft import draft_mapping
 from alert_pipelines.mongo import AlertDatabase
 
-from .mappings import mapping
+from .mappings import FLEET, mapping
 
 openpyxl = pytest.importorskip("openpyxl", reason="of the extra `files`")
 pyarrow = pytest.importorskip("pyarrow", reason="of the extra `files`")
@@ -42,6 +42,15 @@ def workbook(path: Path, *rows: tuple[Any, ...], above: int = 0, title: str = "E
     book.create_sheet("Other")
     book.save(path)
     return path
+
+
+def test_a_workbook_under_another_name_was_refused_for_its_name(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", ("A", datetime(2026, 7, 1, 10), None, 1, "D"))  # noqa: DTZ001
+    path = path.rename(tmp_path / "report.csv")
+    assert draft_mapping(path).splitlines()[2] == "format: xlsx"
+    assert len(preview(path, mapping(EXCEL)).alerts) == 1
+    with pytest.raises(LoadError, match=r"an Excel workbook, or a ZIP archive. Write format: xlsx"):
+        preview(path, mapping(FLEET))
 
 
 def test_a_workbook_is_loaded_with_its_dates_and_numbers_as_they_are(db: AlertDatabase, tmp_path: Path) -> None:

@@ -3,19 +3,22 @@
 import csv
 import gzip
 import json
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from alert_pipelines.loading.draft.columns import column_path
 from alert_pipelines.loading.mapping_parts import Csv, Layout
 from alert_pipelines.loading.readers.json_shape import lists_of_objects
+from alert_pipelines.loading.readers.kinds import refuse_other_kinds
+from alert_pipelines.loading.readers.lines import beginning as bytes_at
 from alert_pipelines.loading.readers.lines import is_gzip, open_text
 from alert_pipelines.loading.readers.rows import LoadError
 
 _DELIMITERS = (",", ";", "\t", "|")
-_MARKS: dict[Literal["xlsx", "parquet"], bytes] = {"xlsx": b"PK\x03\x04", "parquet": b"PAR1"}
+_PARQUET = b"PAR1"
 _LINES = 60
 _PIECE = 1_000_000
 _BEGINNING = 16_000_000
@@ -25,11 +28,15 @@ _TEXT = 1_000
 
 def layout_of(path: Path) -> Layout:
     """Look at the beginning of the file. Raises LoadError where it cannot be read, or is empty."""
-    for kind, mark in _MARKS.items():
-        if _begins_with(path, mark):
-            return Layout(format=kind)
+    if not path.is_file():
+        raise LoadError(f"{path} is not a regular file: a draft reads it several times. Save it as a file first.")
+    if _is_workbook(path):
+        return Layout(format="xlsx")
     encoding = _encoding(path)
     with open_text(path, encoding) as stream:
+        if (start := bytes_at(stream, path)).startswith(_PARQUET):
+            return Layout(format="parquet")
+        refuse_other_kinds(path, start)
         beginning = stream.read(_PIECE)
         if not beginning.strip():
             raise LoadError(f"{path} is empty: there is nothing to draft a mapping from")
@@ -40,9 +47,12 @@ def layout_of(path: Path) -> Layout:
     return Layout(format="csv", encoding=encoding, csv=_csv(beginning))
 
 
-def _begins_with(path: Path, mark: bytes) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(mark)) == mark
+def _is_workbook(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "[Content_Types].xml" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False  # what it is then, or why it cannot be read, is told by those that read it as a text
 
 
 def _encoding(path: Path) -> str:

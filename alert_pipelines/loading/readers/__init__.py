@@ -15,6 +15,7 @@ from alert_pipelines.loading.readers.csv_rows import csv_rows
 from alert_pipelines.loading.readers.json_document import document_rows
 from alert_pipelines.loading.readers.json_rows import json_line_rows
 from alert_pipelines.loading.readers.json_shape import is_document
+from alert_pipelines.loading.readers.kinds import refuse_other_kinds
 from alert_pipelines.loading.readers.lines import KEPT_OF_LINE, MAX_LINE, Lines, beginning, open_text
 from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row, Values
 from alert_pipelines.loading.readers.table_files import excel_rows, parquet_rows
@@ -35,6 +36,7 @@ def read_rows(path: Path, layout: Layout, on_open: Callable[[TextIO], None] | No
         yield from parquet_rows(path)
         return
     with open_text(path, layout.encoding) as stream:
+        refuse_other_kinds(path, beginning(stream, path))
         if on_open is not None:
             on_open(stream)
         yield from _text_rows(stream, path, layout)
@@ -44,7 +46,7 @@ def _text_rows(stream: TextIO, path: Path, layout: Layout) -> Iterator[Row | Bad
     of_document = steps(layout.document_rows) if layout.document_rows else []
     if layout.format == "json":
         yield from document_rows(stream, path, steps(layout.rows) if layout.rows else [])
-    elif of_document and is_document(beginning(stream, path), of_document):
+    elif of_document and is_document(str(beginning(stream, path), stream.encoding, "ignore"), of_document):
         yield from document_rows(stream, path, of_document)
     elif layout.format == "jsonl":
         yield from json_line_rows(Lines(stream, path), layout)

@@ -65,6 +65,7 @@ class _Text:
         self._buffer = ""
         self._at = 0
         self._line = 1
+        self._before = 0  # how much of the line on which the buffer begins stands before it
         self._ended = False
 
     def enter(self, key: str, above: list[str]) -> None:
@@ -135,7 +136,8 @@ class _Text:
     def _expect(self, mark: str, expected: str) -> None:
         if (found := self.peek()) != mark:
             seen = repr(found) if found else "the end of the file"
-            raise self._fault(f"line {self._line}: not valid JSON: expected {expected}; got {seen}")
+            place = f"line {self._line}, column {self._column(self._at)}"
+            raise self._fault(f"{place}: not valid JSON: expected {expected}; got {seen}")
         self._go_to(self._at + 1)
 
     def _go_to(self, end: int) -> None:
@@ -150,17 +152,22 @@ class _Text:
             raise LoadError(
                 f"{self._path} cannot be read beyond line {self._line}: {error}. Fetch it again."
             ) from error
+        self._before = self._column(self._at) - 1
         self._buffer = self._buffer[self._at :] + piece
         self._at = 0
         self._ended = not piece
 
+    def _column(self, at: int) -> int:
+        """The column of the character at `at` in the buffer, from 1."""
+        ended = self._buffer.rfind("\n", 0, at)
+        return at - ended if ended >= 0 else self._before + at + 1
+
     def _invalid(self, error: Exception) -> LoadError:
-        message, line, column = str(error), self._line, ""
+        message, at = str(error), self._at
         if isinstance(error, json.JSONDecodeError):
-            message = error.msg
-            line += self._buffer.count("\n", self._at, error.pos)
-            column = f", column {error.colno}"
-        return self._fault(f"line {line}{column}: not valid JSON: {message}")
+            message, at = error.msg, error.pos
+        line = self._line + self._buffer.count("\n", self._at, at)
+        return self._fault(f"line {line}, column {self._column(at)}: not valid JSON: {message}")
 
     def _fault(self, fault: str) -> LoadError:
         # A draft and a check load nothing: this holds for them, too.

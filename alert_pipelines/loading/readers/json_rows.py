@@ -31,12 +31,18 @@ def json_line_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
-            yield BadRow(start, text, f"not valid JSON: {error}", "not valid JSON")
+            yield BadRow(start, text, _why(error), "not valid JSON")
             continue
         if rows and isinstance(values, dict):
             yield from _inner_rows(start, text, find(values), rows)
         else:
             yield _row(start, text, values)
+
+
+def _why(error: Exception) -> str:
+    # What json says of the line is that of its text: one line, whichever of the file it is.
+    place = f" at column {error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else f": {error}"
+    return f"not valid JSON{place}"
 
 
 def _refuse_document(text: str, lines: Lines, layout: Layout) -> None:

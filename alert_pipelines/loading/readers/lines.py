@@ -81,14 +81,14 @@ def _open(path: Path, encoding: str, start: bytes) -> TextIO:
     return path.open(encoding=encoding, errors="surrogateescape", newline="")
 
 
-def beginning(stream: TextIO, path: Path) -> str:
-    """Some thousand characters that a stream of `open_text` begins with; they are still to be read from it.
+def beginning(stream: TextIO, path: Path) -> bytes:
+    """Some thousand bytes that a stream of `open_text` begins with, unpacked; they are still to be read from it.
 
     Raises LoadError where they cannot be read.
     """
     unpacked: Any = stream.buffer
     try:
-        return str(unpacked.peek(_BEGINNING), stream.encoding, "ignore")
+        return bytes(unpacked.peek(_BEGINNING))
     except READ_ERRORS as error:
         raise LoadError(f"{path} cannot be read: {error}. Fetch it again.") from error
 

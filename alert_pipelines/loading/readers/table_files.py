@@ -3,6 +3,7 @@
 import importlib
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,14 +21,14 @@ def excel_rows(path: Path, layout: Layout) -> Iterator[Row]:
     Raises LoadError where it is no workbook, has no such sheet, or its header lacks a column of `layout`.
     """
     openpyxl = _needed("openpyxl", path)
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except Exception as error:  # a zip file, XML, or openpyxl's own: it raises what it meets
-        raise _unreadable(path, "an Excel workbook (.xlsx)", error) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            # Opened here: openpyxl refuses a path whose name ends otherwise.
+            book = openpyxl.load_workbook(stack.enter_context(path.open("rb")), read_only=True, data_only=True)
+        except Exception as error:  # a zip file, XML, or openpyxl's own: it raises what it meets
+            raise _unreadable(path, "an Excel workbook (.xlsx)", error) from error
+        stack.callback(book.close)
         yield from _sheet_rows(book, path, layout)
-    finally:
-        book.close()
 
 
 def _sheet_rows(book: Any, path: Path, layout: Layout) -> Iterator[Row]:

@@ -1,0 +1,52 @@
+"""Files that hold no rows of text, whatever their names say: load, check and draft say what they are."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from alert_pipelines.loading import LoadError, preview
+from alert_pipelines.loading.draft import draft_mapping
+
+from .mappings import FLEET, mapping
+
+BYTES = bytes(range(256))
+
+
+def look(path: Path) -> object:
+    return preview(path, mapping(FLEET))
+
+
+@pytest.mark.parametrize("read", [look, draft_mapping], ids=["load", "draft"])
+@pytest.mark.parametrize(
+    ("beginning", "told"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "seems to be a picture"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "seems to be a picture"),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "seems to be a PDF document"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Excel .*Save it as .xlsx"),
+        (b"PK\x03\x04", "ZIP archive"),
+        (b"BZh91AY&SY", "an archive. Unpack it"),
+        (gzip.compress(b"id,source\n"), "packed twice by gzip"),
+        (b"<!DOCTYPE html>\n<html><p>Please, log in; thanks", "a web page, such as a login page"),
+        (b"\xef\xbb\xbf\r\n<HTML><body>", "a web page"),
+        (b'<?xml version="1.0"?>\n<alerts>\n', "XML"),
+    ],
+)
+def test_a_file_of_another_kind_was_told_by_its_columns(
+    tmp_path: Path, beginning: bytes, told: str, read: Callable[[Path], object]
+) -> None:
+    for name, content in (("plain.csv", beginning + BYTES), ("packed.csv.gz", gzip.compress(beginning + BYTES))):
+        if beginning.startswith(b"\x1f\x8b") and name == "plain.csv":
+            continue  # packed once, which is what is loaded
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(LoadError, match=f"{name} seems to be .*{told.removeprefix('seems to be ')}"):
+            read(tmp_path / name)
+
+
+def test_the_draft_of_a_directory_ended_in_a_traceback(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="is not a regular file"):
+        draft_mapping(tmp_path)
+    with pytest.raises(LoadError, match="cannot be opened: Is a directory"):
+        look(tmp_path)
