@@ -6,8 +6,10 @@ from typing import Literal, TextIO
 
 import click
 
+from alert_pipelines.audit.rule_preview import preview_rules
 from alert_pipelines.cli.options import FILE, text
 from alert_pipelines.cli.output import print_json, print_table
+from alert_pipelines.cli.rule_effect import print_effect
 from alert_pipelines.cli.rule_sets import history, list_rules, print_fields, print_versions_diff, rollback
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.calendar_store import with_calendars
@@ -58,6 +60,8 @@ def validate(file: Path | None, against_alerts: bool) -> None:
 def diff(ctx: click.Context, what: tuple[str, ...]) -> None:
     """Show what publishing FILE would change, or what is different in the second of two rule sets.
 
+    Of FILE also: what the next scan would do by it to the alerts of now, compared with the rules in force.
+
     VERSION is a version, or how it begins, as `history` lists it, or `current`.
     """
     if len(what) > 2:
@@ -67,7 +71,10 @@ def diff(ctx: click.Context, what: tuple[str, ...]) -> None:
         if given is None:
             print_versions_diff(db, *what)
         else:
-            _print_changes(diff_rules(db, given))
+            changes = diff_rules(db, given)
+            _print_changes(changes)
+            if any(change.is_to_write(overwrite=True) for change in changes):
+                print_effect(preview_rules(db, given))
 
 
 @rules.command()

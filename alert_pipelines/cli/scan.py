@@ -5,13 +5,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import click
 
 from alert_pipelines.alerts.decisions import DecisionCount
-from alert_pipelines.cli.options import as_of_option, json_option, signed
+from alert_pipelines.cli.options import FILE, as_of_option, json_option, signed
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import AlertDatabase, open_database
+from alert_pipelines.rules.files import read_rules
 from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import PlannedGroup, ScanIncompleteError, ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
@@ -28,6 +30,9 @@ _log = logging.getLogger(__name__)
 @as_of_option
 @click.option("--rule", "rule_ids", multiple=True, metavar="ID", help="Only this rule; may be repeated.")
 @click.option(
+    "--rules", "file", type=FILE, help="For a dry run: decide as if this rule file were published, also over edits."
+)
+@click.option(
     "--allow-over-limit", multiple=True, metavar="ID", help="Lift this rule's limit once; 'scan' is the scan's own."
 )
 @click.option("--yes", is_flag=True, help="Do not ask before lifting a limit.")
@@ -40,6 +45,7 @@ def scan(
     dry_run: bool,
     as_of: datetime | None,
     rule_ids: tuple[str, ...],
+    file: Path | None,
     allow_over_limit: tuple[str, ...],
     yes: bool,
     as_json: bool,
@@ -49,12 +55,15 @@ def scan(
 
     Exits with 1 if the server could not evaluate a rule. With --allow-over-limit: show what would be done, and ask.
     """
+    if file and not dry_run:
+        raise click.UsageError("--rules is for --dry-run: publish the file with `rules publish` to scan by it.")
     request = ScanRequest(
         as_of=as_of,
         rule_ids=rule_ids or None,
         dry_run=dry_run,
         allow_over_limit=allow_over_limit,
         signature=signature,
+        rules=tuple(read_rules(file)) if file else None,
     )
     try:
         with open_database() as db:

@@ -5,7 +5,7 @@ Publishing is another matter: see `publish`.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -61,6 +61,16 @@ def load_rules(db: AlertDatabase) -> LoadedRules:
     rules, errors = usable_rules(db)
     complete = with_calendars(db, rules)
     return LoadedRules(RuleSet.of(complete.rules), (*errors, *complete.errors))
+
+
+@at_the_door
+def rules_if_published(db: AlertDatabase, given: Iterable[Rule]) -> LoadedRules:
+    """What a scan would use if the rules `given` were published, also over a person's edits."""
+    replaced = {rule.rule_id: rule for rule in given}
+    stored, errors = usable_rules(db)
+    complete = with_calendars(db, ({rule.rule_id: rule for rule in stored} | replaced).values())
+    left = [error for error in errors if error.rule_id not in replaced]
+    return LoadedRules(RuleSet.of(complete.rules), (*left, *complete.errors))
 
 
 @at_the_door

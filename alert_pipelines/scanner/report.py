@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from alert_pipelines.alerts.decisions import Decision, DecisionCount, count, limit_rows
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.rules.model import Rule
 from alert_pipelines.signature import UNSIGNED, Signature
 
 ALLOW_SCAN = "scan"
@@ -21,7 +22,7 @@ class ScanRequest:
     alerts' own expiry. `max_close_fraction`: the scan's own limit, a fraction of the pending alerts;
     None is what AUTO_CLOSE_MAX_FRACTION says, or a half. `allow_over_limit`: rule ids, or ALLOW_SCAN, whose limit is
     lifted this once, and `signature` who asked for that. `run_id`: the Dagster run, and `attempt` which of its attempts
-    this is, from 1.
+    this is, from 1. `rules`: for a dry run, as if these were published.
     """
 
     as_of: datetime | None = None
@@ -32,6 +33,7 @@ class ScanRequest:
     run_id: str | None = None
     attempt: int = 1
     signature: Signature = UNSIGNED
+    rules: tuple[Rule, ...] | None = None
 
     @property
     def allowance(self) -> dict[str, Any]:

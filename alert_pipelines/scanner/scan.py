@@ -34,7 +34,7 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.mongo.topology import STANDALONE, is_standalone
 from alert_pipelines.rules.model import EXPIRES_AT, RuleSet
-from alert_pipelines.rules.store import keep_version, load_rules, load_windows
+from alert_pipelines.rules.store import LoadedRules, keep_version, load_rules, load_windows, rules_if_published
 from alert_pipelines.scanner.apply import Applied, DecisionContext, apply_plan, count_deleted
 from alert_pipelines.scanner.changes import OplogPosition, find_changes, next_checkpoint, oplog_position
 from alert_pipelines.scanner.checkpoint import fingerprint
@@ -84,7 +84,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     as_of = _instant(db, request)
     if request.rule_ids is not None or request.allow_over_limit:
         # Before the claim as well: a misspelt name is no failed scan, of which people would be told.
-        _refuse_unknown_rules(load_rules(db).rule_set, request)
+        _refuse_unknown_rules(_rules_of(db, request).rule_set, request)
     before = None if request.dry_run or request.rule_ids is not None else oplog_position(db)
     job_type = DRY_RUN if request.dry_run else SCANNER
     job_id = create_job_record(job_type, db, run_id=request.run_id, attempt=request.attempt, as_of=as_of).job_id
@@ -132,7 +132,7 @@ def evaluate_all_pending_alerts(
         return run_scan(db, replace(request, as_of=as_of or request.as_of), on_progress)
     as_of = as_of or _instant(db, request)
     started = time.perf_counter()
-    loaded, windows = load_rules(db), load_windows(db, as_of)
+    loaded, windows = _rules_of(db, request), load_windows(db, as_of)
     rule_set = loaded.rule_set
     _refuse_unknown_rules(rule_set, request)
     if not request.dry_run:
@@ -229,6 +229,15 @@ def _instant(db: AlertDatabase, request: ScanRequest) -> datetime:
             "can look ahead"
         )
     return as_of
+
+
+def _rules_of(db: AlertDatabase, request: ScanRequest) -> LoadedRules:
+    """The rules to decide by."""
+    if request.rules is None:
+        return load_rules(db)
+    if not request.dry_run:
+        raise InvalidScanError("only a dry run can use rules that are not published: publish them, or make a dry run")
+    return rules_if_published(db, request.rules)
 
 
 def _refuse_unknown_rules(rule_set: RuleSet, request: ScanRequest) -> None:

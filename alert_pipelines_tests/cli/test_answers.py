@@ -51,6 +51,14 @@ def _fleet(now: datetime) -> list[dict[str, Any]]:
     return [*speeding, *praise, late, one("PERMIT-1", "COMPLIANCE", "INFO", 12_345, metadata=permit)]
 
 
+MY_RULES = """
+rules:
+  - rule_id: overspeed-expire
+    source_type: OVERSPEEDING
+    conditions: {expire_after_mins: 1200, max_close: 2}
+"""
+
+
 def _prepare(db: AlertDatabase) -> None:
     publish_rules(db, default_rules())
     fill(db, _fleet(datetime.now(UTC)))
@@ -58,7 +66,8 @@ def _prepare(db: AlertDatabase) -> None:
 
 @pytest.mark.parametrize(("command", "answer"), _ANSWERS, ids=[command for command, _ in _ANSWERS])
 def test_an_answer_of_the_page_is_what_the_command_prints(
-    run: Run, db: AlertDatabase, command: str, answer: str
+    run: Run, db: AlertDatabase, environment: Path, command: str, answer: str
 ) -> None:
+    (environment / "my_rules.yaml").write_text(MY_RULES)
     _prepare(db)
     assert _same_each_time(run(*shlex.split(command)).stdout) == _same_each_time(answer)

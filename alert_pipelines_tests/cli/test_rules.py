@@ -146,3 +146,22 @@ def test_describe_says_each_rule_in_one_sentence(run: Run, file: str, db: AlertD
     run("rules", "publish", file, "--yes")
     assert run("rules", "describe", "--published").stdout == of_file
     assert "not both" in run("rules", "describe", file, "--published", code=2).stderr
+
+
+def test_diff_says_what_a_file_would_do_to_the_alerts_of_now(run: Run, file: str, db: AlertDatabase) -> None:
+    fill(db, [alert(minutes=n) for n in range(4)], rule("overspeed", {"expire_after_mins": 5}))
+    out = run("rules", "diff", file).stdout
+    assert [line.split() for line in out.splitlines() if line.startswith(("close", "escalate", "more", "fewer"))] == [
+        ["close", "4", "0", "0", "4"],
+        ["escalate", "0", "2", "2", "0"],
+        ["fewer", "close", "overspeed", "OVERSPEEDING", "OPEN", "4"],
+        ["more", "escalate", "overspeed", "OVERSPEEDING", "OPEN", "2"],
+    ]
+    run("rules", "publish", file, "--overwrite", "--yes")
+    assert "The next scan" not in run("rules", "diff", file).stdout
+
+
+def test_a_scan_by_a_file_is_a_dry_run_only(run: Run, file: str, db: AlertDatabase) -> None:
+    fill(db, [alert(minutes=n) for n in range(4)])
+    assert "overspeed  OVERSPEEDING  OPEN    WARNING   escalate" in run("scan", "--dry-run", "--rules", file).stdout
+    assert "--rules is for --dry-run" in run("scan", "--rules", file, code=2).stderr
