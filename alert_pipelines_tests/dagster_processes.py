@@ -47,6 +47,16 @@ mutation Launch($params: ExecutionParams!) {
 }
 """
 
+_REEXECUTE = """
+mutation Again($params: ReexecutionParams!) {
+  launchRunReexecution(reexecutionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}
+"""
+
 Found = TypeVar("Found")
 
 
@@ -109,7 +119,7 @@ class DagsterProcesses:
         """Run `dagster ...` in the checkout, as the docs say, and return all that it printed."""
         command = [str(Path(sys.executable).with_name("dagster")), *arguments]
         done = subprocess.run(
-            command, cwd=CHECKOUT, env=dict(self.env), capture_output=True, text=True, timeout=120, check=False
+            command, cwd=CHECKOUT, env=dict(self.env), capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -132,6 +142,13 @@ class DagsterProcesses:
             selector |= {"assetSelection": [{"path": [asset]} for asset in assets], "assetCheckSelection": None}
         params = {"selector": selector, "runConfigData": run_config or {}}
         answer = self.graphql(_LAUNCH, params=params)["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
+    def reexecute(self, run_id: str) -> str:
+        """Execute a run again as "Re-execute all" does, and return the new one's id."""
+        params = {"parentRunId": run_id, "strategy": "ALL_STEPS"}
+        answer = self.graphql(_REEXECUTE, params=params)["launchRunReexecution"]
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
 

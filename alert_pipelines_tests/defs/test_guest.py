@@ -4,6 +4,8 @@ The instance retries runs, monitors none, takes no log lines and lets sensors ti
 """
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,9 +23,13 @@ from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.test_utils import create_run_for_test
 from pymongo.errors import PyMongoError
 
+from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
-from alert_pipelines.defs.scan.stalled_runs import LONGEST_SILENCE_S
-from alert_pipelines.job_records import COMPLETED, FAILED, RUNNING, SCANNER
+from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
+from alert_pipelines.defs.scan.runs import busy_scan
+from alert_pipelines.defs.scan.stalled_runs import LONGEST_RUN_S, LONGEST_SILENCE_S
+from alert_pipelines.job_records import COMPLETED, FAILED, RUNNING, SCANNER, create_job_record, update_job_record
+from alert_pipelines.leases import Lease
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.scheduler import CODE_LOCATION, shutdown_scheduler, start_scheduler
@@ -94,19 +100,44 @@ def dagster(
         processes.kill()
 
 
+def skipped_for(dagster: DagsterProcesses, schedule: str) -> set[Location | None]:
+    """Whose runs ticks of the schedule were skipped for."""
+    instance = dagster.instance
+    [state] = [state for state in instance.all_instigator_state() if state.name == schedule]
+    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id)
+    named = [found[1] for tick in ticks if (found := re.match(r"Scan run (\S+) is", tick.skip_reason or ""))]
+    return {location_of_run(dagster.run(run_id)) for run_id in named}
+
+
+@pytest.mark.parametrize("ticks", [2, pytest.param(10, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 def test_two_databases_with_one_cron_were_not_both_scanned(
-    dagster: DagsterProcesses, databases: dict[str, AlertDatabase]
+    dagster: DagsterProcesses, databases: dict[str, AlertDatabase], ticks: int
 ) -> None:
     for location, db in databases.items():
-        wait_until(
-            lambda db=db: db.background_jobs.count_documents({"status": COMPLETED}) >= 2,
-            f"two scans of {location} by its schedule",
-            RUN_LIMIT_S,
+        own, name = (
+            Location(location, "__repository__"),
+            "auto_close" if location == CODE_LOCATION else "south_auto_close",
         )
-        for record in db.background_jobs.find():
-            run = dagster.run(record["run_id"])
-            assert location_of_run(run) == Location(location, "__repository__")
-            assert run.job_name == ("auto_close_job" if location == CODE_LOCATION else "south_auto_close_job")
+
+        def scanned(own: Location = own, name: str = name) -> list[str] | None:
+            by_tick = {"dagster/schedule_name": f"{name}_schedule"}
+            runs = own_runs(dagster.instance, own, statuses=[DagsterRunStatus.SUCCESS], tags=by_tick)
+            return [run.run_id for run in runs] if len(runs) >= ticks else None
+
+        runs = wait_until(scanned, f"{ticks} scans of {location} by its schedule", ticks * 60 + RUN_LIMIT_S)
+        assert db.background_jobs.count_documents({"run_id": {"$in": runs}, "status": COMPLETED}) == len(runs)
+        for run_id in db.background_jobs.distinct("run_id"):
+            run = dagster.run(run_id)
+            assert (location_of_run(run), run.job_name) == (own, f"{name}_job")
+        assert skipped_for(dagster, f"{name}_schedule") <= {own}
+
+
+def test_a_command_of_the_page_asked_for_a_location(dagster: DagsterProcesses) -> None:
+    page = (CHECKOUT / "docs" / "add-to-dagster.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"`dagster (job launch [^`]+)`", page)
+    workspace, run_id = str(dagster.home / "workspace.yaml"), str(uuid.uuid4())
+    dagster.dagster(*(workspace if word == "workspace.yaml" else word for word in command.split()), "--run-id", run_id)
+    assert location_of_run(dagster.wait_for_success(run_id)) == OURS
 
 
 def test_without_python_logs_there_was_no_line_of_the_scan_anywhere(
@@ -205,6 +236,51 @@ def test_worker_and_code_server_killed_before_the_record_left_a_run_for_which_ev
     dagster.start("code_server")
     wait_until(lambda: db.background_jobs.find_one(before), "a scan by the next ticks", RUN_LIMIT_S)
     assert {dagster.wait_for_end(run_id).status for run_id in left} == {DagsterRunStatus.FAILURE}
+
+
+def test_without_run_monitoring_a_run_of_ours_that_hangs_stood_for_ever(
+    dagster: DagsterProcesses, tmp_path: Path
+) -> None:
+    # Opening it waits for a writer, and none comes.
+    os.mkfifo(tmp_path / "alerts.csv")
+    mapping = str(CHECKOUT / "mappings" / "ids_alerts.yaml")
+    config = {"ops": {"load": {"config": {"file": str(tmp_path / "alerts.csv"), "mapping": mapping}}}}
+    run_id = dagster.launch("load_alerts_job", config)
+    wait_until(lambda: dagster.run(run_id).status is DagsterRunStatus.STARTED, "its start", RUN_LIMIT_S)
+    let_pass(dagster.instance, run_id, LONGEST_RUN_S)
+    ended = dagster.wait_for_end(run_id)
+    assert ended.status in {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
+
+
+@pytest.fixture
+def no_ticks(dagster: DagsterProcesses, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No scan but those that the test makes."""
+    monkeypatch.setenv(CRON_VARIABLE, CRON)
+    shutdown_scheduler(dagster.instance)
+    wait_until(lambda: busy_scan(dagster.instance, OURS, Names()) is None, "the end of the last scan", RUN_LIMIT_S)
+    yield
+    start_scheduler(dagster.instance)
+
+
+@pytest.mark.usefixtures("no_ticks")
+def test_a_skipped_run_that_is_executed_again_and_scans_does_not_stay_skipped(
+    dagster: DagsterProcesses, databases: dict[str, AlertDatabase]
+) -> None:
+    db = databases[CODE_LOCATION]
+    elsewhere = create_job_record(SCANNER, db).job_id
+    with Lease(db, elsewhere):
+        skipped = dagster.wait_for_success(dagster.launch())
+    update_job_record(elsewhere, {}, COMPLETED, [], db)
+    assert skipped.tags[SKIPPED_TAG]
+    repeats = [dagster.reexecute(skipped.run_id)]
+    scanned = dagster.wait_for_success(repeats[0])
+    # One more, of a run that bears a job id.
+    repeats.append(dagster.reexecute(repeats[0]))
+    again = dagster.wait_for_success(repeats[1])
+    for run in (scanned, again):
+        assert run.tags[SKIPPED_TAG] == ""
+        [record] = db.background_jobs.find({"run_id": run.run_id})
+        assert run.tags[JOB_ID_TAG] == record["job_id"]
 
 
 def test_other_peoples_old_runs_were_deleted(dagster: DagsterProcesses) -> None:
