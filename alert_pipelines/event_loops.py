@@ -5,14 +5,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import EventLoopError
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
-
-
-class EventLoopError(AlertPipelinesError):
-    """A function that blocks was called in an event loop."""
 
 
 def outside_event_loops(function: Callable[Given, Answer]) -> Callable[Given, Answer]:

@@ -16,7 +16,14 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from alert_pipelines.alerts.decisions import decisions_of, leave_out_undone, stats_of
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import (
+    InvalidJobStatusError,
+    InvalidJobTypeError,
+    InvalidLimitError,
+    JobEndedError,
+    JobNotFoundError,
+    ScanAlreadyRunningError,
+)
 from alert_pipelines.event_loops import outside_event_loops
 from alert_pipelines.job_model import BackgroundJobModel
 from alert_pipelines.mongo.bson_types import is_date
@@ -61,38 +68,6 @@ INDEXES = (
     IndexModel([("status", ASCENDING)], name="running", partialFilterExpression={"status": RUNNING}),
     CLAIM_INDEX,
 )
-
-
-class JobRecordError(AlertPipelinesError):
-    """A job record cannot be written or read as asked."""
-
-
-class JobNotFoundError(JobRecordError):
-    """No record has this job id."""
-
-
-class InvalidJobStatusError(JobRecordError):
-    """A status that is none of running, completed, failed."""
-
-
-class InvalidJobTypeError(JobRecordError):
-    """A job type that is no name."""
-
-
-class InvalidLimitError(JobRecordError):
-    """A limit that is not a whole number from 1 to 1000."""
-
-
-class JobEndedError(JobRecordError):
-    """The record has ended already, by its owner or by a sweep."""
-
-
-class ScanAlreadyRunningError(JobRecordError):
-    """Another scan holds the claim."""
-
-
-class LeaseLostError(JobRecordError):
-    """This scan no longer holds the claim, so it must stop writing."""
 
 
 class StalledJob(NamedTuple):

@@ -13,7 +13,8 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from alert_pipelines import job_records
-from alert_pipelines.job_records import COLLECTION, RUNNING, LeaseLostError, lease_from_now, write_limit_s
+from alert_pipelines.errors import LeaseLostError
+from alert_pipelines.job_records import COLLECTION, RUNNING, lease_from_now, write_limit_s
 from alert_pipelines.mongo.client import AlertDatabase
 
 _log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import locations_of_schedule
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import SchedulerError
 from alert_pipelines.settings import CRON_VARIABLE, OFF, PREFIX_VARIABLE, read_settings
 
 JOB_ID = "auto_close_scanner"
@@ -35,10 +35,6 @@ _MODULE = "alert_pipelines.definitions"
 
 # The one makes the ticks, the other starts what they queue.
 _DAEMONS = ("SCHEDULER", "QUEUED_RUN_COORDINATOR")
-
-
-class SchedulerError(AlertPipelinesError):
-    """The scheduler cannot be switched or asked."""
 
 
 class ScheduledJob(TypedDict):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from alert_pipelines.cron import is_cron
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import SettingsError
 from alert_pipelines.zones import zone_of
 
 URI_VARIABLE = "MONGODB_URI"
@@ -50,10 +50,6 @@ PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,29}")
 """What may stand in front of the names that Dagster is told."""
 _NOTIFY_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE | re.ASCII)
 _AND_ANOTHER = re.compile(r",\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE | re.ASCII)
-
-
-class SettingsError(AlertPipelinesError):
-    """Raised when environment variables are not valid settings; the message names each that is wrong."""
 
 
 class Form(NamedTuple):

@@ -2,13 +2,9 @@
 
 from typing import NamedTuple
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import InvalidSignatureError
 
 MAX_CHARS = 500
-
-
-class InvalidSignatureError(AlertPipelinesError):
-    """Raised when a name or a reason is too long."""
 
 
 class Signature(NamedTuple):

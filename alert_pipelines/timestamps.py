@@ -5,14 +5,10 @@ Dates in files of alerts have many forms: `loading.values` reads those.
 
 from datetime import UTC, datetime
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import InvalidTimestampError
 
 EARLIEST_AS_OF, LATEST_AS_OF = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """Rules look back, and windows reach out, a century at most: between these that stays within the calendar."""
-
-
-class InvalidTimestampError(AlertPipelinesError):
-    """Raised when a timestamp is not valid, or outside the years that can be used."""
 
 
 def as_utc(timestamp: datetime) -> datetime:

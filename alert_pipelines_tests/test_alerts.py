@@ -8,8 +8,8 @@ from pymongo import ASCENDING
 
 from alert_pipelines import alerts
 from alert_pipelines.alerts import PENDING, TRANSITIONS, Alert, Status, ensure_indexes, tally_decisions
+from alert_pipelines.errors import DuplicateKeyValuesError, IndexConflictError
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.mongo.indexes import DuplicateKeyValuesError, IndexConflictError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

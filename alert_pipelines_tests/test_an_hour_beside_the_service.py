@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from pymongo.errors import DuplicateKeyError
 
-from alert_pipelines.job_records import SCANNER, STALLED_WITHOUT_LEASE, ScanAlreadyRunningError
+from alert_pipelines.errors import ScanAlreadyRunningError
+from alert_pipelines.job_records import SCANNER, STALLED_WITHOUT_LEASE
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines_tests.factories import alert, fill, rule, statuses

@@ -11,10 +11,10 @@ from alert_pipelines.alerts.pending import PendingOfSources, count_pending
 from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.backtesting.backtest import backtest_day
+from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring.health import pending_by_source
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pymongo.errors import DuplicateKeyError
 
-from alert_pipelines.job_records import SCANNER, ScanAlreadyRunningError, create_job_record
+from alert_pipelines.errors import ScanAlreadyRunningError
+from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import parse_rules
 from alert_pipelines.rules.publish import export_rules, publish_rules

@@ -23,10 +23,11 @@ from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.forecast import forecast
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.backtesting.backtest import backtest_day
+from alert_pipelines.errors import UnusableDatabaseError
 from alert_pipelines.index_advice.advice import advise
 from alert_pipelines.job_records import create_job_record, get_recent_jobs, update_job_record
 from alert_pipelines.loading.sample_week import insert_week
-from alert_pipelines.mongo import AlertDatabase, UnusableDatabaseError, known_form
+from alert_pipelines.mongo import AlertDatabase, known_form
 from alert_pipelines.monitoring.health import oldest_pending, pending_by_source, reopened, scans_are_fresh
 from alert_pipelines.monitoring.metrics import ScannerCollector
 from alert_pipelines.monitoring.scan_records import hours_of_scans

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from alert_pipelines import job_records
-from alert_pipelines.job_records import (
+from alert_pipelines.errors import (
     InvalidJobStatusError,
     InvalidJobTypeError,
     InvalidLimitError,
@@ -17,6 +17,8 @@ from alert_pipelines.job_records import (
     JobNotFoundError,
     LeaseLostError,
     ScanAlreadyRunningError,
+)
+from alert_pipelines.job_records import (
     create_job_record,
     ensure_indexes,
     fail_stalled_jobs,

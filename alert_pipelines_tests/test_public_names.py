@@ -12,9 +12,8 @@ from pymongo import AsyncMongoClient, MongoClient
 
 import alert_pipelines
 from alert_pipelines import aio
-from alert_pipelines.event_loops import EventLoopError
+from alert_pipelines.errors import EventLoopError, UnusableDatabaseError
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.mongo.door import UnusableDatabaseError
 from alert_pipelines_tests.factories import ago, alert, fill, rule
 
 CHECKOUT = Path(__file__).parents[1]

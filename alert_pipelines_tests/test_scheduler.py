@@ -18,13 +18,8 @@ from dagster_shared.error import SerializableErrorInfo
 from alert_pipelines.cli.root import cli
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.scan.schedule import build_schedule
-from alert_pipelines.scheduler import (
-    SchedulerError,
-    get_scheduler_status,
-    is_scheduler_running,
-    shutdown_scheduler,
-    start_scheduler,
-)
+from alert_pipelines.errors import SchedulerError
+from alert_pipelines.scheduler import get_scheduler_status, is_scheduler_running, shutdown_scheduler, start_scheduler
 from alert_pipelines_tests.dagster_processes import dagster_home
 from alert_pipelines_tests.defs.conftest import daemons_tick
 

@@ -11,7 +11,8 @@ from dagster._utils.schedules import cron_string_iterator, is_valid_cron_schedul
 from alert_pipelines import settings
 from alert_pipelines.cron import is_cron
 from alert_pipelines.definitions import build_defs
-from alert_pipelines.settings import Settings, SettingsError, read_settings, settings_table
+from alert_pipelines.errors import SettingsError
+from alert_pipelines.settings import Settings, read_settings, settings_table
 
 CHECKOUT = Path(__file__).parents[1]
 

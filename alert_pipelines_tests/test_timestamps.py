@@ -5,14 +5,8 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.timestamps import (
-    EARLIEST_AS_OF,
-    LATEST_AS_OF,
-    InvalidTimestampError,
-    as_of_utc,
-    as_utc,
-    parse_timestamp,
-)
+from alert_pipelines.errors import InvalidTimestampError
+from alert_pipelines.timestamps import EARLIEST_AS_OF, LATEST_AS_OF, as_of_utc, as_utc, parse_timestamp
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

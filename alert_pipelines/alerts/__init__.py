@@ -3,15 +3,7 @@
 What is decided about alerts belongs to `rules` and `scanner`; nothing here looks at a rule.
 """
 
-from alert_pipelines.alerts.collection import (
-    COLLECTION,
-    INDEXES,
-    AlertNotFoundError,
-    SharedAlertIdError,
-    alert_key,
-    ensure_indexes,
-    find_alert,
-)
+from alert_pipelines.alerts.collection import COLLECTION, INDEXES, alert_key, ensure_indexes, find_alert
 from alert_pipelines.alerts.filters import (
     A_DATE,
     IS_PENDING,
@@ -46,10 +38,8 @@ __all__ = [
     "WITH_STATUS_ARRAY",
     "Alert",
     "AlertMetadata",
-    "AlertNotFoundError",
     "DecisionTally",
     "Severity",
-    "SharedAlertIdError",
     "SourceType",
     "StateChange",
     "Status",

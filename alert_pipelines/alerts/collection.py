@@ -13,7 +13,7 @@ from alert_pipelines.alerts.filters import (
     WITH_STATUS_ARRAY,
     one_of,
 )
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import AlertNotFoundError, SharedAlertIdError
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
@@ -79,14 +79,6 @@ def ensure_indexes(db: AlertDatabase) -> list[str]:
     Raises IndexConflictError, as DuplicateKeyValuesError where alerts share an id and all else is made.
     """
     return create_missing_indexes(db, COLLECTION, INDEXES)
-
-
-class AlertNotFoundError(AlertPipelinesError):
-    """No alert has this id."""
-
-
-class SharedAlertIdError(AlertPipelinesError):
-    """More than one alert has this id, so which is meant cannot be told."""
 
 
 @at_the_door

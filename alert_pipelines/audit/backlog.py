@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pymongo.errors import ExecutionTimeout
 
 from alert_pipelines.alerts import COLLECTION, HISTORY, IS_PENDING, UNDONE_JOBS, Status, one_of
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import SlowListError
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
@@ -22,10 +22,6 @@ MAX_COUNTED = 10_000
 _MAX_SECONDS = 60
 _FIRST_DATE = datetime.min.replace(tzinfo=UTC)
 _HOUR, _DAY, _WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
-
-
-class SlowListError(AlertPipelinesError):
-    """Raised when the server needs too long to find the alerts of a list."""
 
 
 class PendingOfAge(NamedTuple):

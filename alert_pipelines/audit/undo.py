@@ -11,14 +11,13 @@ from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts import COLLECTION, HISTORY, UNDONE_JOBS, Severity, Status, alert_key, tally_decisions
 from alert_pipelines.alerts.decisions import leave_out_undone
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import JobRecordError, UndoError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import (
     COMPLETED,
     FAILED,
     RUNNING,
     SCANNER,
-    JobRecordError,
     create_job_record,
     fail_stalled_jobs,
     failure_text,
@@ -60,10 +59,6 @@ _STANDING = {
 }
 
 _log = logging.getLogger(__name__)
-
-
-class UndoError(AlertPipelinesError):
-    """There is nothing that could be undone as asked."""
 
 
 class Skipped(NamedTuple):

@@ -20,7 +20,7 @@ from alert_pipelines.alerts import alert_key
 from alert_pipelines.alerts.decisions import Decision, decision_of
 from alert_pipelines.backtesting.outcomes import ActualActivity, AlertOutcome, actual_activity, outcomes_after
 from alert_pipelines.backtesting.snapshot import AlertSnapshot, alert_snapshot, sources_of_untold_severity
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import BacktestError
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.reasons import reason_of
@@ -36,10 +36,6 @@ from alert_pipelines.timestamps import as_of_utc
 DAY = timedelta(days=1)
 DEFAULT_STEP = timedelta(hours=6)
 MAX_CLAUSE_SECONDS = 60
-
-
-class BacktestError(AlertPipelinesError):
-    """A back-test was asked for that cannot be made."""
 
 
 @dataclass(frozen=True)

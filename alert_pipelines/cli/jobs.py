@@ -9,7 +9,8 @@ from alert_pipelines.audit.decisions import decisions_of_job
 from alert_pipelines.cli.history import print_decisions
 from alert_pipelines.cli.options import json_option, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
-from alert_pipelines.job_records import COLLECTION, DRY_RUN, MAX_RECENT, JobNotFoundError, recent_records
+from alert_pipelines.errors import JobNotFoundError
+from alert_pipelines.job_records import COLLECTION, DRY_RUN, MAX_RECENT, recent_records
 from alert_pipelines.mongo import AlertDatabase, open_database
 
 LATEST = "latest"

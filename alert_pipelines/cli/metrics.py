@@ -9,7 +9,8 @@ from types import ModuleType
 import click
 
 from alert_pipelines.cli.options import text
-from alert_pipelines.mongo import MongoConnectionError, open_database
+from alert_pipelines.errors import MongoConnectionError
+from alert_pipelines.mongo import open_database
 
 
 @click.group()

@@ -2,13 +2,8 @@
 
 import click
 
-from alert_pipelines.monitoring.notifications import (
-    Message,
-    NotificationError,
-    deliver,
-    receivers_of,
-    refuse_faults,
-)
+from alert_pipelines.errors import NotificationError
+from alert_pipelines.monitoring.notifications import Message, deliver, receivers_of, refuse_faults
 from alert_pipelines.settings import NOTIFY_VARIABLE, read_settings
 
 _TEST = Message(

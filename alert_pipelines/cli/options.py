@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from alert_pipelines.rules.maintenance import InvalidWindowError, read_duration
+from alert_pipelines.errors import InvalidTimestampError, InvalidWindowError
+from alert_pipelines.rules.maintenance import read_duration
 from alert_pipelines.signature import Signature
-from alert_pipelines.timestamps import InvalidTimestampError, parse_timestamp
+from alert_pipelines.timestamps import parse_timestamp
 
 
 def instant(text: str) -> datetime:

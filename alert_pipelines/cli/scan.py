@@ -12,10 +12,10 @@ import click
 from alert_pipelines.alerts.decisions import DecisionCount
 from alert_pipelines.cli.options import FILE, as_of_option, json_option, signed
 from alert_pipelines.cli.output import as_text, print_json, print_table
+from alert_pipelines.errors import BlastRadiusError, ScanIncompleteError
 from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.rules.files import read_rules
-from alert_pipelines.scanner.limits import BlastRadiusError
-from alert_pipelines.scanner.report import PlannedGroup, ScanIncompleteError, ScanReport, ScanRequest
+from alert_pipelines.scanner.report import PlannedGroup, ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.signature import Signature
 

@@ -5,10 +5,11 @@ from datetime import datetime
 from dagster import Config
 from pydantic import Field
 
+from alert_pipelines.errors import InvalidTimestampError
 from alert_pipelines.reports.activity import MAX_DAYS
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
 from alert_pipelines.signature import Signature
-from alert_pipelines.timestamps import InvalidTimestampError, parse_timestamp
+from alert_pipelines.timestamps import parse_timestamp
 
 
 class ScanConfig(Config):

@@ -4,14 +4,10 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import ForbiddenFileError
 
 # Among them the run's own environment, with its passwords: an error that quotes a file would show it to everyone.
 _SYSTEM_TREES = (Path("/proc"), Path("/sys"), Path("/dev"))
-
-
-class ForbiddenFileError(AlertPipelinesError):
-    """A file in the config that is no file of anybody's."""
 
 
 def host_file(text: str) -> Path:

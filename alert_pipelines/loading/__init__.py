@@ -4,17 +4,14 @@ What the alerts' documents look like is `alerts`' matter; what happens to them a
 """
 
 from alert_pipelines.loading.load import LoadReport, load_alerts
-from alert_pipelines.loading.mapping import Mapping, MappingError, load_mapping, parse_mapping
+from alert_pipelines.loading.mapping import Mapping, load_mapping, parse_mapping
 from alert_pipelines.loading.presets import load_preset, preset_names, preset_text
 from alert_pipelines.loading.preview import Preview, preview
-from alert_pipelines.loading.readers import LoadError
 from alert_pipelines.loading.sample_week import generate_week, insert_week
 
 __all__ = [
-    "LoadError",
     "LoadReport",
     "Mapping",
-    "MappingError",
     "Preview",
     "generate_week",
     "insert_week",

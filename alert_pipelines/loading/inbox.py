@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import InboxError
 from alert_pipelines.loading.presets import preset_names
 
 DONE, FAILED = "done", "failed"
@@ -15,10 +15,6 @@ MAPPING = "mapping.yaml"
 SETTLED_SECONDS = 10.0
 """A file that was written to more recently may still be written to."""
 _UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
-
-
-class InboxError(AlertPipelinesError):
-    """The inbox cannot be looked at."""
 
 
 class Waiting(NamedTuple):

@@ -15,10 +15,11 @@ from typing import NamedTuple, TextIO
 from bson import json_util
 
 from alert_pipelines.alerts import ensure_indexes
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.insert import BATCH_SIZE, Inserted, insert_new
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.preview import preview_of, take_sample
-from alert_pipelines.loading.readers import BadRow, LoadError, Row, read_rows
+from alert_pipelines.loading.readers import BadRow, Row, read_rows
 from alert_pipelines.loading.readers.lines import share_read
 from alert_pipelines.loading.reading import Loaded, Reading
 from alert_pipelines.loading.rejects import RejectFile, RejectReason, default_reject_path

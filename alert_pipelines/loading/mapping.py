@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from alert_pipelines.alerts import Severity, Status
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import MappingError
 from alert_pipelines.files import read_file
 from alert_pipelines.loading.mapping_parts import (
     AlertId,
@@ -33,11 +33,6 @@ from alert_pipelines.loading.mapping_parts import (
 from alert_pipelines.loading.paths import ColumnPath
 from alert_pipelines.spelling import did_you_mean
 from alert_pipelines.yaml_files import RefuseDuplicates
-
-
-class MappingError(AlertPipelinesError):
-    """A mapping file cannot be read, or says something that is not in the language."""
-
 
 # What a row says of an alert that may have ended; a log of updates says it by its events.
 SNAPSHOT_KEYS = ("status", "resolved_at", "updated_at", "resolved_by", "resolution_notes")

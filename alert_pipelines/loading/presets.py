@@ -2,7 +2,8 @@
 
 from importlib import resources
 
-from alert_pipelines.loading.mapping import Mapping, MappingError, parse_mapping
+from alert_pipelines.errors import MappingError
+from alert_pipelines.loading.mapping import Mapping, parse_mapping
 from alert_pipelines.spelling import did_you_mean
 
 _DIRECTORY = resources.files("alert_pipelines.loading") / "mappings"

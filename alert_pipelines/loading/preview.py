@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.mapping import Mapping
-from alert_pipelines.loading.readers import BadRow, LoadError, Row, read_rows
+from alert_pipelines.loading.readers import BadRow, Row, read_rows
 from alert_pipelines.loading.reading import Reading
 from alert_pipelines.loading.rejects import RejectReason, Rejects
 from alert_pipelines.loading.spool import open_spool

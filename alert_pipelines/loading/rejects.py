@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from alert_pipelines.loading.readers.rows import LoadError
+from alert_pipelines.errors import LoadError
 
 _MAX_EXAMPLES = 5
 _MAX_EXAMPLE_LENGTH = 60

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import bson
 
 from alert_pipelines.alerts import Status
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.history import Event
-from alert_pipelines.loading.readers.rows import LoadError
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.mongo.door import KNOWN_CODEC
 

@@ -5,31 +5,17 @@ the mongod that is started when no server is named, `mongod_process` starts it. 
 belong to the packages above.
 """
 
-from alert_pipelines.mongo.client import (
-    AlertDatabase,
-    AlertDocument,
-    MongoAuthenticationError,
-    MongoConnectionError,
-    connect,
-    open_database,
-    server_now,
-)
-from alert_pipelines.mongo.door import UnusableDatabaseError, known_form
+from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, connect, open_database, server_now
+from alert_pipelines.mongo.door import known_form
 from alert_pipelines.mongo.local import ensure_local_mongod, local_mongod_status, stop_local_mongod
-from alert_pipelines.mongo.mongod_process import LocalMongod, LocalMongodError
+from alert_pipelines.mongo.mongod_process import LocalMongod
 from alert_pipelines.mongo.settings import MongoSettings
-from alert_pipelines.settings import SettingsError
 
 __all__ = [
     "AlertDatabase",
     "AlertDocument",
     "LocalMongod",
-    "LocalMongodError",
-    "MongoAuthenticationError",
-    "MongoConnectionError",
     "MongoSettings",
-    "SettingsError",
-    "UnusableDatabaseError",
     "connect",
     "ensure_local_mongod",
     "known_form",

@@ -16,13 +16,13 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import MongoAuthenticationError, MongoConnectionError, SettingsError
 from alert_pipelines.mongo.door import known_form
 from alert_pipelines.mongo.local import ensure_local_mongod
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.settings import MongoSettings
 from alert_pipelines.mongo.uri_options import check_options
-from alert_pipelines.settings import URI_VARIABLE, SettingsError
+from alert_pipelines.settings import URI_VARIABLE
 
 AlertDocument: TypeAlias = dict[str, Any]
 AlertDatabase: TypeAlias = Database[AlertDocument]
@@ -41,14 +41,6 @@ _DEFAULT_OPTIONS: dict[str, Any] = {
 _UNAUTHORIZED = 13
 _REFUSAL_CODES = frozenset({_UNAUTHORIZED, 18, 8000})
 _REFUSED_COMMAND = re.compile(r'execute command \{ (\w+): (?:"([^"]+)")?(?:[^,]*, collection: "([^"]+)")?')
-
-
-class MongoConnectionError(AlertPipelinesError):
-    """The MongoDB server cannot be reached, or cannot be worked with."""
-
-
-class MongoAuthenticationError(MongoConnectionError):
-    """The MongoDB server refuses the user, or wants one."""
 
 
 def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:

@@ -16,7 +16,7 @@ from pymongo import ReadPreference, WriteConcern
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import UnusableDatabaseError
 from alert_pipelines.mongo.simple_collation import SimpleDatabase
 
 KNOWN_CODEC = CodecOptions[dict[str, Any]](
@@ -33,10 +33,6 @@ _MAJORITY = "majority"
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
-
-
-class UnusableDatabaseError(AlertPipelinesError):
-    """What was given as the alerts' database cannot be worked with."""
 
 
 def known_form(db: Database[Any]) -> Database[dict[str, Any]]:

@@ -11,7 +11,7 @@ import pymongo
 from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import DuplicateKeyValuesError, IndexConflictError
 from alert_pipelines.mongo.client import AlertDatabase, as_permission_error
 from alert_pipelines.mongo.door import refuse_other_kinds
 from alert_pipelines.mongo.reasons import reason_of
@@ -22,14 +22,6 @@ _PARALLEL_ARRAYS = 171
 _ON_A_VIEW = 166
 _FIND_MS = 5_000
 _MEANINGFUL = ("key", "unique", "sparse", "partialFilterExpression", "collation")
-
-
-class IndexConflictError(AlertPipelinesError):
-    """An index that the project needs cannot be made as it has to be."""
-
-
-class DuplicateKeyValuesError(IndexConflictError):
-    """Documents that are there already break an index that is to be unique."""
 
 
 def create_missing_indexes(

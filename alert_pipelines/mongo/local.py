@@ -20,14 +20,8 @@ from pathlib import Path
 
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.mongo.mongod_process import (
-    START_LIMIT_S,
-    LocalMongod,
-    LocalMongodError,
-    MongodFiles,
-    make_primary,
-    start_mongod,
-)
+from alert_pipelines.errors import LocalMongodError
+from alert_pipelines.mongo.mongod_process import START_LIMIT_S, LocalMongod, MongodFiles, make_primary, start_mongod
 
 STOP_LIMIT_S = 60.0
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import LocalMongodError
 from alert_pipelines.settings import environment_with
 
 LOOPBACK = "127.0.0.1"
@@ -34,10 +34,6 @@ _APT_PACKAGES = {
     "liblzma.so.5": "liblzma5",
 }
 _ELSE = "or set MONGODB_URI to a MongoDB of your own"
-
-
-class LocalMongodError(AlertPipelinesError):
-    """The local mongod cannot be started, reached or stopped."""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from alert_pipelines.errors import SettingsError
 from alert_pipelines.settings import (
     DATABASE_FORM,
     DATABASE_VARIABLE,
     URI_FORM,
     URI_VARIABLE,
-    SettingsError,
     database_fault,
     message,
     read_settings,

@@ -17,7 +17,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import MetricsError
 from alert_pipelines.files import write_file
 from alert_pipelines.job_records import COMPLETED, RUNNING, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase, server_now
@@ -35,10 +35,6 @@ PREFIX = "alert_pipelines"
 WINDOW = timedelta(days=1)
 
 _log = logging.getLogger(__name__)
-
-
-class MetricsError(AlertPipelinesError):
-    """The numbers cannot be served or written as asked."""
 
 
 class ScannerCollector(Collector):

@@ -11,17 +11,13 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import NotificationError
 from alert_pipelines.settings import NOTIFY_VARIABLE
 
 TRY = "alert-pipelines notify test"
 
 LONGEST_DELIVERY_S = 15.0
 """Sensors of one Dagster may tick one after another: so long at most does one that tells people hold up the others."""
-
-
-class NotificationError(AlertPipelinesError):
-    """A message did not reach its receiver, or cannot reach any."""
 
 
 class Message(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pymongo.errors import ExecutionTimeout
 
 from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, UNDONE_JOBS, Status
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import ActivityTimeoutError
 from alert_pipelines.mongo.bson_types import NEITHER_DATE_NOR_ARRAY, is_date
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import Filter, Stage
@@ -30,10 +30,6 @@ NO_RULE = "(no rule named)"
 
 _PENDING = [str(status) for status in PENDING]
 _SETTLED = [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]
-
-
-class ActivityTimeoutError(AlertPipelinesError):
-    """The server needs longer than it was given."""
 
 
 class Change(NamedTuple):

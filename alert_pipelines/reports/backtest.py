@@ -9,7 +9,7 @@ from html import escape
 
 from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome
 from alert_pipelines.backtesting.outcomes import ActualActivity
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import EmptyBacktestError
 from alert_pipelines.reports.files import html_page, html_picture, html_table
 from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, stacked_bars
 
@@ -36,17 +36,13 @@ _COLUMNS = (
 )
 
 
-class ReportError(AlertPipelinesError):
-    """There is nothing to report."""
-
-
 def render_report(outcomes: Sequence[DayOutcome]) -> str:
     """The days of one back-test as an HTML page: totals, a plot for each rule, what really happened, day by day.
 
-    Raises ReportError where there is no day.
+    Raises EmptyBacktestError where there is no day.
     """
     if not outcomes:
-        raise ReportError("a report needs at least one day that was back-tested: none was given")
+        raise EmptyBacktestError("a report needs at least one day that was back-tested: none was given")
     days = sorted(outcomes, key=lambda outcome: outcome.day)
     first, last = days[0], days[-1]
     title = f"Back-test {first.day} to {last.day}"

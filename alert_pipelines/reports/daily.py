@@ -13,7 +13,7 @@ from math import ceil, floor
 
 import pandas as pd
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import ReportError
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.health import PendingOfSource, pending_by_source
@@ -38,10 +38,6 @@ _SUMMARY = (
 _COUNTS = ["day", "what", "by", "source", "rule"]
 _KEYS = ["source", "key", "what", "of_day"]
 _AGES = ["day", "by", "minutes"]
-
-
-class ReportError(AlertPipelinesError):
-    """A report was asked for that cannot be made."""
 
 
 @dataclass(frozen=True)

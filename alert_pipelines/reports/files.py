@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import ReportFileError
 from alert_pipelines.files import is_special, write_file
 from alert_pipelines.reports.plots import data_uri
 
@@ -15,10 +15,6 @@ table { border-collapse: collapse; margin: 1em 0 } caption { text-align: left; f
 th, td { border: 1px solid #ccc; padding: .2em .5em; text-align: right } th:first-child { text-align: left }
 td:first-child { text-align: left } div { overflow-x: auto } img { max-width: 100%; height: auto }
 """
-
-
-class ReportFileError(AlertPipelinesError):
-    """A report cannot be written where it was asked for."""
 
 
 def html_page(title: str, parts: Iterable[str]) -> str:

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import AlertPipelinesError, RuleError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Rule
-from alert_pipelines.rules.validation import RuleError, parse_calendar
+from alert_pipelines.rules.validation import parse_calendar
 from alert_pipelines.spelling import nearest
 
 CALENDARS = "calendars"

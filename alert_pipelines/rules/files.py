@@ -11,11 +11,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from alert_pipelines.alerts import SourceType
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import AlertPipelinesError, RuleError, RuleFileError
 from alert_pipelines.files import read_file, write_file
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Rule, StrictRule
-from alert_pipelines.rules.validation import RuleError, parse_calendar, parse_rule
+from alert_pipelines.rules.validation import parse_calendar, parse_rule
 from alert_pipelines.spelling import did_you_mean
 from alert_pipelines.yaml_files import RefuseDuplicates
 
@@ -24,10 +24,6 @@ _SHORT_NAMES = {"overspeed": SourceType.OVERSPEEDING} | {source.lower(): source 
 
 
 _YAML_INT = "tag:yaml.org,2002:int"
-
-
-class RuleFileError(AlertPipelinesError):
-    """A rule file is not usable; the message holds everything that is wrong with it."""
 
 
 class RuleFile(BaseModel):

@@ -15,7 +15,7 @@ from bson.errors import InvalidId
 from pymongo.errors import DuplicateKeyError
 
 from alert_pipelines.alerts import SourceType, find_alert
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import AlertPipelinesError, InvalidWindowError, WindowNotFoundError
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.publish import ChangeKind, FieldChange
@@ -26,14 +26,6 @@ from alert_pipelines.spelling import nearest
 
 MAX_SNOOZE = timedelta(days=366)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-
-class WindowNotFoundError(AlertPipelinesError):
-    """No maintenance window has this id."""
-
-
-class InvalidWindowError(AlertPipelinesError):
-    """A maintenance window cannot be added or ended as asked."""
 
 
 class WindowState(StrEnum):

@@ -16,7 +16,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import RuleError, RuleIdTakenError, UnusableRulesError
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.topology import is_standalone
@@ -24,7 +24,7 @@ from alert_pipelines.rules.model import Rule, canonical_json, content_hash
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 from alert_pipelines.rules.shelves import PIPELINE_RULES, SERVICE_RULES, StoredRule, home_of, stored_rules
 from alert_pipelines.rules.store import ensure_indexes, intact_rule, usable_rules
-from alert_pipelines.rules.validation import RuleError, parse_rule
+from alert_pipelines.rules.validation import parse_rule
 
 NOT_ATOMIC = (
     "the MongoDB server is standalone, so rules are not published all at once: a scan that runs meanwhile may use old "
@@ -32,20 +32,6 @@ NOT_ATOMIC = (
 )
 
 _log = logging.getLogger(__name__)
-
-
-class RuleIdTakenError(AlertPipelinesError):
-    """Raised when a rule cannot be written since the collection holds another under the same id."""
-
-
-class UnusableRulesError(AlertPipelinesError):
-    """Raised when stored rules cannot be used, so that a file of all rules would lack them; `errors` name each."""
-
-    def __init__(self, errors: Sequence[RuleError]) -> None:
-        which = "1 rule" if len(errors) == 1 else f"{len(errors)} rules"
-        lines = [f"{which} cannot be exported, so nothing was. Fix or delete:", *map(str, errors)]
-        super().__init__("\n  ".join(lines))
-        self.errors = tuple(errors)
 
 
 class ChangeKind(StrEnum):

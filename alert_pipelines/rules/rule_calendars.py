@@ -6,16 +6,12 @@ from typing import Self
 
 from pydantic import BaseModel, Field, StrictStr
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import CalendarNotFoundError
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.hours import Hours
 
 CALENDAR_FIELDS = ("calendar", "only_during", "calendars")
-
-
-class CalendarNotFoundError(AlertPipelinesError):
-    """Raised when a rule is compiled whose calendar was not looked up."""
 
 
 class GoesByCalendars(BaseModel):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pymongo import ASCENDING, IndexModel
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import AlertPipelinesError, RuleError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
@@ -19,7 +19,7 @@ from alert_pipelines.rules.calendar_store import with_calendars
 from alert_pipelines.rules.edits import VERSIONS, lost_conditions
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.rules.shelves import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, StoredRule, stored_rules
-from alert_pipelines.rules.validation import RuleError, parse_rule, parse_window
+from alert_pipelines.rules.validation import parse_rule, parse_window
 from alert_pipelines.rules.windows import Covers, MaintenanceWindow
 
 MAINTENANCE_WINDOWS = "maintenance_windows"

@@ -9,7 +9,7 @@ from bson import Code
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import MAX_PROBLEMS, AlertPipelinesError, RuleError, limit_problems
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Conditions, Mode, Rule, StrictRule
 from alert_pipelines.rules.not_meant import not_meant
@@ -20,20 +20,10 @@ from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.spelling import did_you_mean, nearest
 
 MAX_CHARS = 100_000
-MAX_PROBLEMS = 20
 _NODE_KEYS = ("all", "any", "not", *Leaf.model_fields)
 _TREES = frozenset({"only_if", "close_if", "escalate_if", "count_if"})
 _OTHERS = frozenset({"close_if_other", "suppress_if_other"})
 _VALUE_KINDS = "expected a text, a number, a boolean, or for 'in' and 'not_in' a list of them"
-
-
-class RuleError(AlertPipelinesError):
-    """One rule is not usable; `problems` are all that is wrong with it, each with its path."""
-
-    def __init__(self, rule_id: Any, problems: Sequence[str]) -> None:
-        super().__init__(f"rule {rule_id!r:.200}: {_shown(problems)}")
-        self.rule_id = rule_id
-        self.problems = tuple(problems)
 
 
 def parse_rule(document: Any, *, strict: bool = False) -> Rule:
@@ -116,17 +106,11 @@ def _parsed(model: type[Parsed], document: Mapping[str, Any], which: str, bad: s
     if _is_too_large(model, document):
         raise AlertPipelinesError(f"{which}: has more than {MAX_CHARS} characters: split it into several")
     if problems := _unstorable(model, document):
-        raise AlertPipelinesError(f"{which} {bad}: {_shown(problems)}")
+        raise AlertPipelinesError(f"{which} {bad}: {limit_problems(problems)}")
     try:
         return model.model_validate({key: value for key, value in document.items() if key != "_id"})
     except ValidationError as error:
-        raise AlertPipelinesError(f"{which} {bad}: {_shown(_problems(error, document, model))}") from error
-
-
-def _shown(problems: Sequence[str]) -> str:
-    # What is quoted may be of any length, and is shown in the job record and the UI.
-    more = [f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
-    return "; ".join([f"{problem:.500}" for problem in problems[:MAX_PROBLEMS]] + more)
+        raise AlertPipelinesError(f"{which} {bad}: {limit_problems(_problems(error, document, model))}") from error
 
 
 def _is_too_large(model: type[BaseModel], document: Mapping[str, Any]) -> bool:

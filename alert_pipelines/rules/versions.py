@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from pymongo import DESCENDING
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import UnknownVersionError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.edits import VERSIONS
@@ -22,10 +22,6 @@ from alert_pipelines.rules.store import load_rules, usable_rules
 CURRENT = "current"
 """What stands for the rules that the next scan uses, where a version is asked for."""
 MIN_CHARS = 4
-
-
-class UnknownVersionError(AlertPipelinesError):
-    """Raised when no rule set, or more than one, is meant by what was given as a version."""
 
 
 class PastRuleSet(NamedTuple):

@@ -5,17 +5,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.rules.files import RuleFileError, read_content
+from alert_pipelines.errors import AlertPipelinesError, InvalidTimestampError, WindowFileError
+from alert_pipelines.rules.files import read_content
 from alert_pipelines.rules.validation import parse_window
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.timestamps import InvalidTimestampError, parse_timestamp
+from alert_pipelines.timestamps import parse_timestamp
 
 _INSTANTS = ("from", "to", "ended_at")
-
-
-class WindowFileError(RuleFileError):
-    """A file of maintenance windows is not usable; the message holds everything that is wrong with it."""
 
 
 def read_windows(path: Path) -> list[MaintenanceWindow]:

@@ -27,7 +27,7 @@ from pymongo.errors import PyMongoError
 from pymongo.synchronous.change_stream import ChangeStream
 
 from alert_pipelines.alerts import COLLECTION, Status
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import UnknownChangesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
@@ -46,10 +46,6 @@ _ALWAYS_DECIDING = ("source_type", "timestamp")
 _log = logging.getLogger(__name__)
 _MARK = "overlooked_asked_by"
 _SETTLED = [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]
-
-
-class UnknownChangesError(AlertPipelinesError):
-    """It cannot be known what was touched; the message says why."""
 
 
 class OplogPosition(NamedTuple):

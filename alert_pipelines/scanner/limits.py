@@ -17,7 +17,7 @@ from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.scanner.plan import Plan
 from alert_pipelines.scanner.preview import preview_of
-from alert_pipelines.scanner.report import ALLOW_SCAN, LimitViolation, ScanIncompleteError, ScanReport, ScanRequest
+from alert_pipelines.scanner.report import ALLOW_SCAN, LimitViolation, ScanRequest
 from alert_pipelines.settings import read_settings
 
 SMALL_SCAN = 100
@@ -26,13 +26,6 @@ _COMPLETED_SCAN_OF_OURS = {"job_type": SCANNER, "status": COMPLETED, "stats.plan
 _MAX_PREVIEWED = 20
 _DECIDED = {Status.AUTO_CLOSED: PENDING, Status.ESCALATED: (Status.OPEN,)}
 """The statuses of the alerts that may be closed, and of those that may be escalated."""
-
-
-class BlastRadiusError(ScanIncompleteError):
-    """Limits blocked closes or escalations; all else of the scan was done. `report` says what."""
-
-    def __init__(self, report: ScanReport) -> None:
-        super().__init__(report, (violation.message for violation in report.violations))
 
 
 def find_violations(

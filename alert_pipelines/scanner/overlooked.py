@@ -14,10 +14,11 @@ from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.alerts.decisions import decision_of
+from alert_pipelines.errors import UnknownChangesError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import Clause, Filter
 from alert_pipelines.rules.model import Rule
-from alert_pipelines.scanner.changes import Changes, UnknownChangesError, changes_since_claim
+from alert_pipelines.scanner.changes import Changes, changes_since_claim
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.plan import Plan, hashable
 from alert_pipelines.scanner.scopes import Scopes

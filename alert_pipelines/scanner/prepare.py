@@ -1,9 +1,9 @@
 """The collections as a whole: their indexes, made before anything is read or claimed; whether they hold anything."""
 
 from alert_pipelines import alerts, job_records
-from alert_pipelines.mongo.client import AlertDatabase, MongoAuthenticationError
+from alert_pipelines.errors import IndexConflictError, MongoAuthenticationError
+from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.mongo.indexes import IndexConflictError
 from alert_pipelines.rules import shelves, store
 from alert_pipelines.settings import DATABASE_VARIABLE
 

@@ -1,12 +1,11 @@
 """What is asked of a scan and what it answers: plain values, shared by the scan, the CLI and the Dagster layer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts.decisions import Decision, DecisionCount, count, limit_rows
-from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.signature import UNSIGNED, Signature
 
@@ -188,18 +187,3 @@ class ScanReport:
             "seconds": dict(self.seconds),
             **self.allowance,
         }
-
-
-class ScanIncompleteError(AlertPipelinesError):
-    """Raised when a scan ended without doing all that was due; `report` lists what it did."""
-
-    def __init__(self, report: ScanReport, reasons: Iterable[str]) -> None:
-        super().__init__(" ".join(reasons))
-        self.report = report
-
-
-class RuleQueryError(ScanIncompleteError):
-    """Raised when the query of a rule failed, so that nobody knows what the rule would have decided."""
-
-    def __init__(self, report: ScanReport) -> None:
-        super().__init__(report, [*report.failed_rules, *(violation.message for violation in report.violations)])

@@ -13,7 +13,13 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts.decisions import count, decisions_of, stats_of
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import (
+    BlastRadiusError,
+    InvalidScanError,
+    JobRecordError,
+    LeaseLostError,
+    RuleQueryError,
+)
 from alert_pipelines.event_loops import outside_event_loops
 from alert_pipelines.job_records import (
     COMPLETED,
@@ -21,8 +27,6 @@ from alert_pipelines.job_records import (
     FAILED,
     RUNNING,
     SCANNER,
-    JobRecordError,
-    LeaseLostError,
     create_job_record,
     failure_text,
     update_job_record,
@@ -38,12 +42,12 @@ from alert_pipelines.rules.store import LoadedRules, keep_version, load_rules, l
 from alert_pipelines.scanner.apply import Applied, DecisionContext, apply_plan, count_deleted
 from alert_pipelines.scanner.changes import OplogPosition, find_changes, next_checkpoint, oplog_position
 from alert_pipelines.scanner.checkpoint import fingerprint
-from alert_pipelines.scanner.limits import BlastRadiusError, find_violations, remove_blocked
+from alert_pipelines.scanner.limits import find_violations, remove_blocked
 from alert_pipelines.scanner.overlooked import find_overlooked
 from alert_pipelines.scanner.plan import make_plan, take_samples
 from alert_pipelines.scanner.prepare import empty_warnings, prepare_collections
 from alert_pipelines.scanner.preview import preview_of
-from alert_pipelines.scanner.report import ALLOW_SCAN, RuleQueryError, ScanReport, ScanRequest
+from alert_pipelines.scanner.report import ALLOW_SCAN, ScanReport, ScanRequest
 from alert_pipelines.timestamps import as_of_utc
 
 Progress = Callable[[int, int], None]
@@ -54,10 +58,6 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 RECORD_SECONDS = 30
 
 _log = logging.getLogger(__name__)
-
-
-class InvalidScanError(AlertPipelinesError):
-    """A scan was asked for that cannot be made."""
 
 
 @outside_event_loops

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from alert_pipelines.audit.rule_preview import preview_rules
+from alert_pipelines.errors import InvalidScanError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines.scanner.report import ScanRequest
-from alert_pipelines.scanner.scan import InvalidScanError, run_scan
+from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 

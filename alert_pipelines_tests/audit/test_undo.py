@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from alert_pipelines.audit import undo as undo_module
-from alert_pipelines.audit.undo import LATEST, Skipped, UndoError, undo_job
+from alert_pipelines.audit.undo import LATEST, Skipped, undo_job
+from alert_pipelines.errors import UndoError
 from alert_pipelines.job_records import create_job_record, recent_records
 from alert_pipelines.leases import Lease
 from alert_pipelines.mongo import AlertDatabase

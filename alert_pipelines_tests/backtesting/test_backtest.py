@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from alert_pipelines.audit.undo import undo_job
-from alert_pipelines.backtesting.backtest import BacktestError, DayOutcome, RuleOutcome, backtest, backtest_day
+from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome, backtest, backtest_day
+from alert_pipelines.errors import BacktestError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.rules.model import Mode, Rule

@@ -19,7 +19,7 @@ from dagster import (
 from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.defs.loading.inbox_sensor import MAX_ATTEMPTS, inbox_sensor
-from alert_pipelines.loading.inbox import InboxError
+from alert_pipelines.errors import InboxError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, execute_in, failure_text, launched_from, sensor_context
 

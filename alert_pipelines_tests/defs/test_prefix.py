@@ -26,10 +26,10 @@ from alert_pipelines.defs.loading.inbox_sensor import inbox_sensor
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.scan.stalled_runs import disown_tags_of_unbegun, end_overdue_runs
+from alert_pipelines.errors import SchedulerError, SettingsError
 from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.scheduler import SchedulerError, is_scheduler_running
-from alert_pipelines.settings import SettingsError
+from alert_pipelines.scheduler import is_scheduler_running
 from alert_pipelines_tests.defs.conftest import daemons_tick, launched_from, sensor_context
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from alert_pipelines.alerts import INDEXES
+from alert_pipelines.errors import IndexConflictError
 from alert_pipelines.index_advice.advice import Advice, advise, create_advised
 from alert_pipelines.index_advice.choice import AdvisedIndex
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.mongo.indexes import IndexConflictError
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.factories import AS_OF, ago, alert, rule
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.loading import LoadError, load_alerts, load_preset
+from alert_pipelines.errors import LoadError
+from alert_pipelines.loading import load_alerts, load_preset
 from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.readers import Row, read_rows
 from alert_pipelines.mongo import AlertDatabase

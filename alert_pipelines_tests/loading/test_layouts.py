@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.loading import LoadError, load_alerts, load_mapping
+from alert_pipelines.errors import LoadError
+from alert_pipelines.loading import load_alerts, load_mapping
 from alert_pipelines.loading.draft import draft_mapping
 from alert_pipelines.mongo import AlertDatabase
 

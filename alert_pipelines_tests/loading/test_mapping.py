@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from alert_pipelines.loading import Mapping, MappingError, load_mapping
+from alert_pipelines.errors import MappingError
+from alert_pipelines.loading import Mapping, load_mapping
 
 from .mappings import FLEET, TICKETS, from_yaml
 

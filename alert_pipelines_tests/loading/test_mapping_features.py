@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.loading import LoadReport, MappingError, load_alerts
+from alert_pipelines.errors import MappingError
+from alert_pipelines.loading import LoadReport, load_alerts
 from alert_pipelines.mongo import AlertDatabase
 
 from .mappings import TICKETS, from_yaml, mapping, write

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from alert_pipelines.loading import LoadError, preview
+from alert_pipelines.errors import LoadError
+from alert_pipelines.loading import preview
 from alert_pipelines.loading.draft import draft_mapping
 
 from .mappings import FLEET, mapping

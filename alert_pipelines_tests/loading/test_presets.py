@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from alert_pipelines.alerts import Alert
-from alert_pipelines.loading import MappingError, load_alerts, load_preset, preset_names, preset_text
+from alert_pipelines.errors import MappingError
+from alert_pipelines.loading import load_alerts, load_preset, preset_names, preset_text
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.cli.conftest import Run, environment, run  # noqa: F401 - fixtures
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from alert_pipelines.loading import LoadError
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.readers import KEPT_OF_LINE, MAX_LINE, BadRow, Row, read_rows
 
 from .mappings import FLEET, mapping, write

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.loading import LoadError, Mapping, load_alerts
+from alert_pipelines.errors import LoadError
+from alert_pipelines.loading import Mapping, load_alerts
 from alert_pipelines.loading.readers import BadRow, Row, read_rows
 from alert_pipelines.loading.readers.json_document import MAX_VALUE
 from alert_pipelines.mongo import AlertDatabase

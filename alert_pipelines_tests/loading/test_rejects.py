@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from alert_pipelines.loading import LoadError, load_alerts
+from alert_pipelines.errors import LoadError
+from alert_pipelines.loading import load_alerts
 from alert_pipelines.mongo import AlertDatabase
 
 from .loads import EXPORT, counts, ids, rejects

@@ -6,18 +6,8 @@ from pathlib import Path
 import pytest
 from pymongo.errors import InvalidOperation
 
-from alert_pipelines.mongo import (
-    AlertDatabase,
-    LocalMongodError,
-    MongoAuthenticationError,
-    MongoConnectionError,
-    MongoSettings,
-    SettingsError,
-    connect,
-    local_mongod_status,
-    open_database,
-    server_now,
-)
+from alert_pipelines.errors import LocalMongodError, MongoAuthenticationError, MongoConnectionError, SettingsError
+from alert_pipelines.mongo import AlertDatabase, MongoSettings, connect, local_mongod_status, open_database, server_now
 from alert_pipelines_tests.mongo.servers import foreign_mongod, free_port
 
 

@@ -14,9 +14,9 @@ import psutil
 import pytest
 from pymongo import MongoClient
 
+from alert_pipelines.errors import LocalMongodError
 from alert_pipelines.mongo import (
     LocalMongod,
-    LocalMongodError,
     ensure_local_mongod,
     local,
     local_mongod_status,

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from alert_pipelines.mongo import MongoSettings, SettingsError
+from alert_pipelines.errors import SettingsError
+from alert_pipelines.mongo import MongoSettings
 
 
 def test_the_server_is_the_one_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:

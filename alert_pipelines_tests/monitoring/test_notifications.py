@@ -6,15 +6,9 @@ import time
 
 import pytest
 
+from alert_pipelines.errors import NotificationError
 from alert_pipelines.monitoring import notifications
-from alert_pipelines.monitoring.notifications import (
-    Message,
-    NotificationError,
-    Receiver,
-    deliver,
-    receivers_of,
-    refuse_faults,
-)
+from alert_pipelines.monitoring.notifications import Message, Receiver, deliver, receivers_of, refuse_faults
 from alert_pipelines_tests.receivers import hanging, mailbox, webhook
 
 MESSAGE = Message("A scan failed", "JOB-1 failed.\n\nThe next one does the rest.")

@@ -17,6 +17,7 @@ from dagster._daemon.sensor import MIN_INTERVAL_LOOP_TIME
 
 from alert_pipelines.defs.scan.run_records import SKIPPED_TAG
 from alert_pipelines.defs.scan.sensor import dead_scan_sensor
+from alert_pipelines.errors import ScanAlreadyRunningError
 from alert_pipelines.job_records import (
     _LAST_WRITE_S,
     COMPLETED,
@@ -24,7 +25,6 @@ from alert_pipelines.job_records import (
     LEASE,
     RUNNING,
     SCANNER,
-    ScanAlreadyRunningError,
     create_job_record,
     update_job_record,
 )

@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from alert_pipelines import job_records
+from alert_pipelines.errors import LeaseLostError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.scanner import apply
 from alert_pipelines_tests.mongo.servers import foreign_mongod, free_port
@@ -105,7 +106,7 @@ def test_a_disk_that_fills_up_ends_the_scan_and_the_next_one_finishes(
         monkeypatch.setattr("alert_pipelines.scanner.scan.RECORD_SECONDS", 2)
         monkeypatch.setattr(apply, "BATCH", BATCH)
         monkeypatch.setattr(apply, "decision_update", filler.at_the_third(apply.decision_update))
-        with pytest.raises((PyMongoError, job_records.LeaseLostError)) as ended:
+        with pytest.raises((PyMongoError, LeaseLostError)) as ended:
             scan(db)
     monkeypatch.undo()
     filler.path.unlink()

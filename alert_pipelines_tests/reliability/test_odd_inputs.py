@@ -9,11 +9,11 @@ from bson import DatetimeMS
 from alert_pipelines import job_records
 from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.undo import undo_job
+from alert_pipelines.errors import InvalidTimestampError
 from alert_pipelines.job_records import LEASE
 from alert_pipelines.mongo import AlertDatabase, server_now
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines.timestamps import InvalidTimestampError
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored
 from alert_pipelines_tests.reliability.fleet import Document, scan
 

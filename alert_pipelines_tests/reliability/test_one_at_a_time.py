@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.job_records import ScanAlreadyRunningError
+from alert_pipelines.errors import ScanAlreadyRunningError
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines_tests.factories import AS_OF

@@ -13,7 +13,7 @@ from bson import ObjectId
 from pymongo import MongoClient, WriteConcern, monitoring
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.job_records import LeaseLostError
+from alert_pipelines.errors import LeaseLostError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import known_form
 from alert_pipelines.scanner import apply

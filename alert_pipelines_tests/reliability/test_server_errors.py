@@ -8,12 +8,11 @@ import pytest
 from pymongo import MongoClient, monitoring
 from pymongo.errors import PyMongoError, WriteConcernError
 
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import AlertPipelinesError, RuleQueryError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import apply
 from alert_pipelines.scanner import scan as scan_module
-from alert_pipelines.scanner.report import RuleQueryError
 from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod, free_port
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (

@@ -9,8 +9,8 @@ import pytest
 from pymongo import MongoClient, monitoring
 from pymongo.uri_parser import parse_uri
 
-from alert_pipelines import job_records
-from alert_pipelines.mongo import AlertDatabase, AlertDocument, MongoConnectionError, MongoSettings, open_database
+from alert_pipelines.errors import LeaseLostError, MongoConnectionError
+from alert_pipelines.mongo import AlertDatabase, AlertDocument, MongoSettings, open_database
 from alert_pipelines.scanner import apply
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines_tests.mongo.proxy import Proxy, black_hole, proxy_to, silent_server
@@ -64,7 +64,7 @@ def test_an_answer_slower_than_a_write_may_take_ends_the_scan_and_the_next_one_f
     with through(proxy, db.name, "&serverSelectionTimeoutMS=2000") as slow:
         short_lease(monkeypatch, 3)
         monkeypatch.setattr(apply, "decision_update", slowing(proxy, 5.0))
-        with pytest.raises(job_records.LeaseLostError, match="could not be renewed") as ended:
+        with pytest.raises(LeaseLostError, match="could not be renewed") as ended:
             scan(slow)
     monkeypatch.undo()
     expire_leases(db)
@@ -118,7 +118,7 @@ def test_a_connection_that_falls_silent_ends_the_scan_and_the_next_one_finishes(
     with MongoClient[AlertDocument](proxy.uri(options), tz_aware=True, event_listeners=[silence]) as client:
         muted = client[db.name]
         short_lease(monkeypatch, 3)
-        with pytest.raises(job_records.LeaseLostError, match="lost its claim"):
+        with pytest.raises(LeaseLostError, match="lost its claim"):
             scan(muted)
     monkeypatch.undo()
     expire_leases(db)

@@ -16,16 +16,8 @@ from pymongo.errors import PyMongoError
 
 from alert_pipelines import job_records
 from alert_pipelines.alerts import COLLECTION
-from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.mongo import (
-    AlertDatabase,
-    MongoAuthenticationError,
-    MongoConnectionError,
-    MongoSettings,
-    ensure_local_mongod,
-    local_mongod_status,
-    open_database,
-)
+from alert_pipelines.errors import AlertPipelinesError, LeaseLostError, MongoAuthenticationError, MongoConnectionError
+from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, local_mongod_status, open_database
 from alert_pipelines.scanner import apply
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.scanner.scan import auto_close_scanner
@@ -143,7 +135,7 @@ def test_a_server_that_hangs_for_longer_than_the_lease_ends_the_scan(
     db, pid, _ = own_server
     originals = fill_fleet(db, SIZE)
     seconds, outcome = scan_and_then(db, monkeypatch, Trouble(pid, 5.0, lambda: short_lease(monkeypatch, 2)))
-    assert isinstance(outcome, job_records.LeaseLostError), outcome
+    assert isinstance(outcome, LeaseLostError), outcome
     assert "lost its claim" in str(outcome)
     # What the server was told before it hung is over when the decisions are counted, however slow the machine.
     monkeypatch.setattr(job_records, "_LAST_WRITE_S", 4.0)
@@ -163,7 +155,7 @@ def test_a_server_that_is_gone_ends_the_scan_and_the_next_one_finishes(
     originals = fill_fleet(db, SIZE)
     monkeypatch.setattr("alert_pipelines.scanner.scan.RECORD_SECONDS", 2)
     seconds, outcome = scan_and_then(db, monkeypatch, Trouble(pid, None, lambda: short_lease(monkeypatch, 4)))
-    assert isinstance(outcome, PyMongoError | job_records.LeaseLostError), outcome
+    assert isinstance(outcome, PyMongoError | LeaseLostError), outcome
     # Long before the socket's own timeout, which is 270 s.
     assert seconds < 60
     with pytest.raises(MongoConnectionError, match="Check that it runs"), open_database(settings):

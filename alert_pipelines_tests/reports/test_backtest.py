@@ -9,7 +9,8 @@ import pytest
 
 from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome
 from alert_pipelines.backtesting.outcomes import ActualActivity
-from alert_pipelines.reports.backtest import ReportError, render_report, rule_plots
+from alert_pipelines.errors import EmptyBacktestError
+from alert_pipelines.reports.backtest import render_report, rule_plots
 from alert_pipelines.rules.model import Mode
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -87,5 +88,5 @@ def test_the_page_adds_the_days_up_and_needs_nothing_else() -> None:
 
 
 def test_no_day_is_no_report() -> None:
-    with pytest.raises(ReportError):
+    with pytest.raises(EmptyBacktestError):
         render_report([])

@@ -11,10 +11,10 @@ import pytest
 from bson import Decimal128, Int64
 
 from alert_pipelines.audit.undo import undo_job
+from alert_pipelines.errors import ActivityTimeoutError, ReportError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.reports import activity
-from alert_pipelines.reports.activity import ActivityTimeoutError
-from alert_pipelines.reports.daily import DailyReport, ReportError, daily_report
+from alert_pipelines.reports.daily import DailyReport, daily_report
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import alert, fill, rule

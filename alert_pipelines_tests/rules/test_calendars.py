@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.backtesting.backtest import backtest_day
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import AlertPipelinesError, RuleFileError
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.rules.files import RuleFileError, dump_rules, parse_rules, read_rules
+from alert_pipelines.rules.files import dump_rules, parse_rules, read_rules
 from alert_pipelines.rules.hours import Hours
 from alert_pipelines.rules.publish import ChangeKind, diff_rules, export_rules, publish_rules
 from alert_pipelines.rules.store import keep_version, load_rules, rule_text

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from alert_pipelines.errors import UnusableRulesError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import parse_rules
 from alert_pipelines.rules.model import SERVICE_CONDITIONS
-from alert_pipelines.rules.publish import UnusableRulesError, export_rules, publish_rules
+from alert_pipelines.rules.publish import export_rules, publish_rules
 from alert_pipelines.rules.shelves import PIPELINE_RULES
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.report import ScanRequest

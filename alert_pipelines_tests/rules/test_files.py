@@ -7,7 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from alert_pipelines.alerts import SourceType
-from alert_pipelines.rules.files import RuleFileError, default_rules, dump_rules, language_schema, read_rules
+from alert_pipelines.errors import RuleFileError
+from alert_pipelines.rules.files import default_rules, dump_rules, language_schema, read_rules
 from alert_pipelines.rules.model import Mode
 
 

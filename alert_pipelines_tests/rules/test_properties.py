@@ -10,6 +10,7 @@ from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
@@ -17,7 +18,6 @@ from alert_pipelines.rules.compiler import compile_expires_at, compile_rule
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
-from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.rules import oracle

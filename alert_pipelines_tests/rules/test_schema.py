@@ -9,7 +9,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from alert_pipelines.rules.files import RuleFileError, language_schema, parse_rules
+from alert_pipelines.errors import RuleFileError
+from alert_pipelines.rules.files import language_schema, parse_rules
 
 CHECKOUT = Path(__file__).parents[2]
 SCHEMA = CHECKOUT / "alert_pipelines" / "rules" / "rules.schema.json"

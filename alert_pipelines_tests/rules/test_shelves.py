@@ -16,17 +16,10 @@ import pytest
 from pymongo.collation import Collation
 
 from alert_pipelines.alerts import SourceType
+from alert_pipelines.errors import RuleIdTakenError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.model import Rule, RuleSet
-from alert_pipelines.rules.publish import (
-    NOT_ATOMIC,
-    ChangeKind,
-    FieldChange,
-    RuleIdTakenError,
-    diff_rules,
-    export_rules,
-    publish_rules,
-)
+from alert_pipelines.rules.publish import NOT_ATOMIC, ChangeKind, FieldChange, diff_rules, export_rules, publish_rules
 from alert_pipelines.rules.shelves import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, home_of
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.report import ScanRequest

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from alert_pipelines.audit.explain import explain_alert
+from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.index_advice.advice import advise
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded

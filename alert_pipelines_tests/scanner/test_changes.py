@@ -7,10 +7,10 @@ import pytest
 from bson import DatetimeMS
 
 from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import apply, changes
 from alert_pipelines.scanner.checkpoint import Checkpoint
-from alert_pipelines.scanner.limits import BlastRadiusError
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from alert_pipelines.errors import RuleQueryError
 from alert_pipelines.job_records import recent_records
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.clause import Clause
-from alert_pipelines.scanner.report import RuleQueryError, ScanReport, ScanRequest
+from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, stored
 

@@ -8,15 +8,11 @@ import pytest
 from bson import DatetimeMS
 
 from alert_pipelines.alerts.decisions import DecisionCount
-from alert_pipelines.job_records import ScanAlreadyRunningError, create_job_record, recent_records
+from alert_pipelines.errors import InvalidScanError, InvalidTimestampError, ScanAlreadyRunningError
+from alert_pipelines.job_records import create_job_record, recent_records
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import scan as scan_module
-from alert_pipelines.scanner.scan import (
-    InvalidScanError,
-    auto_close_scanner,
-    evaluate_all_pending_alerts,
-)
-from alert_pipelines.timestamps import InvalidTimestampError
+from alert_pipelines.scanner.scan import auto_close_scanner, evaluate_all_pending_alerts
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses, stored
 from alert_pipelines_tests.scanner.scans import ESCALATE, EXPIRE, last_job, scan
 

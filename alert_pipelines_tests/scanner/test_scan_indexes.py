@@ -4,8 +4,8 @@ import pytest
 
 from alert_pipelines import alerts
 from alert_pipelines.audit.undo import undo_job
+from alert_pipelines.errors import IndexConflictError
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.mongo.indexes import IndexConflictError
 from alert_pipelines_tests.factories import ago, alert, fill, rule, statuses
 from alert_pipelines_tests.scanner.scans import EXPIRE, last_job, scan
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from alert_pipelines.defs.host_files import ForbiddenFileError, host_file
-from alert_pipelines.rules.files import RuleFileError, read_rules
+from alert_pipelines.defs.host_files import host_file
+from alert_pipelines.errors import ForbiddenFileError, RuleFileError
+from alert_pipelines.rules.files import read_rules
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from alert_pipelines.mongo import (
-    MongoConnectionError,
-    MongoSettings,
-    ensure_local_mongod,
-    local_mongod_status,
-    open_database,
-)
+from alert_pipelines.errors import MongoConnectionError
+from alert_pipelines.mongo import MongoSettings, ensure_local_mongod, local_mongod_status, open_database
 
 
 def test_it_listens_on_loopback_only(local_dir: Path) -> None:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from pymongo import MongoClient, monitoring
 
 from alert_pipelines.audit.explain import explain_alert
+from alert_pipelines.errors import RuleError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
-from alert_pipelines.rules.validation import RuleError, parse_rule
+from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill
 from alert_pipelines_tests.reliability.fleet import scan
 

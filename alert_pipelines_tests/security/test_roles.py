@@ -12,9 +12,10 @@ from pymongo.errors import OperationFailure
 from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.backtesting.backtest import backtest_day
+from alert_pipelines.errors import MongoAuthenticationError
 from alert_pipelines.index_advice.advice import advise
 from alert_pipelines.job_records import fail_stalled_jobs
-from alert_pipelines.mongo import AlertDatabase, MongoAuthenticationError
+from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import as_permission_error
 from alert_pipelines.monitoring.fitness import database_findings
 from alert_pipelines.rules.files import default_rules

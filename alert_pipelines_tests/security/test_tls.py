@@ -4,14 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from alert_pipelines.mongo import (
-    AlertDatabase,
-    MongoAuthenticationError,
-    MongoConnectionError,
-    MongoSettings,
-    SettingsError,
-    open_database,
-)
+from alert_pipelines.errors import MongoAuthenticationError, MongoConnectionError, SettingsError
+from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines_tests.factories import AS_OF
 from alert_pipelines_tests.reliability.fleet import check_all_decided, fill_fleet

@@ -24,7 +24,7 @@ from dagster import (
 )
 from pydantic import TypeAdapter
 
-from alert_pipelines.backtesting.backtest import BacktestError, DayOutcome, RuleOutcome, backtest_day
+from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome, backtest_day
 from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS
 from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import as_dagster_failure
@@ -33,6 +33,7 @@ from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
 from alert_pipelines.defs.tables import table
+from alert_pipelines.errors import BacktestError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.reports.backtest import render_report, rule_plots
 from alert_pipelines.reports.files import write_report

@@ -65,7 +65,7 @@ def _load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoRes
 @contextmanager
 def _put_away(config: LoadAlertsConfig) -> Iterator[None]:
     """Move the file where it belongs after its load; where the database failed it stays, to be loaded again."""
-    from alert_pipelines.loading import LoadError, MappingError  # noqa: PLC0415
+    from alert_pipelines.errors import LoadError, MappingError  # noqa: PLC0415
     from alert_pipelines.loading.inbox import DONE, FAILED, put_away  # noqa: PLC0415
 
     try:

@@ -13,10 +13,10 @@ from dagster import DagsterError, DagsterInstance
 from alert_pipelines.cli.options import json_option
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.defs.monitoring.instance_findings import instance_findings
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import AlertPipelinesError, SettingsError
 from alert_pipelines.mongo.client import open_database
 from alert_pipelines.monitoring.fitness import Finding, Level, database_findings
-from alert_pipelines.settings import Settings, SettingsError, read_settings
+from alert_pipelines.settings import Settings, read_settings
 
 PAGE = "docs/add-to-dagster.md"
 

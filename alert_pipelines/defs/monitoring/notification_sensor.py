@@ -20,16 +20,10 @@ from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan.freshness import stale_after
 from alert_pipelines.defs.scan.runs import busy_scan
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import AlertPipelinesError, NotificationError
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.monitoring.notices import News, Told, last_completed, tell, untold
-from alert_pipelines.monitoring.notifications import (
-    Message,
-    NotificationError,
-    Receiver,
-    deliver,
-    receivers_of,
-)
+from alert_pipelines.monitoring.notifications import Message, Receiver, deliver, receivers_of
 from alert_pipelines.settings import NOTIFY_VARIABLE, read_settings
 
 _LONGEST_FAULT = 500

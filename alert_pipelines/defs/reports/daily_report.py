@@ -31,7 +31,7 @@ from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
 from alert_pipelines.defs.tables import table
-from alert_pipelines.reports.activity import ActivityTimeoutError
+from alert_pipelines.errors import ActivityTimeoutError
 from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, data_uri
 
 if TYPE_CHECKING:

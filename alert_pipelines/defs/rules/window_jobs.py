@@ -10,8 +10,8 @@ from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.tables import table
+from alert_pipelines.errors import InvalidWindowError
 from alert_pipelines.rules.maintenance import (
-    InvalidWindowError,
     StoredWindow,
     WindowChange,
     add_windows,

@@ -34,11 +34,10 @@ from alert_pipelines.defs.scan.run_records import (
 )
 from alert_pipelines.defs.scan.standing_verdicts import standing_verdicts
 from alert_pipelines.defs.scan.watcher import record_ended_if_killed
-from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.job_records import ScanAlreadyRunningError
+from alert_pipelines.errors import AlertPipelinesError, ScanAlreadyRunningError, ScanIncompleteError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import TRANSIENT
-from alert_pipelines.scanner.report import ScanIncompleteError, ScanReport
+from alert_pipelines.scanner.report import ScanReport
 
 MAX_RETRIES = 2
 RETRY_AFTER_S = 10

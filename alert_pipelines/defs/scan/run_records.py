@@ -9,7 +9,8 @@ from pymongo import DESCENDING
 
 from alert_pipelines.alerts.decisions import DecisionCount, count, decisions_of, stats_of
 from alert_pipelines.defs.names import Names
-from alert_pipelines.job_records import COLLECTION, DRY_RUN, FAILED, RUNNING, JobEndedError, update_job_record
+from alert_pipelines.errors import JobEndedError
+from alert_pipelines.job_records import COLLECTION, DRY_RUN, FAILED, RUNNING, update_job_record
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.scanner.report import stored_violations
 

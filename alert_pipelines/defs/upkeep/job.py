@@ -18,15 +18,11 @@ from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.own_runs import Location, location_of_run, purge_own_ticks
 from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
 from alert_pipelines.defs.upkeep.old_runs import delete_old_runs
-from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.errors import NothingDeletedError
 from alert_pipelines.settings import KEEP_VARIABLE, read_settings
 
 MAX_SECONDS = 40.0
 """No run may last over a minute: a scheduled scan may be waiting behind it."""
-
-
-class NothingDeletedError(AlertPipelinesError):
-    """It is not known which runs may be deleted, so none was."""
 
 
 @op(name="delete_old_runs")

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.draft.columns import column_path
 from alert_pipelines.loading.mapping_parts import Csv, Layout
 from alert_pipelines.loading.readers.json_shape import lists_of_objects
 from alert_pipelines.loading.readers.kinds import refuse_other_kinds
 from alert_pipelines.loading.readers.lines import beginning as bytes_at
 from alert_pipelines.loading.readers.lines import is_gzip, open_text
-from alert_pipelines.loading.readers.rows import LoadError
 
 _DELIMITERS = (",", ";", "\t", "|")
 _PARQUET = b"PAR1"

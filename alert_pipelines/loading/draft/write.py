@@ -5,13 +5,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.draft.columns import Column, column_path, flat
 from alert_pipelines.loading.draft.layout import layout_of
 from alert_pipelines.loading.draft.roles import Roles, clock_of, is_of_end, roles_of, severity_of, status_of, words_of
 from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.paths import ColumnPath, shown
 from alert_pipelines.loading.readers import BadRow, read_rows
-from alert_pipelines.loading.readers.rows import LoadError
 
 _PLAIN = re.compile(r"[A-Za-z_](?:[\w.@/-]|[ ](?![ #]))*(?<! )", re.ASCII)
 _MAX_SAMPLE = 40

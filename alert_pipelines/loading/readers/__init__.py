@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.paths import steps
 from alert_pipelines.loading.readers.csv_rows import csv_rows
@@ -17,7 +18,7 @@ from alert_pipelines.loading.readers.json_rows import json_line_rows
 from alert_pipelines.loading.readers.json_shape import is_document
 from alert_pipelines.loading.readers.kinds import refuse_other_kinds
 from alert_pipelines.loading.readers.lines import KEPT_OF_LINE, MAX_LINE, Lines, beginning, open_text
-from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row, Values
+from alert_pipelines.loading.readers.rows import BadRow, Row, Values
 from alert_pipelines.loading.readers.table_files import excel_rows, parquet_rows
 
 __all__ = ["KEPT_OF_LINE", "MAX_LINE", "BadRow", "LoadError", "Row", "Values", "read_rows"]

@@ -4,10 +4,11 @@ import csv
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.readers.header import checked_header
 from alert_pipelines.loading.readers.lines import TOO_LONG, Lines
-from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row
+from alert_pipelines.loading.readers.rows import BadRow, Row
 
 _DELIMITERS = (",", ";", "\t", "|")
 _MAX_TITLE_LINES = 50

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.paths import shown
-from alert_pipelines.loading.readers.rows import LoadError
 from alert_pipelines.spelling import nearest
 
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.readers.lines import READ_ERRORS
-from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row
+from alert_pipelines.loading.readers.rows import BadRow, Row
 
 # What stands in the document beside the rows, and each row, is shorter than this.
 MAX_VALUE = 16_000_000

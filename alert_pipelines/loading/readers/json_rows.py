@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.paths import finder, holder, steps
 from alert_pipelines.loading.readers.json_shape import lists_of_objects
 from alert_pipelines.loading.readers.lines import TOO_LONG, Lines
-from alert_pipelines.loading.readers.rows import BadRow, LoadError, Row
+from alert_pipelines.loading.readers.rows import BadRow, Row
 
 
 def json_line_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from alert_pipelines.loading.readers.rows import LoadError
+from alert_pipelines.errors import LoadError
 
 _EXPORT = "Export the alerts as CSV, JSON, Excel or Parquet"
 _PICTURE, _ARCHIVE = f"a picture. {_EXPORT}", "an archive. Unpack it first"

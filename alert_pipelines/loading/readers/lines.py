@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TextIO
 
-from alert_pipelines.loading.readers.rows import LoadError
+from alert_pipelines.errors import LoadError
 
 # A line is shorter than this, or rejected and only its beginning kept, so that no line can fill the memory.
 MAX_LINE = 1_000_000

@@ -2,13 +2,7 @@
 
 from typing import Any, NamedTuple, TypeAlias
 
-from alert_pipelines.errors import AlertPipelinesError
-
 Values: TypeAlias = dict[str, Any]
-
-
-class LoadError(AlertPipelinesError):
-    """A file cannot be loaded at all."""
 
 
 class Row(NamedTuple):

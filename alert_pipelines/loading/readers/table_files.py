@@ -8,9 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.readers.header import checked_header
-from alert_pipelines.loading.readers.rows import LoadError, Row
+from alert_pipelines.loading.readers.rows import Row
 
 _BATCH = 1_000
 
