@@ -11,13 +11,14 @@ from pydantic_core import ErrorDetails
 
 from alert_pipelines.errors import MAX_PROBLEMS, AlertPipelinesError, RuleError, limit_problems
 from alert_pipelines.rules.calendars import Calendar
+from alert_pipelines.rules.hints import is_negated, meant
 from alert_pipelines.rules.model import Conditions, Mode, Rule, StrictRule
 from alert_pipelines.rules.not_meant import not_meant
 from alert_pipelines.rules.others import Other
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 from alert_pipelines.rules.tree import Leaf
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.spelling import did_you_mean, nearest
+from alert_pipelines.spelling import nearest
 
 MAX_CHARS = 100_000
 _NODE_KEYS = ("all", "any", "not", *Leaf.model_fields)
@@ -218,23 +219,29 @@ def _say(fault: ErrorDetails, path: str, parts: Sequence[str], model: type[BaseM
         return "is missing"
     if kind == "enum":
         known = [name.strip(" '") for name in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        return f"expected one of {', '.join(known)}; got {given!r:.100}. {_meant(given, known)}".rstrip()
+        return f"expected one of {', '.join(known)}; got {given!r:.100}. {_hint(given, known, parts)}".rstrip()
     if isinstance(given, date) and _is_in_tree(parts):
         return f"a date ({given}) cannot be compared: use older_than_mins or newer_than_mins, relative to as_of"
-    if parts[-1:] == ["value"] and _is_in_tree(parts) and kind.endswith(("_type", "_parsing")):
-        return f"{_VALUE_KINDS}; got {given!r:.100}"
+    if _is_in_tree(parts) and (expected := _expected_in_tree(kind, parts)):
+        return f"{expected}; got {given!r:.100}"
     message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     return message if kind == "value_error" else f"{message}; got {given!r:.100}"
+
+
+def _expected_in_tree(kind: str, parts: Sequence[str]) -> str | None:
+    if kind == "model_type":
+        return "expected a leaf {field, op, value}, or one of all, any, not"
+    return _VALUE_KINDS if parts[-1] == "value" and kind.endswith(("_type", "_parsing")) else None
 
 
 def _say_unknown(parts: Sequence[str], model: type[BaseModel]) -> str:
     known, given = list(_known_beside(parts, model)), parts[-1]
     if given in known:
         return "does not go with what stands beside it: a tree is a leaf, or one of all, any, not"
-    if parts[:1] != ["conditions"] or len(parts) > 2:
-        return f"unknown; {did_you_mean(given, known)}"
-    # What closes is never hinted at for what may have been meant to escalate, nor the other way round.
-    near = nearest(given, [name for name in known if _side(name) in (None, _side(given))])
+    if parts[:1] == ["conditions"] and len(parts) == 2:
+        # What closes is never hinted at for what may have been meant to escalate, nor the other way round.
+        known = [name for name in known if _side(name) in (None, _side(given))]
+    near = meant(given, known)
     return f"unknown; did you mean {near!r}?" if near else f"unknown; known here: {', '.join(known)}"
 
 
@@ -254,9 +261,13 @@ def _side(name: str) -> str | None:
 _VERBS = {"escalate": ("escalate", "escalation"), "close": ("close", "expire", "keep")}
 
 
-def _meant(given: Any, known: Sequence[str]) -> str:
-    said = did_you_mean(given, known) if isinstance(given, str) else ""
-    return said.replace("did", "Did", 1) if said.startswith("did") else ""
+def _hint(given: Any, known: Sequence[str], parts: Sequence[str]) -> str:
+    if not isinstance(given, str):
+        return ""
+    if near := meant(given, known):
+        return f"Did you mean {near!r}?"
+    turned_round = parts[-1:] == ["op"] and is_negated(given)
+    return "What must not hold goes under 'not': {not: {field, op, value}}" if turned_round else ""
 
 
 def _known_beside(parts: Sequence[str], model: type[BaseModel]) -> Iterable[str]:

@@ -115,7 +115,7 @@ def other(**fields: Any) -> dict[str, Any]:
         ({"escalate_if_count": 3, "statuses": ["ESCALATED"]}, "OPEN must be among them"),
         ({"keep_latest": True, "severities": ["CRITCAL"]}, "conditions.severities[0]: expected one of"),
         ({"keep_latest": True, "severities": ["CRITCAL"]}, "Did you mean 'CRITICAL'?"),
-        ({"close_if": {"all": ["x"]}}, "conditions.close_if.all[0]: expected a valid dictionary"),
+        ({"close_if": {"all": ["x"]}}, "conditions.close_if.all[0]: expected a leaf {field, op, value}"),
         ({"close_if": {"all": leaf()["close_if"]}}, "conditions.close_if.all: expected a valid list"),
         ({"close_if": {"all": [leaf()["close_if"]], "any": []}}, "does not go with what stands beside it"),
         ({"keep_latest": True, "max_close_fraction": 1.5}, "conditions.max_close_fraction"),
