@@ -320,6 +320,7 @@ class Layout(Part):
 
     format: Literal["csv", "jsonl", "json", "xlsx", "parquet"]
     rows: Column | None = None
+    row_key: Text | None = None
     document_rows: Column | None = None
     csv: Csv = Csv()
     excel: Excel = Excel()
@@ -330,6 +331,7 @@ class Layout(Part):
         text = ("csv", "json", "jsonl")
         for key, formats in (
             ("rows", ("json", "jsonl")),
+            ("row_key", ("json",)),
             ("document_rows", ("csv", "jsonl")),
             ("csv", ("csv",)),
             ("excel", ("xlsx",)),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alert_pipelines.errors import LoadError
-from alert_pipelines.loading import load_alerts, load_mapping
+from alert_pipelines.loading import load_alerts, load_mapping, preview
 from alert_pipelines.loading.draft import draft_mapping
 from alert_pipelines.mongo import AlertDatabase
 
@@ -108,6 +108,47 @@ def test_a_document_longer_than_what_is_looked_at_was_taken_for_json_lines(tmp_p
     }
     path = write(tmp_path / "a.json", json.dumps(document, indent=1))
     assert "format: json\nrows: data.alerts\n" in draft_mapping(path)
+
+
+@pytest.mark.parametrize("above", [[], ["export", "alerts"]])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_rows_that_stand_each_under_a_key_could_not_be_loaded(
+    db: AlertDatabase, tmp_path: Path, above: list[str], indent: int | None
+) -> None:
+    rows: Any = {f"-Nx{n}": {"severity": "high", "createdAt": f"2025-03-20T0{n}:00:00Z"} for n in range(3)}
+    for key in reversed(above):
+        rows = {"at": "2025-03-21", key: rows}
+    path = write(tmp_path / "firebase.json", json.dumps(rows, indent=indent))
+    alerts = stored(db, path)
+    assert [(name, alert["timestamp"].hour) for name, alert in alerts.items()] == [
+        ("-Nx0", 0),
+        ("-Nx1", 1),
+        ("-Nx2", 2),
+    ]
+    assert "row_key: row_key" in draft_mapping(path)
+
+
+def test_a_value_under_a_key_that_is_no_row_is_rejected_and_the_others_are_loaded(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.json", '{"A": {"at": "2025-03-20", "id": "x"},\n "version": 2,\n "B": {"at": "2025-03-21"}}'
+    )
+    changes = {"severity": {"constant": "INFO"}, "source_type": {"constant": "X"}, "metadata": {}}
+    found = preview(path, mapping(FLEET, format="json", row_key="id", **changes))
+    assert [alert["alert_id"] for alert in found.alerts] == ["A", "B"]
+    assert [str(reason) for reason in found.reject_reasons] == ["1 × not a JSON object (first: line 2)"]
+
+
+@pytest.mark.parametrize("indent", [2, None])
+def test_objects_one_after_the_other_as_jq_prints_them_could_not_be_loaded(
+    db: AlertDatabase, tmp_path: Path, indent: int | None
+) -> None:
+    rows = [{"id": f"J{n}", "severity": "high", "created": f"2025-03-20 0{n}:00:00"} for n in range(3)]
+    path = write(tmp_path / "jq.json", ("\n" if indent else "").join(json.dumps(row, indent=indent) for row in rows))
+    assert [(name, alert["timestamp"].hour) for name, alert in stored(db, path).items()] == [
+        ("J0", 0),
+        ("J1", 1),
+        ("J2", 2),
+    ]
 
 
 @pytest.mark.parametrize(

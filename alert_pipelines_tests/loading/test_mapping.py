@@ -79,7 +79,7 @@ def test_columns_tells_every_column_and_its_place(tmp_path: Path) -> None:
     ("added", "complaint"),
     [
         ("metdata: {}", "metdata: unknown key; did you mean 'metadata'?"),
-        ("colour: red", "colour: unknown key; known here: format, rows, document_rows, csv, excel, encoding"),
+        ("colour: red", "colour: unknown key; known here: format, rows, row_key, document_rows, csv, excel, encoding"),
         ("dates: {zon: UTC}", "dates.zon: unknown key; did you mean 'zone'?"),
         ("metadata: {speed: {colum: v}}", "metadata.speed.colum: unknown key; did you mean 'column'?"),
         ("metadata: {speed: {column: v, type: number}}", "metadata.speed.type: Input should be 'str', 'int'"),
@@ -96,6 +96,7 @@ def test_columns_tells_every_column_and_its_place(tmp_path: Path) -> None:
         ("events: {time: {column: u}, state: s, states: {New: PENDING}}", "events.states.New: Input should be 'OPEN'"),
         ("events: {time: {column: u}, state: s, states: {}}", "events.states: Dictionary should have at least 1"),
         ("rows: alerts", "rows is for format json or jsonl, and the format is csv"),
+        ("row_key: id", "row_key is for format json, and the format is csv"),
         ("csv: {delimiter: ;;}", "csv.delimiter: ';;' is not a valid character here"),
         ("csv: {header_line: 0}", "csv.header_line: Input should be greater than or equal to 1"),
         ("numbers: {thousands: .}", "numbers: decimal and thousands have to differ"),

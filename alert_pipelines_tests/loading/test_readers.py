@@ -161,7 +161,9 @@ def test_rows_at_a_path_are_read_and_what_stands_around_them_is_not(tmp_path: Pa
     [
         ('{"alerts": [], "x": [], "y": 1}', None, "write rows: KEY, the key that holds them (lists here: alerts, x)"),
         ('{"alerts": []}', "alert", "has nothing at rows: alert. Keys there: alerts"),
-        ('{"alerts": {"a": 1}}', "alerts", "rows: alerts is not a list"),
+        ('{"alerts": {"a": 1}}', "alerts", "rows: alerts is an object, not a list. Write row_key: NAME if each of its"),
+        ('{"alerts": 1}', "alerts", "rows: alerts is not a list"),
+        ('{"a": {"id": "A"}}', None, "is one object, not an array: write rows: KEY"),
         ("id,at\nA,B\n", None, "not a valid JSON document of rows"),
         ('[{"id": "A"},' + " " * 200_000 + '{"id": }]', None, "line 1, column 200021: not valid JSON: Expecting value"),
         ('[\n{"id": "A"},\n{"id": }]', None, "line 3, column 8: not valid JSON: Expecting value"),

@@ -12,6 +12,7 @@ from typing import Any
 from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.draft.columns import column_path
 from alert_pipelines.loading.mapping_parts import Csv, Layout
+from alert_pipelines.loading.paths import ColumnPath
 from alert_pipelines.loading.readers.json_shape import lists_of_objects
 from alert_pipelines.loading.readers.kinds import refuse_other_kinds
 from alert_pipelines.loading.readers.lines import beginning as bytes_at
@@ -24,6 +25,7 @@ _PIECE = 1_000_000
 _BEGINNING = 16_000_000
 _SAME_WIDTH = 0.8
 _TEXT = 1_000
+_ROW_KEY = "row_key"
 
 
 def layout_of(path: Path) -> Layout:
@@ -89,19 +91,29 @@ def _json(beginning: str, encoding: str) -> Layout:
         return Layout(format="json", encoding=encoding)
     try:
         whole = json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         whole = None
     if whole is not None and any(line.strip() for line in others):
         return Layout(format="jsonl", encoding=encoding)
     try:
-        document = json.loads(beginning)
-    except ValueError:
+        document, end = json.JSONDecoder().raw_decode(beginning.lstrip())
+    except (ValueError, RecursionError):
         # Longer than what was looked at, or cut off.
-        rows = next(lists_of_objects(beginning), None)
-    else:
-        rows = next(_lists(document, []), None)
-    path = None if rows is None else column_path(tuple(rows))
-    return Layout(format="jsonl" if rows is None else "json", rows=path, encoding=encoding)
+        return _document(next(lists_of_objects(beginning), None), encoding)
+    if rows := next(_lists(document, []), None):
+        return _document(rows, encoding)
+    if (keyed := next(_keyed(document, []), None)) is not None:
+        return Layout(format="json", rows=_path(keyed), row_key=_ROW_KEY, encoding=encoding)
+    several = beginning.lstrip()[end:].strip()
+    return Layout(format="json", encoding=encoding) if several else _document(None, encoding)
+
+
+def _document(rows: list[str] | None, encoding: str) -> Layout:
+    return Layout(format="jsonl" if rows is None else "json", rows=_path(rows), encoding=encoding)
+
+
+def _path(keys: list[str] | None) -> ColumnPath | None:
+    return column_path(tuple(keys)) if keys else None
 
 
 def _lists(value: Any, path: list[str]) -> Iterator[list[str]]:
@@ -112,6 +124,19 @@ def _lists(value: Any, path: list[str]) -> Iterator[list[str]]:
                 yield [*path, key]
         for key, inner in value.items():
             yield from _lists(inner, [*path, key])
+
+
+def _keyed(value: Any, path: list[str]) -> Iterator[list[str]]:
+    """The paths of keys that lead to an object whose values are rows: objects that share keys, which are words."""
+    if not isinstance(value, dict):
+        return
+    rows = [inner for inner in value.values() if isinstance(inner, dict)]
+    if len(rows) > 1 and len(rows) == len(value):
+        shared = set(rows[0]).intersection(*rows)
+        if 2 * len(shared) >= len(rows[0]) and not all(map(str.isdecimal, shared)):
+            yield path
+    for key, inner in value.items():
+        yield from _keyed(inner, [*path, key])
 
 
 def _csv(beginning: str) -> Csv:

@@ -22,6 +22,12 @@ _ID = (
     "nr",
     "nummer",
     "meldung",
+    "row_key",
+    "ticket",
+    "ref",
+    "reference",
+    "vorgang",
+    "kennung",
 )
 _SEVERITY = ("severity", "priority", "urgency", "criticality", "sev", "prio", "level", "impact", "priorität")
 _STATUS = ("status", "state", "incident_state", "zustand", "value")

@@ -81,6 +81,8 @@ class _Draft:
         yield f"format: {layout.format}"
         if layout.rows is not None:
             yield f"rows: {_path(layout.rows)}"
+        if layout.row_key is not None:
+            yield f"row_key: {layout.row_key}  # each row stands under a key, which becomes the column of this name"
         if layout.encoding != "utf-8":
             yield f"encoding: {layout.encoding}"
         if layout.format == "csv" and (layout.csv.delimiter, layout.csv.header_line) != (",", 1):

@@ -1,4 +1,7 @@
-"""One JSON document: its rows are an array at the top, or at a path of keys; read piece by piece, never whole."""
+"""One JSON document: its rows are an array at the top, or at a path of keys; read piece by piece, never whole.
+
+Also read are rows that stand in an object, each under a key, and objects one after the other.
+"""
 
 import json
 from collections.abc import Iterator
@@ -13,6 +16,8 @@ from alert_pipelines.loading.readers.rows import BadRow, Row
 MAX_VALUE = 16_000_000
 _CHUNK = 65_536
 _DECODER = json.JSONDecoder()
+_NO_ROWS = "not a valid JSON document of rows: expected an array or an object. Is its format another?"
+_KEYED = "if each of its keys holds a row, for the column that the keys become"
 
 
 class _Value(NamedTuple):
@@ -21,40 +26,66 @@ class _Value(NamedTuple):
     value: Any
 
 
-def document_rows(stream: TextIO, path: Path, rows: list[str]) -> Iterator[Row | BadRow]:
+def document_rows(stream: TextIO, path: Path, rows: list[str], row_key: str | None = None) -> Iterator[Row | BadRow]:
     """Yield the rows of the array at the keys `rows`, or of the array that the document is itself.
 
+    With `row_key` an object may stand there: its values are rows, which have their key as the column `row_key`.
     Raises LoadError where there is no such array or the document is not valid, with line and column.
     """
     text = _Text(stream, path)
-    yield from _rows_of_one(text, path, rows)
+    if not rows and row_key is None and text.peek() == "{":
+        yield from _objects(text, path)
+        return
+    yield from _rows_of_one(text, path, rows, row_key)
     while text.peek():  # pages of answers, one after the other
-        yield from _rows_of_one(text, path, rows)
+        yield from _rows_of_one(text, path, rows, row_key)
 
 
-def _rows_of_one(text: "_Text", path: Path, rows: list[str]) -> Iterator[Row | BadRow]:
+def _rows_of_one(text: "_Text", path: Path, rows: list[str], row_key: str | None) -> Iterator[Row | BadRow]:
     above = [] if text.peek() == "[" else rows
     for depth, key in enumerate(above):
         text.enter(key, rows[:depth])
-    if text.peek() != "[":
+    if text.peek() == "[":
+        yield from map(_row, text.elements())
+    elif text.peek() == "{" and row_key is not None:
+        yield from _keyed_rows(text, row_key)
+    else:
         raise LoadError(f"{path}: {_not_an_array(text, rows)}")
-    for line, raw, value in text.elements():
-        if isinstance(value, dict):
-            yield Row(line, raw, value)
-        else:
-            yield BadRow(line, raw, f"a {type(value).__name__} where an object is expected", "not a JSON object")
     for _ in above:
         text.leave()
 
 
+def _row(found: "_Value") -> Row | BadRow:
+    line, raw, value = found
+    if isinstance(value, dict):
+        return Row(line, raw, value)
+    return BadRow(line, raw, f"a {type(value).__name__} where an object is expected", "not a JSON object")
+
+
+def _keyed_rows(text: "_Text", row_key: str) -> Iterator[Row | BadRow]:
+    for key, found in text.members():
+        row = _row(found)
+        yield Row(row.line, row.text, {**row.values, row_key: key}) if isinstance(row, Row) else row
+
+
+def _objects(text: "_Text", path: Path) -> Iterator[Row | BadRow]:
+    """The objects of a file that holds them one after the other, as jq prints them."""
+    first = text.value()
+    if not text.peek():
+        lists = ", ".join(key for key, inner in first.value.items() if isinstance(inner, list))
+        raise LoadError(
+            f"{path}: is one object, not an array: write rows: KEY, the key that holds them (lists here: {lists}), or "
+            f"row_key: NAME {_KEYED}"
+        )
+    yield _row(first)
+    while text.peek():
+        yield _row(text.value())
+
+
 def _not_an_array(text: "_Text", rows: list[str]) -> str:
-    if rows:
-        return f"rows: {'.'.join(rows)} is not a list. Name the key that holds the rows"
-    if text.peek() != "{":
-        return "not a valid JSON document of rows: expected an array or an object. Is its format another?"
-    value = text.value().value
-    lists = [key for key, inner in value.items() if isinstance(inner, list)]
-    return f"is one object, not an array: write rows: KEY, the key that holds them (lists here: {', '.join(lists)})"
+    if rows and text.peek() == "{":
+        return f"rows: {'.'.join(rows)} is an object, not a list. Write row_key: NAME {_KEYED}, or name the list"
+    return f"rows: {'.'.join(rows)} is not a list. Name the key that holds the rows" if rows else _NO_ROWS
 
 
 class _Text:
@@ -74,9 +105,8 @@ class _Text:
         self._expect("{", f"an object with the key {key!r}")
         known = []
         while self.peek() != "}":
-            found = self.value().value
-            known.append(str(found))
-            self._expect(":", "':'")
+            found = self._key()
+            known.append(found)
             if found == key:
                 return
             self.value()
@@ -90,10 +120,23 @@ class _Text:
         """Go to the end of the object of which a value was read."""
         while self.peek() == ",":
             self._expect(",", "','")
-            self.value()
-            self._expect(":", "':'")
+            self._key()
             self.value()
         self._expect("}", "',' or '}'")
+
+    def members(self) -> Iterator[tuple[str, _Value]]:
+        """The keys and values of the object that stands here."""
+        self._expect("{", "an object")
+        while self.peek() != "}":
+            yield self._key(), self.value()
+            if self.peek() != "}":
+                self._expect(",", "',' or '}'")
+        self._expect("}", "'}'")
+
+    def _key(self) -> str:
+        key = self.value().value
+        self._expect(":", "':'")
+        return str(key)
 
     def elements(self) -> Iterator[_Value]:
         """The elements of the array that stands here."""

@@ -51,8 +51,8 @@ def _refuse_document(text: str, lines: Lines, layout: Layout) -> None:
         raise LoadError(f"{lines.path} is a JSON array, not JSON Lines: write format: json")
     if text.strip() == "{":
         raise LoadError(
-            f"{lines.path} seems to be one JSON document over several lines: write format: json, and rows: KEY for the "
-            "key that holds the rows"
+            f"{lines.path} seems to be JSON over several lines: write format: json, and rows: KEY where a key holds "
+            "the rows"
         )
     inner = next(lists_of_objects(text), None) if layout.rows is None else None
     if inner and _lacks_all_columns(text, layout) and _is_all(lines):
