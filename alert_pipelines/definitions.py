@@ -14,6 +14,7 @@ from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.ours import ASSETS, JOBS
 from alert_pipelines.defs.prefixing import prefixed
 from alert_pipelines.defs.reports.daily_report import daily_report_schedule
+from alert_pipelines.defs.reports.overview_job import overview_schedule
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.scan.asset import auto_close
 from alert_pipelines.defs.scan.freshness import stale_after, with_freshness
@@ -42,6 +43,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None, key_prefi
         schedules=[
             build_schedule(settings.cron, settings.timezone),
             daily_report_schedule,
+            overview_schedule,
             check_health_schedule,
             check_indexes_schedule,
             delete_old_runs_schedule,

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import click
 
 from alert_pipelines.cli.options import json_option, text
-from alert_pipelines.cli.output import as_age, as_text, print_json
+from alert_pipelines.cli.output import as_text, print_json
 from alert_pipelines.scheduler import ScheduleState, schedule_state, shutdown_scheduler, start_scheduler
 from alert_pipelines.settings import CRON_VARIABLE, OFF
+from alert_pipelines.timestamps import as_age
 
 _location = click.option(
     "--location", type=text, help="Code location, if the Dagster instance has the schedule of several."

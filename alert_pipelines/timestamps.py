@@ -3,7 +3,8 @@
 Dates in files of alerts have many forms: `loading.values` reads those.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from alert_pipelines.errors import InvalidTimestampError
 
@@ -50,3 +51,15 @@ def parse_timestamp(text: str) -> datetime:
             f"{text!r:.100} is not a valid time: write ISO 8601, such as 2026-03-01T12:00:00Z"
         ) from error
     return as_utc(timestamp)
+
+
+def as_age(since: Any, now: datetime) -> str:
+    """How long ago `since` is, in two units at most; a dash for what is not a date that Python knows."""
+    if not isinstance(since, datetime):
+        return "-"
+    minutes = abs(now - since) // timedelta(minutes=1)
+    days, hours = divmod(minutes // 60, 24)
+    units = ((days, "d"), (hours, "h"), (minutes % 60, "min"))
+    first = next((n for n, (number, _) in enumerate(units) if number), 2)
+    text = " ".join(f"{number} {unit}" for number, unit in units[first : first + 2])
+    return text if since <= now else f"in {text}"

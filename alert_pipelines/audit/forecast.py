@@ -1,7 +1,7 @@
 """What the rules will decide next, and when: their plans for now and for each of the coming hours."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -31,6 +31,24 @@ class Forthcoming(NamedTuple):
     alerts: int
 
 
+class DueByRule(NamedTuple):
+    """How many alerts one rule will decide, and by when the first of them is due."""
+
+    rule_id: str
+    decision: Decision
+    alerts: int
+    first: datetime
+
+
+class DueByHour(NamedTuple):
+    """How many alerts will be due at `at` and not a step before, in all and by rule, the most first."""
+
+    at: datetime
+    close: int
+    escalate: int
+    rules: Sequence[tuple[str, int]]
+
+
 @dataclass(frozen=True)
 class Forecast:
     """What a scan at `as_of` and one at the end of each of the next `hours` would decide, if no alert changes and no
@@ -45,6 +63,31 @@ class Forecast:
     due: tuple[Forthcoming, ...]
     blocked: tuple[LimitViolation, ...]
     errors: tuple[str, ...]
+
+    def count(self, decision: Decision) -> int:
+        """How many alerts will get that decision."""
+        return sum(one.alerts for one in self.due if one.decision == decision)
+
+    def by_rule(self) -> list[DueByRule]:
+        """What each rule will decide, the most first."""
+        alerts: Counter[tuple[str, Decision]] = Counter()
+        first: dict[tuple[str, Decision], datetime] = {}
+        for one in self.due:
+            alerts[one.rule_id, one.decision] += one.alerts
+            first.setdefault((one.rule_id, one.decision), one.at)
+        return [DueByRule(*which, number, first[which]) for which, number in alerts.most_common()]
+
+    def by_hour(self) -> list[DueByHour]:
+        """What will be due, hour by hour; hours in which nothing is are left out."""
+        hours = []
+        for at in dict.fromkeys(one.at for one in self.due):
+            totals, rules = Counter[Decision](), Counter[str]()
+            for one in self.due:
+                if one.at == at:
+                    totals[one.decision] += one.alerts
+                    rules[one.rule_id] += one.alerts
+            hours.append(DueByHour(at, totals["close"], totals["escalate"], rules.most_common()))
+        return hours
 
 
 @at_the_door

@@ -7,9 +7,10 @@ import click
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.audit.backlog import MAX_COUNTED, AlertFilter, AlertList, list_alerts
 from alert_pipelines.cli.options import duration, json_option, text
-from alert_pipelines.cli.output import as_age, print_json, print_table
+from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.mongo.client import server_now
+from alert_pipelines.timestamps import as_age
 
 _ANY = "ANY"
 

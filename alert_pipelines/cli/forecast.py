@@ -1,13 +1,12 @@
 """`forecast`: what the rules will decide in the coming hours."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import click
 
-from alert_pipelines.audit.forecast import HOURS, MAX_HOURS, Forecast, Forthcoming
+from alert_pipelines.audit.forecast import HOURS, MAX_HOURS, Forecast
 from alert_pipelines.audit.forecast import forecast as make_forecast
 from alert_pipelines.cli.options import as_of_option, json_option
 from alert_pipelines.cli.output import as_text, print_json, print_table
@@ -38,10 +37,9 @@ def forecast(as_of: datetime | None, hours: int, as_json: bool) -> None:
 
 
 def _print(found: Forecast) -> None:
-    total = _totals(found.due)
     click.echo(
-        f"As of {as_text(found.as_of)}, in {found.hours} hours: {total['close']} to close, {total['escalate']} to "
-        "escalate, if no alert changes and no new one comes"
+        f"As of {as_text(found.as_of)}, in {found.hours} hours: {found.count('close')} to close, "
+        f"{found.count('escalate')} to escalate, if no alert changes and no new one comes"
     )
     if found.blocked:
         click.echo(f"A scan now would be blocked: {'; '.join(map(_blocked, found.blocked))}. See `scan --dry-run`.")
@@ -59,32 +57,16 @@ def _blocked(violation: LimitViolation) -> str:
     return f"{violation.blocked} to {violation.decision} {violation.planned}{limit}"
 
 
-def _totals(due: Iterable[Forthcoming]) -> Counter[str]:
-    totals: Counter[str] = Counter()
-    for one in due:
-        totals[one.decision] += one.alerts
-    return totals
-
-
 def _by_rule(found: Forecast) -> Iterator[list[Any]]:
-    alerts: Counter[tuple[str, str]] = Counter()
-    first: dict[tuple[str, str], datetime] = {}
-    for one in found.due:
-        alerts[one.rule_id, one.decision] += one.alerts
-        first.setdefault((one.rule_id, one.decision), one.at)
-    for which, number in alerts.most_common():
-        yield [*which, number, _when(first[which], found)]
+    for one in found.by_rule():
+        yield [one.rule_id, one.decision, one.alerts, _when(one.first, found)]
 
 
 def _by_hour(found: Forecast) -> Iterator[list[Any]]:
-    for at in dict.fromkeys(one.at for one in found.due):
-        due = [one for one in found.due if one.at == at]
-        total, rules = _totals(due), Counter[str]()
-        for one in due:
-            rules[one.rule_id] += one.alerts
-        named = [f"{rule_id} {alerts}" for rule_id, alerts in rules.most_common(_NAMED)]
-        more = [f"{len(rules) - _NAMED} more"] if len(rules) > _NAMED else []
-        yield [_when(at, found), total["close"], total["escalate"], ", ".join([*named, *more])]
+    for one in found.by_hour():
+        named = [f"{rule_id} {alerts}" for rule_id, alerts in one.rules[:_NAMED]]
+        more = [f"{len(one.rules) - _NAMED} more"] if len(one.rules) > _NAMED else []
+        yield [_when(one.at, found), one.close, one.escalate, ", ".join([*named, *more])]
 
 
 def _when(at: datetime, found: Forecast) -> str:

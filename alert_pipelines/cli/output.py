@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
@@ -37,18 +37,6 @@ def as_text(value: Any) -> str:
         return "-"
     text = value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
     return "".join(character if character.isprintable() else "\N{MIDDLE DOT}" for character in " ".join(text.split()))
-
-
-def as_age(since: Any, now: datetime) -> str:
-    """How long ago `since` is, in two units at most; a dash for what is not a date that Python knows."""
-    if not isinstance(since, datetime):
-        return "-"
-    minutes = abs(now - since) // timedelta(minutes=1)
-    days, hours = divmod(minutes // 60, 24)
-    units = ((days, "d"), (hours, "h"), (minutes % 60, "min"))
-    first = next((n for n, (number, _) in enumerate(units) if number), 2)
-    text = " ".join(f"{number} {unit}" for number, unit in units[first : first + 2])
-    return text if since <= now else f"in {text}"
 
 
 def _plain(value: Any) -> Any:

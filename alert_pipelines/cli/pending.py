@@ -7,9 +7,10 @@ import click
 
 from alert_pipelines.audit.backlog import PendingOfAge, pending_by_age
 from alert_pipelines.cli.options import json_option
-from alert_pipelines.cli.output import as_age, as_text, print_json, print_table
+from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.mongo.client import server_now
+from alert_pipelines.timestamps import as_age
 
 _SHOWN = 25
 

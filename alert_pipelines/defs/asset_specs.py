@@ -4,13 +4,13 @@ from dagster import AssetCheckSpec, AssetSpec, TableSchema
 
 from alert_pipelines.defs import schemas
 
-GROUP = "auto_close"
+GROUP, REPORTS_GROUP = "auto_close", "reports"
 _OWNERS = ("team:alert-operations",)
 
 ALERTS, ALERT_RULES = "alerts", "alert_rules"
 CLOSED, ESCALATED, JOBS = "closed_alerts", "escalated_alerts", "background_jobs"
 DRY_RUNS, SHADOW = "dry_runs", "shadow_rules"
-HEALTH = "health"
+HEALTH, TODAY = "health", "today"
 
 RULES_VALID, WITHIN_LIMITS = "rules_valid", "within_limits"
 NO_ALERT_ERRORS, RECORDS_RECONCILE = "no_alert_errors", "records_reconcile"

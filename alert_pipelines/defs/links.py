@@ -15,7 +15,7 @@ from alert_pipelines.defs.own_runs import Location
 
 # The name that this checkout's own workspace gives the code location.
 CODE_LOCATION = "alert_pipelines"
-EXPLAIN_JOB, UNDO_JOB = "explain_alert_job", "undo_job"
+EXPLAIN_JOB, UNDO_JOB, LIST_JOB = "explain_alert_job", "undo_job", "list_decisions_job"
 
 _MAX_SAMPLES = 10
 
@@ -30,23 +30,24 @@ def launchpad(own: Location, job: str, op: str, **config: object) -> str:
 
 def decided_alerts(own: Location | None, names: Names, job_id: str, samples: Iterable[str]) -> MarkdownMetadataValue:
     """How to see all that `job_id` decided, why, and how to take it back; `samples` are ids of some of its alerts."""
-    explained = [_explained(own, names, alert_id) for alert_id in list(samples)[:_MAX_SAMPLES]]
-    dry_run = (
-        f"[a dry run of {names.name(UNDO_JOB)}]({launchpad(own, names.name(UNDO_JOB), 'undo', job_id=job_id)}), or "
-        if own
-        else ""
-    )
+    explained = ", ".join(_explained(own, names, alert_id) for alert_id in list(samples)[:_MAX_SAMPLES])
+    all_of_them = _link("All alerts", own, names, LIST_JOB, "list_decisions", job_id=job_id)
+    undone = _link("Undo", own, names, UNDO_JOB, "undo", job_id=job_id)
     lines = [
-        f"- every alert, its reason and its rule: `alert-pipelines jobs show {job_id} --alerts`",
-        f"- explain one: {', '.join(explained) or 'none was decided'}",
-        f"- take it back: {dry_run}`alert-pipelines undo {job_id}`",
+        f"- {undone}: a dry run; set `dry_run: false` to do it. On the command line `alert-pipelines undo {job_id}`",
+        *([f"- Explain {explained}"] if explained else []),
+        f"- {all_of_them}, with reason and rule: `alert-pipelines jobs show {job_id} --alerts`",
     ]
     return MetadataValue.md("\n".join(lines))
 
 
+def _link(text: str, own: Location | None, names: Names, job: str, op: str, **config: object) -> str:
+    """`text`, plain Markdown, as a link to the job's Launchpad, its op's config filled in; without `own` as it is."""
+    return f"[{text}]({launchpad(own, names.name(job), op, **config)})" if own else text
+
+
 def _explained(own: Location | None, names: Names, alert_id: str) -> str:
-    shown, job = _plain(alert_id), names.name(EXPLAIN_JOB)
-    return f"[{shown}]({launchpad(own, job, 'explain', alert_id=alert_id)})" if own else shown
+    return _link(_plain(alert_id), own, names, EXPLAIN_JOB, "explain", alert_id=alert_id)
 
 
 def _plain(text: str) -> str:

@@ -10,6 +10,8 @@ from alert_pipelines.defs.monitoring.health_checks import check_health_job
 from alert_pipelines.defs.monitoring.index_checks import check_indexes_job
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.reports.daily_report import daily_report, daily_report_job
+from alert_pipelines.defs.reports.overview_job import overview_job
+from alert_pipelines.defs.reports.today import today
 from alert_pipelines.defs.rules.jobs import export_rules_job, validate_rules_job
 from alert_pipelines.defs.rules.publish_job import publish_rules_job
 from alert_pipelines.defs.rules.window_jobs import add_windows_job, end_window_job, list_windows_job, snooze_alert_job
@@ -21,6 +23,7 @@ ASSETS: tuple[AssetsDefinition | AssetSpec, ...] = (
     alerts,
     auto_close,
     health,
+    today,
     dry_runs,
     shadow_rules,
     backtest,
@@ -33,6 +36,7 @@ JOBS = (
     undo_decisions_job,
     backtest_job,
     daily_report_job,
+    overview_job,
     check_health_job,
     check_indexes_job,
     delete_old_runs_job,

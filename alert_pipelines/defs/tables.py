@@ -14,3 +14,17 @@ def table(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableM
         [TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
         schema=TableSchema(columns=[TableColumn(name, kind) for name, kind in columns.items()]),
     )
+
+
+def unbroken(text: str) -> str:
+    """`text`, an age or a time, as one line of a narrow column."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def without_empty_tables(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """`metadata` without the tables that have no rows: an empty one says nothing and pushes the rest out of sight."""
+    return {
+        name: value
+        for name, value in metadata.items()
+        if not (isinstance(value, TableMetadataValue) and not value.records)
+    }

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alert_pipelines.cli.output import as_age
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.timestamps import as_age
 from alert_pipelines_tests.cli.conftest import Run
 from alert_pipelines_tests.factories import AS_OF, alert, fill
 

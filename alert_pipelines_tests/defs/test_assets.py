@@ -24,6 +24,7 @@ from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.scan.asset import auto_close
+from alert_pipelines.defs.scan.events import UNDO_OR_EXPLAIN
 from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.defs.scan.standing_verdicts import JUDGED_IN
 from alert_pipelines.job_records import SCANNER, create_job_record
@@ -92,10 +93,11 @@ def test_the_page_leads_to_the_alerts_their_explanation_and_the_way_back(execute
     fill(db, [alert("old](x)`", minutes=120)], EXPIRE)
     metadata = scan_metadata(execute(location=OWN, as_of=AS_OF.isoformat()))
     job_id = metadata["background_jobs"]["job_id"]
-    leads = metadata["closed_alerts"]["these alerts"]
+    leads = metadata["closed_alerts"][UNDO_OR_EXPLAIN]
     assert f"`alert-pipelines jobs show {job_id} --alerts`" in leads
     assert f"`alert-pipelines undo {job_id}`" in leads
-    explain, undo = (
+    assert next(iter(metadata["closed_alerts"])) == UNDO_OR_EXPLAIN
+    undo, explain, all_of_them = (
         json.loads(unquote(config))
         for config in re.findall(r"\(/locations/alert_pipelines/jobs/\w+/playground/setup\?config=(\S+?)\)", leads)
     )
@@ -103,9 +105,9 @@ def test_the_page_leads_to_the_alerts_their_explanation_and_the_way_back(execute
     assert undo == {"ops": {"undo": {"config": {"job_id": job_id}}}}
     assert "old&#93;&#40;x&#41;&#96;" in leads
     made = build_defs()
-    for job, config in (("explain_alert_job", explain), ("undo_job", undo)):
+    jobs = {"explain_alert_job": explain, "undo_job": undo, "list_decisions_job": all_of_them}
+    for job, config in jobs.items():
         assert validate_run_config(made.resolve_job_def(job), config)
-    assert "none was decided" in metadata["escalated_alerts"]["these alerts"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ def test_under_another_name_of_the_location_the_links_to_explain_and_undo_led_no
 ) -> None:
     fill(db, [alert("old", minutes=120)], EXPIRE)
     metadata = scan_metadata(execute(location=location, as_of=AS_OF.isoformat()))
-    leads = metadata["closed_alerts"]["these alerts"]
+    leads = metadata["closed_alerts"][UNDO_OR_EXPLAIN]
     assert set(re.findall(r"\(/locations/(.+?)/jobs/", leads)) == paths
     assert "old" in leads
     assert "`alert-pipelines undo JOB-" in leads
@@ -207,7 +209,16 @@ def test_a_dry_run_that_meets_a_limit_shows_it_and_does_not_fail(execute: Execut
     result = execute(dry_run=True, as_of=AS_OF.isoformat())
     assert result.success
     seen = observed(result)
-    assert "'old'" in json.dumps(seen["limits"])
+    assert "'old'" in seen["blocked"]
+
+
+def test_empty_tables_are_not_shown(execute: Execute, db: AlertDatabase) -> None:
+    fill(db, [], EXPIRE)
+    shown = scan_metadata(execute())
+    assert shown["closed_alerts"] == {"closed": 0}
+    assert shown["escalated_alerts"] == {"escalated": 0}
+    looked = observed(execute(dry_run=True))
+    assert not {"by rule and source", "by status and severity", "samples"} & looked.keys()
 
 
 def test_a_scan_that_finds_another_running_ends_with_nothing_done(

@@ -175,10 +175,11 @@ def test_what_a_copy_scans_is_on_its_own_assets_and_leads_to_its_own_jobs(copies
     (closed,) = [
         event for event in result.asset_materializations_for_node("auto_close") if "closed" in str(event.asset_key)
     ]
-    leads = str(closed.metadata["these alerts"].value)
+    leads = str(closed.metadata["undo or explain"].value)
     assert set(re.findall(r"/locations/(north/jobs/\w+)/", leads)) == {
         "north/jobs/north_explain_alert_job",
         "north/jobs/north_undo_job",
+        "north/jobs/north_list_decisions_job",
     }
 
 

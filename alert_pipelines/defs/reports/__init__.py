@@ -1,1 +1,1 @@
-"""The daily report in Dagster: a partition a day."""
+"""What people read: today on one page, and the daily report, a partition a day."""

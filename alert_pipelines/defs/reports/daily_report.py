@@ -22,7 +22,7 @@ from dagster import (
     in_process_executor,
 )
 
-from alert_pipelines.defs.asset_specs import ALERTS, CLOSED, ESCALATED, JOBS
+from alert_pipelines.defs.asset_specs import ALERTS, CLOSED, ESCALATED, JOBS, REPORTS_GROUP
 from alert_pipelines.defs.backtesting.asset import DAYS
 from alert_pipelines.defs.config import DailyReportConfig
 from alert_pipelines.defs.failures import as_dagster_failure
@@ -39,13 +39,12 @@ if TYPE_CHECKING:
 
     from alert_pipelines.reports.daily import DailyReport
 
-GROUP = "reports"
 MAX_SECONDS = 40.0
 """No run may last over a minute: a scheduled scan may be waiting behind it."""
 
 
 @asset(
-    group_name=GROUP,
+    group_name=REPORTS_GROUP,
     owners=["team:alert-operations"],
     kinds={"mongodb", "pandas"},
     partitions_def=DAYS,

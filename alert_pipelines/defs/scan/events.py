@@ -13,7 +13,6 @@ from dagster import (
     AssetCheckSeverity,
     AssetObservation,
     DataVersion,
-    MarkdownMetadataValue,
     MaterializeResult,
     MetadataValue,
     TableMetadataValue,
@@ -35,12 +34,13 @@ from alert_pipelines.defs.asset_specs import (
 from alert_pipelines.defs.links import decided_alerts
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
-from alert_pipelines.defs.tables import MAX_LISTED, table
+from alert_pipelines.defs.tables import MAX_LISTED, table, without_empty_tables
 from alert_pipelines.job_records import MAX_ERROR_CHARS
 from alert_pipelines.scanner.report import Sample, ScanReport
 
 """So many errors a check lists; the job record has more."""
 
+UNDO_OR_EXPLAIN = "undo or explain"
 _FIRST = 3
 
 _DONE: dict[Decision, str] = {"close": "closed", "escalate": "escalated"}
@@ -58,25 +58,13 @@ def materializations(
         data_version=DataVersion(report.rule_set_version),
         metadata={"rule_set_version": report.rule_set_version, "invalid_rules": len(report.bad_rules)},
     )
-    closed, escalated = _of(report.decisions, "close"), _of(report.decisions, "escalate")
     yield MaterializeResult(
         asset_key=names.key(CLOSED),
-        metadata={
-            "closed": count(closed),
-            "by rule and source": _table_without_decision(_COUNT_COLUMNS, limit_rows(closed)),
-            "samples": _table_without_decision(_SAMPLE_COLUMNS, _cut(_samples(report, "close"))),
-            "these alerts": _leads(own, names, report, "close"),
-            **_shadow(report),
-        },
+        metadata=_decided(report, "close", own, names) | _shadow(report),
     )
     yield MaterializeResult(
         asset_key=names.key(ESCALATED),
-        metadata={
-            "escalated": count(escalated),
-            "by rule and source": _table_without_decision(_COUNT_COLUMNS, limit_rows(escalated)),
-            "samples": _table_without_decision(_SAMPLE_COLUMNS, _cut(_samples(report, "escalate"))),
-            "these alerts": _leads(own, names, report, "escalate"),
-        },
+        metadata=_decided(report, "escalate", own, names),
     )
     yield MaterializeResult(
         asset_key=names.key(JOBS),
@@ -151,24 +139,22 @@ def dry_run_observation(report: ScanReport, names: Names) -> AssetObservation:
     return AssetObservation(
         names.key(DRY_RUNS),
         description=f"Dry run {report.job_id}: nothing was written.",
-        metadata={
-            "job_id": report.job_id,
-            "as_of": MetadataValue.timestamp(report.as_of),
-            "pending": report.total_checked,
-            "would close": count(report.planned, "close"),
-            "would escalate": count(report.planned, "escalate"),
-            "by rule and source": _count_table(report.planned),
-            "by status and severity": table(_PREVIEW_COLUMNS, report.preview),
-            "samples": _sample_table(report.samples),
-            **_shadow(report),
-            **(
-                {"limits": MetadataValue.md("\n".join(f"- {violation.message}" for violation in report.violations))}
-                if report.violations
-                else {}
-            ),
-            "errors": len(report.errors),
-            **_listed("list", report.errors),
-        },
+        metadata=without_empty_tables(
+            {
+                "job_id": report.job_id,
+                "as_of": MetadataValue.timestamp(report.as_of),
+                "pending": report.total_checked,
+                "would close": count(report.planned, "close"),
+                "would escalate": count(report.planned, "escalate"),
+                **({"blocked": _messages(report)} if report.violations else {}),
+                "by rule and source": _count_table(report.planned),
+                "by status and severity": table(_PREVIEW_COLUMNS, report.preview),
+                "samples": _sample_table(report.samples),
+                **_shadow(report),
+                "errors": len(report.errors),
+                **_listed("list", report.errors),
+            }
+        ),
     )
 
 
@@ -210,12 +196,23 @@ def _table_without_decision(columns: Mapping[str, str], rows: Iterable[tuple[Any
     return table(others, ((*row[:at], *row[at + 1 :]) for row in rows))
 
 
-def _samples(report: ScanReport, decision: Decision) -> list[Sample]:
-    return [sample for sample in report.samples if sample.decision == decision]
+def _messages(report: ScanReport) -> str:
+    return " ".join(violation.message for violation in report.violations)
 
 
-def _leads(own: Location | None, names: Names, report: ScanReport, decision: Decision) -> MarkdownMetadataValue:
-    return decided_alerts(own, names, report.job_id, (sample.alert_id for sample in _samples(report, decision)))
+def _decided(report: ScanReport, decision: Decision, own: Location | None, names: Names) -> dict[str, Any]:
+    decided = _of(report.decisions, decision)
+    samples = [sample for sample in report.samples if sample.decision == decision]
+    leads = {UNDO_OR_EXPLAIN: decided_alerts(own, names, report.job_id, (sample.alert_id for sample in samples))}
+    return without_empty_tables(
+        {
+            # First, as whoever sees that too much was decided is to find it at once.
+            **(leads if decided else {}),
+            _DONE[decision]: count(decided),
+            "by rule and source": _table_without_decision(_COUNT_COLUMNS, limit_rows(decided)),
+            "samples": _table_without_decision(_SAMPLE_COLUMNS, _cut(samples)),
+        }
+    )
 
 
 def _shadow(report: ScanReport) -> dict[str, TableMetadataValue]:

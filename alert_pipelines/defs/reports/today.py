@@ -1,0 +1,113 @@
+"""Today on one page: what the rules did, what is pending, what comes next and what is blocked."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from dagster import MaterializeResult, asset
+
+from alert_pipelines.audit.backlog import PendingOfAge, pending_by_age
+from alert_pipelines.audit.forecast import Forecast, forecast
+from alert_pipelines.defs.asset_specs import ALERTS, REPORTS_GROUP, TODAY
+from alert_pipelines.defs.failures import as_dagster_failure
+from alert_pipelines.defs.names import Names
+from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.tables import table, unbroken, without_empty_tables
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.monitoring.rule_activity import What, activity_by_rule
+from alert_pipelines.monitoring.scan_records import last_ended_scan
+from alert_pipelines.scanner.report import stored_violations
+from alert_pipelines.timestamps import as_age
+
+MAX_FORESEEN = 100_000
+"""With more pending alerts than these the page is made without the next hours: they take a plan of a scan each."""
+
+_NAMED = 3
+_ACTIVITY_COLUMNS = {"rule": "string", "what": "string", "today": "int", "24 h": "int", "7 days": "int"}
+_PENDING_COLUMNS = {
+    "source": "string",
+    "pending": "int",
+    "escalated": "int",
+    "< 1 h": "int",
+    "< 1 day": "int",
+    "< 7 days": "int",
+    "older": "int",
+    "oldest": "string",
+}
+_BY_RULE_COLUMNS = {"rule": "string", "decision": "string", "alerts": "int", "first by": "string"}
+_BY_HOUR_COLUMNS = {"by": "string", "close": "int", "escalate": "int", "rules": "string"}
+
+
+@asset(
+    group_name=REPORTS_GROUP,
+    owners=["team:alert-operations"],
+    kinds={"mongodb"},
+    deps=[ALERTS],
+    description="What the rules closed and escalated today, in 24 hours and in 7 days, and what was reopened or "
+    "undone; what is pending; what will close next, and when; what is blocked. Made once an hour; **Materialize** "
+    "makes it now. Times are UTC.",
+)
+def today(mongo: MongoResource, names: Names) -> MaterializeResult[None]:
+    """Add it up; nothing is written."""
+    with as_dagster_failure(), mongo.open() as db:
+        return MaterializeResult(asset_key=names.key(TODAY), metadata=_page(db, server_now(db)))
+
+
+def _page(db: AlertDatabase, now: datetime) -> dict[str, Any]:
+    activity, pending = activity_by_rule(db, now), pending_by_age(db, now)
+    waiting = sum(one.alerts for one in pending)
+    foreseen = forecast(db, as_of=now) if waiting <= MAX_FORESEEN else None
+    totals = {what: sum(row.today for row in activity if row.what is what) for what in What}
+    blocked = [one.message for one in stored_violations((last_ended_scan(db, now) or {}).get("stats"))]
+    return {
+        "in short": _in_short(totals, waiting, foreseen),
+        **({"blocked by limits in the last scan": " ".join(blocked)} if blocked else {}),
+        **without_empty_tables(
+            {
+                "by rule": table(_ACTIVITY_COLUMNS, ((one.rule_id, str(one.what), *one[2:]) for one in activity)),
+                "pending by source and age": table(_PENDING_COLUMNS, (_pending_row(one, now) for one in pending)),
+                **(_foreseen(foreseen) if foreseen else {}),
+            }
+        ),
+        "pending": waiting,
+        **{f"{what} today": alerts for what, alerts in totals.items()},
+        "database": db.name,
+    }
+
+
+def _in_short(totals: dict[What, int], waiting: int, foreseen: Forecast | None) -> str:
+    done = ", ".join(f"{what} {alerts:,}" for what, alerts in totals.items())
+    said = f"Today, since midnight UTC: {done}. Pending: {waiting:,}."
+    if foreseen is None:
+        return (
+            f"{said} What comes next is left out with over {MAX_FORESEEN:,} pending alerts: run `alert-pipelines "
+            "forecast`."
+        )
+    return (
+        f"{said} In the next {foreseen.hours} hours {foreseen.count('close'):,} will close and "
+        f"{foreseen.count('escalate'):,} will escalate, if no alert changes and no new one comes."
+    )
+
+
+def _pending_row(one: PendingOfAge, now: datetime) -> tuple[str | int, ...]:
+    ages = one.under_hour, one.under_day, one.under_week, one.older
+    return one.source_type, one.alerts, one.escalated, *ages, unbroken(as_age(one.oldest, now))
+
+
+def _foreseen(foreseen: Forecast) -> dict[str, Any]:
+    by_rule = ((one.rule_id, one.decision, one.alerts, _when(one.first, foreseen.as_of)) for one in foreseen.by_rule())
+    return {
+        "next 24 hours by rule": table(_BY_RULE_COLUMNS, by_rule),
+        "next 24 hours by hour": table(_BY_HOUR_COLUMNS, _by_hour(foreseen)),
+    }
+
+
+def _by_hour(foreseen: Forecast) -> Iterator[tuple[str | int, ...]]:
+    for one in foreseen.by_hour():
+        named = [f"{rule_id} {alerts}" for rule_id, alerts in one.rules[:_NAMED]]
+        more = [f"{len(one.rules) - _NAMED} more"] if len(one.rules) > _NAMED else []
+        yield _when(one.at, foreseen.as_of), one.close, one.escalate, ", ".join([*named, *more])
+
+
+def _when(at: datetime, now: datetime) -> str:
+    return unbroken("now" if at == now else f"{at:%d %b %H:%M}")

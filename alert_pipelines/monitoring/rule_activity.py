@@ -1,0 +1,127 @@
+"""What each rule did today, in 24 hours and in 7 days, and what people and undos took back of it.
+
+Closes and escalations are those of the job records, which leave undone ones out; what was taken back is read from the
+histories of the alerts that the jobs of these days decided, by the index on `state_history.job_id`.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from pymongo import DESCENDING
+
+from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, Status, entries_from
+from alert_pipelines.audit.undo import JOB_TYPE as UNDO
+from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
+from alert_pipelines.job_records import SCANNER
+from alert_pipelines.mongo.bson_types import is_date
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.monitoring.scan_records import closing_jobs, decisions_by_rule
+from alert_pipelines.record_owners import OURS
+
+DAY, WEEK = timedelta(hours=24), timedelta(days=7)
+
+
+class What(StrEnum):
+    """What happened to alerts by a rule, or to a rule's decisions."""
+
+    CLOSED = "closed"
+    ESCALATED = "escalated"
+    REOPENED = "reopened"
+    UNDONE = "undone"
+
+
+class RuleActivity(NamedTuple):
+    """How many alerts that is since midnight (UTC), in 24 hours and in 7 days.
+
+    Reopened are those that a scan of the 7 days closed and a person, or another program, set pending again.
+    """
+
+    rule_id: str
+    what: What
+    today: int
+    day: int
+    week: int
+
+
+@at_the_door
+def activity_by_rule(db: AlertDatabase, now: datetime) -> list[RuleActivity]:
+    """What the rules did, and what was taken back, in the order of `What`, and there the most of the week first."""
+    starts = (now.replace(hour=0, minute=0, second=0, microsecond=0), now - DAY, now - WEEK)
+    counts: dict[tuple[What, str], list[int]] = {}
+    for span, start in enumerate(starts):
+        for total in decisions_by_rule(db, start):
+            what = What.CLOSED if total.decision == "close" else What.ESCALATED
+            counts.setdefault((what, total.rule_id), [0, 0, 0])[span] += total.alerts
+    counts |= _by_rule(What.REOPENED, db[COLLECTION].aggregate(_reopened(closing_jobs(db, starts[-1]), starts)))
+    counts |= _by_rule(What.UNDONE, db[COLLECTION].aggregate(_undone(_undoing_jobs(db, starts[-1]), starts)))
+    rows = [RuleActivity(rule_id, what, *spans) for (what, rule_id), spans in counts.items()]
+    order = list(What)
+    return sorted(rows, key=lambda row: (order.index(row.what), -row.week, row.rule_id))
+
+
+@at_the_door
+def last_decisions(db: AlertDatabase, since: datetime) -> dict[str, datetime]:
+    """When the last scan began that decided anything by a rule, by rule id; rules that did so since `since`."""
+    match = {"job_type": SCANNER, **OURS, "started_at": {"$gte": since}}
+    rows = db[JOB_RECORDS].aggregate(
+        [
+            {"$match": match},
+            {"$sort": {"started_at": DESCENDING}},
+            {"$unwind": "$stats.decisions"},
+            {"$group": {"_id": "$stats.decisions.rule_id", "at": {"$max": "$started_at"}}},
+        ]
+    )
+    return {str(row["_id"]): row["at"] for row in rows}
+
+
+def _by_rule(what: What, rows: Iterable[Mapping[str, Any]]) -> dict[tuple[What, str], list[int]]:
+    return {(what, str(row["_id"])): [row["today"], row["day"], row["week"]] for row in rows if row["week"]}
+
+
+def _undoing_jobs(db: AlertDatabase, since: datetime) -> list[str]:
+    found = db[JOB_RECORDS].find({"job_type": UNDO, **OURS, "started_at": {"$gte": since}}, {"job_id": 1})
+    return [str(record["job_id"]) for record in found]
+
+
+def _reopened(jobs: Iterable[str], starts: tuple[datetime, ...]) -> list[dict[str, Any]]:
+    closed = {
+        "entry.job_id": {"$in": list(jobs)},
+        "entry.to_status": str(Status.AUTO_CLOSED),
+        "entry.triggered_by": "system",
+    }
+    again = {"next.to_status": {"$in": [str(status) for status in PENDING]}, "next.triggered_by": {"$ne": "undo"}}
+    next_ = {"$first": entries_from({"$add": ["$position", 1]})}
+    return [
+        *_entries(jobs),
+        {"$match": closed},
+        {"$project": {"rule": "$entry.rule_triggered", "next": next_}},
+        {"$match": again},
+        _counted("$rule", "$next.timestamp", starts),
+    ]
+
+
+def _undone(jobs: Iterable[str], starts: tuple[datetime, ...]) -> list[dict[str, Any]]:
+    return [
+        *_entries(jobs),
+        {"$match": {"entry.job_id": {"$in": list(jobs)}, "entry.triggered_by": "undo"}},
+        _counted("$entry.undoes.rule_id", "$entry.timestamp", starts),
+    ]
+
+
+def _entries(jobs: Iterable[str]) -> list[dict[str, Any]]:
+    return [
+        {"$match": {"state_history.job_id": {"$in": list(jobs)}}},
+        {"$set": {"entry": HISTORY}},
+        {"$unwind": {"path": "$entry", "includeArrayIndex": "position"}},
+    ]
+
+
+def _counted(rule: str, at: str, starts: tuple[datetime, ...]) -> dict[str, Any]:
+    sums = {
+        name: {"$sum": {"$cond": [{"$and": [is_date(at), {"$gte": [at, start]}]}, 1, 0]}}
+        for name, start in zip(("today", "day", "week"), starts, strict=True)
+    }
+    return {"$group": {"_id": rule, **sums}}
