@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from alert_pipelines.cli.options import json_option, text
+from alert_pipelines.cli.options import json_option, signed, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.rules.model import Rule
@@ -21,6 +21,7 @@ from alert_pipelines.rules.versions import (
     history_of_rules,
     rules_to_return,
 )
+from alert_pipelines.signature import Signature
 
 _SHOWN = 12
 """As many characters of a version as people need."""
@@ -61,13 +62,17 @@ def history(rule_id: str | None, limit: int, as_json: bool) -> None:
     elif not found:
         click.echo("No scan has kept a rule set yet." if rule_id is None else f"No rule set has a rule {rule_id!r}.")
     else:
-        print_table(["version", "first used", "in force", "rules", "changes"], (_row(one, current) for one in found))
+        headers = ["version", "first used", "in force", "rules", "changes"]
+        is_signed = any(one.published for one in found)
+        rows = [_row(one, current) if is_signed else _row(one, current)[: len(headers)] for one in found]
+        print_table([*headers, "published by", "reason"] if is_signed else headers, rows)
 
 
 @click.command()
 @click.argument("version", type=text)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def rollback(version: str, yes: bool) -> None:
+@signed
+def rollback(version: str, yes: bool, signature: Signature) -> None:
     """Publish the rules of VERSION again, also over what a person changed; active rules that it lacks are switched off.
 
     VERSION is a version, or how it begins, as `history` lists it. Rules in shadow stay as they are.
@@ -79,7 +84,7 @@ def rollback(version: str, yes: bool) -> None:
         to_write = sum(change.is_to_write(overwrite=True) for change in diff_rules(db, given))
         if to_write and not yes:
             click.confirm(f"Write {to_write} rules to {db.name}?", abort=True)
-        written = publish_rules(db, given, overwrite=True)
+        written = publish_rules(db, given, overwrite=True, signature=signature)
         in_force = load_rules(db).rule_set.version
     click.echo(f"{sum(change.written for change in written)} rules written. The next scan uses {in_force[:_SHOWN]}.")
 
@@ -97,7 +102,8 @@ def _listed(rule: Rule, collection: str | None) -> tuple[Any, ...]:
 def _row(entry: HistoryEntry, current: str) -> tuple[Any, ...]:
     changes = ", ".join(f"{change.rule_id} {change.change}" for change in entry.changes)
     in_force = "yes" if entry.version == current else ""
-    return (entry.version[:_SHOWN], entry.first_used_at, in_force, entry.rules, changes)
+    by, reason = entry.published.get("by"), entry.published.get("reason")
+    return (entry.version[:_SHOWN], entry.first_used_at, in_force, entry.rules, changes, by, reason)
 
 
 def _print_changes(changes: Sequence[VersionChange]) -> None:

@@ -7,7 +7,7 @@ from typing import Literal, TextIO
 import click
 
 from alert_pipelines.audit.rule_preview import preview_rules
-from alert_pipelines.cli.options import FILE, text
+from alert_pipelines.cli.options import FILE, signed, text
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.cli.rule_effect import print_effect
 from alert_pipelines.cli.rule_sets import history, list_rules, print_fields, print_versions_diff, rollback
@@ -20,6 +20,7 @@ from alert_pipelines.rules.not_meant import unsent_sources
 from alert_pipelines.rules.publish import ChangeKind, RuleChange, diff_rules, export_rules, publish_rules
 from alert_pipelines.rules.validation import warnings_of
 from alert_pipelines.rules.words import sentence
+from alert_pipelines.signature import Signature
 
 _KINDS = {
     ChangeKind.NEW: "new",
@@ -81,7 +82,8 @@ def diff(ctx: click.Context, what: tuple[str, ...]) -> None:
 @file_argument
 @click.option("--overwrite", is_flag=True, help="Replace also the rules that a person changed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def publish(file: Path | None, overwrite: bool, yes: bool) -> None:
+@signed
+def publish(file: Path | None, overwrite: bool, yes: bool, signature: Signature) -> None:
     """Show what publishing FILE would change, ask, and do it. No rule is ever deleted."""
     given = _read(file)
     with open_database() as db:
@@ -90,7 +92,7 @@ def publish(file: Path | None, overwrite: bool, yes: bool) -> None:
         to_write = sum(change.is_to_write(overwrite=overwrite) for change in planned)
         if to_write and not yes:
             click.confirm(f"Write {to_write} rules to {db.name}?", abort=True)
-        changes = publish_rules(db, given, overwrite=overwrite)
+        changes = publish_rules(db, given, overwrite=overwrite, signature=signature)
         idle = with_calendars(db, given).errors
     click.echo(f"{sum(change.written for change in changes)} rules written.")
     for error in idle:

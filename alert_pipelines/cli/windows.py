@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alert_pipelines.cli.options import FILE, as_of_option, json_option, text
+from alert_pipelines.cli.options import FILE, as_of_option, json_option, signed, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.maintenance import (
@@ -17,11 +17,13 @@ from alert_pipelines.rules.maintenance import (
     add_windows,
     end_window,
     list_windows,
+    signed_windows,
     warnings_of,
 )
 from alert_pipelines.rules.publish import ChangeKind
 from alert_pipelines.rules.window_files import read_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.signature import Signature
 
 _HEADERS = ["window", "state", "from", "to", "recurs", "sources", "alerts", "reason", "by"]
 
@@ -60,9 +62,13 @@ def list_(as_of: datetime | None, with_over: bool, as_json: bool) -> None:
 @windows.command()
 @click.argument("file", type=FILE)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def add(file: Path, yes: bool) -> None:
-    """Show what adding the windows of FILE would change, ask, and do it. A window of the same window_id is replaced."""
-    given = _read(file)
+@signed
+def add(file: Path, yes: bool, signature: Signature) -> None:
+    """Show what adding the windows of FILE would change, ask, and do it. A window of the same window_id is replaced.
+
+    --by and --reason are for windows that name no created_by or no reason.
+    """
+    given = signed_windows(_read(file), signature)
     with open_database() as db:
         planned = add_windows(db, given, dry_run=True)
         _print_changes(planned)
@@ -79,10 +85,11 @@ def add(file: Path, yes: bool) -> None:
 @windows.command()
 @click.argument("window_id", type=text)
 @click.option("--yes", is_flag=True, help="Do it.")
-def end(window_id: str, yes: bool) -> None:
+@signed
+def end(window_id: str, yes: bool, signature: Signature) -> None:
     """End a window now: its alerts are judged again by the next scan. Without --yes: only say what that would be."""
     with open_database() as db:
-        found = end_window(db, window_id, dry_run=not yes)
+        found = end_window(db, window_id, dry_run=not yes, signature=signature)
     for one in found:
         if one.state is WindowState.OVER:
             click.echo(f"{one.window_id} is already over.")
@@ -104,7 +111,9 @@ def _row(stored: StoredWindow) -> Sequence[Any]:
     if window is None:
         return [stored.window_id, stored.state, *[None] * 7]
     sources = ", ".join(window.source_types or ["all"])
-    about = (window.rrule, sources, window.alerts, window.reason, window.created_by)
+    ended = Signature(window.ended_by, window.end_reason).in_words
+    reason = f"{window.reason or ''} (ended{ended})".strip() if ended else window.reason
+    about = (window.rrule, sources, window.alerts, reason, window.created_by)
     return [stored.window_id, stored.state, *(stored.span or (None, None)), *about]
 
 

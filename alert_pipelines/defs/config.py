@@ -55,6 +55,8 @@ class PublishRulesConfig(Config):
     )
     overwrite: bool = Field(default=False, description="Also overwrite rules that a person changed.")
     dry_run: bool = Field(default=True, description="Only show what would change. Set it to false to publish.")
+    by: str = Field(default="", description="Your name, kept in the history of the rules.")
+    reason: str = Field(default="", description="Reason, kept in the history of the rules.")
 
 
 class ValidateRulesConfig(Config):

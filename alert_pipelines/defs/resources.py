@@ -19,6 +19,7 @@ from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.publish import RuleChange, diff_rules, publish_rules
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import Progress, run_scan
+from alert_pipelines.signature import UNSIGNED, Signature
 
 
 class MongoResource(ConfigurableResource[None]):
@@ -54,11 +55,19 @@ class RuleEngine(ConfigurableResource[None]):
         return run_scan(db, replace(request, max_close_fraction=self.max_close_fraction), on_progress)
 
     def publish(
-        self, db: AlertDatabase, path: Path | None, *, overwrite: bool = False, dry_run: bool = False
+        self,
+        db: AlertDatabase,
+        path: Path | None,
+        *,
+        overwrite: bool = False,
+        dry_run: bool = False,
+        signature: Signature = UNSIGNED,
     ) -> list[RuleChange]:
         """Publish the rules of the file `path` (None: the package's own) and return what changed or would change.
 
         Rules that a person changed are overwritten only on `overwrite`. Raises as `read_rules` and `publish_rules`.
         """
         rules: list[Rule] = default_rules() if path is None else read_rules(path)
-        return diff_rules(db, rules) if dry_run else publish_rules(db, rules, overwrite=overwrite)
+        if dry_run:
+            return diff_rules(db, rules)
+        return publish_rules(db, rules, overwrite=overwrite, signature=signature)

@@ -22,6 +22,7 @@ from alert_pipelines.rules.publish import ChangeKind, FieldChange
 from alert_pipelines.rules.store import MAINTENANCE_WINDOWS
 from alert_pipelines.rules.validation import parse_window
 from alert_pipelines.rules.windows import MaintenanceWindow, Span
+from alert_pipelines.signature import UNSIGNED, Signature
 from alert_pipelines.spelling import nearest
 
 MAX_SNOOZE = timedelta(days=366)
@@ -104,10 +105,12 @@ def add_windows(db: AlertDatabase, windows: Iterable[MaintenanceWindow], *, dry_
 
 
 @at_the_door
-def end_window(db: AlertDatabase, window_id: str, *, dry_run: bool) -> list[EndedWindow]:
+def end_window(
+    db: AlertDatabase, window_id: str, *, dry_run: bool, signature: Signature = UNSIGNED
+) -> list[EndedWindow]:
     """End every window of this id now: those that hold, and those to come. One without a window_id has its `_id`.
 
-    Windows that are over stay as they are. Raises WindowNotFoundError.
+    Each keeps the `signature`. Windows that are over stay as they are. Raises WindowNotFoundError.
     """
     now = server_now(db)
     documents = list(
@@ -123,9 +126,25 @@ def end_window(db: AlertDatabase, window_id: str, *, dry_run: bool) -> list[Ende
         stored = _stored(document, now)
         write = stored.state is not WindowState.OVER and not dry_run
         if write:
-            db[MAINTENANCE_WINDOWS].update_one({"_id": {"$eq": document["_id"]}}, {"$set": {"ended_at": now}})
+            fields = {"ended_at": now, **signed_end(signature)}
+            db[MAINTENANCE_WINDOWS].update_one({"_id": {"$eq": document["_id"]}}, {"$set": fields})
         ended.append(EndedWindow(stored.window_id, stored.state, now if write else None))
     return ended
+
+
+def signed_end(signature: Signature) -> dict[str, str]:
+    """What a window that is ended keeps of the signature."""
+    names = {"by": "ended_by", "reason": "end_reason"}
+    return {names[name]: text for name, text in signature.fields.items()}
+
+
+def signed_windows(windows: Iterable[MaintenanceWindow], signature: Signature) -> list[MaintenanceWindow]:
+    """The windows, with the signature where they name no author or no reason."""
+    given = {"created_by": signature.by, "reason": signature.reason}
+    return [
+        window.model_copy(update={name: text for name, text in given.items() if text and not getattr(window, name)})
+        for window in windows
+    ]
 
 
 @at_the_door

@@ -23,8 +23,9 @@ from alert_pipelines.mongo.topology import is_standalone
 from alert_pipelines.rules.model import Rule, canonical_json, content_hash
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 from alert_pipelines.rules.shelves import PIPELINE_RULES, SERVICE_RULES, StoredRule, home_of, stored_rules
-from alert_pipelines.rules.store import ensure_indexes, intact_rule, usable_rules
+from alert_pipelines.rules.store import ensure_indexes, intact_rule, load_rules, sign_version, usable_rules
 from alert_pipelines.rules.validation import parse_rule
+from alert_pipelines.signature import UNSIGNED, Signature
 
 NOT_ATOMIC = (
     "the MongoDB server is standalone, so rules are not published all at once: a scan that runs meanwhile may use old "
@@ -84,12 +85,15 @@ def diff_rules(db: AlertDatabase, rules: Iterable[Rule]) -> list[RuleChange]:
 
 
 @at_the_door
-def publish_rules(db: AlertDatabase, rules: Iterable[Rule], *, overwrite: bool = False) -> list[RuleChange]:
+def publish_rules(
+    db: AlertDatabase, rules: Iterable[Rule], *, overwrite: bool = False, signature: Signature = UNSIGNED
+) -> list[RuleChange]:
     """Write the new and changed of `rules`, all or none; those that a person changed only with `overwrite`.
 
     Each goes to the collection that it belongs in. A rule that stands in `rules`, though the alert service cannot store
     all of it, is moved, also if it is not one of these. Returns what `diff_rules` says, with what was written. An edit
-    that a person makes in the same moment wins. A standalone server has no transactions: rules are written one by one.
+    that a person makes in the same moment wins. The history of the rules keeps the `signature`. A standalone server has
+    no transactions: rules are written one by one.
     Raises RuleIdTakenError, IndexConflictError, PyMongoError.
     """
     given, now = list(rules), server_now(db)
@@ -105,9 +109,15 @@ def publish_rules(db: AlertDatabase, rules: Iterable[Rule], *, overwrite: bool =
 
     if is_standalone(db):
         _log.warning(NOT_ATOMIC)
-        return publish(None)
-    with db.client.start_session() as session:
-        return session.with_transaction(publish, ReadConcern("snapshot"), db.write_concern, ReadPreference.PRIMARY)
+        changes = publish(None)
+    else:
+        with db.client.start_session() as session:
+            changes = session.with_transaction(
+                publish, ReadConcern("snapshot"), db.write_concern, ReadPreference.PRIMARY
+            )
+    if signature.fields and any(change.written for change in changes):
+        sign_version(db, load_rules(db).rule_set, signature)
+    return changes
 
 
 @at_the_door

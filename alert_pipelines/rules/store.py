@@ -21,11 +21,16 @@ from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.rules.shelves import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, StoredRule, stored_rules
 from alert_pipelines.rules.validation import parse_rule, parse_window
 from alert_pipelines.rules.windows import Covers, MaintenanceWindow
+from alert_pipelines.signature import Signature
 
 MAINTENANCE_WINDOWS = "maintenance_windows"
 
 INDEXES = (IndexModel([("rule_id", ASCENDING)], name="rule_id_unique", unique=True),)
 VERSION_INDEXES = (IndexModel([("version", ASCENDING)], name="version_unique", unique=True),)
+
+
+USED: dict[str, Any] = {"$nor": [{"first_used_at": None, "published": {"$ne": None}}]}
+"""The filter of the rule set versions that a scan used; the others were published with a signature."""
 
 
 class LoadedRules(NamedTuple):
@@ -158,9 +163,17 @@ def _is_at_or_before(value: Any, as_of: datetime) -> bool:
 @at_the_door
 def keep_version(db: AlertDatabase, rule_set: RuleSet) -> None:
     """Keep the full text of the rule set's version, once."""
-    if db[VERSIONS].find_one({"version": rule_set.version}, {"_id": 1}) is None:
+    if db[VERSIONS].find_one({"version": rule_set.version, **USED}, {"_id": 1}) is None:
         fields = {"text": {"$literal": rule_set.text}, "first_used_at": {"$ifNull": ["$first_used_at", "$$NOW"]}}
         db[VERSIONS].update_one({"version": rule_set.version}, [{"$set": fields}], upsert=True)
+
+
+@at_the_door
+def sign_version(db: AlertDatabase, rule_set: RuleSet, signature: Signature) -> None:
+    """Keep who published the rule set's version, and why. Until a scan uses it, it is not part of the history."""
+    published = {"at": "$$NOW", **{name: {"$literal": text} for name, text in signature.fields.items()}}
+    fields = {"text": {"$literal": rule_set.text}, "published": published}
+    db[VERSIONS].update_one({"version": rule_set.version}, [{"$set": fields}], upsert=True)
 
 
 @at_the_door

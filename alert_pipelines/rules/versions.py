@@ -17,7 +17,7 @@ from alert_pipelines.rules.edits import VERSIONS
 from alert_pipelines.rules.files import parse_rules
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.publish import FieldChange, differences
-from alert_pipelines.rules.store import load_rules, usable_rules
+from alert_pipelines.rules.store import USED, load_rules, usable_rules
 
 CURRENT = "current"
 """What stands for the rules that the next scan uses, where a version is asked for."""
@@ -30,6 +30,7 @@ class PastRuleSet(NamedTuple):
     version: str
     first_used_at: datetime | None
     rules: Mapping[str, Mapping[str, Any]]
+    published: Mapping[str, Any] = {}
 
 
 class VersionChange(NamedTuple):
@@ -41,18 +42,23 @@ class VersionChange(NamedTuple):
 
 
 class HistoryEntry(NamedTuple):
-    """A rule set that scans used: how many rules it has, and what is different from the one before it."""
+    """A rule set that scans used: how many rules it has, and what is different from the one before it.
+
+    `published` says when it was last published, `by` whom and for which `reason`, if that was said.
+    """
 
     version: str
     first_used_at: datetime | None
     rules: int
     changes: list[VersionChange]
+    published: Mapping[str, Any]
 
 
 @at_the_door
 def history_of_rules(db: AlertDatabase, limit: int, rule_id: str | None = None) -> list[HistoryEntry]:
     """The `limit` newest rule sets by their first use, the newest first; with `rule_id`, those in which it changed."""
-    newest = db[VERSIONS].find().sort([("first_used_at", DESCENDING), ("_id", DESCENDING)]).allow_disk_use(True)
+    order = [("first_used_at", DESCENDING), ("_id", DESCENDING)]
+    newest = db[VERSIONS].find(USED).sort(order).allow_disk_use(True)
     entries: list[HistoryEntry] = []
     after: PastRuleSet | None = None
     for document in newest:
@@ -106,12 +112,14 @@ def _add(entries: list[HistoryEntry], before: PastRuleSet, after: PastRuleSet | 
     if after is not None:
         changes = [one for one in changes_between(before, after) if rule_id in (None, one.rule_id)]
         if changes or rule_id is None:
-            entries.append(HistoryEntry(after.version, after.first_used_at, len(after.rules), changes))
+            entries.append(HistoryEntry(after.version, after.first_used_at, len(after.rules), changes, after.published))
 
 
 def _as_kept(document: Mapping[str, Any]) -> PastRuleSet:
     contents = {content["rule_id"]: content for content in json.loads(document["text"])}
-    return PastRuleSet(str(document["version"]), document.get("first_used_at"), contents)
+    published = document.get("published")
+    signed = published if isinstance(published, dict) else {}
+    return PastRuleSet(str(document["version"]), document.get("first_used_at"), contents, signed)
 
 
 def _begins_with(version: str) -> dict[str, Any]:

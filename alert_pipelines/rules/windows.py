@@ -67,6 +67,8 @@ class MaintenanceWindow(BaseModel):
     covers: Covers | None = None
     reason: StrictStr | None = None
     created_by: StrictStr | None = None
+    ended_by: StrictStr | None = None
+    end_reason: StrictStr | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

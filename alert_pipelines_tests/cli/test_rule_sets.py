@@ -162,3 +162,21 @@ def test_rules_of_the_past_that_are_no_longer_valid_are_not_published(
     db.rule_versions.insert_one({"version": "abcdef", "text": json.dumps([content]), "first_used_at": AS_OF})
     assert "keep_lastest" in run("rules", "rollback", "abcdef", "--yes", code=1).stderr
     assert load_rules(db).rule_set.version == past["third"]
+
+
+def test_who_published_a_rule_set_and_why_was_kept_nowhere(run: Run, environment: Path, db: AlertDatabase) -> None:
+    (environment / "one.yaml").write_text("overspeed: {escalate_if_count: 3}\n")
+    (environment / "two.yaml").write_text("overspeed: {escalate_if_count: 4}\n")
+    run("rules", "publish", "one.yaml", "--yes", "--by", "Ada", "--reason", "too many")
+    assert run("rules", "history").stdout == "No scan has kept a rule set yet.\n"
+    run("scan")
+    run("rules", "publish", "two.yaml", "--yes")
+    run("scan")
+    newest, first = rows(run("rules", "history").stdout)[1:]
+    assert newest[-2:] == ["-", "-"]
+    assert first[-3:] == ["Ada", "too", "many"]
+    run("rules", "rollback", first[0], "--yes", "--by", "Bob")
+    told = json.loads(run("rules", "history", "--json").stdout)
+    assert [one["published"].get("by") for one in told] == [None, "Bob"]
+    run("rules", "publish", "one.yaml", "--yes", "--by", "Eve")
+    assert json.loads(run("rules", "history", "--json").stdout)[1]["published"]["by"] == "Bob"

@@ -175,3 +175,15 @@ def test_a_snooze_for_what_is_no_duration_is_refused(run: Run, db: AlertDatabase
 def test_a_snooze_of_an_alert_that_is_not_there_adds_nothing(run: Run, db: AlertDatabase) -> None:
     assert "check the id" in run("snooze", "none", "--for", "8h", "--reason", "r", "--by", "b", code=1).stderr
     assert windows_of(db) == []
+
+
+def test_who_ended_a_window_and_why_was_kept_nowhere(run: Run, file: str, environment: Path, db: AlertDatabase) -> None:
+    run("windows", "add", file, "--yes", "--by", "Eve", "--reason", "another")
+    run("windows", "end", "workshop", "--yes", "--by", "Ada", "--reason", "done early")
+    (kept,) = windows_of(db)
+    assert (kept["created_by"], kept["reason"]) == ("fleet desk", "new sensors")
+    assert (kept["ended_by"], kept["end_reason"]) == ("Ada", "done early")
+    assert "new sensors (ended by Ada: done early)" in run("windows", "list", "--all").stdout
+    (environment / "w.yaml").write_text("- {window_id: w, from: 2026-03-01, to: 2126-03-02}")
+    run("windows", "add", "w.yaml", "--yes", "--by", "Eve", "--reason", "another")
+    assert [one.get("created_by") for one in windows_of(db)] == ["fleet desk", "Eve"]

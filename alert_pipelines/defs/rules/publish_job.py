@@ -20,6 +20,7 @@ from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_log import lines_in_run_log
 from alert_pipelines.defs.tables import table
 from alert_pipelines.rules.publish import RuleChange
+from alert_pipelines.signature import Signature
 
 _CHANGE_COLUMNS = {
     "rule": "string",
@@ -38,7 +39,11 @@ def publish(
     """Publish rules, all at once, showing what changes; what a person changed stays unless told to."""
     with lines_in_run_log(context.log, context.instance), as_dagster_failure(), mongo.open() as db:
         changes = rule_engine.publish(
-            db, host_file(config.file) if config.file else None, overwrite=config.overwrite, dry_run=config.dry_run
+            db,
+            host_file(config.file) if config.file else None,
+            overwrite=config.overwrite,
+            dry_run=config.dry_run,
+            signature=Signature.of(config.by, config.reason),
         )
     context.log_event(
         AssetObservation(
