@@ -45,7 +45,7 @@ def bare_update_many(db: AlertDatabase, _: float) -> int:
     """One update_many with the same filter and the same update."""
     [clause] = compile_rule(Rule.model_validate(RULE), AS_OF)
     update = decision_update(clause, DecisionContext("JOB-bare", None, "0" * 64, AS_OF))
-    return db.alerts.update_many(clause.own, update).modified_count
+    return db.alerts.update_many(clause.alert_filter, update).modified_count
 
 
 def lean_loop(db: AlertDatabase, seconds: float) -> int:
@@ -53,7 +53,7 @@ def lean_loop(db: AlertDatabase, seconds: float) -> int:
     [clause] = compile_rule(Rule.model_validate(RULE), AS_OF)
     update = decision_update(clause, DecisionContext("JOB-lean", None, "0" * 64, AS_OF))
     closed, until = 0, time.perf_counter() + seconds
-    for alert in db.alerts.find(clause.own, {"_id": 1}):
+    for alert in db.alerts.find(clause.alert_filter, {"_id": 1}):
         closed += db.alerts.update_one({"_id": alert["_id"], **PENDING}, update).modified_count
         if time.perf_counter() > until:
             break

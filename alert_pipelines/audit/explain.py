@@ -17,7 +17,7 @@ from alert_pipelines.audit.decisions import is_automatic
 from alert_pipelines.mongo.bson_types import kind_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Others, Test
+from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Others, Predicate
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
@@ -37,7 +37,7 @@ class TestResult:
     """
 
     name: str
-    says: str
+    description: str
     values: dict[str, Any]
     kinds: dict[str, str]
     holds: bool
@@ -60,7 +60,7 @@ class ClauseResult:
     mode: Mode
     condition: str
     decision: Decision
-    says: str
+    description: str
     due: bool
     tests: tuple[TestResult, ...]
     evidence: tuple[str, ...]
@@ -153,7 +153,7 @@ class _Explainer:
             mode=mode,
             condition=clause.condition,
             decision=decision_of(clause.to_status),
-            says=clause.reason,
+            description=clause.reason,
             due=all(holds) and self._is_due(clause),
             tests=(
                 *(self._test_result(*pair) for pair in zip(clause.tests, holds, strict=True)),
@@ -224,12 +224,14 @@ class _Explainer:
     def _has_key(self, clause: Clause) -> bool:
         return all(_value_at(self._alert, path) is not None for path in clause.key)
 
-    def _test_result(self, test: Test, holds: bool) -> TestResult:
+    def _test_result(self, test: Predicate, holds: bool) -> TestResult:
         at = {path: _value_at(self._alert, path) for path in test.fields if path != "state_history"}
         values = {path: value for path, value in at.items() if value is not None}
         note = test.note(self._alert)
-        says = f"{test.says}; {note}" if note else test.says
-        return TestResult(test.name, says, values, {path: kind_of(value) for path, value in values.items()}, holds)
+        description = f"{test.description}; {note}" if note else test.description
+        return TestResult(
+            test.name, description, values, {path: kind_of(value) for path, value in values.items()}, holds
+        )
 
 
 def _in_words(value: Any) -> str:
@@ -252,7 +254,7 @@ def _why(decided_by: ClauseResult | None, active: Sequence[ClauseResult], alert:
         if not active:
             return "no rule concerns it"
         return "not decided: " + "; ".join(f"{result.rule_id}: {_why_not(result)}" for result in active)
-    why = f"rule {decided_by.rule_id!r} would {decided_by.decision} it: {decided_by.says}"
+    why = f"rule {decided_by.rule_id!r} would {decided_by.decision} it: {decided_by.description}"
     if not isinstance(alert.get("state_history"), list | None):
         why += "; but its state_history is not an array, so the decision cannot be recorded; the scan names it"
     if len(bson.encode({"_id": alert["_id"]})) > MAX_ID_BYTES:
@@ -262,5 +264,5 @@ def _why(decided_by: ClauseResult | None, active: Sequence[ClauseResult], alert:
 
 
 def _why_not(result: ClauseResult) -> str:
-    failed = [test.says for test in result.tests if not test.holds]
-    return f"not so: {failed[0]}" if failed else f"not so: {result.says}"
+    failed = [test.description for test in result.tests if not test.holds]
+    return f"not so: {failed[0]}" if failed else f"not so: {result.description}"

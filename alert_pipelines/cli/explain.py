@@ -38,7 +38,9 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield from _clause_lines(clause)
     if explanation.rules:
         yield "\nRules that concern it:"
-        yield from (f"  {as_text(rule_id)}: {as_text(says)}" for rule_id, says in explanation.rules.items())
+        yield from (
+            f"  {as_text(rule_id)}: {as_text(description)}" for rule_id, description in explanation.rules.items()
+        )
     if explanation.past:
         yield "\nDecided before:"
         yield from (f"  {_past(entry)}" for entry in explanation.past)
@@ -62,12 +64,12 @@ def _window(window: MaintenanceWindow, span: Span | None) -> str:
 
 def _clause_lines(clause: ClauseResult) -> Iterator[str]:
     yield (
-        f"{clause.rule_id} ({clause.mode}): {clause.decision} by {clause.condition}, {clause.says}: "
+        f"{clause.rule_id} ({clause.mode}): {clause.decision} by {clause.condition}, {clause.description}: "
         f"{'due' if clause.due else 'not due'}"
     )
     for test in clause.tests:
         values = as_text(test.values_in_words)
-        yield f"  {'yes' if test.holds else 'NO '}  {test.says}{f'  [{values}]' if values else ''}"
+        yield f"  {'yes' if test.holds else 'NO '}  {test.description}{f'  [{values}]' if values else ''}"
     if clause.evidence_total:
         more = clause.evidence_total - len(clause.evidence)
         yield f"  evidence: {', '.join(clause.evidence)}{f' and {more} more' if more else ''}"

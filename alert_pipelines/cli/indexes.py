@@ -45,4 +45,4 @@ def _print_advice(advice: Sequence[Advice]) -> None:
     if not advice:
         click.echo("Every condition reads about what it needs.")
     for one in advice:
-        click.echo(f"{one.rule_id}, {one.condition}: {one.says}")
+        click.echo(f"{one.rule_id}, {one.condition}: {one.description}")

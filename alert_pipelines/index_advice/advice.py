@@ -38,8 +38,8 @@ class Advice:
     """One condition whose plan examines far more documents than it returns, or the same ones with every scan.
 
     What counts as returned: the alerts that are due and, where other alerts matter, those that are evidence for their
-    key. Both numbers are None where the plan was not done in time. `indexes` is empty where no index can help; `says`
-    tells all of it in words.
+    key. Both numbers are None where the plan was not done in time. `indexes` is empty where no index can help;
+    `description` tells all of it in words.
     """
 
     rule_id: str
@@ -47,7 +47,7 @@ class Advice:
     examined: int | None
     returned: int | None
     indexes: tuple[AdvisedIndex, ...]
-    says: str
+    description: str
 
 
 @at_the_door
@@ -81,7 +81,7 @@ def create_advised(db: AlertDatabase, advice: Sequence[Advice]) -> list[str]:
 
 
 class _Access(NamedTuple):
-    """One place of a plan where documents are read: the pool, or the lookups `newest` and `due` of keep_latest."""
+    """One place of a plan where documents are read: candidates, or the lookups `newest` and `due` of keep_latest."""
 
     place: str
     examined: int
@@ -99,7 +99,7 @@ def _advice(
         accesses = _accesses(db, clause)
     except ExecutionTimeout:
         # What was going to be read cannot be told apart, so all that may help is named.
-        wasteful, examined, returned = {"pool", *_lookups(clause)}, None, None
+        wasteful, examined, returned = {"candidates", *_lookups(clause)}, None, None
         found = f"its plan was not done within {MAX_MEASURE_SECONDS} s"
     else:
         wasteful = {access.place for access in accesses if access.wasteful}
@@ -117,8 +117,8 @@ def _advice(
         else _measured(db, rule, clause, as_of, returned or 0)
     )
     new = tuple(index for index in choice.indexes if not any(map(index.is_same, present)))
-    says = f"{found}; {_help(choice, new)}"
-    return Advice(rule.rule_id, clause.condition, examined, returned, new, says)
+    description = f"{found}; {_help(choice, new)}"
+    return Advice(rule.rule_id, clause.condition, examined, returned, new, description)
 
 
 def _measured(db: AlertDatabase, rule: Rule, clause: Clause, as_of: datetime, returned: int) -> Choice:
@@ -132,15 +132,19 @@ def _help(choice: Choice, new: tuple[AdvisedIndex, ...]) -> str:
     if choice.indexes and not new:
         names = ", ".join(index.name for index in choice.indexes)
         return f"what would help ({names}) is there, and the server does not choose it: see its explain"
-    return "; ".join([choice.says, *(index.command() for index in new)])
+    return "; ".join([choice.description, *(index.command() for index in new)])
 
 
 def _accesses(db: AlertDatabase, clause: Clause) -> list[_Access]:
-    # The pool is explained alone: newer servers fold a $group into the read, which then "returns" the groups.
-    pool = _explain(db, [{"$match": clause.pool}])
-    [read] = [stage["$cursor"] for stage in pool["stages"] if "$cursor" in stage] if "stages" in pool else [pool]
+    # The candidates are explained alone: newer servers fold a $group into the read, which then "returns" the groups.
+    candidates = _explain(db, [{"$match": clause.candidates}])
+    [read] = (
+        [stage["$cursor"] for stage in candidates["stages"] if "$cursor" in stage]
+        if "stages" in candidates
+        else [candidates]
+    )
     stats = read["executionStats"]
-    accesses = [_Access("pool", stats["totalDocsExamined"], stats["nReturned"])]
+    accesses = [_Access("candidates", stats["totalDocsExamined"], stats["nReturned"])]
     if lookups := _lookups(clause):
         stages = [stage for stage in _explain(db, clause.pipeline())["stages"] if "$lookup" in stage]
         # A lookup with an $unwind behind it is one stage, whose nReturned counts what was unwound.

@@ -78,7 +78,7 @@ class Choice(NamedTuple):
     """The indexes that would help, none where none can, and why in words."""
 
     indexes: tuple[AdvisedIndex, ...]
-    says: str
+    description: str
 
 
 def is_wasteful(examined: int, returned: int) -> bool:
@@ -107,7 +107,7 @@ def _looked_up_by(clause: Clause) -> list[str]:
 
 
 def by_key(clause: Clause, wasteful: Set[str]) -> Choice:
-    """For a clause that looks at other alerts; `wasteful` names its reads: the `pool`, a lookup, or as `unindexed`."""
+    """For a clause that looks at other alerts; `wasteful` names its reads: the candidates, a lookup, or `unindexed`."""
     paths = ("source_type", *clause.key, "timestamp")
     indexes = []
     if wasteful & {"newest", "touched"}:

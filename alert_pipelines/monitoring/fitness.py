@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
     level: Level
     name: str
-    says: str
+    description: str
 
 
 # What the role alert_pipelines_scanner of deploy/mongodb-roles.json allows, where a scan cannot do without.
@@ -145,13 +145,13 @@ def _clock(db: AlertDatabase) -> Finding:
     now = server_now(db)
     after = datetime.now(UTC)
     ahead = now - before - (after - before) / 2
-    says = (
+    description = (
         f"the server's is {abs(ahead).total_seconds():.1f} s {'ahead of' if ahead > timedelta() else 'behind'} this one"
     )
     if abs(ahead) > NOTICED_SKEW:
         lost = "scans are made for the server's instant, ticks and bounds of runs go by this one"
-        return Finding(Level.WARNING, "clock", f"{says}: {lost}. Keep both by NTP")
-    return Finding(Level.OK, "clock", says)
+        return Finding(Level.WARNING, "clock", f"{description}: {lost}. Keep both by NTP")
+    return Finding(Level.OK, "clock", description)
 
 
 def _collections(db: AlertDatabase) -> Finding:

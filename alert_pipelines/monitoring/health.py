@@ -63,7 +63,7 @@ class HealthResult(NamedTuple):
     """
 
     passed: bool
-    says: str
+    description: str
     numbers: Mapping[str, int | float] = {}
     columns: Mapping[str, str] = {}
     rows: Sequence[tuple[Any, ...]] = ()
@@ -123,10 +123,12 @@ def silent_rules(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
             else "no alert came either: see whether its source still sends"
         )
         rows.append((rule.rule_id, rule.source_names, advice))
-    says = "\n".join(f"{rule_id} has decided nothing for {days} days; of {of} {what}." for rule_id, of, what in rows)
+    description = "\n".join(
+        f"{rule_id} has decided nothing for {days} days; of {of} {what}." for rule_id, of, what in rows
+    )
     columns = {"rule": "string", "source": "string", "what to do": "string"}
     return HealthResult(
-        not rows, says or f"Every rule decided something in {days} days.", {"silent": len(rows)}, columns, rows
+        not rows, description or f"Every rule decided something in {days} days.", {"silent": len(rows)}, columns, rows
     )
 
 
@@ -167,7 +169,7 @@ def reopened(db: AlertDatabase, now: datetime, percent: int) -> HealthResult:
         share = 100 * row["reopened"] / row["closed"]
         rows.append((str(row["_id"]), row["closed"], row["reopened"], round(share, 1)))
     bad = [row for row in rows if row[1] >= REOPEN_AT_LEAST and row[3] > percent]
-    says = "\n".join(
+    description = "\n".join(
         f"{rule_id}: people reopened {again} of the {closed} alerts that it closed in {REOPEN_DAYS} days ({share} %, "
         f"limit {percent} %). Back-test a stricter form (docs/backtest.md), give it hold_mins, or set it to shadow."
         for rule_id, closed, again, share in bad
@@ -175,7 +177,7 @@ def reopened(db: AlertDatabase, now: datetime, percent: int) -> HealthResult:
     closed, again = sum(row[1] for row in rows), sum(row[2] for row in rows)
     return HealthResult(
         not bad,
-        says or f"People reopened {again} of {closed} alerts that rules closed in {REOPEN_DAYS} days.",
+        description or f"People reopened {again} of {closed} alerts that rules closed in {REOPEN_DAYS} days.",
         {"closed": closed, "reopened": again, "percent": round(100 * again / closed, 2) if closed else 0.0},
         {"rule": "string", "closed": "int", "reopened": "int", "percent": "float"},
         rows,
@@ -188,7 +190,7 @@ def oldest_pending(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
     found = pending_by_source(db, now)
     rows = [(one.source_type, str(one.status), one.alerts, _age_days(one, now), one.oldest_alert) for one in found]
     old = [one for one in found if (_age_days(one, now) or 0) > days]
-    says = "\n".join(
+    description = "\n".join(
         f"{one.source_type}: {one.oldest_alert} is {_age_days(one, now)} days old (limit {days}) and {one.status}. See "
         f"why no rule closes it: `alert-pipelines explain {one.oldest_alert}`; one with expire_after_mins would."
         for one in old
@@ -196,7 +198,7 @@ def oldest_pending(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
     ages = [age for one in found if (age := _age_days(one, now)) is not None]
     return HealthResult(
         not old,
-        says or f"No pending alert is older than {days} days.",
+        description or f"No pending alert is older than {days} days.",
         {"pending": sum(one.alerts for one in found), "oldest, days": max(ages, default=0.0)},
         {"source": "string", "status": "string", "pending": "int", "oldest, days": "float", "oldest alert": "string"},
         rows,

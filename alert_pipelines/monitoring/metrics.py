@@ -146,15 +146,17 @@ def _of_last_scan(record: dict[str, Any] | None) -> Iterator[Metric]:
         ),
         ("start_timestamp_seconds", "When the last scan that ended began.", _seconds(record.get("started_at"))),
     )
-    for name, says, value in numbers:
+    for name, description, value in numbers:
         if _is_number(value):
-            yield _gauge(f"last_scan_{name}", says, value)
+            yield _gauge(f"last_scan_{name}", description, value)
 
 
 def _of_completion(record: dict[str, Any] | None, now: datetime) -> Iterator[Metric]:
     ended = _seconds(record.get("completed_at")) if record else None
-    says = "Seconds since a scan completed; infinite where none did in 30 days."
-    yield _gauge("seconds_since_completed_scan", says, math.inf if ended is None else max(now.timestamp() - ended, 0.0))
+    description = "Seconds since a scan completed; infinite where none did in 30 days."
+    yield _gauge(
+        "seconds_since_completed_scan", description, math.inf if ended is None else max(now.timestamp() - ended, 0.0)
+    )
     if ended is not None:
         yield _gauge("completed_scan_timestamp_seconds", "When the last completed scan ended.", ended)
 
@@ -178,5 +180,5 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float)
 
 
-def _gauge(name: str, says: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"{PREFIX}_{name}", says, value=float(value))
+def _gauge(name: str, description: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", description, value=float(value))

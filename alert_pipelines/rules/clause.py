@@ -57,14 +57,14 @@ BAD_TIMESTAMP: Filter = {
 
 
 @dataclass(frozen=True)
-class Test:
+class Predicate:
     """One test on the alert itself: what it asks, as a person would say it, and the `fields` it looks at.
 
     `note` is what an explanation adds of an alert, as how far its minutes have come; empty for nothing.
     """
 
     name: str
-    says: str
+    description: str
     filter: Filter
     fields: tuple[str, ...]
     note: Callable[[Mapping[str, Any]], str] = lambda _: ""
@@ -98,7 +98,7 @@ class Others:
     became_eligible: Callable[[datetime], Sequence[Slice]]
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         """That there is one."""
         return f"an {self.words} exists"
 
@@ -119,31 +119,32 @@ class Link(NamedTuple):
 class Clause:
     """One deciding condition of one rule at one as_of.
 
-    `tests` are all that is asked of the alert itself; the write repeats them. `pool` selects what the aggregation
+    `tests` are all that is asked of the alert itself; the write repeats them. `candidates` selects what the aggregation
     starts from, `stages` lead from there to the alerts that are due. Where other alerts matter, `key` are the paths
     that alerts are grouped by, and `evidence` gives, for an alert's timestamp, the filter of those of its key that
     speak for the decision, or, for `close_if_no_repeat_mins`, against it.
 
     What could become due after an earlier time shares its key with an alert that was touched since, or with one that
-    `became_eligible` gives for that time, since the clock alone has brought it into play. `reach`, where it is not the
-    whole key, is how far apart in time an alert and what it makes due can be. `missed`: an alert that leaves the key,
-    or is deleted, may also make others due. `others` decide for it, `suppressed_by` against it: the last of the
-    `stages` look them up. `in_one_pass`, where the `stages` ask once for each key: given the oldest timestamp of the
-    pool, a clause that decides the same and reads each alert once, for where no index finds the alerts of a key.
+    `became_eligible` gives for that time, since the clock alone has brought it into play. `lookback`, where it is not
+    the whole key, is how far apart in time an alert and what it makes due can be. `depends_on_removals`: an alert that
+    leaves the key, or is deleted, may also make others due. `others` decide for it, `suppressed_by` against it: the
+    last of the `stages` look them up. `in_one_pass`, where the `stages` ask once for each key: given the oldest
+    timestamp of the candidates, a clause that decides the same and reads each alert once, for where no index finds the
+    alerts of a key.
     """
 
     rule_id: str
     condition: str
     to_status: Status
     reason: str
-    tests: tuple[Test, ...]
-    pool: Filter
+    tests: tuple[Predicate, ...]
+    candidates: Filter
     stages: tuple[Stage, ...] = ()
     key: tuple[str, ...] = ()
     evidence: Callable[[datetime], Filter] | None = None
     became_eligible: Callable[[datetime], Sequence[Slice]] = lambda _: ()
-    reach: timedelta | None = None
-    missed: bool = False
+    lookback: timedelta | None = None
+    depends_on_removals: bool = False
     others: Others | None = None
     suppressed_by: Others | None = None
     in_one_pass: Callable[[datetime], "Clause"] | None = None
@@ -161,7 +162,7 @@ class Clause:
         )
 
     @property
-    def own(self) -> Filter:
+    def alert_filter(self) -> Filter:
         """The filter of the alerts that pass every test."""
         return all_of(self.tests)
 
@@ -183,19 +184,19 @@ class Clause:
         return all_of(test for test in self.tests if test.name in ("source_type", "group_by"))
 
     def pipeline(self, scope: Filter | None = None) -> list[Stage]:
-        """The aggregation over `alerts` that yields the due alerts as PLANNED; `scope` narrows the pool."""
-        return [{"$match": {"$and": [self.pool, scope]} if scope else self.pool}, *self.stages, PLANNED]
+        """The aggregation over `alerts` that yields the due alerts as PLANNED; `scope` narrows the candidates."""
+        return [{"$match": {"$and": [self.candidates, scope]} if scope else self.candidates}, *self.stages, PLANNED]
 
 
-def all_of(tests: Iterable[Test]) -> Filter:
+def all_of(tests: Iterable[Predicate]) -> Filter:
     """The filter of the alerts that pass all of `tests`."""
     return {"$and": [test.filter for test in tests]}
 
 
-def status_among(statuses: Iterable[Status]) -> Test:
+def status_among(statuses: Iterable[Status]) -> Predicate:
     """The test for one of `statuses`."""
     names = [str(status) for status in statuses]
-    return Test("status", f"status is {' or '.join(names)}", {"status": one_of(names)}, ("status",))
+    return Predicate("status", f"status is {' or '.join(names)}", {"status": one_of(names)}, ("status",))
 
 
 def of_sources(sources: Sequence[str] | None) -> Filter:

@@ -15,7 +15,7 @@ from alert_pipelines.rules.clause import (
     NONE,
     Clause,
     Filter,
-    Test,
+    Predicate,
     all_of,
     at_or_before,
     dated,
@@ -72,25 +72,27 @@ def compile_rule(
         others = compile_others(rule, "suppress_if_other", conditions.suppress_if_other, as_of, windows)
         clauses = [suppressed(clause, others, collection) for clause in clauses]
     hours = rule.only_hours()
-    return clauses if hours is None or hours.is_open(as_of) else [replace(clause, pool=NONE) for clause in clauses]
+    return (
+        clauses if hours is None or hours.is_open(as_of) else [replace(clause, candidates=NONE) for clause in clauses]
+    )
 
 
-def _closing(rule: Rule, judged: Sequence[Test], as_of: datetime) -> list[Test]:
+def _closing(rule: Rule, judged: Sequence[Predicate], as_of: datetime) -> list[Predicate]:
     return [*judged, not_closed_before(rule.rule_id), *_settled(rule.conditions.hold_mins, rule.clock(as_of))]
 
 
 def _closes(
-    rule: Rule, judged: Sequence[Test], as_of: datetime, collection: str, *, evidence: Filter
+    rule: Rule, judged: Sequence[Predicate], as_of: datetime, collection: str, *, evidence: Filter
 ) -> Iterator[Clause]:
     conditions = rule.conditions
     closing = _closing(rule, judged, as_of)
 
-    def on_itself(test: Test) -> Clause:
+    def on_itself(test: Predicate) -> Clause:
         return _on_itself(rule, Status.AUTO_CLOSED, closing, test)
 
     if conditions.auto_close_if:
         path = f"metadata.{conditions.auto_close_if}"
-        yield on_itself(Test("auto_close_if", f"{path} is true", {path: {"$eq": True}}, (path,)))
+        yield on_itself(Predicate("auto_close_if", f"{path} is true", {path: {"$eq": True}}, (path,)))
     if conditions.close_if:
         yield on_itself(tree_test("close_if", conditions.close_if, rule.clock(as_of)))
     if conditions.expire_after_mins:
@@ -103,7 +105,7 @@ def _closes(
         yield keep_first(rule, closing, as_of, evidence)
 
 
-def _escalations(rule: Rule, judged: Sequence[Test], as_of: datetime, *, evidence: Filter) -> Iterator[Clause]:
+def _escalations(rule: Rule, judged: Sequence[Predicate], as_of: datetime, *, evidence: Filter) -> Iterator[Clause]:
     conditions = rule.conditions
     escalating = [*judged, status_among([Status.OPEN]), no_undone_escalation(rule.rule_id)]
     if conditions.escalate_if:
@@ -116,20 +118,20 @@ def _escalations(rule: Rule, judged: Sequence[Test], as_of: datetime, *, evidenc
         yield escalate(rule, escalating, as_of, conditions.escalate_if_count, evidence)
 
 
-def _on_itself(rule: Rule, to_status: Status, judged: Sequence[Test], test: Test) -> Clause:
+def _on_itself(rule: Rule, to_status: Status, judged: Sequence[Predicate], test: Predicate) -> Clause:
     """The clause of a condition that looks at the alert alone."""
     tests = (*judged, test)
-    return Clause(rule.rule_id, test.name, to_status, test.says, tests, all_of(tests))
+    return Clause(rule.rule_id, test.name, to_status, test.description, tests, all_of(tests))
 
 
-def _unattended(minutes: int, clock: Clock) -> Test:
+def _unattended(minutes: int, clock: Clock) -> Predicate:
     """The latest of the dates is at least `minutes` old; one that is there and not a date keeps the alert as it is."""
     old = at_or_before(clock.before(minutes))
-    says = f"nobody has attended to it for {minutes} or more {clock.minutes}"
+    description = f"nobody has attended to it for {minutes} or more {clock.minutes}"
     dates = ("timestamp", "created_at", "updated_at")
-    return Test(
+    return Predicate(
         "escalate_after_mins",
-        says,
+        description,
         {"timestamp": old, "$and": [{"$or": [{name: old}, {name: _ABSENT}]} for name in dates[1:]]},
         dates,
         lambda alert: clock.counted(max(_dates_at(alert, dates), default=None), minutes),
@@ -145,53 +147,55 @@ def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = (
 
     Many programs write year 1 or 1970 for "never", so one before the alert's timestamp is no expiry.
     """
-    says = "its own expires_at has passed"
+    description = "its own expires_at has passed"
     not_before = {"$expr": {"$gte": ["$expires_at", "$timestamp"]}}
     tests = (
         status_among(PENDING),
         *_at_as_of(as_of),
         *in_no_window(windows, None, as_of),
         not_closed_before(EXPIRES_AT),
-        Test(EXPIRES_AT, says, {"expires_at": {"$gt": ZERO_DATE, **at_or_before(as_of)}}, ("expires_at",)),
-        Test(EXPIRES_AT, "its own expires_at is not before its timestamp", not_before, ("expires_at", "timestamp")),
+        Predicate(EXPIRES_AT, description, {"expires_at": {"$gt": ZERO_DATE, **at_or_before(as_of)}}, ("expires_at",)),
+        Predicate(
+            EXPIRES_AT, "its own expires_at is not before its timestamp", not_before, ("expires_at", "timestamp")
+        ),
     )
-    return Clause(EXPIRES_AT, EXPIRES_AT, Status.AUTO_CLOSED, says, tests, all_of(tests))
+    return Clause(EXPIRES_AT, EXPIRES_AT, Status.AUTO_CLOSED, description, tests, all_of(tests))
 
 
-def _judged(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow]) -> list[Test]:
+def _judged(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow]) -> list[Predicate]:
     """The tests that every clause of `rule` makes on the alert itself."""
     conditions = rule.conditions
     named = "any text" if rule.sources is None else " or ".join(rule.sources)
     tests = [
-        Test("source_type", f"source_type is {named}", of_sources(rule.sources), ("source_type",)),
+        Predicate("source_type", f"source_type is {named}", of_sources(rule.sources), ("source_type",)),
         status_among(conditions.statuses or PENDING),
         *_at_as_of(as_of),
     ]
     if conditions.severities:
         severities = [str(severity) for severity in conditions.severities]
         among = {"severity": one_of(severities)}
-        tests.append(Test("severities", f"severity is {' or '.join(severities)}", among, ("severity",)))
+        tests.append(Predicate("severities", f"severity is {' or '.join(severities)}", among, ("severity",)))
     if conditions.only_if:
         tests.append(tree_test("only_if", conditions.only_if, rule.clock(as_of)))
     return [*tests, *_only_during(rule, as_of), *in_no_window(windows, rule.sources, as_of)]
 
 
-def _only_during(rule: Rule, as_of: datetime) -> list[Test]:
+def _only_during(rule: Rule, as_of: datetime) -> list[Predicate]:
     hours = rule.only_hours()
     if hours is None:
         return []
     is_open = hours.is_open(as_of)
     opens = None if is_open else hours.next_opening(as_of)
     note = "" if is_open else f"outside calendar {rule.only_during!r}, which opens {opens or 'within no ten years'}"
-    says = f"calendar {rule.only_during!r} is open"
-    return [Test("only_during", says, {} if is_open else NONE, (), lambda _: note)]
+    description = f"calendar {rule.only_during!r} is open"
+    return [Predicate("only_during", description, {} if is_open else NONE, (), lambda _: note)]
 
 
-def _at_as_of(as_of: datetime) -> list[Test]:
-    says = "no decision at this as_of or later stands in state_history"
+def _at_as_of(as_of: datetime) -> list[Predicate]:
+    description = "no decision at this as_of or later stands in state_history"
     return [
-        Test("timestamp", "timestamp is a date not after as_of", dated(as_of), ("timestamp",)),
-        Test("undecided", says, _undecided_since(as_of), ("state_history",)),
+        Predicate("timestamp", "timestamp is a date not after as_of", dated(as_of), ("timestamp",)),
+        Predicate("undecided", description, _undecided_since(as_of), ("state_history",)),
     ]
 
 
@@ -220,7 +224,7 @@ def _undecided_since(as_of: datetime) -> Filter:
     }
 
 
-def _settled(hold_mins: int | None, clock: Clock) -> list[Test]:
+def _settled(hold_mins: int | None, clock: Clock) -> list[Predicate]:
     if hold_mins is None:
         return []
     cutoff = clock.before(hold_mins)
@@ -239,11 +243,11 @@ def _settled(hold_mins: int | None, clock: Clock) -> list[Test]:
             },
         ]
     }
-    says = f"it was not updated in the last {hold_mins} {clock.minutes}, but by scans"
+    description = f"it was not updated in the last {hold_mins} {clock.minutes}, but by scans"
     return [
-        Test(
+        Predicate(
             "hold_mins",
-            says,
+            description,
             held,
             ("updated_at", "created_at"),
             lambda alert: clock.counted(alert.get("updated_at") or alert.get("created_at"), hold_mins),

@@ -8,7 +8,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from alert_pipelines.alerts import PENDING, Status
-from alert_pipelines.rules.clause import Clause, Filter, Slice, Stage, Test, all_of, dated, of_sources, status_among
+from alert_pipelines.rules.clause import (
+    Clause,
+    Filter,
+    Predicate,
+    Slice,
+    Stage,
+    all_of,
+    dated,
+    of_sources,
+    status_among,
+)
 from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.grouping import (
     NO_KEY_TYPES,
@@ -27,9 +37,9 @@ from alert_pipelines.rules.tree_compiler import crossings, tree_test
 from alert_pipelines.rules.tree_words import in_words
 
 
-def old_enough(condition: str, clock: Clock, minutes: int) -> Test:
+def old_enough(condition: str, clock: Clock, minutes: int) -> Predicate:
     """The test of an alert whose timestamp is at least `minutes` old by `clock`."""
-    return Test(
+    return Predicate(
         condition,
         f"timestamp is {minutes} or more {clock.minutes} old",
         {"timestamp": {"$lte": clock.before(minutes)}},
@@ -38,14 +48,14 @@ def old_enough(condition: str, clock: Clock, minutes: int) -> Test:
     )
 
 
-def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int, counted: Filter) -> Clause:
+def no_repeat(rule: Rule, closing: Sequence[Predicate], as_of: datetime, minutes: int, counted: Filter) -> Clause:
     """Closes when the newest alert of the key, of any status, is at least `minutes` old."""
     key, clock, condition = rule.conditions.key, rule.clock(as_of), "close_if_no_repeat_mins"
-    cutoff, says = clock.before(minutes), f"no alert of {same_key(key)} for {minutes} or more {clock.minutes}"
+    cutoff, description = clock.before(minutes), f"no alert of {same_key(key)} for {minutes} or more {clock.minutes}"
     old = old_enough(condition, clock, minutes)
     tests = (*closing, keyed(rule), old)
     # A pending alert after the cutoff is its own repeat, and an old settled one proves nothing.
-    pool = {
+    candidates = {
         "$or": [
             pending_evidence(rule, cutoff, counted),
             any_status_evidence(rule, {"$gt": cutoff}, as_of, counted),
@@ -68,18 +78,18 @@ def no_repeat(rule: Rule, closing: Sequence[Test], as_of: datetime, minutes: int
         rule.rule_id,
         condition,
         Status.AUTO_CLOSED,
-        says,
+        description,
         tests,
-        pool,
+        candidates,
         stages,
         key,
         evidence=repeats,
         became_eligible=became_eligible,
-        missed=True,
+        depends_on_removals=True,
     )
 
 
-def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection: str, counted: Filter) -> Clause:
+def keep_latest(rule: Rule, closing: Sequence[Predicate], as_of: datetime, collection: str, counted: Filter) -> Clause:
     """Closes where a newer alert of the key exists.
 
     Per key of the pending: its newest alert of any status by an index seek, then its older pending ones. So the cost
@@ -130,7 +140,7 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
         {"$unwind": "$due"},
         {"$replaceRoot": {"newRoot": "$due"}},
     )
-    says, pool = f"a newer alert of {same_key(key)} exists", pending_evidence(rule, as_of, counted)
+    description, candidates = f"a newer alert of {same_key(key)} exists", pending_evidence(rule, as_of, counted)
 
     def newer(timestamp: datetime) -> Filter:
         return any_status_evidence(rule, {"$gt": timestamp}, as_of, counted)
@@ -142,9 +152,9 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
         rule.rule_id,
         "keep_latest",
         Status.AUTO_CLOSED,
-        says,
+        description,
         tests,
-        pool,
+        candidates,
         stages,
         key,
         evidence=newer,
@@ -157,7 +167,7 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
         # What settled no later than the oldest pending alert is newer than none.
         return replace(
             clause,
-            pool={"$or": [pool, newer(oldest)]},
+            candidates={"$or": [candidates, newer(oldest)]},
             stages=(last, {"$match": is_older}, {"$match": all_of(tests)}),
             in_one_pass=None,
         )
@@ -165,16 +175,16 @@ def keep_latest(rule: Rule, closing: Sequence[Test], as_of: datetime, collection
     return replace(clause, in_one_pass=in_one_pass)
 
 
-def keep_first(rule: Rule, closing: Sequence[Test], as_of: datetime, counted: Filter) -> Clause:
+def keep_first(rule: Rule, closing: Sequence[Predicate], as_of: datetime, counted: Filter) -> Clause:
     """Closes where an older pending alert of the key exists."""
     key = rule.conditions.key
     tests = (*closing, keyed(rule))
-    pool = pending_evidence(rule, as_of, counted)
+    candidates = pending_evidence(rule, as_of, counted)
     oldest = {"$setWindowFields": {"partitionBy": key_of(rule), "output": {"__oldest": {"$min": "$timestamp"}}}}
     is_newer = {"$expr": {"$gt": ["$timestamp", "$__oldest"]}}
 
     def older(timestamp: datetime) -> Filter:
-        return {"$and": [pool, {"timestamp": {"$lt": timestamp}}]}
+        return {"$and": [candidates, {"timestamp": {"$lt": timestamp}}]}
 
     def became_eligible(since: datetime) -> list[Slice]:
         return [dated_since(rule, since, as_of), *admitted(rule, since, as_of), *held_until(rule, since, as_of)]
@@ -185,7 +195,7 @@ def keep_first(rule: Rule, closing: Sequence[Test], as_of: datetime, counted: Fi
         Status.AUTO_CLOSED,
         f"an older pending alert of {same_key(key)} exists",
         tests,
-        pool,
+        candidates,
         (oldest, {"$match": is_newer}, {"$match": all_of(tests)}),
         key,
         evidence=older,
@@ -193,12 +203,12 @@ def keep_first(rule: Rule, closing: Sequence[Test], as_of: datetime, counted: Fi
     )
 
 
-def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int, counted: Filter) -> Clause:
+def escalate(rule: Rule, escalating: Sequence[Predicate], as_of: datetime, count: int, counted: Filter) -> Clause:
     """Escalates when the window before an OPEN alert, itself included, holds `count` alerts of its key that count."""
     key, minutes = rule.conditions.key, rule.conditions.window_mins or DEFAULT_WINDOW_MINS
     counts = tree_test("count_if", rule.conditions.count_if, rule.clock(as_of)) if rule.conditions.count_if else None
     tests = (*escalating, keyed(rule), *([counts] if counts else []))
-    pool: Filter = {
+    candidates: Filter = {
         **pending_evidence(rule, as_of, counted),
         **status_among(rule.conditions.count_statuses or PENDING).filter,
         **({"$and": [counts.filter]} if counts else {}),
@@ -208,7 +218,7 @@ def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int
         # Before the first date that there is lies nothing that could count.
         window, first = timedelta(minutes=minutes), datetime.min.replace(tzinfo=UTC)
         since = max(timestamp, first + window) - window
-        return {"$and": [pool, {"timestamp": {"$gte": since, "$lte": timestamp}}]}
+        return {"$and": [candidates, {"timestamp": {"$gte": since, "$lte": timestamp}}]}
 
     def became_eligible(since: datetime) -> list[Slice]:
         return [dated_since(rule, since, as_of), *admitted(rule, since, as_of), *_counted(rule, since, as_of)]
@@ -219,12 +229,12 @@ def escalate(rule: Rule, escalating: Sequence[Test], as_of: datetime, count: int
         Status.ESCALATED,
         f"{count} or more {_counted_in_words(rule)} of {same_key(key)} within {minutes} minutes",
         tests,
-        pool,
+        candidates,
         (*_counting(rule, minutes), {"$match": {"__count": {"$gte": count}}}, {"$match": all_of(tests)}),
         key,
         evidence=in_window,
         became_eligible=became_eligible,
-        reach=timedelta(minutes=minutes),
+        lookback=timedelta(minutes=minutes),
     )
 
 

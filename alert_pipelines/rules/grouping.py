@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import PENDING, Status
-from alert_pipelines.rules.clause import Filter, Slice, Test, dated, of_sources, status_among
+from alert_pipelines.rules.clause import Filter, Predicate, Slice, dated, of_sources, status_among
 from alert_pipelines.rules.model import DEFAULT_KEY, Rule
 from alert_pipelines.rules.tree import Scalar
 from alert_pipelines.rules.tree_compiler import crossings
@@ -91,11 +91,11 @@ def has_values(paths: Sequence[str], ignored: Sequence[Scalar] | None = None) ->
     return {"$expr": {"$and": [{"$not": [reason]} for reason in lacking]}}
 
 
-def keyed(rule: Rule) -> Test:
+def keyed(rule: Rule) -> Predicate:
     """The test that an alert groups with others."""
     key, ignored = rule.conditions.key, rule.conditions.ignore_keys
     but = f", nor one of the {len(ignored)} values of ignore_keys" if ignored else ""
-    return Test("group_by", f"it has {' and '.join(key)}, none an array{but}", has_key(rule), tuple(key))
+    return Predicate("group_by", f"it has {' and '.join(key)}, none an array{but}", has_key(rule), tuple(key))
 
 
 def pending_evidence(rule: Rule, as_of: datetime, counted: Filter) -> Filter:

@@ -7,10 +7,10 @@ from typing import Any
 
 from alert_pipelines.alerts import HISTORY, Status
 from alert_pipelines.mongo.bson_types import is_date
-from alert_pipelines.rules.clause import Filter, Test
+from alert_pipelines.rules.clause import Filter, Predicate
 
 
-def not_closed_before(rule_id: str) -> Test:
+def not_closed_before(rule_id: str) -> Predicate:
     """No close of this occurrence by the rule, nor by an automation that named no rule, stands in the history.
 
     An undo may have allowed the close again. The first branch spares the common history the comparison with the alert's
@@ -46,11 +46,11 @@ def not_closed_before(rule_id: str) -> Test:
             {"$expr": {"$let": {"vars": {"allowed_again": allowed_again}, "in": {"$eq": [counted, []]}}}},
         ]
     }
-    says = "neither this rule nor a job that names no rule has closed it since its timestamp"
-    return Test("never_again", says, never, ("state_history", "timestamp"))
+    description = "neither this rule nor a job that names no rule has closed it since its timestamp"
+    return Predicate("never_again", description, never, ("state_history", "timestamp"))
 
 
-def no_undone_escalation(rule_id: str) -> Test:
+def no_undone_escalation(rule_id: str) -> Predicate:
     """No escalation of this occurrence by the rule was undone, but by an undo that allowed it again.
 
     Which occurrence it was of, the escalation says and not the undo, which may come long after.
@@ -82,8 +82,8 @@ def no_undone_escalation(rule_id: str) -> Test:
             {"$expr": {"$let": {"vars": {"jobs_of_earlier": jobs_of_earlier}, "in": {"$eq": [counted, []]}}}},
         ]
     }
-    says = "no escalation by this rule since its timestamp was undone"
-    return Test("never_again", says, never, ("state_history", "timestamp"))
+    description = "no escalation by this rule since its timestamp was undone"
+    return Predicate("never_again", description, never, ("state_history", "timestamp"))
 
 
 def _is_of_this_occurrence(entry: str) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from alert_pipelines.rules.clause import (
     Clause,
     Filter,
     Others,
+    Predicate,
     Slice,
     Stage,
-    Test,
     all_of,
     dated,
     of_sources,
@@ -67,11 +67,13 @@ def compile_others(
     )
 
 
-def close_if_other(rule: Rule, closing: Sequence[Test], as_of: datetime, collection: str, others: Others) -> Clause:
+def close_if_other(
+    rule: Rule, closing: Sequence[Predicate], as_of: datetime, collection: str, others: Others
+) -> Clause:
     """Closes where another alert says so."""
     ignored = rule.conditions.ignore_keys
-    says = f"it has {' and '.join(others.ours)}, none an array{' or ignored' if ignored else ''}"
-    tests = (*closing, Test("group_by", says, has_values(others.ours, ignored), others.ours))
+    description = f"it has {' and '.join(others.ours)}, none an array{' or ignored' if ignored else ''}"
+    tests = (*closing, Predicate("group_by", description, has_values(others.ours, ignored), others.ours))
 
     def became_eligible(since: datetime) -> list[Slice]:
         return [
@@ -85,7 +87,7 @@ def close_if_other(rule: Rule, closing: Sequence[Test], as_of: datetime, collect
         rule.rule_id,
         "close_if_other",
         Status.AUTO_CLOSED,
-        others.says,
+        others.description,
         tests,
         all_of(tests),
         (_look_up(others, collection), {"$match": {LOOKED_UP: {"$ne": []}}}),
@@ -102,7 +104,7 @@ def suppressed(clause: Clause, others: Others, collection: str) -> Clause:
         clause,
         stages=(*clause.stages, _look_up(others, collection), {"$match": {LOOKED_UP: []}}),
         became_eligible=lambda since: [*became_eligible(since), *others.became_eligible(since)],
-        missed=True,
+        depends_on_removals=True,
         suppressed_by=others,
         in_one_pass=in_one_pass and (lambda oldest: suppressed(in_one_pass(oldest), others, collection)),
     )

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
-from alert_pipelines.rules.clause import Filter, Test
+from alert_pipelines.rules.clause import Filter, Predicate
 from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.path_values import any_value, compares, in_span
 from alert_pipelines.rules.tree import AGING, ORDERED, TEXTUAL, TIMED, All, Any_, Leaf, Not, Op, Tree, leaves
@@ -33,10 +33,10 @@ def compile_tree(tree: Tree, clock: Clock) -> Filter:
     return _leaf_test(tree, clock)
 
 
-def tree_test(condition: str, tree: Tree, clock: Clock) -> Test:
+def tree_test(condition: str, tree: Tree, clock: Clock) -> Predicate:
     """The test of the alert itself that `condition` makes by its `tree`."""
     fields = dict.fromkeys(path for leaf in leaves(tree) for path in leaf.fields)
-    return Test(condition, in_words(tree), compile_tree(tree, clock), tuple(fields))
+    return Predicate(condition, in_words(tree), compile_tree(tree, clock), tuple(fields))
 
 
 def _leaf_test(leaf: Leaf, clock: Clock) -> Filter:

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from alert_pipelines.alerts import one_of
-from alert_pipelines.rules.clause import Filter, Test
+from alert_pipelines.rules.clause import Filter, Predicate
 from alert_pipelines.rules.windows import MaintenanceWindow, Span
 
 _PARTS = 32
 
 
-def in_no_window(windows: Iterable[MaintenanceWindow], sources: Sequence[str] | None, as_of: datetime) -> list[Test]:
+def in_no_window(
+    windows: Iterable[MaintenanceWindow], sources: Sequence[str] | None, as_of: datetime
+) -> list[Predicate]:
     """The tests of an alert of `sources`, None for any source, that no window at `as_of` keeps from a decision."""
     concerned = _concerning(windows, sources)
     held = [window for window in concerned if window.holds_at(as_of)]
@@ -19,10 +21,10 @@ def in_no_window(windows: Iterable[MaintenanceWindow], sources: Sequence[str] | 
     if held:
         fields = dict.fromkeys(["source_type", *(window.field for window in held if window.field)])
         exempt = {"$nor": [_alerts_of(window, sources) for window in held]}
-        tests.append(Test("maintenance", "it is in no maintenance window", exempt, tuple(fields)))
+        tests.append(Predicate("maintenance", "it is in no maintenance window", exempt, tuple(fields)))
     if raised:
-        says = "it was not raised in a maintenance window"
-        tests.append(Test("maintenance", says, {"$nor": raised}, ("timestamp",)))
+        description = "it was not raised in a maintenance window"
+        tests.append(Predicate("maintenance", description, {"$nor": raised}, ("timestamp",)))
     return tests
 
 

@@ -145,7 +145,7 @@ class _Writer:
                 tries += 1
                 with self._under_way, pymongo.timeout(write_limit_s()):
                     self._may_go_on()
-                    return self._alerts.update_many({"_id": {"$in": part}, **clause.own}, update).matched_count
+                    return self._alerts.update_many({"_id": {"$in": part}, **clause.alert_filter}, update).matched_count
 
             return retry_transient(once, before_retry=self._may_go_on)
 

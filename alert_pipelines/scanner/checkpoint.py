@@ -55,7 +55,9 @@ def fingerprint(rules: Sequence[Rule], windows: Iterable[MaintenanceWindow], as_
     """
     digest = hashlib.sha256()
     for clause in compile_rules(rules, _ANY_INSTANT):
-        digest.update(bson.encode({"rule": clause.rule_id, "own": clause.own, "pipeline": clause.pipeline()}))
+        digest.update(
+            bson.encode({"rule": clause.rule_id, "filter": clause.alert_filter, "pipeline": clause.pipeline()})
+        )
     for rule in rules:
         if hours := rule.only_hours():
             # While it is closed nothing becomes due; when it opens, all that did since.

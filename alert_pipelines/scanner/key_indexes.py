@@ -58,8 +58,8 @@ def pipeline_of(
     """
     if clause.in_one_pass is None or indexes.find_key(clause.key):
         return clause.pipeline(scope)
-    pool = {"$and": [clause.pool, scope]} if scope else clause.pool
-    oldest = alerts.find_one(pool, {"timestamp": 1}, sort=[("timestamp", 1)], session=session)
+    candidates = {"$and": [clause.candidates, scope]} if scope else clause.candidates
+    oldest = alerts.find_one(candidates, {"timestamp": 1}, sort=[("timestamp", 1)], session=session)
     if oldest is None:
         return clause.pipeline(NONE)
     return clause.in_one_pass(oldest["timestamp"]).pipeline(scope)

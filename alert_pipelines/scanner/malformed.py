@@ -36,7 +36,7 @@ class _Kind(NamedTuple):
 
     field: str
     filter: Filter
-    says: str
+    description: str
     effect: str
 
 
@@ -53,12 +53,12 @@ def name_malformed(
     for number, kind in enumerate(kinds):
         found = [row for row in rows if row["kind"] == number]
         errors += [
-            f"alert {row.get('alert_id', row['_id'])!r:.200}: {kind.field} {kind.says}; got "
+            f"alert {row.get('alert_id', row['_id'])!r:.200}: {kind.field} {kind.description}; got "
             f"{row.get('value')!r:.100}. {kind.effect}"
             for row in found[:MAX_NAMED]
         ]
         if len(found) > MAX_NAMED:
-            errors.append(f"more than {MAX_NAMED} pending alerts: {kind.field} {kind.says}. {kind.effect}")
+            errors.append(f"more than {MAX_NAMED} pending alerts: {kind.field} {kind.description}. {kind.effect}")
     return errors
 
 

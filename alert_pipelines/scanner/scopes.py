@@ -47,7 +47,7 @@ class Scopes:
         """
         since, changes = self._changes.since_as_of, self._changes
         links = clause.links
-        if links is None or since is None or (clause.missed and changes.has_removals):
+        if links is None or since is None or (clause.depends_on_removals and changes.has_removals):
             return None
         became_eligible = clause.became_eligible(since)
         if not all(self.indexes.find_path(link.ours[0]) for link in links) or not all(
@@ -68,7 +68,7 @@ class Scopes:
             if len(keys) > MAX_TOUCHED:
                 return None
             # What other alerts bring into play may lie anywhere in time.
-            scopes += _selecting(link, keys, clause.reach if link.theirs == link.ours == clause.key else None)
+            scopes += _selecting(link, keys, clause.lookback if link.theirs == link.ours == clause.key else None)
         return scopes
 
     def _keys(self, link: Link, asked: Iterable[Filter]) -> list["_Key"]:
@@ -103,13 +103,13 @@ class _Key(NamedTuple):
     last: Any
 
 
-def _selecting(link: Link, keys: Sequence[_Key], reach: timedelta | None) -> Iterator[Filter]:
+def _selecting(link: Link, keys: Sequence[_Key], lookback: timedelta | None) -> Iterator[Filter]:
     ordered = sorted(keys, key=_at)
     for start in range(0, len(ordered), _KEYS_A_QUERY):
         part = ordered[start : start + _KEYS_A_QUERY]
         # Of several paths this selects also what mixes the values of two keys: whole keys, so no harm is done.
         keys_of = [equal_to_any(path, [key.values[n] for key in part]) for n, path in enumerate(link.ours)]
-        yield {"$and": [*keys_of, _within_reach(reach, part)]}
+        yield {"$and": [*keys_of, _within_reach(lookback, part)]}
 
 
 def _at(key: _Key) -> float:
@@ -117,11 +117,11 @@ def _at(key: _Key) -> float:
     return key.first.timestamp() if isinstance(key.first, datetime) else 0.0
 
 
-def _within_reach(reach: timedelta | None, keys: Sequence[_Key]) -> Filter:
+def _within_reach(lookback: timedelta | None, keys: Sequence[_Key]) -> Filter:
     bounds = [bound for key in keys for bound in (key.first, key.last)]
-    if reach is None or not all(isinstance(bound, datetime) for bound in bounds):
+    if lookback is None or not all(isinstance(bound, datetime) for bound in bounds):
         return {}
     try:
-        return {"timestamp": {"$gte": min(bounds) - reach, "$lte": max(bounds) + reach}}
+        return {"timestamp": {"$gte": min(bounds) - lookback, "$lte": max(bounds) + lookback}}
     except OverflowError:
         return {}

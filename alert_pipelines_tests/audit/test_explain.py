@@ -39,7 +39,7 @@ def test_a_number_kept_as_text_looked_like_the_number_that_its_test_asks_for(db:
     of_test = {
         name: next(test for test in explain(db, name).clauses[0].tests if test.name == "close_if") for name in ratings
     }
-    assert of_test["T"].says == "metadata.feedback_rating is at least 4"
+    assert of_test["T"].description == "metadata.feedback_rating is at least 4"
     assert {
         name: test.values_in_words.removeprefix("metadata.feedback_rating = ") for name, test in of_test.items()
     } == {

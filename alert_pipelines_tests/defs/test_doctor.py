@@ -34,7 +34,7 @@ def doctor(code: int) -> dict[str, tuple[str, str]]:
     """Level and words by point."""
     result = CliRunner().invoke(cli, ["doctor", "--json"])
     assert result.exit_code == code, result.output
-    return {finding["name"]: (finding["level"], finding["says"]) for finding in json.loads(result.stdout)}
+    return {finding["name"]: (finding["level"], finding["description"]) for finding in json.loads(result.stdout)}
 
 
 def levels(found: dict[str, tuple[str, str]], level: str) -> set[str]:
@@ -130,4 +130,4 @@ def test_a_clock_that_differs_is_a_warning(db: AlertDatabase, monkeypatch: pytes
     monkeypatch.setattr(fitness, "server_now", lambda _: datetime.now(UTC) + timedelta(seconds=40))
     found = {finding.name: finding for finding in database_findings(db)}
     assert found["clock"].level == "warning"
-    assert "40.0 s ahead" in found["clock"].says
+    assert "40.0 s ahead" in found["clock"].description

@@ -36,9 +36,9 @@ def test_twenty_five_long_runs_of_others_kept_a_scan_waiting_without_a_word(
     waiting = make_run(instance, "auto_close_job", DagsterRunStatus.QUEUED)
     found = scans_wait_little(instance, OWN, Names())
     assert not found.passed
-    assert found.says.startswith("1 of 2 scans of the last day waited more than 120 s in Dagster's queue")
-    assert f"run {waiting.run_id} is waiting and has waited 30" in found.says
-    assert "AUTO_CLOSE_RUN_PRIORITY" in found.says
+    assert found.description.startswith("1 of 2 scans of the last day waited more than 120 s in Dagster's queue")
+    assert f"run {waiting.run_id} is waiting and has waited 30" in found.description
+    assert "AUTO_CLOSE_RUN_PRIORITY" in found.description
 
 
 def test_a_scan_that_waited_long_is_told_after_it_began(
@@ -47,9 +47,9 @@ def test_a_scan_that_waited_long_is_told_after_it_began(
     run = make_run(instance, "auto_close_job", DagsterRunStatus.QUEUED)
     begin(instance, run.run_id)
     monkeypatch.setattr(queue_wait, "LONG_WAIT_S", -1.0)
-    assert f"run {run.run_id} waited 0 s" in scans_wait_little(instance, OWN, Names()).says
+    assert f"run {run.run_id} waited 0 s" in scans_wait_little(instance, OWN, Names()).description
 
 
 def test_of_a_run_that_belongs_to_no_location_nothing_is_said(instance: DagsterInstance) -> None:
     make_run(instance, "auto_close_job", DagsterRunStatus.QUEUED)
-    assert scans_wait_little(instance, None, Names()).says.startswith("Runs were not looked at")
+    assert scans_wait_little(instance, None, Names()).description.startswith("Runs were not looked at")

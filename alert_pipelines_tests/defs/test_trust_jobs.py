@@ -39,7 +39,7 @@ def test_the_page_of_an_explanation_holds_the_decision_each_test_and_the_evidenc
     assert rows(seen["evidence"]) == [
         {"rule": "often", "condition": "escalate_if_count", "alerts": 1, "newest": "first"}
     ]
-    assert {row["rule"]: row["says"] for row in rows(seen["rules that concern it"])} == {
+    assert {row["rule"]: row["description"] for row in rows(seen["rules that concern it"])} == {
         "old": "Closes OVERSPEEDING alerts when they are 1 hour old.",
         "often": "Escalates OPEN OVERSPEEDING alerts when there are 2 pending ones with the same metadata.driver_id "
         "within 1 hour.",

@@ -134,7 +134,7 @@ def test_the_advised_index_makes_the_advice_go_away(
     assert 0 < (advice.returned or 0) < 20
     assert [index.paths for index in advice.indexes] == [(*PENDING_OF_SOURCE, *paths, "timestamp") for paths in tested]
     for index in advice.indexes:
-        assert index.command() in advice.says
+        assert index.command() in advice.description
     assert sorted(create_advised(db, [advice])) == sorted(index.name for index in advice.indexes)
     assert advise(db, AS_OF) == []
 
@@ -172,7 +172,7 @@ def test_keep_latest_too_slow_to_be_explained_is_advised_all_the_same(
     monkeypatch.setattr("alert_pipelines.index_advice.advice.MAX_MEASURE_SECONDS", 0.02)
     [advice] = _advise(db, {"keep_latest": True, "group_by": "metadata.depot_id"})
     assert (advice.examined, advice.returned) == (None, None)
-    assert "not done within" in advice.says
+    assert "not done within" in advice.description
     assert len(advice.indexes) == 2
 
 
@@ -244,14 +244,14 @@ HOPELESS = {
 def test_where_no_index_can_help_none_is_advised(db: AlertDatabase, tree: dict[str, Any]) -> None:
     [advice] = _advise(db, {"close_if": tree})
     assert advice.indexes == ()
-    assert "no index can help" in advice.says
+    assert "no index can help" in advice.description
     assert create_advised(db, [advice]) == []
 
 
 def test_evidence_without_a_key_is_named_and_no_index_advised(db: AlertDatabase) -> None:
     [advice] = _advise(db, {"escalate_if_count": 2}, source_type="KEYLESS")
     assert (advice.examined, advice.returned, advice.indexes) == (ALERTS, 0, ())
-    assert "has no metadata.driver_id" in advice.says
+    assert "has no metadata.driver_id" in advice.description
 
 
 def test_a_shadow_rule_is_advised_and_a_resting_one_is_not(db: AlertDatabase) -> None:

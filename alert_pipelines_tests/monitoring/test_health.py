@@ -51,7 +51,7 @@ def test_a_scan_that_completed_in_time_is_fresh_and_one_that_did_not_says_what_t
     late = health.scans_are_fresh(db, NOW + timedelta(minutes=2), FIFTEEN)
     assert not late.passed
     assert late.numbers == {"minutes since the last scan": 16.0}
-    assert "auto_close_schedule is on" in late.says
+    assert "auto_close_schedule is on" in late.description
 
 
 def test_scans_that_fail_or_only_run_dry_keep_nothing_fresh(db: AlertDatabase) -> None:
@@ -60,7 +60,7 @@ def test_scans_that_fail_or_only_run_dry_keep_nothing_fresh(db: AlertDatabase) -
 
 
 def test_without_any_scan_none_is_fresh_unless_they_are_switched_off(db: AlertDatabase) -> None:
-    assert "No scan has completed in 30 days" in health.scans_are_fresh(db, NOW, FIFTEEN).says
+    assert "No scan has completed in 30 days" in health.scans_are_fresh(db, NOW, FIFTEEN).description
     assert health.scans_are_fresh(db, NOW, None).passed
 
 
@@ -78,9 +78,9 @@ def test_a_silent_rule_is_named_with_whether_its_source_sent_anything(db: AlertD
     found = health.silent_rules(db, NOW, 7)
     assert not found.passed
     assert [row[0] for row in found.rows] == ["deaf", "starved"]
-    assert "deaf has decided nothing for 7 days; of OVERSPEEDING alerts came" in found.says
-    assert "starved has decided nothing for 7 days; of SAFETY no alert came" in found.says
-    assert health.silent_rules(db, NOW, 8).says.startswith("Scans have not been made for 8 days yet")
+    assert "deaf has decided nothing for 7 days; of OVERSPEEDING alerts came" in found.description
+    assert "starved has decided nothing for 7 days; of SAFETY no alert came" in found.description
+    assert health.silent_rules(db, NOW, 8).description.startswith("Scans have not been made for 8 days yet")
     db.rules.delete_many({"rule_id": {"$in": ["deaf", "starved"]}})
     assert health.silent_rules(db, NOW, 7).passed
 
@@ -92,13 +92,13 @@ def test_an_hour_that_closes_three_times_more_than_any_of_the_week_is_a_spike(db
     record(db, scan_record(0.4, decided={"mad": 21}))
     found = health.spikes(db, NOW)
     assert not found.passed
-    assert "121 alerts closed in the last hour; in an hour of the 7 days before 40 at most" in found.says
+    assert "121 alerts closed in the last hour; in an hour of the 7 days before 40 at most" in found.description
     assert found.rows[0] == ("mad", "OVERSPEEDING", "close", 81)
 
 
 def test_few_alerts_are_no_spike_and_neither_is_anything_on_the_first_day(db: AlertDatabase) -> None:
     record(db, *(scan_record(hours + 0.5) for hours in range(1, 24)), scan_record(0.5, decided={"mad": 900}))
-    assert "Fewer than 24 hours" in health.spikes(db, NOW).says
+    assert "Fewer than 24 hours" in health.spikes(db, NOW).description
     record(db, scan_record(24.5))
     assert not health.spikes(db, NOW).passed
     db.background_jobs.update_many({"alerts_closed": 900}, {"$set": {"alerts_closed": 100}})
@@ -107,7 +107,7 @@ def test_few_alerts_are_no_spike_and_neither_is_anything_on_the_first_day(db: Al
 
 def test_a_flood_of_pending_alerts_is_a_spike(db: AlertDatabase) -> None:
     record(db, *(scan_record(hours + 0.5) for hours in range(1, 30)), scan_record(0.5, alerts_processed=5_000))
-    assert "5000 alerts pending in the last hour" in health.spikes(db, NOW).says
+    assert "5000 alerts pending in the last hour" in health.spikes(db, NOW).description
 
 
 def reopen(db: AlertDatabase, how_many: int, by: str = "user") -> None:
@@ -130,7 +130,7 @@ def test_a_rule_whose_closes_people_reopen_is_named(db: AlertDatabase) -> None:
     reopen(db, 1)
     found = health.reopened(db, now, 5)
     assert found.rows == [("eager", 40, 3, 7.5)]
-    assert "eager: people reopened 3 of the 40 alerts" in found.says
+    assert "eager: people reopened 3 of the 40 alerts" in found.description
     assert health.reopened(db, now + timedelta(days=8), 5).numbers == {"closed": 0, "reopened": 0, "percent": 0.0}
 
 
@@ -161,13 +161,16 @@ def test_the_oldest_pending_alert_is_named_with_its_source(db: AlertDatabase) ->
     )
     found = health.oldest_pending(db, NOW, 30)
     assert found.rows == [("OVERSPEEDING", "OPEN", 2, 30.0, "old"), ("SAFETY", "ESCALATED", 4, 31.0, "ancient")]
-    assert found.says.startswith("SAFETY: ancient is 31.0 days old (limit 30) and ESCALATED.")
-    assert "`alert-pipelines explain ancient`" in found.says
+    assert found.description.startswith("SAFETY: ancient is 31.0 days old (limit 30) and ESCALATED.")
+    assert "`alert-pipelines explain ancient`" in found.description
     assert health.oldest_pending(db, NOW, 31).passed
 
 
 def test_alerts_whose_status_is_outside_the_contract_were_counted_nowhere(db: AlertDatabase) -> None:
-    assert health.known_statuses(db).says == "Every alert's status is one of OPEN, ESCALATED, AUTO_CLOSED, RESOLVED."
+    assert (
+        health.known_statuses(db).description
+        == "Every alert's status is one of OPEN, ESCALATED, AUTO_CLOSED, RESOLVED."
+    )
     others: list[Any] = ["open", "OPEN ", "", 3, True, ["OPEN"], [], {"is": "OPEN"}, None, MinKey(), MaxKey()]
     fill(db, [alert(status=status) for status in ("OPEN", "ESCALATED", "AUTO_CLOSED", "RESOLVED", *others)])
     fill(db, [alert(f"A-{n}", status="ACKNOWLEDGED") for n in range(9)])
@@ -176,7 +179,7 @@ def test_alerts_whose_status_is_outside_the_contract_were_counted_nowhere(db: Al
     assert not found.passed
     assert [row[:2] for row in found.rows[:2]] == [("'ACKNOWLEDGED'", 9), ("None", 2)]
     assert found.numbers == {"statuses": 11, "alerts": 20}
-    assert found.says.startswith(
+    assert found.description.startswith(
         "'ACKNOWLEDGED' is not a valid status: expected one of OPEN, ESCALATED, AUTO_CLOSED, RESOLVED; got it in 9 "
         "alerts, such as A-0."
     )
@@ -190,7 +193,7 @@ def test_statuses_outside_the_contract_are_counted_without_reading_other_alerts(
     assert plan["totalDocsExamined"] <= 50
     found = health.known_statuses(db)
     assert len(found.rows) == 20
-    assert "\n5 other statuses are not valid either.\n" in found.says
+    assert "\n5 other statuses are not valid either.\n" in found.description
 
 
 def test_alerts_of_the_future_had_negative_ages(db: AlertDatabase) -> None:

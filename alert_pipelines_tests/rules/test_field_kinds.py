@@ -30,7 +30,7 @@ def test_a_rule_on_numbers_that_alerts_keep_as_text_was_silent(db: AlertDatabase
     fill(db, [alert(status="RESOLVED", metadata={"x": "5"}), alert(source_type="SAFETY", metadata={"x": "5"})])
     found = health.comparable_fields(db)
     assert not found.passed
-    assert found.says == (
+    assert found.description == (
         "rule 'good': metadata.x is not a valid field for close_if (metadata.x is at least 4): expected number; got "
         "text in 2 of 4 pending alerts (OVERSPEEDING), such as T0. The test cannot hold for them. Store the field as "
         "the rule expects it, or write the test for what is stored."

@@ -50,7 +50,7 @@ def test_a_standalone_server_was_worked_with_in_silence(
     assert undo_job(standalone, second.job_id, dry_run=False).restored == 1
     assert backtest_day(standalone, RULES, AS_OF.date()).proposed
     verdict = health.replica_set(standalone)
-    assert (verdict.passed, verdict.says) == (False, STANDALONE)
+    assert (verdict.passed, verdict.description) == (False, STANDALONE)
 
 
 def test_a_replica_set_is_not_called_standalone(db: AlertDatabase, caplog: pytest.LogCaptureFixture) -> None:

@@ -215,4 +215,4 @@ def test_the_doctor_names_the_rights_that_scans_lack(
     with secured.open(role) as db:
         (rights,) = [finding for finding in database_findings(db) if finding.name == "rights"]
     assert rights.level == level
-    assert says in rights.says
+    assert says in rights.description

@@ -23,8 +23,8 @@ from alert_pipelines.rules.model import Mode
 from alert_pipelines.signature import Signature
 
 # Few columns: the run's page gives a table little room.
-_TEST_COLUMNS = {"rule": "string", "would": "string", "says": "string", "value": "string", "holds": "bool"}
-_RULE_COLUMNS = {"rule": "string", "says": "string"}
+_TEST_COLUMNS = {"rule": "string", "would": "string", "description": "string", "value": "string", "holds": "bool"}
+_RULE_COLUMNS = {"rule": "string", "description": "string"}
 _EVIDENCE_COLUMNS = {"rule": "string", "condition": "string", "alerts": "int", "newest": "string"}
 _WINDOW_COLUMNS = {"from": "string", "to": "string", "of": "string", "reason": "string"}
 _PAST_COLUMNS = {
@@ -172,9 +172,9 @@ def _test_rows(clause: ClauseResult) -> Iterator[tuple[str | bool, ...]]:
     rule = clause.rule_id if clause.mode is Mode.ACTIVE else f"{clause.rule_id} ({clause.mode})"
     of_clause = (rule, f"{clause.decision}: {clause.condition}")
     for test in clause.tests:
-        yield (*of_clause, test.says, test.values_in_words, test.holds)
+        yield (*of_clause, test.description, test.values_in_words, test.holds)
     # What the clause says itself is, where other alerts matter, more than its tests.
-    yield (*of_clause, clause.says, "", clause.due)
+    yield (*of_clause, clause.description, "", clause.due)
 
 
 def _decided_row(one: PastDecision) -> tuple[str, ...]:

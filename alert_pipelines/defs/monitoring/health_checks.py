@@ -199,7 +199,7 @@ def _result(check: _Check, names: Names, verdict: HealthResult) -> AssetCheckRes
         asset_key=names.key(check.spec.asset_key),
         passed=verdict.passed,
         severity=check.severity,
-        description=verdict.says,
+        description=verdict.description,
         metadata={**verdict.numbers, **({"table": table(verdict.columns, verdict.rows)} if verdict.rows else {})},
     )
 

@@ -40,7 +40,7 @@ _COLUMNS = {
     "examined": "int",
     "returned": "int",
     "index": "string",
-    "says": "string",
+    "description": "string",
 }
 
 
@@ -81,9 +81,9 @@ check_indexes_schedule = ScheduleDefinition(
 
 def _in_words(one: Advice) -> str:
     created_by = f" Create it: `{CREATE}`." if one.indexes else ""
-    return f"{one.rule_id}, {one.condition}: {one.says}.{created_by}"
+    return f"{one.rule_id}, {one.condition}: {one.description}.{created_by}"
 
 
 def _row(one: Advice) -> tuple[str | int | None, ...]:
     names = ", ".join(index.name for index in one.indexes)
-    return one.rule_id, one.condition, one.examined, one.returned, names, one.says
+    return one.rule_id, one.condition, one.examined, one.returned, names, one.description

@@ -44,10 +44,10 @@ def instance_findings(instance: DagsterInstance, settings: Settings) -> Iterator
 
 def _versions() -> Finding:
     dagster = metadata.version("dagster")
-    says = f"Dagster {dagster}, PyMongo {metadata.version('pymongo')}, Python {sys.version.split()[0]}"
+    description = f"Dagster {dagster}, PyMongo {metadata.version('pymongo')}, Python {sys.version.split()[0]}"
     if not dagster.startswith(_DAGSTER):
-        return Finding(Level.MISSING, "versions", f"{says}: Dagster {_DAGSTER}* is needed")
-    return Finding(Level.OK, "versions", says)
+        return Finding(Level.MISSING, "versions", f"{description}: Dagster {_DAGSTER}* is needed")
+    return Finding(Level.OK, "versions", description)
 
 
 def _daemons(instance: DagsterInstance) -> Finding:
