@@ -7,6 +7,8 @@ array into every one of its documents.
 from datetime import datetime
 from typing import Any
 
+from bson.decimal128 import Decimal128
+
 from alert_pipelines.mongo.bson_types import is_date
 
 Expression = dict[str, Any]
@@ -34,25 +36,27 @@ def in_span(path: str, after: datetime, until: datetime) -> Expression:
 def compares(operator: str, *, ordered: bool, plus: float | None, times: float | None) -> Expression:
     """Whether `$$one` stands as `operator` says to `$$other`, times `times`, plus `plus`: two values of one kind.
 
-    With `plus` or `times` both must be numbers. NaN is not ordered.
+    With `plus` or `times` both must be numbers, and are reckoned with as decimals. NaN is not ordered.
     """
+    kinds: tuple[str, ...] = _ORDERED_KINDS if ordered else _EQUAL_KINDS
+    given: Any = "$$one"
+    shifted: Any = "$$other"
     if (plus, times) != (None, None):
-        kinds: tuple[str, ...] = ("number",)
-    else:
-        kinds = _ORDERED_KINDS if ordered else _EQUAL_KINDS
+        kinds, given, shifted = ("number",), {"$toDecimal": "$$one"}, _shifted(plus, times)
     same_kind = {"$or": [{"$and": [_is_of(kind, "$$one"), _is_of(kind, "$$other")]} for kind in kinds]}
     nan = float("nan")
-    ordering = [{"$ne": ["$$one", nan]}, {"$ne": ["$$shifted", nan]}] if ordered else []
-    test = {"$and": [*ordering, {operator: ["$$one", "$$shifted"]}]}
+    ordering = [{"$ne": ["$$given", nan]}, {"$ne": ["$$shifted", nan]}] if ordered else []
+    test = {"$and": [*ordering, {operator: ["$$given", "$$shifted"]}]}
     # The branch that is not taken is not evaluated: a text cannot be added to.
-    return {"$cond": [same_kind, {"$let": {"vars": {"shifted": _shifted(plus, times)}, "in": test}}, False]}
+    return {"$cond": [same_kind, {"$let": {"vars": {"given": given, "shifted": shifted}, "in": test}}, False]}
 
 
-def _shifted(plus: float | None, times: float | None) -> Any:
-    shifted: Any = "$$other"
+def _shifted(plus: float | None, times: float | None) -> Expression:
+    # In doubles 1.1 times 100 is more than 110.
+    shifted: Expression = {"$toDecimal": "$$other"}
     if times is not None:
-        shifted = {"$multiply": [shifted, times]}
-    return shifted if plus is None else {"$add": [shifted, plus]}
+        shifted = {"$multiply": [shifted, Decimal128(str(times))]}
+    return shifted if plus is None else {"$add": [shifted, Decimal128(str(plus))]}
 
 
 def _is_of(kind: str, value: str) -> Expression:

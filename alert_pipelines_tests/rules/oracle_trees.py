@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from alert_pipelines_tests.rules.oracle_values import MINUTE, Document, identity, is_number, is_ordered, ms, number_of
@@ -18,6 +18,8 @@ def tree_holds(tree: Document, alert: Document, now: int) -> bool:
     values = list(_values_at(alert, tree["field"].split(".")))
     if "value_of" in tree:
         others = list(_values_at(alert, tree["value_of"].split(".")))
+        if _is_shifted(tree):
+            values = [_decimal(value) for value in values if is_number(value)]
         return _compared_holds(tree["op"], values, [_shifted(other, tree) for other in others])
     if tree["op"] in ("contains", "starts_with", "ends_with"):
         return any(isinstance(value, str) and _has_text(value, tree) for value in values)
@@ -33,15 +35,29 @@ def _has_text(value: str, leaf: Document) -> bool:
 
 def _shifted(value: Any, leaf: Document) -> Any:
     """The other field's value, times and plus; what is then compared with nothing is an array."""
-    if leaf.get("times") is None and leaf.get("plus") is None:
+    if not _is_shifted(leaf):
         return value if isinstance(value, str | bool | datetime) or is_number(value) else []
     if not is_number(value):
         return []
-    times, plus, number = leaf.get("times"), leaf.get("plus"), number_of(value)
-    if isinstance(number, Decimal):
-        times, plus = (None if one is None else Decimal(one) for one in (times, plus))
-    number = number if times is None else number * times
-    return number if plus is None else number + plus
+    number = _decimal(value)
+    for name, reckon in (("times", _DECIMALS.multiply), ("plus", _DECIMALS.add)):
+        if leaf.get(name) is not None:
+            number = reckon(number, Decimal(str(leaf[name])))
+    return number
+
+
+def _is_shifted(leaf: Document) -> bool:
+    return any(leaf.get(name) is not None for name in ("times", "plus"))
+
+
+def _decimal(value: Any) -> Decimal:
+    """A number as a decimal; of a double 15 digits count."""
+    number = number_of(value)
+    return Decimal(f"{number:.15g}") if isinstance(number, float) else Decimal(number)
+
+
+# As many digits as Decimal128 has; what has no result is NaN.
+_DECIMALS = Context(prec=34, traps=[])
 
 
 def _compared_holds(op: str, values: list[object], others: list[Any]) -> bool:

@@ -97,6 +97,18 @@ LEAVES = [
         xy((13, 10), (13, Decimal128("10")), (14, "10"), (ago(1), 10)),
     ),
     Row(
+        "`times` and `plus` are reckoned in decimals: a limit of 100 and 1.1 are 110, and 0.1 and 0.2 are 0.3",
+        {"close_if": {"all": [compared(op, times=1.1, plus=0.2)["close_if"] for op in ("gte", "lte", "eq")]}},
+        xy((110.2, 100), (55.2, 50), (1.3, 1.0), (Decimal128("110.2"), 100.0), (0.31, 0.1), (110.2, Decimal128("100"))),
+        xy((110.20000001, 100), (110.19, 100), (110, 100), (float("inf"), 1e308)),
+    ),
+    Row(
+        "`times` and `plus` of what has no number as its result",
+        compared("eq", times=0),
+        xy((0, 5), (-0.0, 5), (0, -5.5), (NAN, float("inf")), (NAN, NAN)),
+        xy((0, float("inf")), (0, NAN), (1, 1)),
+    ),
+    Row(
         "`value_of` among texts and among dates",
         compared("gt"),
         xy(("b", "a"), ("é", "z"), (ago(1), ago(2)), (2, 1), ([1, "b"], ["a", ago(1)])),
