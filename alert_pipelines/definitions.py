@@ -50,7 +50,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None, key_prefi
         ],
         sensors=[dead_scan_sensor, notification_sensor, inbox_sensor],
         resources={"mongo": MongoResource(), "rule_engine": RuleEngine(), NAMES: names, **(resource_overrides or {})},
-        # A run has one step: a process of its own for it costs seconds and brings nothing.
+        # A run has one step: a separate process for it costs seconds and brings nothing.
         executor=in_process_executor,
     )
     return prefixed(names, made)

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Lease:
-    """Renews the lease of a running record from a thread of its own, for as long as the `with` block lasts."""
+    """Renews the lease of a running record from a separate thread, for as long as the `with` block lasts."""
 
     def __init__(self, db: AlertDatabase, job_id: str) -> None:
         self._db = db

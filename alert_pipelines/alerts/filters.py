@@ -8,7 +8,7 @@ from typing import Any
 from alert_pipelines.alerts.model import PENDING, Status
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 
-# An array of dates would match by its elements, and a date before Python's first is none here.
+# An array of dates would match by its elements, and a date before Python's first does not count here.
 A_DATE: dict[str, Any] = {"$gte": datetime.min.replace(tzinfo=UTC), "$not": {"$type": "array"}}
 """The test of a field that holds one date, as Python knows dates."""
 

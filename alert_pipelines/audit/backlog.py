@@ -18,7 +18,7 @@ from alert_pipelines.rules.key_text import key_text
 from alert_pipelines.rules.store import load_rules
 
 MAX_COUNTED = 10_000
-"""Up to so many alerts of a list are counted."""
+"""How many alerts of a list are counted at most."""
 _MAX_SECONDS = 60
 _FIRST_DATE = datetime.min.replace(tzinfo=UTC)
 _HOUR, _DAY, _WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)

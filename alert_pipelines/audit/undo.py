@@ -42,7 +42,7 @@ MAX_LISTED = 1_000
 # What a decision may have written besides history and updated_at; an undo is a change too, so that moves on.
 _TAKEN_BACK = ("status", "severity", "escalated_at", "closed_at", "auto_close_reason")
 
-# The last entry that is no undo and that none takes back: an undo leaves its alert at the entry before.
+# The last entry that is not an undo and that none takes back: an undo leaves its alert at the entry before.
 _STANDING = {
     "$last": {
         "$filter": {
@@ -193,7 +193,7 @@ def _report(
         "$and": [decided, {"state_history.undoes.job_id": {"$ne": job_id}}],
         "$expr": {"$not": [_is_untouched(job_id)]},
     }
-    # By expressions, to which an entry that is no object has no fields.
+    # By expressions, to which an entry that is not an object has no fields.
     standing = {
         "by": "$$standing.triggered_by",
         "to": "$$standing.to_status",

@@ -153,7 +153,7 @@ def _kind_of_change(
     by: str | None = None,
     **others: str | None,
 ) -> str | None:
-    """The field of ActualActivity that counts a change; None for undos and what is no change of the contract."""
+    """The field of ActualActivity that counts a change; None for undos and what is not a change of the contract."""
     if by == "undo":
         return None
     who = "rules" if by == "system" else "people"

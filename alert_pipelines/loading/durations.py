@@ -52,7 +52,7 @@ def duration_reader(unit: str | None) -> Callable[[Any], timedelta]:
 
 
 def end_of(end: datetime | timedelta | None, start: datetime) -> datetime | None:
-    """The instant that an end is, or how long after `start` it is; beyond the calendar's last year there is none."""
+    """The time that an end is, or how long after `start` it is; beyond the calendar's last year there is none."""
     try:
         return start + end if isinstance(end, timedelta) else end
     except OverflowError:

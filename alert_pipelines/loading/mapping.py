@@ -36,7 +36,7 @@ from alert_pipelines.yaml_files import RefuseDuplicates
 
 # What a row says of an alert that may have ended; a log of updates says it by its events.
 SNAPSHOT_KEYS = ("status", "resolved_at", "updated_at", "resolved_by", "resolution_notes")
-# The name becomes a key of the document, where a dot or a dollar has a meaning of its own.
+# The name becomes a key of the document, where a dot or a dollar has a special meaning.
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -148,7 +148,7 @@ def _fault(fault: ErrorDetails) -> str:
 def _keys_at(location: list[str]) -> list[str]:
     model: type[BaseModel] = Mapping
     for step in location:
-        # A step that is no field is a key of the dict (metadata's) that the step before led to.
+        # A step that is not a field is a key of the dict (metadata's) that the step before led to.
         if step in model.model_fields:
             model = _model_in(model.model_fields[step].annotation) or model
     return list(model.model_fields)

@@ -21,7 +21,7 @@ from alert_pipelines.mongo.client import AlertDocument
 class Loaded(NamedTuple):
     """What a file tells of one alert, and the line of its row, or of its last update.
 
-    `alert` is None where that is no whole alert: with a `fault`, or because it never fired. Of an alert that is there
+    `alert` is None where it is not a whole alert: with a `fault`, or because it never fired. Of an alert that is there
     already it may tell something nevertheless.
     """
 
@@ -94,7 +94,7 @@ class Reading:
             yield Loaded(done.line, done.fields["alert_id"], done.alert, done.told, done.fault)
 
     def refuse(self, loaded: Loaded) -> None:
-        """Count what is no whole alert: it never fired, or is rejected for its fault."""
+        """Count what is not a whole alert: it never fired, or is rejected for its fault."""
         if loaded.fault is None:
             self.never_fired += 1
         else:

@@ -1,6 +1,6 @@
 """A temporary SQLite file for what a load has to remember of a file of any size, so that memory need not.
 
-It knows rows, ids and order; what an alert makes of its updates is `history`'s matter.
+It knows rows, ids and order; `history` says what an alert makes of its updates.
 """
 
 import itertools

@@ -13,7 +13,7 @@ NOT_NULL_TYPES = [
     *("javascriptWithScope", "symbol", "dbPointer", "int", "timestamp", "long", "decimal", "minKey", "maxKey"),
 ]
 
-# An array has no range of its own in an index, so it is asked for by itself.
+# An array has no separate range in an index, so it is asked for by itself.
 NEITHER_DATE_NOR_ARRAY = [kind for kind in NOT_NULL_TYPES if kind not in ("date", "array")]
 
 _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (

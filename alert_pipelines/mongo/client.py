@@ -1,7 +1,7 @@
 """Connections to the alerts' MongoDB: how a client is made, opened, checked and closed.
 
 Every connection of the project is made here, so its limits on time and its write concern are decided
-here and nowhere else. What is stored in the database is no matter of this module.
+here and nowhere else. It knows nothing of what is stored in the database.
 """
 
 import re
@@ -107,7 +107,7 @@ def as_permission_error(error: BaseException, database: str) -> MongoAuthenticat
     """The error that names the right which the user lacked in `database`; None where that was not what went wrong."""
     if not isinstance(error, OperationFailure) or error.code != _UNAUTHORIZED:
         return None
-    # The server repeats the whole command, of which a write of thousands of ids is no use to a reader.
+    # The server repeats the whole command, which for a write of thousands of ids does not help a reader.
     asked = _REFUSED_COMMAND.search(str(error))
     what = f"{asked[1]} on {asked[3] or asked[2] or 'all of it'}" if asked else "what was asked"
     return MongoAuthenticationError(

@@ -105,7 +105,7 @@ def _send(receiver: Receiver, message: Message) -> NotificationError | None:
     plugin = Apprise.instantiate(receiver.url)
     if plugin is None:
         return NotificationError(
-            f"{receiver} is no URL that apprise can use: compare it with apprise's page of that service; in user and "
+            f"{receiver} is not a valid URL for apprise: compare it with apprise's page of that service; in user and "
             "password each of : / ? # @ % and blanks must be percent-encoded"
         )
     sender = Apprise()

@@ -2,7 +2,7 @@
 
 A scan is here one of this project: the older service's scans, and its records that never end, are not looked at.
 Nothing here grows with the years: each question reads the records since an instant. What is to be thought of the
-answers is `health`'s matter.
+answers is decided in `health`.
 """
 
 from collections.abc import Sequence

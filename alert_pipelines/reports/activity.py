@@ -86,7 +86,7 @@ def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
     touched: list[Filter] = [
         {"state_history": {"$elemMatch": {"timestamp": within}}},
         {"created_at": within},
-        # Opened at its timestamp: an alert whose created_at is no date. Types are ranges of an index, `$not` is none.
+        # Opened at its timestamp: an alert whose created_at is not a date. Types are ranges of an index.
         {"created_at": None, "timestamp": within},
         {"created_at": {"$type": NEITHER_DATE_NOR_ARRAY}, "timestamp": within},
     ]

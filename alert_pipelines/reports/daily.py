@@ -149,7 +149,7 @@ def daily_report(db: AlertDatabase, day: date, *, days: int = 30, max_seconds: f
     """Report on `day` and the `days` that end with it; nothing is written.
 
     Memory holds a batch of changes and the sums. Raises ReportError for a day outside the years 1000 to 8999 and for a
-    number of days that is none from 1 to 366, ActivityTimeoutError where it would take the server longer than
+    number of days that is not from 1 to 366, ActivityTimeoutError where it would take the server longer than
     `max_seconds`.
     """
     if not EARLIEST_AS_OF.year <= day.year < LATEST_AS_OF.year:

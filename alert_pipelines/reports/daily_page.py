@@ -1,6 +1,6 @@
 """The daily report for people: its tables and plots by name, its HTML page, and its files.
 
-What the numbers are is the business of `daily`.
+`daily` counts the numbers.
 """
 
 import importlib.util

@@ -76,7 +76,7 @@ def _figure(title: str) -> tuple["Figure", "Axes"]:
 
     figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
     axes = figure.subplots()
-    # Text of others, in which $ is no mathematics.
+    # Text of others, in which $ does not start mathematics.
     axes.set_title(title, loc="left", fontsize=9, parse_math=False)
     return figure, axes
 

@@ -1,6 +1,6 @@
 """What a rule is compiled to: clauses of tests and aggregation stages, and what a plan reads of an alert.
 
-How a condition becomes one is the business of `compiler` and `evidence`.
+`compiler` and `evidence` make them of conditions.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

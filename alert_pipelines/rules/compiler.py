@@ -145,7 +145,7 @@ def _dates_at(alert: Mapping[str, Any], names: Sequence[str]) -> list[datetime]:
 def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = ()) -> Clause:
     """The alert's own `expires_at`, for every source; it ranks behind all rules.
 
-    Many programs write year 1 or 1970 for "never", so one before the alert's timestamp is no expiry.
+    Many programs write year 1 or 1970 for "never", so one before the alert's timestamp does not expire it.
     """
     description = "its own expires_at has passed"
     not_before = {"$expr": {"$gte": ["$expires_at", "$timestamp"]}}

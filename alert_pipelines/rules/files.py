@@ -172,6 +172,6 @@ def _expanded(name: str, conditions: Mapping[str, Any], origin: str) -> dict[str
     source_type = _SHORT_NAMES.get(name.lower())
     if source_type is None:
         raise RuleFileError(
-            f"{origin}: the short form names a source, and {name!r} is none; {did_you_mean(name, _SHORT_NAMES)}"
+            f"{origin}: {name!r} is not a valid source of the short form; {did_you_mean(name, _SHORT_NAMES)}"
         )
     return {"rule_id": name, "source_type": str(source_type), "conditions": dict(conditions)}

@@ -149,7 +149,7 @@ def held_until(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
     return [
         Slice("updated_at", {**pending, "updated_at": settled}),
         Slice("updated_at", {**pending, "updated_at": None, "created_at": settled}),
-        # A scan's escalation is no update; what it replaced is what held the alert until now.
+        # A scan's escalation does not count as an update; what it replaced is what held the alert until now.
         Slice(
             "updated_at",
             {

@@ -7,7 +7,7 @@ proof of change. Where any of this cannot be known, that is the answer, and all 
 The stream tells what a majority has, and the plan reads what a majority has, in the one causally consistent session
 that read the stream: so no election takes back what a checkpoint is built on, and none makes one worthless.
 
-What has to be looked at because of the touched ones is the business of `scopes`.
+`scopes` says what has to be looked at because of the touched ones.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """The checkpoint: what a completed scan leaves for the next, so that it need not look at all pending alerts again.
 
-What was touched since, and whether a checkpoint can be built on at all, is the business of `changes`.
+`changes` says what was touched since, and whether a checkpoint can be built on at all.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Which indexes find the alerts of one key, and how a clause is run where none does.
 
-What an index is chosen by when it is advised is the business of `rules.index_choice`.
+`index_advice.choice` says by what an index is chosen when it is advised.
 """
 
 from collections.abc import Sequence

@@ -98,7 +98,7 @@ def _kinds(as_of: datetime) -> tuple[_Kind, ...]:
 
 
 def _far_ahead(as_of: datetime) -> Filter:
-    """The pending alerts of a day or more after `as_of` and after the server's clock: an older as_of is no error."""
+    """The pending alerts of a day or more after `as_of` and after the server's clock; an earlier as_of is fine."""
     ahead = {"$add": ["$$NOW", int(CLOCK_AHEAD.total_seconds() * 1000)]}
     return {
         **IS_PENDING,

@@ -1,4 +1,4 @@
-"""How fast a scan may write, for servers that have other work to do: so many alerts a second, or as fast as it goes."""
+"""How fast a scan may write, for servers that have other work to do: alerts per second, or as fast as it goes."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ _BATCHES_A_SECOND = 20
 
 
 class RateLimiter:
-    """Lets writers of any thread go on no faster than `per_s` alerts a second; None is no bound."""
+    """Lets writers of any thread go on no faster than `per_s` alerts a second; None means no bound."""
 
     def __init__(self, per_s: int | None) -> None:
         self._per_s = per_s
@@ -21,7 +21,7 @@ class RateLimiter:
         return largest if self._per_s is None else max(1, min(largest, self._per_s // _BATCHES_A_SECOND))
 
     def wait(self, alerts: int, check: Callable[[], None]) -> None:
-        """Return when so many `alerts` may be written; `check` is called meanwhile and may raise to give up."""
+        """Return when this number of `alerts` may be written; `check` is called meanwhile and may raise to give up."""
         if self._per_s is None:
             return
         with self._lock:

@@ -75,7 +75,7 @@ def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> d
 
 @at_the_door
 def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | None = None) -> ScanReport:
-    """Do what `request` asks under a claim of its own, and record it. Raises as `auto_close_scanner` does, and
+    """Do what `request` asks under its own claim, and record it. Raises as `auto_close_scanner` does, and
     InvalidScanError, InvalidTimestampError."""
     _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
     if is_standalone(db):
@@ -83,7 +83,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     warnings = prepare_collections(db)
     as_of = _instant(db, request)
     if request.rule_ids is not None or request.allow_over_limit:
-        # Before the claim as well: a misspelt name is no failed scan, of which people would be told.
+        # Before the claim as well: a misspelt name is not a failed scan, of which people would be told.
         _refuse_unknown_rules(_rules_of(db, request).rule_set, request)
     before = None if request.dry_run or request.rule_ids is not None else oplog_position(db)
     job_type = DRY_RUN if request.dry_run else SCANNER
@@ -121,7 +121,7 @@ def evaluate_all_pending_alerts(
 ) -> ScanReport:
     """Load the rules, plan at `as_of`, guard, apply and reconcile, as `job_id`, which the caller claims and records.
 
-    Without a `job_id` it is a scan of its own, claimed and recorded as `run_scan` does it. `as_of`, UTC, outranks the
+    Without a `job_id` it is a separate scan, claimed and recorded as `run_scan` does it. `as_of`, UTC, outranks the
     request's. Where `job_id` was claimed after `before`, the plan builds on the scan before it if it can. `check` is
     called before every query and write and may raise to stop. Raises InvalidScanError, InvalidTimestampError,
     PyMongoError.

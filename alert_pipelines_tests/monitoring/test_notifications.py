@@ -33,8 +33,8 @@ def test_every_receiver_gets_the_message_by_webhook_and_by_mail() -> None:
     ("url", "says"),
     [
         (f"json://user:{SECRET}@127.0.0.1:9/{SECRET}", r"receiver 1 of 2 .*\(JSON\) did not take the message"),
-        (f"nosuch://{SECRET}", "receiver 1 of 2 .* is no URL that apprise can use"),
-        (f"slack://{SECRET}", "receiver 1 of 2 .* is no URL that apprise can use"),
+        (f"nosuch://{SECRET}", "receiver 1 of 2 .* is not a valid URL for apprise"),
+        (f"slack://{SECRET}", "receiver 1 of 2 .* is not a valid URL for apprise"),
     ],
 )
 def test_a_receiver_that_is_down_or_misspelt_is_named_without_its_secret_and_keeps_no_other_from_being_told(

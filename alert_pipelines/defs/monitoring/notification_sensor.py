@@ -1,6 +1,6 @@
-"""The sensor that tells people. What is told is `notices`'s matter, how it is sent `notifications`'s.
+"""The sensor that tells people. `notices` decides what is sent, `notifications` sends it.
 
-A sensor of its own, in a thread of its own (dagster.yaml), so that a receiver that hangs keeps no dead scan from being
+A separate sensor, in a separate thread (dagster.yaml), so that a receiver that hangs keeps no dead scan from being
 swept. Its cursor holds what each receiver was told: one that is down gets a digest when it is back, no other is told
 twice.
 """

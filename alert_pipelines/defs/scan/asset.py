@@ -76,7 +76,7 @@ def _scan_and_report(
         return
     report = outcome.report
     if report.dry_run:
-        # A limit that it would meet is shown as well, and is no failure: nothing was to be written anyway.
+        # A limit that it would meet is shown as well, and does not fail the run: nothing was to be written anyway.
         context.log_event(dry_run_observation(report, names))
         yield from standing_verdicts(context.instance, context.selected_asset_check_keys)
         _fail_if_incomplete(outcome)

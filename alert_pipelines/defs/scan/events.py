@@ -135,7 +135,7 @@ def check_results(report: ScanReport, names: Names) -> Iterator[AssetCheckResult
 
 
 def dry_run_observation(report: ScanReport, names: Names) -> AssetObservation:
-    """What a dry run found: on an asset of its own, so that no real scan's timeline shows it."""
+    """What a dry run found: on a separate asset, so that no real scan's timeline shows it."""
     return AssetObservation(
         names.key(DRY_RUNS),
         description=f"Dry run {report.job_id}: nothing was written.",

@@ -14,7 +14,7 @@ from alert_pipelines.monitoring.health import HealthResult
 from alert_pipelines.settings import PRIORITY_VARIABLE
 
 LONG_WAIT_S = 120.0
-"""From here on a wait is worth a warning: in a queue of its own a scan waits for a run of 40 s at most."""
+"""From here on a wait is worth a warning: in its own queue a scan waits for a run of 40 s at most."""
 
 _LOOKED_AT = timedelta(days=1)
 

@@ -1,4 +1,4 @@
-"""The header of a table: each column by a name of its own, and every column there that the mapping needs."""
+"""The header of a table: each column by its own name, and every column there that the mapping needs."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -165,7 +165,7 @@ class _Text:
         return found
 
     def peek(self) -> str:
-        """The next character that is no white space, or nothing at the end."""
+        """The next character that is not white space, or nothing at the end."""
         while True:
             rest = self._buffer[self._at : self._at + 1]
             if rest and not rest.isspace():

@@ -74,7 +74,7 @@ def _open(path: Path, encoding: str, start: bytes) -> TextIO:
     if start in _UTF_16 and not codec.startswith("utf-16"):
         raise LoadError(f"{path} seems to be UTF-16, and the mapping reads it as {codec}: write encoding: utf-16")
     if codec == "utf-8":
-        encoding = "utf-8-sig"  # a byte order mark, as spreadsheets write it, is no part of the first column
+        encoding = "utf-8-sig"  # a byte order mark, as spreadsheets write it, is not part of the first column
     # Bytes that are not valid become surrogates: they spoil their own row and not the whole file.
     if _is_gzip(path, start):
         return gzip.open(path, "rt", encoding=encoding, errors="surrogateescape", newline="")

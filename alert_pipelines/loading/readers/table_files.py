@@ -19,7 +19,7 @@ _BATCH = 1_000
 def excel_rows(path: Path, layout: Layout) -> Iterator[Row]:
     """Yield the rows below the header of one sheet; lines are counted as the spreadsheet does.
 
-    Raises LoadError where it is no workbook, has no such sheet, or its header lacks a column of `layout`.
+    Raises LoadError where it is not a workbook, has no such sheet, or its header lacks a column of `layout`.
     """
     openpyxl = _needed("openpyxl", path)
     with ExitStack() as stack:
@@ -54,7 +54,7 @@ def _sheet_rows(book: Any, path: Path, layout: Layout) -> Iterator[Row]:
 
 
 def parquet_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows, numbered from 1. Raises LoadError where it is no Parquet file."""
+    """Yield the rows, numbered from 1. Raises LoadError where it is not a Parquet file."""
     parquet = _needed("pyarrow.parquet", path)
     number = 0
     try:
