@@ -26,6 +26,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from alert_pipelines.defs.scan import watcher
 from alert_pipelines.scheduler import CODE_LOCATION
 from alert_pipelines_tests.memory import MEMORY, PREFIX
+from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.process_groups import end_group, kill_group
 
 CHECKOUT = Path(__file__).parents[1]
@@ -291,12 +292,6 @@ def _code_server(start: "Starter", name: str, location: str, module: str) -> tup
         lambda process, _: listens(port, process),
     )
     return service, {"host": "127.0.0.1", "port": port, "location_name": location}
-
-
-def free_port() -> int:
-    """A port of loopback on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def listens(port: int, process: subprocess.Popen[bytes]) -> bool:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alert_pipelines_tests.memory import MEMORY, PREFIX
+from alert_pipelines_tests.ports import free_port
 
 PASSWORD = "s3cret of:the@instance"
 _START_LIMIT_S = 60.0
@@ -35,7 +35,7 @@ def postgres_server() -> Iterator[Mapping[str, str]]:
             cwd=directory,
             **as_user,
         )
-        port = _free_port()
+        port = free_port()
         listening = ["-h", "127.0.0.1", "-p", str(port), "-k", str(directory)]
         with (directory / "log").open("wb") as log:
             server = subprocess.Popen(
@@ -82,8 +82,3 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int, directory
         assert server.poll() is None, log
         assert time.monotonic() < deadline, log
         time.sleep(0.1)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

@@ -23,7 +23,7 @@ from alert_pipelines_tests.dagster_processes import (
     dagster_home,
     wait_until,
 )
-from alert_pipelines_tests.mongo.servers import free_port
+from alert_pipelines_tests.ports import free_port
 
 pytestmark = pytest.mark.process
 

@@ -18,9 +18,9 @@ from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
     START_LIMIT_S,
     dagster_home,
-    free_port,
     wait_until,
 )
+from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.process_groups import end_group
 
 

@@ -30,7 +30,7 @@ from alert_pipelines_tests.dagster_processes import (
 )
 from alert_pipelines_tests.deploy.files import DEPLOY, INSTALLED, PROCESSES, commands, compose
 from alert_pipelines_tests.factories import alert, fill, rule
-from alert_pipelines_tests.mongo.servers import free_port
+from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.process

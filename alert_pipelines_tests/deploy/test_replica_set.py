@@ -14,7 +14,8 @@ from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines_tests.deploy.files import DEPLOY, compose
-from alert_pipelines_tests.mongo.servers import foreign_mongod, free_port
+from alert_pipelines_tests.mongo.servers import foreign_mongod
+from alert_pipelines_tests.ports import free_port
 
 ROOT_PASSWORD = "of-root"
 

@@ -3,7 +3,6 @@
 import os
 import select
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,11 +16,6 @@ from alert_pipelines.mongo.mongod_process import _mongod_binary
 from alert_pipelines_tests.memory import MEMORY, PREFIX
 
 LIMIT_S = 30.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

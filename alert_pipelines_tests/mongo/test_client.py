@@ -8,7 +8,8 @@ from pymongo.errors import InvalidOperation
 
 from alert_pipelines.errors import LocalMongodError, MongoAuthenticationError, MongoConnectionError, SettingsError
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, connect, local_mongod_status, open_database, server_now
-from alert_pipelines_tests.mongo.servers import foreign_mongod, free_port
+from alert_pipelines_tests.mongo.servers import foreign_mongod
+from alert_pipelines_tests.ports import free_port
 
 
 def _settings(uri: str | None, local_dir: Path) -> MongoSettings:

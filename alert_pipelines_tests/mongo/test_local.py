@@ -23,7 +23,8 @@ from alert_pipelines.mongo import (
     mongod_process,
     stop_local_mongod,
 )
-from alert_pipelines_tests.mongo.servers import LIMIT_S, foreign_mongod, free_port, kill_hard
+from alert_pipelines_tests.mongo.servers import LIMIT_S, foreign_mongod, kill_hard
+from alert_pipelines_tests.ports import free_port
 
 _CHECKOUT = Path(__file__).parents[2]
 _STARTER = """

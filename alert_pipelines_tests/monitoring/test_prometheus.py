@@ -25,10 +25,10 @@ from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
     START_LIMIT_S,
     answers,
-    free_port,
     wait_until,
 )
 from alert_pipelines_tests.factories import alert, fill, rule
+from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.process_groups import end_group
 
 RULES = CHECKOUT / "deploy" / "prometheus" / "alert_pipelines.rules.yaml"

@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, PyMongoError
 
 from alert_pipelines.mongo.mongod_process import _mongod_binary
-from alert_pipelines_tests.mongo.servers import free_port
+from alert_pipelines_tests.ports import free_port
 
 LIMIT_S = 180.0
 _OPTIONS = (

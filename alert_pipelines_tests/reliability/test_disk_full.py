@@ -16,7 +16,8 @@ from alert_pipelines import job_records
 from alert_pipelines.errors import LeaseLostError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.scanner import apply
-from alert_pipelines_tests.mongo.servers import foreign_mongod, free_port
+from alert_pipelines_tests.mongo.servers import foreign_mongod
+from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
     check_all_decided,

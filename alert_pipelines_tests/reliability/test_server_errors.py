@@ -13,7 +13,8 @@ from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import apply
 from alert_pipelines.scanner import scan as scan_module
-from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod, free_port
+from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod
+from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
     check_all_decided,

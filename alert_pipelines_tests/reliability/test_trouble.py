@@ -22,7 +22,8 @@ from alert_pipelines.scanner import apply
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines_tests.factories import rule
-from alert_pipelines_tests.mongo.servers import foreign_mongod, free_port, kill_hard
+from alert_pipelines_tests.mongo.servers import foreign_mongod, kill_hard
+from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
     check_all_decided,

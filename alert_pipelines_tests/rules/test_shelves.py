@@ -25,7 +25,8 @@ from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
-from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod, free_port
+from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod
+from alert_pipelines_tests.ports import free_port
 
 SIMPLE, OURS = {"expire_after_mins": 60}, {"expire_after_mins": 60, "hold_mins": 30}
 SCANS = 29

@@ -18,7 +18,8 @@ from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
-from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod, free_port
+from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod
+from alert_pipelines_tests.ports import free_port
 
 RULES = [parse_rule(rule("expire", {"expire_after_mins": 60})), parse_rule(rule("latest", {"keep_latest": True}))]
 

@@ -16,7 +16,8 @@ from pymongo import MongoClient
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.dagster_processes import CHECKOUT
-from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod, free_port
+from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod
+from alert_pipelines_tests.ports import free_port
 
 PASSWORD = "s3cret/of:the@scanner"
 DATABASE = "fleet"
