@@ -98,8 +98,7 @@ class DagsterProcesses:
 
     def stop(self, *names: str) -> None:
         """End them as a shutdown of their host does, and wait for it; none: all."""
-        for name in names or self._services:
-            end_group(self._services[name].process)
+        end_group(*(self._services[name].process for name in names or self._services))
 
     def kill(self, *names: str) -> None:
         """Kill, by SIGKILL and at once, code_server with its run workers, daemon, webserver; none: all."""
@@ -110,7 +109,7 @@ class DagsterProcesses:
         """The data that the webserver answers; an error of GraphQL's own fails the test."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=START_LIMIT_S) as response:
             answer: dict[str, Any] = json.load(response)
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]
@@ -232,6 +231,8 @@ def _start_all(
     }
     processes = DagsterProcesses(home, env, instance, url, services)
     processes.start()
+    # Side by side: each takes some seconds.
+    stack.callback(processes.stop)
     return processes
 
 

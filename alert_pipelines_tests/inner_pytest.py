@@ -22,6 +22,6 @@ def run_tests(
         env={**env_of_another_run(), **(env or {})},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )

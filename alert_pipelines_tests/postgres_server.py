@@ -16,7 +16,7 @@ from alert_pipelines_tests.memory import MEMORY, PREFIX
 from alert_pipelines_tests.ports import free_port
 
 PASSWORD = "s3cret of:the@instance"
-_START_LIMIT_S = 60.0
+_START_LIMIT_S = 180.0
 _END_LIMIT_S = 30.0
 
 

@@ -7,17 +7,22 @@ from contextlib import suppress
 
 import psutil
 
+# Then it is killed.
 _STOP_LIMIT_S = 20.0
+_KILL_LIMIT_S = 60.0
 _POLL_S = 0.02
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End `process`, the leader of its group, as a shutdown of its host does, then all of its group."""
-    if process.poll() is None:
-        process.terminate()
+def end_group(*processes: subprocess.Popen[bytes]) -> None:
+    """End `processes`, leaders of their groups, as a shutdown of their host does, then all of their groups."""
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    deadline = time.monotonic() + _STOP_LIMIT_S
+    for process in processes:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_LIMIT_S)
-    kill_group(process)
+            process.wait(max(deadline - time.monotonic(), 0))
+        kill_group(process)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -26,7 +31,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     Python's resource trackers are spared: each ends by itself with the last process that it served, after it has
     removed that one's semaphores from shared memory. Killed with the others it would leave them there for ever.
     """
-    deadline = time.monotonic() + _STOP_LIMIT_S
+    deadline = time.monotonic() + _KILL_LIMIT_S
     while members := _members(process.pid):
         for member in members:
             if not _is_resource_tracker(member):
@@ -35,7 +40,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         process.poll()
         assert time.monotonic() < deadline, f"still there: {members}"
         time.sleep(_POLL_S)
-    process.wait(_STOP_LIMIT_S)
+    process.wait(_KILL_LIMIT_S)
 
 
 def _members(group: int) -> list[psutil.Process]:

@@ -47,7 +47,7 @@ def demo(mongo_uri: str, *arguments: str) -> str:
             cwd=home,
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=600,
             check=False,
         )
     assert done.returncode == 0, done.stdout + done.stderr

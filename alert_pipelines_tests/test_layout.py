@@ -55,7 +55,7 @@ def in_environment(command: str, env: dict[str, str]) -> subprocess.CompletedPro
         env=env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=START_LIMIT_S,
         check=True,
     )
 
@@ -112,7 +112,7 @@ def test_the_ui_opens_with_the_code_location_loaded(env: dict[str, str], command
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: answers(f"{url}/server_info", process), command, 2 * START_LIMIT_S)
         request = urllib.request.Request(f"{url}/graphql", _QUERY.encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=START_LIMIT_S) as response:
             workspace = json.load(response)["data"]["workspaceOrError"]
         assert workspace["locationEntries"] == [{"name": CODE_LOCATION, "loadStatus": "LOADED"}]
         # As Ctrl-C in its terminal does.

@@ -19,7 +19,13 @@ from dagster import DagsterRun, DagsterRunStatus, RunsFilter
 from alert_pipelines import scheduler
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
-from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_processes, wait_until
+from alert_pipelines_tests.dagster_processes import (
+    CHECKOUT,
+    RUN_LIMIT_S,
+    DagsterProcesses,
+    dagster_processes,
+    wait_until,
+)
 from alert_pipelines_tests.factories import alert, rule
 
 _PAGE = (CHECKOUT / "docs" / "operating.md").read_text()
@@ -93,7 +99,7 @@ class Recipe:
             env={**self._dagster.env, "PATH": path},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -147,7 +153,12 @@ def runs_since(dagster: DagsterProcesses, start: datetime, job: str) -> list[Dag
 
 def launched(dagster: DagsterProcesses, start: datetime, job: str, number: int) -> list[DagsterRun]:
     """So many runs of `job` launched since `start`, each ended well."""
-    runs = wait_until(lambda: found if len(found := runs_since(dagster, start, job)) == number else None, job, 180)
+
+    def found() -> list[DagsterRun] | None:
+        runs = runs_since(dagster, start, job)
+        return runs if len(runs) == number else None
+
+    runs = wait_until(found, job, RUN_LIMIT_S)
     return [dagster.wait_for_success(run.run_id) for run in runs]
 
 
@@ -165,7 +176,7 @@ def test_a_graphql_request_is_sent_from_a_shell(recipe: Recipe) -> None:
 @recipe_of("See the ticks")
 def test_the_ticks_are_listed_with_what_came_of_them(recipe: Recipe, dagster: DagsterProcesses) -> None:
     ticked = RunsFilter(tags={"dagster/schedule_name": "auto_close_schedule"})
-    [run, *_] = wait_until(lambda: dagster.instance.get_runs(ticked), "a tick", 240)
+    [run, *_] = wait_until(lambda: dagster.instance.get_runs(ticked), "a tick", RUN_LIMIT_S)
     # The run is there before the tick that asked for it is told so.
     dagster.wait_for_end(run.run_id)
     answer = recipe.graphql()

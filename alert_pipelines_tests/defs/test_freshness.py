@@ -9,7 +9,7 @@ from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.scan.freshness import stale_after
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.settings import read_settings
-from alert_pipelines_tests.dagster_processes import dagster_processes, wait_until
+from alert_pipelines_tests.dagster_processes import RUN_LIMIT_S, dagster_processes, wait_until
 
 JOBS = AssetKey("background_jobs")
 
@@ -72,7 +72,7 @@ def test_scans_that_stop_are_red_by_themselves_and_the_next_one_is_green_again(
                 record = dagster.instance.get_freshness_state_records([JOBS]).get(JOBS)
                 return record is not None and record.freshness_state.value == state
 
-            wait_until(is_so, f"the state {state}", 120)
+            wait_until(is_so, f"the state {state}", RUN_LIMIT_S)
 
         dagster.wait_for_success(dagster.launch())
         wait_for("PASS")

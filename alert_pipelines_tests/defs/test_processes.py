@@ -214,7 +214,7 @@ def test_the_schedule_is_on_by_default_and_its_tick_makes_a_recorded_scan(
         recorded = [run.run_id for run in runs if JOB_ID_TAG in run.tags]
         return recorded[0] if recorded else None
 
-    run_id = wait_until(ticked, "a scan by the schedule", 240)
+    run_id = wait_until(ticked, "a scan by the schedule", RUN_LIMIT_S)
     record = record_of(database, run_id)
     assert record is not None
     assert record["status"] == "completed"

@@ -53,7 +53,7 @@ class Deployed:
             cwd=CHECKOUT,
             env=dict(self.processes.env),
             capture_output=True,
-            timeout=60,
+            timeout=START_LIMIT_S,
             check=False,
         )
         return done.returncode == 0

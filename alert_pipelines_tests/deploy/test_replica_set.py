@@ -45,7 +45,7 @@ def initiate(host: str, *, root_password: str, password: str) -> subprocess.Comp
         env=given | {"MONGODB_DATABASE": database},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -73,7 +73,7 @@ def ask(db: AlertDatabase, tmp_path: Path) -> Iterator[Ask]:
         wait_until(lambda: answers(f"{url}/-/ready", process), "Prometheus", START_LIMIT_S)
 
         def question(what: str, **parameters: str) -> Any:
-            with urlopen(f"{url}/api/v1/{what}?{urlencode(parameters)}", timeout=30) as answer:
+            with urlopen(f"{url}/api/v1/{what}?{urlencode(parameters)}", timeout=120) as answer:
                 return json.load(answer)["data"]
 
         wait_until(lambda: question("query", query="alert_pipelines_up")["result"], "the first numbers", START_LIMIT_S)
@@ -122,7 +122,7 @@ def test_a_quarter_of_an_hour_without_a_scan_is_told_and_less_is_not(tmp_path: P
     (missed,) = [one for one in group["rules"] if one["alert"] == "AlertScanMissed"]
     test = tmp_path / "missed.yaml"
     test.write_text(MISSED.format(rules=RULES, annotations=json.dumps(missed["annotations"])))
-    done = subprocess.run(["promtool", "test", "rules", test], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["promtool", "test", "rules", test], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.process
 
 SCANNERS = 20
 ALERTS = 90
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 
 Results = list[tuple[str, int]]
 

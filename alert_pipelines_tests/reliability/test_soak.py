@@ -18,7 +18,7 @@ from alert_pipelines_tests.reliability.fleet import fill_fleet, scan
 pytestmark = pytest.mark.process
 
 ALERTS = 3_000
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 # What Python's allocator takes and gives back between two scans.
 RSS_NOISE_MB = 4.0
 

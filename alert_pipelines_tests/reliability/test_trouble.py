@@ -158,7 +158,7 @@ def test_a_server_that_is_gone_ends_the_scan_and_the_next_one_finishes(
     seconds, outcome = scan_and_then(db, monkeypatch, Trouble(pid, None, lambda: short_lease(monkeypatch, 4)))
     assert isinstance(outcome, PyMongoError | LeaseLostError), outcome
     # Long before the socket's own timeout, which is 270 s.
-    assert seconds < 60
+    assert seconds < 200
     with pytest.raises(MongoConnectionError, match="Check that it runs"), open_database(settings):
         pass
     ensure_local_mongod(local_dir)

@@ -60,7 +60,7 @@ def audit(port: int, lock: Path | None, **env: str) -> subprocess.CompletedProce
     settings = {"PIP_AUDIT_OSV_URL": f"http://127.0.0.1:{port}/v1/query", **env}
     command = [str(CHECKOUT / "scripts" / "audit"), *([str(lock)] if lock else [])]
     return subprocess.run(
-        command, env={**os.environ, **settings}, capture_output=True, text=True, timeout=100, check=False
+        command, env={**os.environ, **settings}, capture_output=True, text=True, timeout=300, check=False
     )
 
 

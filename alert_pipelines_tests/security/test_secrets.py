@@ -141,7 +141,7 @@ def test_the_code_location_at_a_wrong_uri(secured: SecuredServer, monkeypatch: p
 def test_the_command_line_at_a_wrong_uri(secured: SecuredServer, kind: str) -> None:
     env = {**os.environ, "MONGODB_URI": wrong_uris(secured)[kind], "MONGODB_DATABASE": DATABASE}
     command = [sys.executable, "-m", "alert_pipelines", "scan"]
-    done = subprocess.run(command, env=env, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=env, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "Error: " in done.stderr
     check_free_of_secrets("stderr", done.stdout + done.stderr)
