@@ -4,8 +4,8 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from bson import DBRef, Regex
@@ -185,7 +185,30 @@ class Clause:
 
     def pipeline(self, scope: Filter | None = None) -> list[Stage]:
         """The aggregation over `alerts` that yields the due alerts as PLANNED; `scope` narrows the candidates."""
-        return [{"$match": {"$and": [self.candidates, scope]} if scope else self.candidates}, *self.stages, PLANNED]
+        return [{"$match": _within(self.candidates, scope) if scope else self.candidates}, *self.stages, PLANNED]
+
+    def of_span(self, since: datetime | None, until: datetime | None) -> "Clause":
+        """The clause for the alerts from `since` on and before `until`: its candidates begin `lookback` earlier."""
+        until_then = {"$lt": until} if until else {}
+        in_reach = {"timestamp": {**({"$gte": _earlier(since, self.lookback)} if since else {}), **until_then}}
+        due = {"timestamp": {**({"$gte": since} if since else {}), **until_then}}
+        if not until_then and since is None:
+            return self
+        return replace(self, candidates=_within(self.candidates, in_reach), stages=(*self.stages, {"$match": due}))
+
+
+def _within(candidates: Filter, scope: Filter) -> Filter:
+    """The part of `candidates` in `scope`, alternative by alternative, so that the server finds an index for each."""
+    if list(candidates) == ["$or"]:
+        return {"$or": [{"$and": [part, scope]} for part in candidates["$or"]]}
+    return {"$and": [candidates, scope]}
+
+
+def _earlier(instant: datetime, span: timedelta | None) -> datetime:
+    try:
+        return instant - (span or timedelta())
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def all_of(tests: Iterable[Predicate]) -> Filter:

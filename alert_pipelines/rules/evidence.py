@@ -167,7 +167,7 @@ def keep_latest(rule: Rule, closing: Sequence[Predicate], as_of: datetime, colle
         # What settled no later than the oldest pending alert is newer than none.
         return replace(
             clause,
-            candidates={"$or": [candidates, newer(oldest)]},
+            candidates={"$or": [pending_evidence(rule, oldest, counted), newer(oldest)]},
             stages=(last, {"$match": is_older}, {"$match": all_of(tests)}),
             in_one_pass=None,
         )

@@ -4,10 +4,12 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
+from alert_pipelines.alerts import A_DATE, IS_PENDING
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.rules.clause import NONE, Clause, Filter, Stage
 
@@ -56,10 +58,17 @@ def pipeline_of(
 
     A look-up for each key, of which no index finds the alerts, would read all alerts as often as there are keys.
     """
-    if clause.in_one_pass is None or indexes.find_key(clause.key):
+    if indexes.find_key(clause.key):
         return clause.pipeline(scope)
-    candidates = {"$and": [clause.candidates, scope]} if scope else clause.candidates
-    oldest = alerts.find_one(candidates, {"timestamp": 1}, sort=[("timestamp", 1)], session=session)
-    if oldest is None:
-        return clause.pipeline(NONE)
-    return clause.in_one_pass(oldest["timestamp"]).pipeline(scope)
+    return in_one_pass(clause, alerts, session).pipeline(scope)
+
+
+def in_one_pass(clause: Clause, alerts: Collection[AlertDocument], session: ClientSession | None) -> Clause:
+    """What decides the same as `clause` and reads each alert once."""
+    if clause.in_one_pass is None:
+        return clause
+    [of_sources] = [test.filter for test in clause.tests if test.name == "source_type"]
+    # The oldest that is pending, whether it has a key or not: an index has it, and it is no later than the candidates'.
+    pending = {**of_sources, **IS_PENDING, "timestamp": A_DATE}
+    oldest = alerts.find_one(pending, {"timestamp": 1}, sort=[("timestamp", 1)], session=session)
+    return clause.in_one_pass(oldest["timestamp"]) if oldest else replace(clause, candidates=NONE, in_one_pass=None)

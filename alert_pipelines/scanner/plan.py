@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import bson
@@ -22,7 +23,7 @@ from alert_pipelines.alerts.pending import count_pending
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
-from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter
+from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, Rule, RuleSet
 from alert_pipelines.rules.windows import MaintenanceWindow
@@ -31,10 +32,13 @@ from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.malformed import MAX_NAMED, name_malformed
 from alert_pipelines.scanner.report import Sample
 from alert_pipelines.scanner.scopes import Scopes
+from alert_pipelines.scanner.slices import Look, Slices
 
 MAX_PLAN_SECONDS = 240
 SAMPLES_PER_CLAUSE = 5
 _CURSOR_BATCH = 10_000
+# About so many lines of the log say how far a rule is, where it takes as many queries or more.
+_TOLD = 10
 # Unauthorized and AuthenticationFailed concern the whole scan, never one rule.
 _FATAL_CODES = frozenset({13, 18})
 _QUERY_PLAN_KILLED = 175
@@ -67,6 +71,14 @@ class PlannedClause:
             self.unnamed.append(due["_id"])
         else:
             self.ids.append(due["_id"])
+
+    def take_in(self, part: "PlannedClause") -> None:
+        """Add what another query of the clause has found."""
+        self.ids += part.ids
+        self.by_source += part.by_source
+        named = part.unwritable[: MAX_NAMED - len(self.unwritable)]
+        self.unwritable += named
+        self.unnamed += [*(due["_id"] for due in part.unwritable[len(named) :]), *part.unnamed]
 
     def keys(self) -> Iterator[Hashable]:
         """What identifies each due alert."""
@@ -188,6 +200,7 @@ class _Planner:
         self._alerts = db[COLLECTION]
         self._session = session
         self._indexes = indexes
+        self._slices = Slices(self._alerts, indexes, session)
         self._check = check
 
     def pending(self) -> dict[str, int]:
@@ -224,33 +237,20 @@ class _Planner:
             if clause.to_status is Status.AUTO_CLOSED and clause.rule_id in self._failed_rules:
                 # The alerts' own expiry has no rule: it may close alerts of every source.
                 failed.append(rule)
-            decided.update(planned.keys())
             plan.append(planned)
         return plan
 
-    def _due(self, clause: Clause, decided: Set[Hashable], scopes: Scopes | None) -> PlannedClause:
+    def _due(self, clause: Clause, decided: set[Hashable], scopes: Scopes | None) -> PlannedClause:
         if clause.rule_id in self._failed_rules:
             return PlannedClause(clause)
 
-        def read() -> PlannedClause:
-            planned, seen = PlannedClause(clause), set[Hashable]()
-            of_touched_keys = scopes.of(clause) if scopes else None
-            # Scopes may overlap; one that is for all does not.
-            for scope in [None] if of_touched_keys is None else of_touched_keys:
-                for due in self._run(clause, scope):
-                    name = hashable(due["_id"])
-                    if name in decided or name in seen:
-                        continue
-                    planned.add(due)
-                    if scope is not None:
-                        seen.add(name)
-            return planned
-
+        planned = PlannedClause(clause)
         try:
-            return self._ask(read)
+            self._read_all(planned, decided, scopes)
         except OperationFailure as failure:
             if failure.code in _FATAL_CODES:
                 raise
+            decided.difference_update(planned.keys())
             self._failed_rules.add(clause.rule_id)
             self.failures.append(
                 f"rule {clause.rule_id!r}: the server could not evaluate {clause.condition} ({reason_of(failure)}); "
@@ -258,11 +258,36 @@ class _Planner:
                 "advise` names an index that may help"
             )
             return PlannedClause(clause)
+        return planned
 
-    def _run(self, clause: Clause, scope: Filter | None) -> Iterator[dict[str, Any]]:
+    def _read_all(self, planned: PlannedClause, decided: set[Hashable], scopes: Scopes | None) -> None:
+        """Add to `planned`, and to `decided`, what is due, query by query: a fault costs one of them."""
+        clause = planned.clause
+        looks = self._ask(lambda: self._looks(clause, scopes))
+        for number, look in enumerate(looks, start=1):
+            part = self._ask(partial(self._read, look, decided))
+            # Queries may overlap, and what is touched meanwhile may be met again.
+            decided.update(part.keys())
+            planned.take_in(part)
+            if len(looks) >= _TOLD and number % (len(looks) // _TOLD) == 0:
+                told = (clause.rule_id, clause.condition, number, len(looks), sum(planned.by_source.values()))
+                _log.info("Rule %r, %s: %d of %d queries done, %d alerts due", *told)
+
+    def _looks(self, clause: Clause, scopes: Scopes | None) -> list[Look]:
+        of_touched_keys = scopes.of(clause) if scopes else None
+        return self._slices.of(clause) if of_touched_keys is None else [Look(clause, one) for one in of_touched_keys]
+
+    def _read(self, look: Look, decided: Set[Hashable]) -> PlannedClause:
+        part = PlannedClause(look.clause)
+        for due in self._run(look):
+            if hashable(due["_id"]) not in decided:
+                part.add(due)
+        return part
+
+    def _run(self, look: Look) -> Iterator[dict[str, Any]]:
         self._check()
         with self._alerts.aggregate(
-            pipeline_of(clause, scope, self._alerts, self._indexes, self._session),
+            pipeline_of(look.clause, look.scope, self._alerts, self._indexes, self._session),
             session=self._session,
             allowDiskUse=True,
             batchSize=_CURSOR_BATCH,

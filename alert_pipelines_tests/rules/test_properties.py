@@ -14,9 +14,11 @@ from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
+from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_expires_at, compile_rule
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.scanner import slices
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
@@ -43,6 +45,9 @@ def test_each_condition_is_due_for_the_alerts_that_the_page_says(db: AlertDataba
             clause.condition: _alert_ids(db, pipeline_of(clause, None, db.alerts, without_index)) for clause in clauses
         }
         assert found == due, document
+        for indexes in (KeyIndexes(db.alerts), without_index):
+            found = {clause.condition: sorted(_in_slices(db, clause, indexes)) for clause in clauses}
+            assert found == due, document
     by_expiry = _alert_ids(db, compile_expires_at(AS_OF, windows).pipeline())
     assert by_expiry == sorted(oracle.due_by_expires_at(case.alerts, case.windows, AS_OF))
 
@@ -136,6 +141,14 @@ def test_a_shadow_rule_counts_what_it_would_do_alone(db: AlertDatabase, case: Ca
     for counted in report.shadow:
         found[counted.rule_id, to_status[counted.decision]] += counted.alerts
     assert found == oracle.shadow_counts(case.alerts, case.rules, case.windows, AS_OF)
+
+
+def _in_slices(db: AlertDatabase, clause: Clause, indexes: KeyIndexes) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slices, "SLICE", 1)
+        patch.setattr(slices, "MUST_SLICE", 0)
+        for look in slices.Slices(db.alerts, indexes).of(clause):
+            yield from _alert_ids(db, pipeline_of(*look, db.alerts, indexes))
 
 
 def _fill(db: AlertDatabase, case: Case) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ import pytest
 from alert_pipelines import job_records
 from alert_pipelines.index_advice.advice import advise, create_advised
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.scanner import apply
+from alert_pipelines.scanner import apply, slices
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded
@@ -163,6 +163,24 @@ def test_a_key_without_an_index_once_made_keep_latest_read_all_alerts_for_each_v
         assert report.failed_rules == ()
         read[name] = cost.documents
     assert max(read.values()) <= 3 * min(read.values())
+
+
+def test_a_first_look_once_was_one_query_however_many_alerts_there_were(
+    benches: dict[int, Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "SLICE", 1_000)
+    bench = benches[SMALL]
+    for key in ("metadata.driver_id", "metadata.location"):
+        bench.db.rules.delete_many({})
+        count = {"escalate_if_count": 3, "window_mins": 60, "group_by": key}
+        bench.db.rules.insert_one(EXPIRE | {"rule_id": "count", "conditions": count})
+        cost_of(bench, lambda watched: run_scan(watched, ScanRequest(as_of=AS_OF, dry_run=True)))
+        looks = bench.db["system.profile"].find({"command.aggregate": "alerts"})
+        # A sample of so few alerts reads them all; of many it does not.
+        examined = [look["docsExamined"] for look in looks if "$sample" not in look["command"]["pipeline"][0]]
+        # Slices are about equal; spans of time also read the window before them.
+        assert max(examined) <= 3 * 1_000
+        assert SMALL <= sum(examined) <= 3 * SMALL
 
 
 @pytest.fixture

@@ -1,0 +1,121 @@
+"""A look at all alerts in slices: what it decides, what a fault costs, and what it tells."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import pytest
+from bson import ObjectId
+from pymongo.errors import AutoReconnect
+
+from alert_pipelines.errors import RuleQueryError
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.mongo.door import known_form
+from alert_pipelines.rules.clause import Clause
+from alert_pipelines.rules.compiler import compile_rule
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.scanner import plan, slices
+from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
+from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
+
+Stages: TypeAlias = list[dict[str, Any]]
+ThirdQuery: TypeAlias = Callable[[Callable[[Stages], Stages]], list[str]]
+
+PILE = rule("pile", {"escalate_if_count": 3}, priority=1)
+EVERY = rule("every", {"escalate_if_count": 1})
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "SLICE", 5)
+
+
+@pytest.fixture
+def third_query(monkeypatch: pytest.MonkeyPatch) -> ThirdQuery:
+    """Have something happen to the third query of PILE; lists its queries."""
+    asked = list[str]()
+
+    def happen(what: Callable[[Stages], Stages]) -> list[str]:
+        def changed(clause: Clause, *args: Any) -> Stages:
+            stages = pipeline_of(clause, *args)
+            asked.extend([clause.rule_id] if clause.rule_id == "pile" else [])
+            return what(stages) if clause.rule_id == "pile" and len(asked) == 3 else stages
+
+        monkeypatch.setattr(plan, "pipeline_of", changed)
+        return asked
+
+    return happen
+
+
+def piles(drivers: int) -> list[dict[str, Any]]:
+    return [alert(f"{n}-{driver}", minutes=n, driver=f"D{driver}") for driver in range(drivers) for n in range(4)]
+
+
+def scan(db: AlertDatabase) -> int:
+    return run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,))).escalated
+
+
+def slices_of(db: AlertDatabase) -> list[slices.Look]:
+    alerts = known_form(db).alerts
+    [clause] = compile_rule(Rule.model_validate(PILE), AS_OF)
+    return slices.Slices(alerts, KeyIndexes(alerts)).of(clause)
+
+
+def test_a_first_look_tells_how_far_it_is(db: AlertDatabase, caplog: pytest.LogCaptureFixture) -> None:
+    fill(db, piles(60), PILE)
+    with caplog.at_level(logging.INFO, "alert_pipelines"):
+        assert scan(db) == 120
+    told = [record.getMessage() for record in caplog.records if "queries done" in record.getMessage()]
+    assert 10 <= len(told) < 20
+    assert all(line.startswith("Rule 'pile', escalate_if_count: ") for line in told)
+    assert len(set(told)) == len(told)
+
+
+def test_a_fault_within_a_first_look_once_made_it_begin_again(db: AlertDatabase, third_query: ThirdQuery) -> None:
+    fill(db, piles(20), PILE)
+
+    def away(_: Stages) -> Stages:
+        raise AutoReconnect("the primary steps down")
+
+    asked = third_query(away)
+    looks = len(slices_of(db))
+    assert scan(db) == 40
+    assert len(asked) == looks + 1
+
+
+def test_a_rule_of_which_the_server_could_not_answer_one_slice_decides_nothing(
+    db: AlertDatabase, third_query: ThirdQuery
+) -> None:
+    fill(db, piles(20), PILE, EVERY)
+    third_query(lambda stages: [*stages, {"$set": {"x": {"$divide": [1, 0]}}}])
+    with pytest.raises(RuleQueryError) as failed:
+        scan(db)
+    # What it had found by then is left to the rules behind it.
+    assert {count.rule_id: count.alerts for count in failed.value.report.decisions} == {"every": 80}
+    assert set(statuses(db).values()) == {"ESCALATED"}
+
+
+@pytest.mark.parametrize(
+    ("cuts", "kept"),
+    [
+        ([1, "a", "b", "b", ObjectId(), True], ["a", "b"]),
+        ([float("nan"), 1, 2.5], [1, 2.5]),
+        (["a", "x" * 2_000], ["a"]),
+        ([None, {"x": 1}, True], []),
+        ([], []),
+    ],
+)
+def test_cuts_are_of_one_kind(cuts: list[Any], kept: list[Any]) -> None:
+    assert slices._of_one_kind(cuts) == kept
+
+
+def test_what_cannot_be_written_is_counted_over_all_slices_and_the_first_are_named(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "MAX_NAMED", 7)
+    fill(db, [alert(f"A{n}", minutes=n, driver=f"D{n}", state_history="text") for n in range(90)], EVERY)
+    report = run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,)))
+    assert (report.failed, report.escalated, report.reconciles) == (90, 0, True)
+    assert len([error for error in report.errors if "state_history" in error]) == 7
