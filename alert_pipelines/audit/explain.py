@@ -17,7 +17,7 @@ from alert_pipelines.audit.decisions import is_automatic
 from alert_pipelines.mongo.bson_types import kind_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Others, Predicate
+from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Others, Predicate, equal_to_any
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
@@ -172,7 +172,11 @@ class _Explainer:
             yield from (bool(answer[f"t{n}"]) for n in range(len(part)))
 
     def _is_due(self, clause: Clause) -> bool:
-        return any(True for _ in self._alerts.aggregate([*clause.pipeline(self._scope(clause)), {"$match": self._one}]))
+        scope, timestamp = self._scope(clause), self._alert.get("timestamp")
+        if clause.in_one_pass and scope is not None and isinstance(timestamp, datetime):
+            # The way that looks at no others than those in the scope.
+            clause = clause.in_one_pass(timestamp)
+        return any(True for _ in self._alerts.aggregate([*clause.pipeline(scope), {"$match": self._one}]))
 
     def _scope(self, clause: Clause) -> Filter | None:
         """What the clause has to read to find whether the alert is due: itself and what counts as its evidence."""
@@ -184,8 +188,13 @@ class _Explainer:
             return None
         if clause.evidence is None or not isinstance(timestamp, datetime):
             return self._one
-        # A key may have a hundred thousand alerts, of which a window holds a few.
-        return {"$and": [self._same_key(clause), {"$or": [self._one, clause.evidence(timestamp)]}]}
+        evidence = clause.evidence(timestamp)
+        if clause.lookback is not None:
+            # A key may have a hundred thousand alerts, of which a window holds a few.
+            return {"$and": [self._same_key(clause), {"$or": [self._one, evidence]}]}
+        # Where later or earlier alerts count, one of them settles it.
+        found = self._alerts.find_one({"$and": [self._same_key(clause), evidence]}, {"_id": 1})
+        return equal_to_any("_id", [self._alert["_id"], *([found["_id"]] if found else [])])
 
     def _evidence(self, clause: Clause) -> tuple[tuple[str, ...], int]:
         others = self._going_with(clause.others) if clause.others else self._counting(clause)

@@ -227,3 +227,31 @@ def test_explaining_agrees_with_the_scan_on_every_alert(db: AlertDatabase, count
         "settled",
         "loud",
     }
+
+
+@pytest.mark.parametrize(
+    ("conditions", "alert_id", "due"),
+    [
+        ({"keep_latest": True}, "A300", True),
+        ({"keep_latest": True}, "A1", False),
+        ({"keep_first": True}, "A1", True),
+        ({"keep_first": True}, "A300", False),
+        ({"close_if_no_repeat_mins": 100}, "A300", False),
+        ({"close_if_no_repeat_mins": 1}, "A300", True),
+    ],
+)
+def test_explaining_one_alert_of_a_large_key_once_read_all_the_others_again(
+    db: AlertDatabase, conditions: dict[str, Any], alert_id: str, *, due: bool
+) -> None:
+    fill(db, [alert(f"A{n}", minutes=n) for n in range(1, 301)], rule("r", conditions))
+    db.command("profile", 2)
+    assert explain(db, alert_id).clauses[0].due is due
+    db.command("profile", 0)
+    one = db.alerts.find_one({"alert_id": alert_id})
+    assert one
+    asked = [
+        query
+        for query in db["system.profile"].find({"command.aggregate": "alerts"})
+        if query["command"]["pipeline"][-1] == {"$match": {"_id": one["_id"]}}
+    ]
+    assert [query["docsExamined"] <= 4 for query in asked] == [True]
