@@ -48,9 +48,9 @@ def env(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def in_environment(command: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run `command` as the docs say: in a shell that has sourced scripts/environment."""
+    """Run `command` as the docs say: in a shell that has sourced scripts/develop."""
     return subprocess.run(
-        ["bash", "-c", f"source scripts/environment; {command}"],
+        ["bash", "-c", f"source scripts/develop; {command}"],
         cwd=CHECKOUT,
         env=env,
         capture_output=True,
@@ -107,7 +107,7 @@ def test_the_ui_opens_with_the_code_location_loaded(env: dict[str, str], command
     with ExitStack() as stack:
         start = Starter(stack, Path(env["DAGSTER_HOME"]), env | {"AUTO_CLOSE_CRON": "off"})
         port = free_port()
-        shell = f"source scripts/environment; exec {command} --host 127.0.0.1 --port {port}"
+        shell = f"source scripts/develop; exec {command} --host 127.0.0.1 --port {port}"
         process = start("dev", "/bin/bash", "-c", shell)
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: answers(f"{url}/server_info", process), command, 2 * START_LIMIT_S)

@@ -156,6 +156,7 @@ def test_one_version_of_everything() -> None:
     whole = locked("requirements.lock")
     for name in ("requirements.lock", "build.lock"):
         assert locked(f"deploy/{name}").items() <= whole.items()
+    assert locked("run.lock").items() <= whole.items()
     with_kubernetes, without = locked("deploy/kubernetes.lock"), locked("deploy/requirements.lock")
     assert without.items() <= with_kubernetes.items()
     assert with_kubernetes["dagster-k8s"] == without["dagster-postgres"]
