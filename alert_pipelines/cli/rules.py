@@ -12,11 +12,10 @@ from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.cli.rule_effect import print_effect
 from alert_pipelines.cli.rule_sets import history, list_rules, print_fields, print_versions_diff, rollback
 from alert_pipelines.mongo import open_database
+from alert_pipelines.rules.against_alerts import warnings_against_alerts
 from alert_pipelines.rules.calendar_store import with_calendars
-from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.files import default_rules, dump_rules, language_schema, read_rules
 from alert_pipelines.rules.model import Rule
-from alert_pipelines.rules.not_meant import unsent_sources
 from alert_pipelines.rules.publish import ChangeKind, RuleChange, diff_rules, export_rules, publish_rules
 from alert_pipelines.rules.validation import warnings_of
 from alert_pipelines.rules.words import sentence
@@ -41,7 +40,7 @@ def rules() -> None:
 @rules.command()
 @file_argument
 @click.option(
-    "--against-alerts", is_flag=True, help="Warn of tests that the kinds of the pending alerts' fields rule out."
+    "--against-alerts", is_flag=True, help="Warn of sources, fields and kinds of values that the alerts do not have."
 )
 def validate(file: Path | None, against_alerts: bool) -> None:
     """Check a rule file."""
@@ -50,7 +49,7 @@ def validate(file: Path | None, against_alerts: bool) -> None:
     warnings = warnings_of(given)
     if against_alerts:
         with open_database() as db:
-            warnings += [*unsent_sources(db, given), *map(str, kind_faults(db, given))]
+            warnings += warnings_against_alerts(db, given)
     for warning in warnings:
         click.echo(f"Warning: {warning}.", err=True)
 

@@ -20,7 +20,7 @@ from alert_pipelines.rules.tree_words import describe
 MAX_READ = 100_000
 """Of each source at most this many pending alerts are read, the newest."""
 
-_ABSENT = frozenset({"missing", "null", "undefined"})
+ABSENT = frozenset({"missing", "null", "undefined"})
 _NEGATIVE = frozenset({Op.NE, Op.NOT_IN})
 _TREES = ("only_if", "close_if", "escalate_if", "count_if")
 
@@ -163,7 +163,7 @@ def _groups(db: AlertDatabase, rule: Rule, paths: Sequence[str]) -> list[_Group]
     )
     return [
         _Group(
-            {path: frozenset(map(kind_of_type, set(row["_id"][name]) - _ABSENT)) for name, path in names.items()},
+            {path: frozenset(map(kind_of_type, set(row["_id"][name]) - ABSENT)) for name, path in names.items()},
             row["alerts"],
             str(row["example"]),
         )

@@ -3,13 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, product
 
-from alert_pipelines.alerts import COLLECTION
-from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.tree import All, Leaf, Op, Tree
 from alert_pipelines.rules.tree_words import describe, span_in_words
-from alert_pipelines.spelling import nearest
 
 _NARROWING = ("only_if", "severities", "statuses", "hold_mins", "suppress_if_other")
 _GROUPING = (
@@ -26,24 +22,6 @@ def not_meant(rules: Iterable[Rule]) -> list[str]:
     found = [warning for rule in considered for warning in _of_one(rule)]
     active = [rule for rule in considered if rule.effective_mode is Mode.ACTIVE]
     return found + [text for closing in active for other in active for text in _leaves_nothing(closing, other)]
-
-
-@at_the_door
-def unsent_sources(db: AlertDatabase, rules: Iterable[Rule]) -> list[str]:
-    """The sources that rules name and of which there is no alert, with the nearest one that there is."""
-    sent = [source for source in db[COLLECTION].distinct("source_type") if isinstance(source, str)]
-    found = []
-    for rule in rules:
-        named = [("source_type", source) for source in rule.sources or ()]
-        for name in ("close_if_other", "suppress_if_other"):
-            other = getattr(rule.conditions, name)
-            named += [(f"{name}.source_type", source) for source in (other.sources or () if other else ())]
-        for path, source in named:
-            if source not in sent:
-                near = nearest(source, sent)
-                hint = f". Did you mean {near!r}" if near else ""
-                found.append(f"rule {rule.rule_id!r}: {path}: there is no alert of {source!r}{hint}")
-    return found
 
 
 def _of_one(rule: Rule) -> Iterator[str]:

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.rules.not_meant import not_meant, unsent_sources
+from alert_pipelines.rules.not_meant import not_meant
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines_tests.factories import alert, fill, rule
+from alert_pipelines_tests.factories import rule
 
 
 def leaf(op: str, value: Any = None, field: str = "x") -> dict[str, Any]:
@@ -87,16 +86,3 @@ def test_a_close_of_another_source_leaves_the_escalation_alone() -> None:
     closing = parse_rule(rule("a", {"expire_after_mins": 5}, source_type="SAFETY"))
     escalating = parse_rule(rule("b", {"escalate_after_mins": 60}, source_type="*"))
     assert not_meant([closing, escalating]) == []
-
-
-def test_a_source_that_nobody_sends_is_named(db: AlertDatabase) -> None:
-    fill(db, [alert(), alert(source_type="SAFETY"), alert(source_type=None)])
-    other = {"source_type": ["SAFETY", "GEOFENCE"]}
-    rules = [
-        parse_rule(rule("misspelt", {"keep_first": True}, source_type=["SAFTY", "OVERSPEEDING"])),
-        parse_rule(rule("other", {"close_if_other": other}, source_type="*")),
-    ]
-    assert unsent_sources(db, rules) == [
-        "rule 'misspelt': source_type: there is no alert of 'SAFTY'. Did you mean 'SAFETY'",
-        "rule 'other': close_if_other.source_type: there is no alert of 'GEOFENCE'",
-    ]

@@ -10,9 +10,8 @@ from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.tables import table
-from alert_pipelines.rules.field_kinds import kind_faults
+from alert_pipelines.rules.against_alerts import warnings_against_alerts
 from alert_pipelines.rules.files import default_rules, dump_rules, read_rules, write_rules
-from alert_pipelines.rules.not_meant import unsent_sources
 from alert_pipelines.rules.publish import export_rules
 from alert_pipelines.rules.validation import warnings_of
 from alert_pipelines.rules.words import sentence
@@ -31,7 +30,7 @@ def validate(context: OpExecutionContext, config: ValidateRulesConfig, mongo: Mo
         warnings = warnings_of(rules)
         if config.against_alerts:
             with mongo.open() as db:
-                warnings += [*unsent_sources(db, rules), *map(str, kind_faults(db, rules))]
+                warnings += warnings_against_alerts(db, rules)
     rows = (
         (rule.rule_id, rule.source_names, str(rule.effective_mode), rule.priority, sentence(rule)) for rule in rules
     )
