@@ -62,6 +62,15 @@ def test_each_asset_leads_to_its_code_in_this_checkout_or_where_the_setting_says
     assert sources("closed_alerts")[0].startswith(prefix)
 
 
+def test_a_deployment_without_source_files_could_not_load_the_code_location(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # As an image does that keeps compiled modules alone.
+    monkeypatch.setattr("alert_pipelines.defs.code_links._PACKAGE", tmp_path / "alert_pipelines")
+    node = build_defs().resolve_asset_graph().get(AssetKey("closed_alerts"))
+    assert node.metadata["dagster/code_references"].code_references == []
+
+
 def test_the_columns_shown_are_those_of_the_contract(db: AlertDatabase) -> None:
     assert columns(defs, "alerts") == set(Alert.model_fields)
     assert columns(defs, "alert_rules") == set(Rule.model_fields) | {"created_at", "updated_at"}

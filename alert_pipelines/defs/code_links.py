@@ -42,8 +42,8 @@ def with_code_links(
     """`assets`, each with links to what CODE names for it: files, or pages below `base`."""
 
     def linked(spec: AssetSpec) -> AssetSpec:
-        codes = CODE[spec.key.to_user_string()]
-        references = CodeReferencesMetadataValue(code_references=[_reference(code, base) for code in codes])
+        found = [_reference(code, base) for code in CODE[spec.key.to_user_string()]]
+        references = CodeReferencesMetadataValue(code_references=[one for one in found if one is not None])
         return spec.replace_attributes(metadata={**spec.metadata, "dagster/code_references": references})
 
     # The links are beta in Dagster, and say so.
@@ -51,9 +51,12 @@ def with_code_links(
         return [linked(one) if isinstance(one, AssetSpec) else one.map_asset_specs(linked) for one in assets]
 
 
-def _reference(code: str, base: str | None) -> LocalFileCodeReference | UrlCodeReference:
+def _reference(code: str, base: str | None) -> LocalFileCodeReference | UrlCodeReference | None:
+    """The link to `code`; None where the package is installed without its sources."""
     module, _, name = code.partition(":")
     path = _PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    if not path.is_file():
+        return None
     line = _line_of(path, name)
     label = f"{_PACKAGE.name}.{module}.{name}"
     if base:

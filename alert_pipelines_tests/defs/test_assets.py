@@ -1,6 +1,5 @@
 """The scan's op, in this process, on a real MongoDB and a real Dagster instance."""
 
-import gc
 import json
 import re
 from datetime import UTC, datetime
@@ -29,7 +28,6 @@ from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.defs.scan.standing_verdicts import JUDGED_IN
 from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner import apply
 from alert_pipelines_tests.defs.conftest import OWN, Execute, check_verdicts, failure_text, observed, scan_metadata
 from alert_pipelines_tests.defs.scans import ALL_PASSED, ESCALATE, EXPIRE, fill_with_work
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
@@ -70,23 +68,6 @@ def test_a_scan_materializes_its_outcome_with_numbers_that_plot(execute: Execute
     samples = [row.data for row in metadata["escalated_alerts"]["samples"].records]
     assert [(row["alert"], row["rule"], row.keys() >= {"decision"}) for row in samples] == [("second", "often", False)]
     assert check_verdicts(result) == ALL_PASSED
-
-
-def test_what_a_run_worker_has_loaded_is_kept_from_the_garbage_collector_while_it_scans_and_no_longer(
-    execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill_with_work(db)
-    kept: list[int] = []
-    update = apply.decision_update
-
-    def update_and_look(*args: Any) -> Any:
-        kept.append(gc.get_freeze_count())
-        return update(*args)
-
-    monkeypatch.setattr(apply, "decision_update", update_and_look)
-    assert execute(as_of=AS_OF.isoformat()).success
-    assert min(kept) > 100_000
-    assert gc.get_freeze_count() == 0
 
 
 def test_the_page_leads_to_the_alerts_their_explanation_and_the_way_back(execute: Execute, db: AlertDatabase) -> None:

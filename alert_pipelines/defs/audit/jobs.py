@@ -56,9 +56,9 @@ def explain(context: OpExecutionContext, config: ExplainConfig, mongo: MongoReso
     context.add_output_metadata(_explained(explanation, past))
 
 
-@job(description="Explain one alert: what each rule says of it, test by test, and what was decided before.")
+@job
 def explain_alert_job() -> None:
-    """One op."""
+    """Explain one alert: what each rule says of it, test by test, and what was decided before."""
     explain()
 
 
@@ -80,9 +80,9 @@ def list_decisions(context: OpExecutionContext, config: DecisionsConfig, mongo: 
     context.add_output_metadata({name: value for name, value in found.items() if value is not None})
 
 
-@job(description="List the alerts that a scan closed and escalated, by the job_id of its job record.")
+@job
 def list_decisions_job() -> None:
-    """One op."""
+    """List the alerts that a scan closed and escalated, by the job_id of its job record."""
     list_decisions()
 
 
@@ -108,9 +108,9 @@ def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, 
 
 
 # `undo_job` is the function that does it; the job of the UI has its name.
-@job(name="undo_job", description="Take back what a job decided. A dry run, unless dry_run is false.")
+@job(name="undo_job")
 def undo_decisions_job() -> None:
-    """One op."""
+    """Take back what a job decided. A dry run, unless dry_run is false."""
     undo()
 
 

@@ -89,9 +89,9 @@ def _declared(config: LoadAlertsConfig) -> "Mapping":
     raise Failure("Write one of mapping and preset: how the file is to be read.", allow_retries=False)
 
 
-@job(description="Load alerts from a CSV, JSON, Excel or Parquet file, by a mapping or a preset.")
+@job
 def load_alerts_job() -> None:
-    """One op."""
+    """Load alerts from a CSV, JSON, Excel or Parquet file, by a mapping or a preset."""
     load()
 
 

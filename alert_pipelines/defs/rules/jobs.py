@@ -51,13 +51,13 @@ def export(context: OpExecutionContext, config: ExportRulesConfig, mongo: MongoR
     context.add_output_metadata({"rules": len(rules), "rule file": shown})
 
 
-@job(description="Check a rule file, or the package's own rules. Changes nothing.")
+@job
 def validate_rules_job() -> None:
-    """One op."""
+    """Check a rule file, or the package's own rules. Changes nothing."""
     validate()
 
 
-@job(description="Export the collection's rules as a file that can be published again. Changes no rule.")
+@job
 def export_rules_job() -> None:
-    """One op."""
+    """Export the collection's rules as a file that can be published again. Changes no rule."""
     export()

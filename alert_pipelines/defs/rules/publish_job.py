@@ -57,12 +57,9 @@ def publish(
     )
 
 
-@job(
-    description="Show what publishing the rules of a file, or the package's own, changes. Dry run by default; set "
-    "dry_run: false to publish."
-)
+@job
 def publish_rules_job() -> None:
-    """One op."""
+    """Show what publishing the rules of a file changes. Dry run by default; set dry_run: false to publish."""
     publish()
 
 

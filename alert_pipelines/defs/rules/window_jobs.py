@@ -99,27 +99,27 @@ def snooze_alert_op(context: OpExecutionContext, config: SnoozeConfig, mongo: Mo
     context.add_output_metadata({"window": str(window.window_id), "until": until})
 
 
-@job(description="List the maintenance windows that hold or are to come. Fails if one is not valid.")
+@job
 def list_windows_job() -> None:
-    """One op."""
+    """List the maintenance windows that hold or are to come. Fails if one is not valid."""
     list_windows_op()
 
 
-@job(description="Add the maintenance windows of a file. Dry run by default; set dry_run: false to write.")
+@job
 def add_windows_job() -> None:
-    """One op."""
+    """Add the maintenance windows of a file. Dry run by default; set dry_run: false to write."""
     add_windows_op()
 
 
-@job(description="End a maintenance window now. Dry run by default; set dry_run: false to do it.")
+@job
 def end_window_job() -> None:
-    """One op."""
+    """End a maintenance window now. Dry run by default; set dry_run: false to do it."""
     end_window_op()
 
 
-@job(description="Leave one alert undecided for a while, by a maintenance window for it alone.")
+@job
 def snooze_alert_job() -> None:
-    """One op."""
+    """Leave one alert undecided for a while, by a maintenance window for it alone."""
     snooze_alert_op()
 
 

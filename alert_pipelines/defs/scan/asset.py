@@ -1,6 +1,5 @@
 """The scan as Dagster runs it: one op, whose outputs are the assets of the lineage."""
 
-import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -62,14 +61,14 @@ def auto_close(
     """
     keep_from_retry(context.instance, context.run)
     disown_tags(context.instance, names, context.run)
-    with _loaded_code_kept_from_the_collector(), lines_in_run_log(context.log, context.instance):
+    with lines_in_run_log(context.log, context.instance):
         yield from _scan_and_report(context, config, mongo, rule_engine, names)
 
 
 def _scan_and_report(
     context: AssetExecutionContext, config: ScanConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-    with _faults_as_dagster_has_them(), mongo.open() as db, record_ended_if_killed(context.run.run_id, db.name):
+    with _translated_errors(), mongo.open() as db, record_ended_if_killed(context.run.run_id, db.name):
         outcome = _scan(context, config, rule_engine, names, db)
     if outcome is None:
         yield from standing_verdicts(context.instance, context.selected_asset_check_keys)
@@ -130,18 +129,7 @@ def _named_by_its_run(context: AssetExecutionContext, names: Names, db: AlertDat
 
 
 @contextmanager
-def _loaded_code_kept_from_the_collector() -> Iterator[None]:
-    # A run worker has loaded 200,000 objects, all of which each full collection goes through: some 0.1 s, as long as a
-    # scan with nothing due.
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-@contextmanager
-def _faults_as_dagster_has_them() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     """A database that is away for a moment is tried again; all else fails at once, with the error's own text."""
     try:
         yield

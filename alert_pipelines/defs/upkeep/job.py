@@ -74,7 +74,7 @@ def _own_location(context: OpExecutionContext) -> Location:
     executor_def=in_process_executor,
 )
 def delete_old_runs_job() -> None:
-    """One op."""
+    """Delete old runs, in one op."""
     delete_old_runs_op()
 
 
