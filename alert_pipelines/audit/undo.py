@@ -2,8 +2,9 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from pymongo import DESCENDING
@@ -28,7 +29,7 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.record_owners import OURS
-from alert_pipelines.scanner.bisection import write_with_bisection
+from alert_pipelines.scanner.bisection import in_stored_order, write_with_bisection
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.signature import UNSIGNED, Signature
 from alert_pipelines.spelling import did_you_mean
@@ -37,8 +38,9 @@ JOB_TYPE = "auto_close_undo"
 LATEST = "latest"
 """What stands for the last scan of ours that decided anything, where a job id is asked for."""
 
-BATCH = 1_000
+BATCH = 5_000
 MAX_LISTED = 1_000
+_CURSOR_BATCH = 10_000
 # What a decision may have written besides history and updated_at; an undo is a change too, so that moves on.
 _TAKEN_BACK = ("status", "severity", "escalated_at", "closed_at", "auto_close_reason")
 
@@ -81,8 +83,9 @@ class Restored(NamedTuple):
 class UndoReport:
     """What was, or in a dry run would be, taken back. `undo_job_id` is None for a dry run.
 
-    `alerts` names the first 1,000 of the `restored`, `skipped` the first 1,000 of the `skipped_total` that were touched
-    since, or whose write the server refuses. `already_undone` counts the alerts that an earlier undo has taken back.
+    `alerts` names the first 1,000 of the `restored`, `moves` counts all by rule, from which status and to which;
+    `skipped` names the first 1,000 of the `skipped_total` that were touched since, or whose write the server refuses.
+    `already_undone` counts the alerts that an earlier undo has taken back.
     """
 
     job_id: str
@@ -93,11 +96,11 @@ class UndoReport:
     skipped: tuple[Skipped, ...]
     skipped_total: int
     already_undone: int
+    moves: Mapping[tuple[str, str, str], int]
 
     def by_rule(self) -> list[tuple[str, str, str, int]]:
-        """How many of `alerts` go back, by rule, from which status and to which."""
-        counted = Counter((one.rule_id, one.from_status, one.to_status) for one in self.alerts)
-        return [(*which, alerts) for which, alerts in sorted(counted.items())]
+        """How many alerts go back, by rule, from which status and to which, in order."""
+        return [(*which, alerts) for which, alerts in sorted(self.moves.items())]
 
 
 @at_the_door
@@ -212,6 +215,7 @@ def _report(
         skipped=tuple(skipped[:MAX_LISTED]),
         skipped_total=len(refused) + db[COLLECTION].count_documents(touched),
         already_undone=db[COLLECTION].count_documents({"$and": [decided, undone]}),
+        moves=_moves(db, which, fields),
     )
 
 
@@ -274,15 +278,16 @@ def _restore_all(
         why = f"the server refuses the write: {failure!s:.300}"
         refused[alert_key(_id)] = _id, Skipped(str(found.get("alert_id")), why)
 
-    def next_batch() -> int:
+    def untouched_ids() -> list[Any]:
         left = {**untouched, "_id": {"$nin": [_id for _id, _ in refused.values()]}}
-        ids = [doc["_id"] for doc in db[COLLECTION].find(left, {"_id": 1}).limit(BATCH)]
-        if ids:
-            write_with_bisection(ids, write, skip)
-        return len(ids)
+        return in_stored_order(doc["_id"] for doc in db[COLLECTION].find(left, {"_id": 1}, batch_size=_CURSOR_BATCH))
 
-    while done := retry_transient(next_batch, before_retry=check):
-        _log.info("Undo of %s: %d more alerts looked at", undoing.job_id, done)
+    # One look finds all of them, and the last, which finds none, that nothing was left out by a fault.
+    while ids := retry_transient(untouched_ids, before_retry=check):
+        for start in range(0, len(ids), BATCH):
+            part = ids[start : start + BATCH]
+            retry_transient(partial(write_with_bisection, part, write, skip), before_retry=check)
+            _log.info("Undo of %s: %d of %d alerts looked at", undoing.job_id, start + len(part), len(ids))
     return [skipped for _, skipped in refused.values()]
 
 
@@ -346,6 +351,16 @@ def _was(undo_job_id: str) -> dict[str, Any]:
 def _restored(db: AlertDatabase, which: dict[str, Any], fields: dict[str, Any]) -> tuple[Restored, ...]:
     found = db[COLLECTION].find(which, {"_id": 0, "restored": fields}).limit(MAX_LISTED)
     return tuple(Restored(*map(str, doc["restored"])) for doc in found)
+
+
+def _moves(db: AlertDatabase, which: dict[str, Any], fields: dict[str, Any]) -> Counter[tuple[str, str, str]]:
+    """How many of the restored go back, by rule, from which status and to which."""
+    counted: Counter[tuple[str, str, str]] = Counter()
+    group = {"_id": {"$slice": ["$restored", 1, 3]}, "alerts": {"$sum": 1}}
+    for row in db[COLLECTION].aggregate([{"$match": which}, {"$project": {"restored": fields}}, {"$group": group}]):
+        rule_id, from_status, to_status = map(str, row["_id"])
+        counted[rule_id, from_status, to_status] += row["alerts"]
+    return counted
 
 
 def _why_skipped(doc: dict[str, Any]) -> Skipped:

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 import pymongo
-from bson import ObjectId
 
 from alert_pipelines.alerts import COLLECTION, Severity, Status
 from alert_pipelines.job_records import write_limit_s
@@ -19,7 +18,7 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import Clause
-from alert_pipelines.scanner.bisection import write_with_bisection
+from alert_pipelines.scanner.bisection import in_stored_order, write_with_bisection
 from alert_pipelines.scanner.plan import Plan
 from alert_pipelines.scanner.rate_limiter import RateLimiter
 from alert_pipelines.settings import read_settings
@@ -89,19 +88,9 @@ def count_deleted(db: AlertDatabase, plan: Plan) -> int:
 
 def _batches(plan: Plan, size: int) -> Iterator[tuple[Clause, list[Any]]]:
     for planned in plan.clauses:
-        ids = sorted(planned.ids, key=_place)
+        ids = in_stored_order(planned.ids)
         for start in range(0, len(ids), size):
             yield planned.clause, ids[start : start + size]
-
-
-def _place(_id: Any) -> bytes:
-    """The key by which alerts sort about as they lie on the disk: MongoDB stores them as they come, and ObjectIds
-    count upwards.
-
-    In the plan's order each batch is scattered over the collection, and where the alerts do not fit the server's cache
-    it reads and writes every page again for each of them: of 50,000 among 1,000,000, the scan took half as long again.
-    """
-    return _id.binary if isinstance(_id, ObjectId) else b""
 
 
 class _Writer:

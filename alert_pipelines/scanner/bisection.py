@@ -1,12 +1,22 @@
 """Writing many documents at once although the server may refuse one: what all writers of alerts share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from bson import ObjectId
 from pymongo.errors import DocumentTooLarge, OperationFailure, WriteConcernError
 
 # Unauthorized, AuthenticationFailed and OutOfDiskSpace: no smaller batch will fare better.
 _FATAL_CODES = frozenset({13, 18, 14031})
+
+
+def in_stored_order(ids: Iterable[Any]) -> list[Any]:
+    """`ids` about as their alerts lie on the disk: MongoDB stores them as they come, and ObjectIds count upwards.
+
+    In any other order each batch is scattered over the collection, and where the alerts do not fit the server's cache
+    it reads and writes every page again for each of them: of 50,000 among 1,000,000, a scan took half as long again.
+    """
+    return sorted(ids, key=lambda _id: _id.binary if isinstance(_id, ObjectId) else b"")
 
 
 def write_with_bisection(

@@ -1,5 +1,6 @@
 """Taking decisions back."""
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from alert_pipelines.job_records import create_job_record, recent_records
 from alert_pipelines.leases import Lease
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import scan as scan_module
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.signature import Signature
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses, stored
@@ -310,3 +311,45 @@ def test_an_alert_whose_write_the_server_refuses_is_named_and_stops_nothing(deci
     assert [skipped.alert_id for skipped in report.skipped] == ["null"]
     assert "refuses" in report.skipped[0].why
     assert recent_records(1, db)[0]["status"] == "completed"
+
+
+def test_an_undo_once_read_again_with_each_batch_what_it_had_undone(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(undo_module, "BATCH", 20)
+    fill(db, [alert(f"A{n}", minutes=60) for n in range(400)], rule("old", {"expire_after_mins": 30}))
+    job_id = run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,))).job_id
+    db.command("profile", 2)
+    assert undo_job(db, job_id, dry_run=False).restored == 400
+    db.command("profile", 0)
+    examined = [query.get("docsExamined", 0) for query in db["system.profile"].find({"ns": f"{db.name}.alerts"})]
+    # Looked for, written, looked for in vain, and counted a few times for the report and for the job's figures.
+    assert sum(examined) <= 10 * 400
+
+
+def test_the_table_by_rule_once_counted_the_first_thousand_only(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(undo_module, "MAX_LISTED", 3)
+    monkeypatch.setattr(undo_module, "BATCH", 5)
+    old = [alert(f"O{n}", minutes=60, source_type="SAFETY") for n in range(8)]
+    pile = [alert(f"P{n}", minutes=5) for n in range(4)]
+    rules = rule("old", {"expire_after_mins": 30}, source_type="SAFETY"), rule("pile", {"escalate_if_count": 4})
+    fill(db, [*old, *pile], *rules)
+    job_id = scan(db)
+    for dry_run in (True, False):
+        report = undo_job(db, job_id, dry_run=dry_run)
+        assert len(report.alerts) == 3
+        assert report.by_rule() == [("old", "AUTO_CLOSED", "OPEN", 8), ("pile", "ESCALATED", "OPEN", 4)]
+
+
+def test_an_undo_tells_how_far_it_is_of_how_many(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(undo_module, "BATCH", 3)
+    fill(db, [alert(f"A{n}", minutes=60) for n in range(8)], rule("old", {"expire_after_mins": 30}))
+    job_id = scan(db)
+    with caplog.at_level(logging.INFO, "alert_pipelines"):
+        undo_job(db, job_id, dry_run=False)
+    told = [record.getMessage() for record in caplog.records if "looked at" in record.getMessage()]
+    assert told == [f"Undo of {job_id}: {done} of 8 alerts looked at" for done in (3, 6, 8)]
