@@ -1,5 +1,6 @@
 """Reading single values of a row, where and as the mapping says; what they make of an alert is `documents`' task."""
 
+import math
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -71,6 +72,8 @@ class ValueReader:
             for column, find in finds:
                 value = find(values)
                 if value is None or (isinstance(value, str) and value in no_value):
+                    continue
+                if isinstance(value, float) and math.isnan(value):  # as pandas writes a number that is missing
                     continue
                 found[name] = True
                 return _converted(column, convert, value)

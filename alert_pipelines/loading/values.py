@@ -24,6 +24,8 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+", re.ASCII)
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 _NEVER = re.compile(r"(?<![\d.])(0001|9999)(?!\d)", re.ASCII)  # as Go, .NET and SQL write "no end"
 _NEVER_YEARS = (1, 9999)
+_ZONE_NAME = " %Z"
+_UTC = ("UTC", "GMT", "Z")
 _PROBE = datetime(2024, 12, 31, 23, 59, tzinfo=UTC)  # a date format is tried on it
 
 
@@ -40,6 +42,9 @@ def check_date_format(date_format: str) -> str:
     """Return `date_format` if it is iso, an epoch or a strptime format of whole dates; else ValueError."""
     if date_format == "iso" or date_format in _EPOCH_UNITS:
         return date_format
+    date_format, whole_format = date_format.removesuffix(_ZONE_NAME), date_format
+    if "%Z" in date_format:
+        raise ValueError(f"{whole_format!r} is not a valid date format: %Z stands at the end, behind a space")
     try:
         whole = datetime.strptime(_PROBE.strftime(date_format), date_format).date() == _PROBE.date()  # noqa: DTZ007
     except ValueError:
@@ -49,7 +54,7 @@ def check_date_format(date_format: str) -> str:
             f"{date_format!r} is not a valid date format: write iso, epoch_s, epoch_ms, epoch_us, epoch_ns, or a "
             "strptime format with year, month and day such as '%d/%m/%Y %H:%M'"
         )
-    return date_format
+    return whole_format
 
 
 def check_zone(zone: str) -> str:
@@ -175,7 +180,10 @@ def date_converter(date_format: str, zone: str) -> Converter:
         if unit is not None:
             return _EPOCH + timedelta(microseconds=to_float(text) * unit)
         if date_format == "iso":
-            return zoned(datetime.fromisoformat(text))
+            return _iso(text, zoned)
+        if date_format.endswith(_ZONE_NAME):
+            day, _, name = text.rpartition(" ")
+            return _in_named(datetime.strptime(day, date_format.removesuffix(_ZONE_NAME)), name, local)  # noqa: DTZ007
         return zoned(datetime.strptime(text, date_format))  # noqa: DTZ007 - the zone is put in there
 
     def convert(value: Any) -> datetime:
@@ -185,10 +193,37 @@ def date_converter(date_format: str, zone: str) -> Converter:
         text = to_text(value).strip()
         try:
             return parse(text)
+        except BadValueError:
+            raise
         except (ValueError, OverflowError):
             raise BadValueError(f"is not a valid date: expected the form {date_format}", text) from None
 
     return convert
+
+
+def _iso(text: str, zoned: Callable[[datetime], datetime]) -> datetime:
+    """A date in ISO 8601, also with its zone's name in brackets behind it, as Java writes it."""
+    day, bracket, name = text.removesuffix("]").partition("[")
+    date = datetime.fromisoformat(day)
+    return _in_named(date, name, None) if bracket and date.tzinfo is None else zoned(date)
+
+
+def _in_named(date: datetime, name: str, local: ZoneInfo | None) -> datetime:
+    """`date` in the zone of this name; a short name, such as CET, is one that `local` has on that day.
+
+    Short names are shared (IST is of India, Israel and Ireland): no other zone is guessed.
+    """
+    if name in _UTC:
+        return date.replace(tzinfo=UTC)
+    if "/" in name:
+        return date.replace(tzinfo=ZoneInfo(check_zone(name))).astimezone(UTC)
+    for fold in (0, 1):
+        if local is not None and (found := date.replace(tzinfo=local, fold=fold)).tzname() == name:
+            return found.astimezone(UTC)
+    raise BadValueError(
+        f"is not a valid date: {local} has no time called {name} then; write dates: {{zone: …}} with one that has",
+        f"{date} {name}",
+    )
 
 
 def _check_encoded(text: str) -> None:

@@ -14,8 +14,9 @@ MAX_VALUES = 40
 _MAX_DISTINCT = 20_000
 _MAX_DEPTH = 6
 # A number that begins with 0 is a name: converted, it would lose what it begins with.
-_INTEGER = re.compile(r"[+-]?(0|[1-9]\d*)", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+# Nor is one a number that MongoDB, or a float, could not hold to its last digit.
+_INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _COMMA_NUMBER = re.compile(r"[+-]?\d{1,3}(\.?\d{3})*,\d+", re.ASCII)
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?", re.ASCII)
 _EPOCHS = {"epoch_s": "{9,10}", "epoch_ms": "{12,13}", "epoch_us": "{15,16}", "epoch_ns": "{18,19}"}
@@ -28,14 +29,21 @@ _LIKE = {
 }
 _DAYS = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%Y{0}%m{0}%d", "%d{0}%b{0}%Y", "%d{0}%m{0}%y", "%m{0}%d{0}%y", "%d{0}%b{0}%y")
 _WORDS = ("%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y", "%a %b %d %Y", "%a, %d %b %Y")
-_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S")
-_FORMATS = tuple(
-    day + time + zone
-    for day in (*(days.format(mark) for days in _DAYS for mark in "/.- "), *_WORDS)
-    for time in _TIMES
-    for zone in (("", " %z") if time else ("",))
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S", " %H.%M", " %H.%M.%S")
+_FORMATS = (
+    *(
+        day + time + zone
+        for day in (*(days.format(mark) for days in _DAYS for mark in "/.- "), *_WORDS)
+        for time in _TIMES
+        for zone in (("", " %z") if time else ("",))
+    ),
+    "%a %b %d %H:%M:%S %Y",
 )
 _ZONES = (" UTC", " GMT")
+_NAMED_ZONE = re.compile(r".*\d( [AP]M)? [A-Z]{3,4}", re.ASCII)
+# Tried in this order for dates that name their zone by a short name, such as CET.
+_LIKELY_ZONES = ("Europe/Berlin", "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles",
+                 "Europe/London", "Europe/Athens", "Asia/Kolkata", "Asia/Tokyo", "Australia/Sydney")  # fmt: skip
 # The first or last day of a year that is long past, or far off: no date, but how a database writes that there is none.
 _YEAR = r"(1900|1970|20[5-9]\d|2[1-9]\d\d)"
 _NEVER = re.compile(rf"({_YEAR}-(01-01|12-31)|(01[./]01|31[./]12|12/31)[./]{_YEAR})([T ].*)?", re.ASCII)
@@ -59,7 +67,7 @@ class Column:
             ("comma", _COMMA_NUMBER),
             ("time", _TIME_OF_DAY),
         ]
-        self._dates: list[tuple[str, Converter]] | None = None
+        self._dates: list[tuple[str, str, Converter]] | None = None
         self._has_dates = False
         self._converted: set[int] = set()
         self.midnight = True
@@ -91,7 +99,12 @@ class Column:
     @property
     def formats(self) -> list[str]:
         """The date formats that all values fit."""
-        return [name for name, _ in self._dates or ()] if self._has_dates else []
+        return list(dict.fromkeys(name for name, _, _ in self._dates or ())) if self._has_dates else []
+
+    @property
+    def zone(self) -> str:
+        """A zone in which all dates are that name theirs by a short name; UTC for all others."""
+        return next((zone for _, zone, _ in self._dates or ()), "UTC")
 
     @property
     def kind(self) -> str:
@@ -117,23 +130,26 @@ class Column:
     def _try_dates(self, text: str) -> None:
         if self._dates is None:
             names = _formats_of(text) if any(map(str.isdigit, text)) else ()
-            self._dates = [(name, date_converter(name, "UTC")) for name in names]
+            self._dates = [(name, zone, date_converter(name, zone)) for name, zone in names]
         kept = []
-        for name, convert in self._dates:
+        for name, zone, convert in self._dates:
             if text == "0" and name in _EPOCHS:
-                kept.append((name, convert))  # no date yet
+                kept.append((name, zone, convert))  # no date yet
             elif (date := _date(name, convert, text)) is not None:
-                kept.append((name, convert))
+                kept.append((name, zone, convert))
                 self._has_dates = True
                 self.midnight = self.midnight and (date.hour, date.minute, date.second) == (0, 0, 0)
         self._dates = kept
 
 
-def _formats_of(text: str) -> Iterable[str]:
-    """The formats to try on a column that begins with `text`."""
+def _formats_of(text: str) -> Iterable[tuple[str, str]]:
+    """The formats to try on a column that begins with `text`, each with its zone."""
+    plain = (name for name in _FORMATS if "%z" not in name)
     if text.endswith(_ZONES):
-        return (name + text[-4:] for name in _FORMATS if "%z" not in name)
-    return itertools.chain(_LIKE, _FORMATS)
+        return ((name + text[-4:], "UTC") for name in plain)
+    if _NAMED_ZONE.fullmatch(text):
+        return ((f"{name} %Z", zone) for zone, name in itertools.product(_LIKELY_ZONES, plain))
+    return ((name, "UTC") for name in itertools.chain(_LIKE, _FORMATS))
 
 
 def _date(name: str, convert: Converter, text: str) -> datetime | None:

@@ -29,7 +29,8 @@ _ID = (
     "vorgang",
     "kennung",
 )
-_SEVERITY = ("severity", "priority", "urgency", "criticality", "sev", "prio", "level", "impact", "priorität")
+_SEVERITY = ("severity", "priority", "urgency", "criticality", "sev", "prio", "level", "impact", "priorität", "schwere",
+             "schweregrad", "dringlichkeit")  # fmt: skip
 _STATUS = ("status", "state", "incident_state", "zustand", "value")
 _TIMESTAMP = ("timestamp", "created", "opened", "raised", "start", "triggered", "occurred", "begin", "fired", "time",
               "date", "clock", "zeit", "beginn", "at", "datum")  # fmt: skip
@@ -42,7 +43,7 @@ _KEY = ("driver", "fahrer", "vehicle", "fahrzeug", "device", "host", "hostname",
 _LATER = (*_UPDATED, *_END, *_EXPIRY, "acknowledged", "snoozed")
 
 _SEVERITIES = (
-    ("CRITICAL", r"crit|high|emerg|fatal|severe|disaster|major|alarm|urgent|hoch|^p?[01]\b"),
+    ("CRITICAL", r"crit|krit|high|emerg|fatal|severe|disaster|major|alarm|urgent|hoch|^p?[01]\b"),
     ("WARNING", r"warn|med|mod|average|minor|mittel|^p?[23]\b"),
     ("INFO", r"info|low|notice|debug|ok|normal|niedrig|^p?[456789]\b"),
 )

@@ -14,6 +14,8 @@ from alert_pipelines.loading.paths import ColumnPath, shown
 from alert_pipelines.loading.readers import BadRow, read_rows
 
 _PLAIN = re.compile(r"[A-Za-z_](?:[\w.@/-]|[ ](?![ #]))*(?<! )", re.ASCII)
+# A date with an offset behind its time of day, or with the name of its zone in brackets.
+_ZONED = re.compile(r"\dZ$|:\d\d([.,]\d+)?\s?[+-]\d\d(:?\d\d)?$|\]$", re.ASCII)
 _MAX_SAMPLE = 40
 _MAX_COLUMNS = 500
 _NAMES = {"driver": "driver_id", "fahrer": "driver_id", "vehicle": "vehicle_id", "fahrzeug": "vehicle_id"}
@@ -25,10 +27,12 @@ def draft_mapping(path: Path) -> str:
     layout = layout_of(path)
     columns: dict[tuple[str, ...], Column] = {}
     rows = 0
+    bad: list[int] = []
     fault = ""
     for row in read_rows(path, layout):
         if isinstance(row, BadRow):
-            fault = fault or f": line {row.line} is {row.reason}"
+            bad.append(row.line)
+            fault = fault or f"line {row.line} is {row.reason}"
         else:
             rows += 1
             for keys, value in flat(row.values):
@@ -36,9 +40,14 @@ def draft_mapping(path: Path) -> str:
                     columns[keys] = Column(column_path(keys))
                 if keys in columns:
                     columns[keys].add(value)
+    if not columns and rows:
+        raise LoadError(
+            f"{path} has no names of columns that can be read as {layout.encoding}. Save it as UTF-8 and draft again."
+        )
     if not columns:
-        raise LoadError(f"{path} has no rows to draft a mapping from{fault}")
-    return _Draft(path, layout, list(columns.values()), rows).text()
+        raise LoadError(f"{path} has no rows to draft a mapping from{fault and ': '}{fault}")
+    unread = f"{len(bad):,} rows cannot be read, and would be rejected: {fault}" if bad else None
+    return _Draft(path, layout, list(columns.values()), rows).text(unread)
 
 
 def _is_writable(keys: tuple[str, ...]) -> bool:
@@ -57,12 +66,13 @@ class _Draft:
         starts = self._roles.timestamps
         self._format = _best_format(starts[0]) if starts else "iso"
 
-    def text(self) -> str:
-        """The whole mapping."""
+    def text(self, unread: str | None) -> str:
+        """The whole mapping, with a word on rows that could not be read."""
         name = _comment(self._path.name)
         lines = [
             f"# A draft for {name}, {self._rows:,} rows. Correct it, and try it:",
             "#   alert-pipelines load FILE --mapping THIS_FILE --check",
+            *([f"# {_printable(unread)}"] if unread else []),
             *self._layout_lines(),
             *self._value_lines(),
             "",
@@ -98,11 +108,10 @@ class _Draft:
         if not self._roles.timestamps:
             return
         start = self._roles.timestamps[0]
-        if len(start.formats) > 1:
+        if {True, False} <= {_is_day_first(each) for each in start.formats}:
             yield f"# Day or month first? All values fit {' and '.join(start.formats)}: {_samples(start)}"
-        zone = "" if _knows_zone(start, self._format) else "  # the dates name no zone: write yours, say Europe/Berlin"
         days = ", whole_days: true" if start.midnight and clock_of(start, self._roles) is None else ""
-        yield f"dates: {{format: {_scalar(self._format)}, zone: UTC{days}}}{zone}"
+        yield f"dates: {{format: {_scalar(self._format)}, zone: {start.zone}{days}}}{_zone_note(start, self._format)}"
 
     def _id_lines(self) -> Iterator[str]:
         if not self._roles.ids:
@@ -213,9 +222,18 @@ def _best_format(column: Column, wanted: str | None = None) -> str:
     return (month_first or column.formats)[0]
 
 
-def _knows_zone(column: Column, date_format: str) -> bool:
-    zoned = all(re.search(r"(Z|[+-]\d\d:?\d\d)$", sample.strip()) for sample in column.samples)
-    return zoned or date_format.startswith("epoch") or date_format.endswith((" UTC", " GMT"))
+def _is_day_first(date_format: str) -> bool | None:
+    """Whether the day stands before the month, both as numbers; None of other formats."""
+    return date_format.find("%d") < date_format.find("%m") if "%d" in date_format and "%m" in date_format else None
+
+
+def _zone_note(column: Column, date_format: str) -> str:
+    if date_format.endswith("%Z"):
+        return "  # a guess at the zone by its short name in the dates: write yours"
+    zoned = all(_ZONED.search(sample.strip()) for sample in column.samples)
+    if zoned or date_format.startswith("epoch") or date_format.endswith((" UTC", " GMT")):
+        return ""
+    return "  # the dates name no zone: write yours, say Europe/Berlin"
 
 
 def _map(column: Column, guess: Callable[[str], str], key: str = "map") -> Iterator[str]:
@@ -240,8 +258,12 @@ def _values(column: Column) -> str:
     return ", ".join(_comment(value) for value in column.values)
 
 
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "\N{MIDDLE DOT}" for character in text)
+
+
 def _comment(text: str) -> str:
-    shown_text = "".join(character if character.isprintable() else "\N{MIDDLE DOT}" for character in text)
+    shown_text = _printable(text)
     return shown_text if len(shown_text) <= _MAX_SAMPLE else f"{shown_text[:_MAX_SAMPLE]}…"
 
 

@@ -1,0 +1,114 @@
+"""Dates as people's exports write them: drafted, and loaded at the right time; zones by their names."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from alert_pipelines.errors import LoadError
+from alert_pipelines.loading import load_mapping, preview
+from alert_pipelines.loading.draft import draft_mapping
+
+from .mappings import FLEET, from_yaml, mapping, write
+
+
+def first_time(path: Path) -> datetime:
+    """When the first alert starts, by the mapping that is drafted."""
+    found = preview(path, load_mapping(write(path.parent / "mapping.yaml", draft_mapping(path))))
+    assert (found.fault, found.rows_rejected) == (None, 0), found.reject_reasons
+    start: datetime = found.alerts[0]["timestamp"]
+    return start
+
+
+@pytest.mark.parametrize(
+    ("dates", "hour"),
+    [
+        (("2026-01-25 10:00:00 CET", "2026-07-25 10:00:00 CEST"), 9),
+        (("07/25/2026 10:00 AM EDT", "01/25/2026 10:00 AM EST"), 14),
+        (("25 Jan 2026 10:00 PST",), 18),
+        (("2026-01-25 10:00:00 JST",), 1),
+        (("2026-01-25T10:00:00+01:00[Europe/Vienna]", "2026-01-25T10:00:00Z"), 9),
+        (("2026-01-25T10:00:00[Europe/Vienna]",), 9),
+        (("Sun Jan 25 10:00:00 2026",), 10),
+        (("25.01.2026 10.00", "26.01.2026 10.30"), 10),
+        (("2026-01-25 10:00:00.25+00", "2026-01-25 10:00:00+00"), 10),
+    ],
+)
+def test_a_date_in_a_form_that_exports_have_was_not_seen(tmp_path: Path, dates: tuple[str, ...], hour: int) -> None:
+    path = write(
+        tmp_path / "a.csv", "id;severity;raised\n" + "".join(f"A{n};high;{at}\n" for n, at in enumerate(dates))
+    )
+    assert first_time(path).hour == hour
+
+
+def test_a_short_name_of_a_zone_counted_as_utc(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "id,source,severity,at,driver,speed\nA,S,INFO,2026-01-25 10:00 CET,D,1\n")
+    form = "%Y-%m-%d %H:%M %Z"
+    utc = preview(path, mapping(FLEET, dates={"format": form}))
+    assert str(utc.reject_reasons[0]).startswith(
+        "1 × at is not a valid date: UTC has no time called CET then; write dates"
+    )
+    vienna = preview(path, mapping(FLEET, dates={"format": form, "zone": "Europe/Vienna"}))
+    assert vienna.alerts[0]["timestamp"] == datetime(2026, 1, 25, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("name", "hour"), [("CEST", 0), ("CET", 1), ("UTC", 2), ("Asia/Tokyo", 17)])
+def test_the_hour_that_a_night_in_autumn_has_twice_is_told_by_its_zones_name(
+    tmp_path: Path, name: str, hour: int
+) -> None:
+    path = write(tmp_path / "a.csv", f"id,source,severity,at,driver,speed\nA,S,INFO,25.10.2026 02:00 {name},D,1\n")
+    found = preview(path, mapping(FLEET, dates={"format": "%d.%m.%Y %H:%M %Z", "zone": "Europe/Berlin"}))
+    assert found.alerts[0]["timestamp"].hour == hour
+
+
+def test_a_draft_asked_for_day_or_month_where_there_was_no_doubt(tmp_path: Path) -> None:
+    told = draft_mapping(write(tmp_path / "a.csv", "id,raised\nA,2026-01-02 10:00\nB,2026-01-03 10:00\n"))
+    assert "Day or month" not in told
+    told = draft_mapping(write(tmp_path / "b.csv", "id,raised\nA,01-02-2026 10:00\nB,01-03-2026 10:00\n"))
+    assert "Day or month first? All values fit %d-%m-%Y %H:%M and %m-%d-%Y %H:%M" in told
+
+
+def test_a_day_and_a_year_were_taken_for_an_offset(tmp_path: Path) -> None:
+    told = draft_mapping(write(tmp_path / "a.csv", "id,raised\nA,25-01-2026\nB,26-01-2026\n"))
+    assert "the dates name no zone" in told
+
+
+def test_a_draft_made_numbers_of_ids_that_no_number_can_hold(tmp_path: Path) -> None:
+    rows = [{"id": f"A{n}", "raised": "2026-01-25T10:00Z", "trace": f"{10**23 + n}", "span": 10**17} for n in range(2)]
+    path = write(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    assert "  trace: {column: trace}" in draft_mapping(path)
+    assert "  span: {column: span, type: int}" in draft_mapping(path)
+    assert first_time(path).hour == 10
+
+
+def test_a_number_that_pandas_writes_as_missing_rejected_its_row(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.jsonl", '{"id": "A", "at": "2026-01-25", "v": NaN}\n{"id": "B", "at": "2026-01-25", "v": 1}\n'
+    )
+    declared = """
+        format: jsonl
+        alert_id: {column: id}
+        source_type: {constant: X}
+        severity: {constant: INFO}
+        timestamp: {column: at}
+        metadata: {v: {column: v, type: float}}
+        """
+    found = preview(path, from_yaml(tmp_path, declared))
+    assert [alert["metadata"] for alert in found.alerts] == [{}, {"v": 1.0}]
+
+
+def test_a_draft_said_nothing_of_rows_that_cannot_be_read(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.jsonl", '{"id": "A", "at": "2026-01-25"}\n{"id": "B", "at": "2026-01-25"}\n{"id": "C", "a'
+    )
+    assert "# 1 rows cannot be read, and would be rejected: line 3 is not valid JSON at column 13" in draft_mapping(
+        path
+    )
+
+
+def test_a_header_in_an_encoding_that_is_not_known_was_told_as_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("番号,重要度,発生日時\nJ1,高,2026/01/25 10:00\n", encoding="cp932")
+    with pytest.raises(LoadError, match=r"no names of columns that can be read as cp1252. Save it as UTF-8"):
+        draft_mapping(path)
