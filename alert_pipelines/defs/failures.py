@@ -14,4 +14,4 @@ def as_dagster_failure() -> Iterator[None]:
     try:
         yield
     except AlertPipelinesError as error:
-        raise Failure(str(error), allow_retries=False) from error
+        raise Failure(str(error), allow_retries=False) from None

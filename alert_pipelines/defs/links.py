@@ -16,6 +16,7 @@ from alert_pipelines.defs.own_runs import Location
 # The name that this checkout's own workspace gives the code location.
 CODE_LOCATION = "alert_pipelines"
 EXPLAIN_JOB, UNDO_JOB, LIST_JOB = "explain_alert_job", "undo_job", "list_decisions_job"
+SCAN_JOB = "auto_close_job"
 
 _MAX_SAMPLES = 10
 
@@ -39,6 +40,12 @@ def decided_alerts(own: Location | None, names: Names, job_id: str, samples: Ite
         f"- {all_of_them}, with reason and rule: `alert-pipelines jobs show {job_id} --alerts`",
     ]
     return MetadataValue.md("\n".join(lines))
+
+
+def limit_leads(own: Location, names: Names, blocked: Iterable[str]) -> str:
+    """How to see what limits block, and how to allow it once; `blocked` are what `allow_over_limit` calls them."""
+    allow_once = _link("Allow once", own, names, SCAN_JOB, "auto_close", allow_over_limit=list(blocked))
+    return f"{_link('Preview', own, names, SCAN_JOB, 'auto_close', dry_run=True)} · {allow_once}"
 
 
 def _link(text: str, own: Location | None, names: Names, job: str, op: str, **config: object) -> str:

@@ -5,7 +5,7 @@ Nothing here grows with the years: each question reads the records since an inst
 answers is decided in `health`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from alert_pipelines.job_records import COLLECTION, COMPLETED, RUNNING, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.record_owners import OURS
+from alert_pipelines.scanner.report import stored_violations
 
 LOOK_BACK = timedelta(days=30)
 """No scan that is older is asked for."""
@@ -67,6 +68,23 @@ def last_ended_scan(db: AlertDatabase, now: datetime) -> dict[str, Any] | None:
 def last_checked_scan(db: AlertDatabase, now: datetime) -> dict[str, Any] | None:
     """The newest scan that checked what incremental ones look at, without `_id`; None if none did in 30 days."""
     return _last(db, {"stats.overlooked": {"$type": "number"}}, now - LOOK_BACK, now)
+
+
+@at_the_door
+def first_blocked(db: AlertDatabase, record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The first of the unbroken series of scans, before that of `record`, which the same limits blocked.
+
+    None where its limits did not block the scan before it. Scans that ended before they had a plan are passed over.
+    """
+    limits, at = _limits(record), record["started_at"]
+    planned = {**_SCANS, "stats.planned": {"$exists": True}, "started_at": {"$lt": at, "$gte": at - LOOK_BACK}}
+    fields = {"job_id": 1, "run_id": 1, "started_at": 1, "stats.blocked": 1, "stats.stopped": 1, "_id": 0}
+    first = None
+    for one in db[COLLECTION].find(planned, fields, sort=[("started_at", DESCENDING)]):
+        if not limits <= _limits(one):
+            break
+        first = one
+    return first
 
 
 @at_the_door
@@ -141,6 +159,10 @@ def records_by_status(db: AlertDatabase, since: datetime) -> list[RecordTotal]:
 def running_scan(db: AlertDatabase) -> bool:
     """Whether a scan's record is running."""
     return db[COLLECTION].find_one({**_SCANS, "status": RUNNING}, {"_id": 1}) is not None
+
+
+def _limits(record: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {(one.blocked, one.decision) for one in stored_violations(record.get("stats"))}
 
 
 def _scans_since(since: datetime) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dagster import (
 )
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
+from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS, WITHIN_LIMITS
 from alert_pipelines.defs.config import ScanConfig
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import location_of_run
@@ -33,20 +33,24 @@ from alert_pipelines.defs.scan.run_records import (
 )
 from alert_pipelines.defs.scan.standing_verdicts import standing_verdicts
 from alert_pipelines.defs.scan.watcher import record_ended_if_killed
-from alert_pipelines.errors import AlertPipelinesError, ScanAlreadyRunningError, ScanIncompleteError
+from alert_pipelines.errors import AlertPipelinesError, BlastRadiusError, ScanAlreadyRunningError, ScanIncompleteError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import TRANSIENT
+from alert_pipelines.monitoring.scan_records import first_blocked
 from alert_pipelines.scanner.report import ScanReport
 
 MAX_RETRIES = 2
 RETRY_AFTER_S = 10
 PROGRESS_EVERY_S = 5.0
+SCHEDULE_TAG = "dagster/schedule_name"
 
 
 class _Outcome(NamedTuple):
     report: ScanReport
     record: dict[str, Any] | None
     incomplete: ScanIncompleteError | None
+    first_blocked: dict[str, Any] | None
+    """The record of the scan since which the same limits block."""
 
 
 # can_subset, though a scan is one thing: only then are the results of checks optional, as the assets are, and a scan
@@ -82,18 +86,35 @@ def _scan_and_report(
         return
     if report.shadow_rules:
         context.log_event(shadow_observation(report, names))
-    for materialization in materializations(report, outcome.record, location_of_run(context.run), names):
+    own = location_of_run(context.run)
+    for materialization in materializations(report, outcome.record, own, names):
         if materialization.asset_key in context.selected_asset_keys:
             yield materialization
     checks = {key.name for key in context.selected_asset_check_keys}
-    yield from (result for result in check_results(report, names) if result.check_name in checks)
-    _fail_if_incomplete(outcome)
+    results = check_results(report, outcome.first_blocked, own, names)
+    yield from (result for result in results if result.check_name in checks)
+    if _is_blocked_still(context, outcome):
+        context.log.warning("Still blocked, see the check %s: %s", WITHIN_LIMITS, outcome.incomplete)
+    else:
+        _fail_if_incomplete(outcome)
+
+
+def _is_blocked_still(context: AssetExecutionContext, outcome: _Outcome) -> bool:
+    """Whether the schedule only met again what was red before: 288 red runs a day would hide every other red one.
+
+    The check stays red and the job record failed; a scan that a person launched is red each time.
+    """
+    return (
+        SCHEDULE_TAG in context.run.tags
+        and isinstance(outcome.incomplete, BlastRadiusError)
+        and outcome.first_blocked is not None
+    )
 
 
 def _fail_if_incomplete(outcome: _Outcome) -> None:
     if outcome.incomplete:
-        # No automatic retry: a person has to look first.
-        raise Failure(str(outcome.incomplete), allow_retries=False) from outcome.incomplete
+        # No automatic retry: a person has to look first. And no cause: it has the same text, and a stack of calls.
+        raise Failure(str(outcome.incomplete), allow_retries=False)
 
 
 def _scan(
@@ -115,7 +136,14 @@ def _scan(
         report, incomplete = error.report, error
     finally:
         record = _named_by_its_run(context, names, db)
-    return _Outcome(report, record, incomplete)
+    return _Outcome(report, record, incomplete, _first_blocked(db, record) if report.violations else None)
+
+
+def _first_blocked(db: AlertDatabase, record: dict[str, Any] | None) -> dict[str, Any] | None:
+    # As with the record itself: the scan's outcome stands, whether this can be read or not.
+    with suppress(PyMongoError):
+        return first_blocked(db, record) if record is not None else None
+    return None
 
 
 def _named_by_its_run(context: AssetExecutionContext, names: Names, db: AlertDatabase) -> dict[str, Any] | None:
@@ -138,7 +166,7 @@ def _translated_errors() -> Iterator[None]:
     except AlertPipelinesError as error:
         if isinstance(error.__cause__, TRANSIENT):
             raise RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=RETRY_AFTER_S) from error
-        raise Failure(str(error), allow_retries=False) from error
+        raise Failure(str(error), allow_retries=False) from None
 
 
 class _Progress:

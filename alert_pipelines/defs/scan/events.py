@@ -31,7 +31,7 @@ from alert_pipelines.defs.asset_specs import (
     SHADOW,
     WITHIN_LIMITS,
 )
-from alert_pipelines.defs.links import decided_alerts
+from alert_pipelines.defs.links import decided_alerts, limit_leads
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.tables import MAX_LISTED, table, without_empty_tables
@@ -40,6 +40,7 @@ from alert_pipelines.scanner.report import Sample, ScanReport
 
 """So many errors a check lists; the job record has more."""
 
+_NOT_RED_AGAIN = "Scheduled runs that meet the same limits again are not red; this check is, until nothing is blocked."
 UNDO_OR_EXPLAIN = "undo or explain"
 _FIRST = 3
 
@@ -85,8 +86,10 @@ def materializations(
     )
 
 
-def check_results(report: ScanReport, names: Names) -> Iterator[AssetCheckResult]:
-    """The verdicts of a real scan."""
+def check_results(
+    report: ScanReport, first_blocked: Mapping[str, Any] | None, own: Location | None, names: Names
+) -> Iterator[AssetCheckResult]:
+    """The verdicts of a real scan. `first_blocked` is the record of the scan since which the same limits block."""
     yield AssetCheckResult(
         asset_key=names.key(ALERT_RULES),
         check_name=RULES_VALID,
@@ -101,7 +104,7 @@ def check_results(report: ScanReport, names: Names) -> Iterator[AssetCheckResult
         asset_key=names.key(CLOSED),
         check_name=WITHIN_LIMITS,
         passed=not blocked,
-        description=" ".join(blocked) or "No limit was reached.",
+        description=_blocked(report, first_blocked, own, names) if blocked else "No limit was reached.",
         metadata={"blocked": report.blocked, **_listed("list", blocked)},
     )
     of_alerts = [error for error in report.errors if error not in (*report.bad_rules, *report.defects)]
@@ -194,6 +197,14 @@ def _table_without_decision(columns: Mapping[str, str], rows: Iterable[tuple[Any
     at = list(columns).index("decision")
     others = {name: kind for name, kind in columns.items() if name != "decision"}
     return table(others, ((*row[:at], *row[at + 1 :]) for row in rows))
+
+
+def _blocked(report: ScanReport, first_blocked: Mapping[str, Any] | None, own: Location | None, names: Names) -> str:
+    leads = [limit_leads(own, names, dict.fromkeys(one.blocked for one in report.violations))] if own else []
+    if first_blocked is None:
+        return "\n\n".join([_messages(report), *leads])
+    since = f"Blocked since {first_blocked['started_at']:%d %b %Y %H:%M} UTC, {first_blocked['job_id']}."
+    return "\n\n".join([_messages(report), *leads, f"{since} {_NOT_RED_AGAIN}"])
 
 
 def _messages(report: ScanReport) -> str:
