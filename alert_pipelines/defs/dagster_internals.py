@@ -3,14 +3,18 @@
 Only this module imports them, so that an upgrade of Dagster which moves one fails here, and in this module's test.
 """
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from dagster import (
     AssetChecksDefinition,
     AssetKey,
     AssetsDefinition,
+    BetaWarning,
     DagsterInstance,
     JobDefinition,
+    PreviewWarning,
     ScheduleDefinition,
     SensorDefinition,
 )
@@ -26,7 +30,6 @@ from dagster._core.scheduler.instigation import ScheduleInstigatorData, TickStat
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._utils.schedules import CroniterShim, cron_string_iterator
-from dagster_shared.utils.warnings import disable_dagster_warnings
 
 __all__ = [
     "AssetCheckEvaluation",
@@ -54,6 +57,15 @@ __all__ = [
 _DAEMONS = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
 # Daemons write a heartbeat every 30 s and remove none when they end.
 _HEARTBEAT_TOLERANCE_S = 60.0
+
+
+@contextmanager
+def disable_dagster_warnings() -> Iterator[None]:
+    """Silence that what is used within is beta, or a preview, in Dagster."""
+    with warnings.catch_warnings():
+        for category in (BetaWarning, PreviewWarning):
+            warnings.simplefilter("ignore", category=category)
+        yield
 
 
 def unhealthy_daemons(instance: DagsterInstance, daemons: Sequence[str] = _DAEMONS) -> list[str]:
