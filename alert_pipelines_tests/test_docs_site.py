@@ -41,6 +41,11 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_no_page_and_no_message_installs_the_package_from_an_index_that_does_not_have_it() -> None:
+    said = [*CHECKOUT.glob("docs/*.md"), CHECKOUT / "README.md", *CHECKOUT.glob("alert_pipelines/**/*.py")]
+    assert [path.name for path in said if "alert-pipelines[" in path.read_text()] == []
+
+
 @pytest.mark.slow
 def test_the_site_holds_every_page(site: Path) -> None:
     for page in PAGES[1:]:

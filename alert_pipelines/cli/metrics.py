@@ -10,6 +10,7 @@ import click
 
 from alert_pipelines.cli.options import text
 from alert_pipelines.errors import MongoConnectionError
+from alert_pipelines.extras import how_to_install
 from alert_pipelines.mongo import open_database
 
 
@@ -51,4 +52,6 @@ def _exporter() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "prometheus_client":
             raise
-        raise click.ClickException("prometheus_client is missing: install alert-pipelines[metrics]") from error
+        raise click.ClickException(
+            f"prometheus_client is not installed. Install it with {how_to_install('metrics')}"
+        ) from error

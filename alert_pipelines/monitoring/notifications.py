@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alert_pipelines.errors import NotificationError
+from alert_pipelines.extras import how_to_install
 from alert_pipelines.settings import NOTIFY_VARIABLE
 
 TRY = "alert-pipelines notify test"
@@ -92,8 +93,8 @@ def _prepare_apprise() -> None:
         import apprise  # noqa: F401, PLC0415
     except ModuleNotFoundError as error:
         raise NotificationError(
-            f"{NOTIFY_VARIABLE} is set, and apprise is not installed: `pip install 'alert-pipelines[notifications]'`, "
-            "or unset it"
+            f"{NOTIFY_VARIABLE} is set, and apprise is not installed. Install it with "
+            f"{how_to_install('notifications')}, or unset the variable"
         ) from error
     # What it logs quotes addresses.
     logging.getLogger("apprise").disabled = True

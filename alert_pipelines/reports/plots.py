@@ -9,11 +9,15 @@ import io
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from alert_pipelines.extras import how_to_install
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HOW_TO_GET_PLOTS = "Without plots: they need matplotlib. Install alert-pipelines[reports] and make the report again."
+HOW_TO_GET_PLOTS = (
+    f"Without plots: they need matplotlib. Install it with {how_to_install('reports')} and make the report again."
+)
 
 _SIZE_INCHES = (7.6, 2.4)
 _TOO_MANY_LABELS = 16

