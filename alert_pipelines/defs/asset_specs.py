@@ -10,7 +10,7 @@ _OWNERS = ("team:alert-operations",)
 ALERTS, ALERT_RULES = "alerts", "alert_rules"
 CLOSED, ESCALATED, JOBS = "closed_alerts", "escalated_alerts", "background_jobs"
 DRY_RUNS, SHADOW = "dry_runs", "shadow_rules"
-HEALTH, TODAY = "health", "today"
+HEALTH, TODAY, RULES_OVERVIEW = "health", "today", "rules_overview"
 
 RULES_VALID, WITHIN_LIMITS = "rules_valid", "within_limits"
 NO_ALERT_ERRORS, RECORDS_RECONCILE = "no_alert_errors", "records_reconcile"

@@ -77,6 +77,21 @@ def last_decisions(db: AlertDatabase, since: datetime) -> dict[str, datetime]:
     return {str(row["_id"]): row["at"] for row in rows}
 
 
+@at_the_door
+def largest_plans(db: AlertDatabase, since: datetime) -> dict[tuple[str, str], int]:
+    """The most that one scan since `since` planned, by rule id and decision: how near the rule came to its limit."""
+    of_scan = {"job": "$job_id", "rule": "$stats.planned.rule_id", "decision": "$stats.planned.decision"}
+    rows = db[JOB_RECORDS].aggregate(
+        [
+            {"$match": {"job_type": SCANNER, **OURS, "started_at": {"$gte": since}}},
+            {"$unwind": "$stats.planned"},
+            {"$group": {"_id": of_scan, "alerts": {"$sum": "$stats.planned.alerts"}}},
+            {"$group": {"_id": {"rule": "$_id.rule", "decision": "$_id.decision"}, "most": {"$max": "$alerts"}}},
+        ]
+    )
+    return {(str(row["_id"].get("rule")), str(row["_id"].get("decision"))): row["most"] for row in rows}
+
+
 def _by_rule(what: What, rows: Iterable[Mapping[str, Any]]) -> dict[tuple[What, str], list[int]]:
     return {(what, str(row["_id"])): [row["today"], row["day"], row["week"]] for row in rows if row["week"]}
 

@@ -14,11 +14,11 @@ from alert_pipelines_tests.factories import alert, fill, rule
 EXPIRE = rule("old", {"expire_after_mins": 90})
 
 
-def page_of(instance: DagsterInstance) -> dict[str, Any]:
-    """What the page shows, as the rows of its tables and as plain values."""
+def page_of(instance: DagsterInstance, asset: str = "today") -> dict[str, Any]:
+    """What the page of that asset shows, as the rows of its tables and as plain values."""
     done = execute_in(OWN, instance, "overview_job", raise_on_error=True)
     events = [event for event in done.all_events if event.event_type is DagsterEventType.ASSET_MATERIALIZATION]
-    (shown,) = [event.materialization.metadata for event in events if event.asset_key.path == ["today"]]  # type: ignore[union-attr]
+    (shown,) = [event.materialization.metadata for event in events if event.asset_key.path == [asset]]  # type: ignore[union-attr]
     values = {name: one.value for name, one in shown.items()}
     return {name: [row.data for row in v.records] if hasattr(v, "records") else v for name, v in values.items()}
 

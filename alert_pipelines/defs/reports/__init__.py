@@ -1,1 +1,1 @@
-"""What people read: today on one page, and the daily report, a partition a day."""
+"""What people read: today on one page, the rules on one page, and the daily report, a partition a day."""

@@ -8,13 +8,14 @@ from dagster import (
     in_process_executor,
 )
 
+from alert_pipelines.defs.reports.rules_overview import rules_overview
 from alert_pipelines.defs.reports.today import today
 from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
 
 overview_job = define_asset_job(
     "overview_job",
-    selection=AssetSelection.assets(today),
-    description="Make the page today: what the rules did, what is pending, what comes next and what is blocked.",
+    selection=AssetSelection.assets(today, rules_overview),
+    description="Make the pages today (what rules did, what is pending, comes next or is blocked) and rules_overview.",
     tags=BACKGROUND_TAGS,
     executor_def=in_process_executor,
 )
@@ -26,5 +27,5 @@ overview_schedule = ScheduleDefinition(
     cron_schedule="2 * * * *",
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
-    description="Makes the page today once an hour.",
+    description="Makes the pages today and rules_overview once an hour.",
 )

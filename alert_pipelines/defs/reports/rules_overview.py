@@ -1,0 +1,133 @@
+"""The rules on one page: each in a sentence, its limits and how near it came to them, and what it did."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from dagster import MaterializeResult, asset
+
+from alert_pipelines.defs.asset_specs import ALERT_RULES, REPORTS_GROUP, RULES_OVERVIEW
+from alert_pipelines.defs.failures import as_dagster_failure
+from alert_pipelines.defs.names import Names
+from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.tables import table, unbroken, without_empty_tables
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.monitoring.rule_activity import (
+    WEEK,
+    RuleActivity,
+    What,
+    activity_by_rule,
+    largest_plans,
+    last_decisions,
+)
+from alert_pipelines.monitoring.scan_records import LOOK_BACK
+from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.shelves import SERVICE_RULES, stored_rules
+from alert_pipelines.rules.store import usable_rules
+from alert_pipelines.rules.words import sentence
+
+MAX_PLOTTED = 20
+"""So many rules, those that did the most in 7 days, have numbers of their own, which the UI plots."""
+
+_RULE_COLUMNS = {"rule": "string", "mode": "string", "priority": "int", "what it does": "string"}
+_DONE_COLUMNS = {
+    "rule": "string",
+    "closed 24 h": "int",
+    "closed 7 d": "int",
+    "escalated 24 h": "int",
+    "escalated 7 d": "int",
+    "reopened 7 d": "int",
+    "last decided": "string",
+}
+_LIMIT_COLUMNS = {"rule": "string", "limit": "string", "most in a scan of 7 days": "int"}
+
+
+class _Done(NamedTuple):
+    day: int = 0
+    week: int = 0
+
+
+@asset(
+    name=RULES_OVERVIEW,
+    group_name=REPORTS_GROUP,
+    owners=["team:alert-operations"],
+    kinds={"mongodb"},
+    deps=[ALERT_RULES],
+    description="Each rule in a sentence, its mode, priority and limits, what it closed and escalated in 24 hours and "
+    "in 7 days, what of that was reopened, and when it last decided anything. Made once an hour; **Materialize** makes "
+    "it now. Times are UTC.",
+)
+def rules_overview(mongo: MongoResource, names: Names) -> MaterializeResult[None]:
+    """Say what the rules are and do; nothing is written."""
+    with as_dagster_failure(), mongo.open() as db:
+        return MaterializeResult(asset_key=names.key(RULES_OVERVIEW), metadata=_page(db, server_now(db)))
+
+
+def _page(db: AlertDatabase, now: datetime) -> dict[str, Any]:
+    rules, errors = usable_rules(db)
+    activity, last, largest = (
+        activity_by_rule(db, now),
+        last_decisions(db, now - LOOK_BACK),
+        largest_plans(db, now - WEEK),
+    )
+    done = {(one.rule_id, one.what): _Done(one.day, one.week) for one in activity}
+    honoured = [str(one.document.get("rule_id")) for one in stored_rules(db) if one.collection == SERVICE_RULES]
+    others = [rule.rule_id for rule in rules if rule.rule_id not in honoured]
+    return {
+        **({"not valid": "\n".join(map(str, errors))} if errors else {}),
+        **without_empty_tables(
+            {
+                "rules": table(
+                    _RULE_COLUMNS,
+                    ((one.rule_id, str(one.effective_mode), one.priority, sentence(one)) for one in _ordered(rules)),
+                ),
+                "what they did": table(_DONE_COLUMNS, (_done_row(one, done, last) for one in _ids(rules, activity))),
+                "limits": table(_LIMIT_COLUMNS, _limit_rows(rules, largest)),
+            }
+        ),
+        "honoured by the alert service, too": ", ".join(honoured) or "none",
+        "decided by scans only": ", ".join(others) or "none",
+        **_plotted(activity),
+        "database": db.name,
+    }
+
+
+def _ordered(rules: Iterable[Rule]) -> list[Rule]:
+    """As scans ask them: the highest priority first, then by id."""
+    return sorted(rules, key=lambda rule: (-rule.priority, rule.rule_id))
+
+
+def _ids(rules: Iterable[Rule], activity: Iterable[RuleActivity]) -> list[str]:
+    """The rules, and what else decided in these days: `expires_at`, and rules that are gone."""
+    return list(dict.fromkeys([*(rule.rule_id for rule in _ordered(rules)), *(one.rule_id for one in activity)]))
+
+
+def _done_row(
+    rule_id: str, done: Mapping[tuple[str, What], _Done], last: Mapping[str, datetime]
+) -> tuple[str | int, ...]:
+    closed, escalated, reopened = (
+        done.get((rule_id, what), _Done()) for what in (What.CLOSED, What.ESCALATED, What.REOPENED)
+    )
+    at = unbroken(f"{last[rule_id]:%d %b %H:%M}") if rule_id in last else f"not in {LOOK_BACK.days} days"
+    return rule_id, closed.day, closed.week, escalated.day, escalated.week, reopened.week, at
+
+
+def _limit_rows(rules: Iterable[Rule], largest: Mapping[tuple[str, str], int]) -> Iterator[tuple[str | int, ...]]:
+    for rule in _ordered(rules):
+        conditions = rule.conditions
+        for decision, most, fraction in (
+            ("close", conditions.max_close, conditions.max_close_fraction),
+            ("escalate", conditions.max_escalate, conditions.max_escalate_fraction),
+        ):
+            limits = [
+                *([f"{most:,}"] if most is not None else []),
+                *([f"{fraction:.0%} of pending"] if fraction else []),
+            ]
+            if limits:
+                yield rule.rule_id, f"{decision} {' or '.join(limits)}", largest.get((rule.rule_id, decision), 0)
+
+
+def _plotted(activity: Iterable[RuleActivity]) -> dict[str, int]:
+    decided = [one for one in activity if one.what in (What.CLOSED, What.ESCALATED)]
+    most = sorted(decided, key=lambda one: -one.week)[:MAX_PLOTTED]
+    return {f"{one.what} in 24 h by {one.rule_id}": one.day for one in most}

@@ -1,0 +1,42 @@
+"""The page `rules_overview`: which rules there are, in words, and what each did."""
+
+from datetime import UTC, datetime, timedelta
+
+from dagster import DagsterInstance
+
+from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines_tests.defs.conftest import Execute
+from alert_pipelines_tests.defs.test_today import page_of
+from alert_pipelines_tests.factories import alert, fill, rule
+
+
+def test_no_page_said_what_the_rules_are_and_what_each_of_them_did(
+    execute: Execute, instance: DagsterInstance, db: AlertDatabase
+) -> None:
+    now = datetime.now(UTC)
+    limits = {"max_close": 5, "max_close_fraction": 1.0}
+    old = rule("old", {"expire_after_mins": 90, **limits}, priority=1)
+    late = rule("late", {"escalate_after_mins": 60}, source_type="SAFETY", priority=9)
+    quiet = rule("quiet", {"auto_close_if": "ended"}, is_active=False)
+    ages = [alert(timestamp=now - timedelta(hours=2), source_type=source) for source in ("OVERSPEEDING", "SAFETY")]
+    fill(db, [one | {"created_at": one["timestamp"], "updated_at": one["timestamp"]} for one in ages], old, late, quiet)
+    db.rules.insert_one(rule("bad", {"expire_after_mins": "soon"}))
+    execute()
+    page = page_of(instance, "rules_overview")
+    closes = "Closes OVERSPEEDING alerts when they are 90 minutes old"
+    assert [tuple(row.values()) for row in page["rules"]] == [
+        ("late", "active", 9, "Escalates OPEN SAFETY alerts when nobody attended to them for 1 hour."),
+        ("old", "active", 1, f"{closes}; closing at most 5 and 100% of the alerts in a scan."),
+        ("quiet", "off", 0, "Closes OVERSPEEDING alerts when metadata.ended is true."),
+    ]
+    did = {row["rule"]: row for row in page["what they did"]}
+    assert [did["old"][column] for column in ("closed 24 h", "closed 7 d", "escalated 7 d")] == [1, 1, 0]
+    assert did["late"]["escalated 24 h"] == 1
+    assert did["quiet"]["last decided"] == "not in 30 days"
+    assert f"{now:%b}" in did["old"]["last decided"]
+    (limit,) = page["limits"]
+    assert tuple(limit.values()) == ("old", "close 5 or 100% of pending", 1)
+    assert "rule 'bad'" in page["not valid"]
+    assert "quiet" in page["honoured by the alert service, too"]
+    assert page["closed in 24 h by old"] == 1
+    assert page["database"] == db.name
