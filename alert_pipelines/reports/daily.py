@@ -63,16 +63,25 @@ class DailyReport:
         """The first of the days."""
         return self.day - timedelta(days=self.days - 1)
 
+    @property
+    def days_with_data(self) -> int:
+        """The days from the first on which anything was done to the day itself; 1 where there are none."""
+        first = self.counts["day"].min() if len(self.counts) else self.day.isoformat()
+        return (self.day - date.fromisoformat(first)).days + 1
+
     def count(self, what: str, by: str | None = None) -> int:
         """How many alerts that is on the day itself; `by` None is by anyone."""
         return _count(self._of_day(self.counts), what, by)
 
     def summary(self) -> pd.DataFrame:
-        """What was done, on the day, in all days, and in a day of these on the average."""
+        """What was done, on the day, in all days, and in a day of these on the average.
+
+        The average is over the days since the first on which anything was done: before it there may be no data.
+        """
         today = self._of_day(self.counts)
         rows = [(name, _count(today, what, by), _count(self.counts, what, by)) for name, what, by in _SUMMARY]
         frame = pd.DataFrame(rows, columns=["what", "on_the_day", "in_all_days"])
-        return frame.assign(a_day_on_average=(frame["in_all_days"] / self.days).round(1))
+        return frame.assign(a_day_on_average=(frame["in_all_days"] / self.days_with_data).round(1))
 
     def by_rule(self) -> pd.DataFrame:
         """What each rule closed and escalated, the most first."""

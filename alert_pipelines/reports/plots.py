@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from alert_pipelines.extras import how_to_install
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -37,9 +38,13 @@ def stacked_bars(
 
     Each piece of a bar that is not empty is an element whose id says what it is, as "2026-03-01: 4 closes".
     """
+    from matplotlib.patches import Patch  # noqa: PLC0415 - as with the figure
+
     figure, axes = _figure(title)
     width = 0.42 if beside else 0.84
     foot = [0] * len(labels)
+    # In the legend by its colour and not by its first bar: a series without bars would have another's colour.
+    handles = [Patch(color=_COLOURS[number % len(_COLOURS)], label=name) for number, name in enumerate(series)]
     for number, (name, values) in enumerate(series.items()):
         at = [place + 0.42 for place in range(len(labels))] if name in beside else list(range(len(labels)))
         below = [0] * len(labels) if name in beside else foot
@@ -52,21 +57,22 @@ def stacked_bars(
             width,
             [low for _, low, _, _ in pieces],
             color=_COLOURS[number % len(_COLOURS)],
-            label=name,
         )
         for patch, (_, _, value, label) in zip(drawn.patches, pieces, strict=True):
             patch.set_gid(f"{label}: {value} {name}")
         if name not in beside:
             foot = [low + value for low, value in zip(foot, values, strict=True)]
-    return _finished(figure, axes, labels)
+    return _finished(figure, axes, labels, handles)
 
 
 def lines(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]]) -> str:
     """An SVG with a line for each of the `series` over the labels; NaN is a gap."""
     figure, axes = _figure(title)
-    for number, (name, values) in enumerate(series.items()):
-        axes.plot(values, marker="o", markersize=2.5, color=_COLOURS[number % len(_COLOURS)], label=name, gid=name)
-    return _finished(figure, axes, labels)
+    handles = [
+        axes.plot(values, marker="o", markersize=2.5, color=_COLOURS[number % len(_COLOURS)], label=name, gid=name)[0]
+        for number, (name, values) in enumerate(series.items())
+    ]
+    return _finished(figure, axes, labels, handles)
 
 
 def data_uri(svg: str) -> str:
@@ -85,7 +91,7 @@ def _figure(title: str) -> tuple["Figure", "Axes"]:
     return figure, axes
 
 
-def _finished(figure: "Figure", axes: "Axes", labels: Sequence[str]) -> str:
+def _finished(figure: "Figure", axes: "Axes", labels: Sequence[str], handles: Sequence["Artist"]) -> str:
     from matplotlib import rc_context  # noqa: PLC0415
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
@@ -96,8 +102,8 @@ def _finished(figure: "Figure", axes: "Axes", labels: Sequence[str]) -> str:
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.set_ylim(bottom=0)
     axes.spines[["top", "right"]].set_visible(False)
-    if axes.get_legend_handles_labels()[1]:
-        figure.legend(loc="outside lower left", ncols=4, fontsize=7, frameon=False)
+    if handles:
+        figure.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=7, frameon=False)
     out = io.StringIO()
     # The same numbers make the same file, and text stays text.
     with rc_context({"svg.hashsalt": "alert_pipelines", "svg.fonttype": "none"}):

@@ -19,7 +19,7 @@ from alert_pipelines_tests.factories import alert, rule
 
 pytestmark = [pytest.mark.process, pytest.mark.needs("chromium")]
 
-PLOTTED = ("pending", "closed", "escalated", "errors", "duration_s", "oldest_pending_min")
+PLOTTED = ("pending", "closed", "escalated", "errors", "duration_s", "oldest_pending_days")
 
 
 @contextmanager

@@ -37,9 +37,9 @@ def test_the_oldest_pending_alert_has_no_negative_age_where_timestamps_lie_ahead
     execute: Execute, db: AlertDatabase
 ) -> None:
     fill(db, [alert("clock", timestamp=datetime(2106, 2, 7, tzinfo=UTC))])
-    assert "oldest_pending_min" not in scan_metadata(execute())["background_jobs"], "no age can be told"
+    assert "oldest_pending_days" not in scan_metadata(execute())["background_jobs"], "no age can be told"
     fill(db, [alert("soon", minutes=-5), alert("now", minutes=0)])
-    assert scan_metadata(execute(as_of=AS_OF.isoformat()))["background_jobs"]["oldest_pending_min"] == 0.0
+    assert scan_metadata(execute(as_of=AS_OF.isoformat()))["background_jobs"]["oldest_pending_days"] == 0.0
 
 
 def test_a_scan_materializes_its_outcome_with_numbers_that_plot(execute: Execute, db: AlertDatabase) -> None:
@@ -59,10 +59,11 @@ def test_a_scan_materializes_its_outcome_with_numbers_that_plot(execute: Execute
         "escalated": 1,
         "errors": 0,
         "blocked": 0,
-        "oldest_pending_min": 120.0,
+        "oldest_pending_days": 0.083,
     }
     assert {name: record[name] for name in numbers} == numbers
     assert record["duration_s"] > 0
+    assert record["oldest pending"] == "2 h 0 min"
     rows = [row.data for row in metadata["closed_alerts"]["by rule and source"].records]
     assert rows == [{"rule": "old", "source": "OVERSPEEDING", "alerts": 1}]
     samples = [row.data for row in metadata["escalated_alerts"]["samples"].records]

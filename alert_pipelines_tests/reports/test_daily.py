@@ -321,3 +321,9 @@ def test_with_the_two_indexes_of_the_docs_only_the_days_own_alerts_are_read(db: 
     stats = explained.get("executionStats") or explained["stages"][0]["$cursor"]["executionStats"]
     # The one of each of the two days, twice where both indexes name it, and the one whose creation is text.
     assert stats["totalDocsExamined"] <= 4
+
+
+def test_a_day_on_average_counted_the_days_before_there_was_any_data(db: AlertDatabase) -> None:
+    fill(db, [with_history(f"{n}", born=-24 * n) for n in range(3) for _ in (1,)])
+    rows = {row.what: row for row in daily_report(db, DAY, days=30).summary().itertuples(index=False)}
+    assert (rows["opened"].in_all_days, rows["opened"].a_day_on_average) == (3, 1.0)

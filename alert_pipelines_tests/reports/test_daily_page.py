@@ -16,6 +16,7 @@ import pytest
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.reports.daily import DailyReport, daily_report
 from alert_pipelines.reports.daily_page import export, plots, render, tables
+from alert_pipelines.reports.plots import stacked_bars
 from alert_pipelines_tests.factories import alert, fill
 from alert_pipelines_tests.reports.test_daily import DAY, entry, with_history
 
@@ -52,6 +53,12 @@ def test_the_plot_of_rules_names_the_busiest_and_adds_up_the_others(report: Dail
     assert len(bars) == 8
     assert ("4", "all others") in bars
     assert sum(int(number) for number, _ in bars) == report.count("closed") == 11
+
+
+def test_a_series_without_bars_had_anothers_colour_in_the_legend() -> None:
+    drawn = stacked_bars("t", ["Mon", "Tue"], {"none": [0, 0], "some": [1, 2]})
+    legend = drawn[drawn.index('id="legend_1"') :]
+    assert re.findall(r"fill: (#\w+)", legend)[:2] == ["#0072b2", "#e69f00"]
 
 
 def test_the_same_numbers_make_the_same_plots(report: DailyReport) -> None:

@@ -6,6 +6,7 @@ Only translation: numbers come from the report and the job record, and nothing i
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from dagster import (
@@ -37,6 +38,7 @@ from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.tables import MAX_LISTED, table, without_empty_tables
 from alert_pipelines.job_records import MAX_ERROR_CHARS
 from alert_pipelines.scanner.report import Sample, ScanReport
+from alert_pipelines.timestamps import as_age
 
 """So many errors a check lists; the job record has more."""
 
@@ -80,7 +82,7 @@ def materializations(
             "blocked": report.blocked,
             "errors": len(report.errors),
             "duration_s": round(sum(report.seconds.values()), 3),
-            **_oldest_pending_min(report),
+            **_oldest_pending(report),
             **({"job record": MetadataValue.json(_plain(record))} if record else {}),
         },
     )
@@ -244,11 +246,15 @@ def _first(errors: Sequence[str]) -> str:
     return "\n\n" + "\n".join(f"- {line}" for line in [*errors[:_FIRST], *more])
 
 
-def _oldest_pending_min(report: ScanReport) -> dict[str, float]:
+def _oldest_pending(report: ScanReport) -> dict[str, Any]:
     if report.oldest_pending is None:
         # Where something is pending, how old it is cannot be told.
-        return {} if report.total_checked else {"oldest_pending_min": 0.0}
-    return {"oldest_pending_min": round((report.as_of - report.oldest_pending).total_seconds() / 60, 1)}
+        return {} if report.total_checked else {"oldest_pending_days": 0.0}
+    # The number is for the plot, the text for people.
+    return {
+        "oldest pending": as_age(report.oldest_pending, report.as_of),
+        "oldest_pending_days": round((report.as_of - report.oldest_pending) / timedelta(days=1), 3),
+    }
 
 
 def _plain(record: Mapping[str, Any]) -> Any:
