@@ -17,6 +17,7 @@ from dagster import (
     PreviewWarning,
     ScheduleDefinition,
     SensorDefinition,
+    SupersessionWarning,
 )
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster._core.definitions.run_request import InstigatorType
@@ -61,9 +62,9 @@ _HEARTBEAT_TOLERANCE_S = 60.0
 
 @contextmanager
 def disable_dagster_warnings() -> Iterator[None]:
-    """Silence that what is used within is beta, or a preview, in Dagster."""
+    """Silence that what is used within is beta, a preview, or on its way out in Dagster, which itself uses such."""
     with warnings.catch_warnings():
-        for category in (BetaWarning, PreviewWarning):
+        for category in (BetaWarning, PreviewWarning, SupersessionWarning, DeprecationWarning):
             warnings.simplefilter("ignore", category=category)
         yield
 
