@@ -112,11 +112,11 @@ class ScanReport:
     planned: tuple[DecisionCount, ...]
     decisions: tuple[DecisionCount, ...]
     shadow: tuple[DecisionCount, ...]
-    samples: tuple[Sample, ...]
     conflicts: int
     failed: int
-    violations: tuple[LimitViolation, ...]
     errors: tuple[str, ...]
+    samples: tuple[Sample, ...] = ()
+    violations: tuple[LimitViolation, ...] = ()
     bad_rules: tuple[str, ...] = ()
     preview: tuple[PlannedGroup, ...] = ()
     failed_rules: tuple[str, ...] = ()

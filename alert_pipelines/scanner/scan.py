@@ -1,6 +1,8 @@
 """One scan from claim to record: `auto_close_scanner`, and what it is made of.
 
-claim → load rules → plan → guard → apply → reconcile → record
+claim → load rules → plan → check limits → apply → reconcile → record
+
+`run_scan` claims and records, `_scan` does what is between; how a plan builds on an earlier one is in `incremental`.
 """
 
 import logging
@@ -8,11 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import pymongo
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.alerts.decisions import count, decisions_of, stats_of
+from alert_pipelines.alerts.decisions import DecisionCount, count, decisions_of, stats_of
 from alert_pipelines.errors import (
     BlastRadiusError,
     InvalidScanError,
@@ -38,13 +41,19 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.mongo.topology import STANDALONE, is_standalone
 from alert_pipelines.rules.model import EXPIRES_AT, RuleSet
-from alert_pipelines.rules.store import LoadedRules, keep_version, load_rules, load_windows, rules_if_published
+from alert_pipelines.rules.store import (
+    LoadedRules,
+    LoadedWindows,
+    keep_version,
+    load_rules,
+    load_windows,
+    rules_if_published,
+)
 from alert_pipelines.scanner.apply import Applied, DecisionContext, apply_plan, count_deleted
-from alert_pipelines.scanner.changes import OplogPosition, find_changes, next_checkpoint, oplog_position
-from alert_pipelines.scanner.checkpoint import fingerprint
+from alert_pipelines.scanner.changes import OplogPosition, oplog_position
+from alert_pipelines.scanner.incremental import plan_incrementally
 from alert_pipelines.scanner.limits import find_violations, remove_blocked
-from alert_pipelines.scanner.overlooked import find_overlooked
-from alert_pipelines.scanner.plan import make_plan, take_samples
+from alert_pipelines.scanner.plan import Plan, take_samples
 from alert_pipelines.scanner.prepare import empty_warnings, prepare_collections
 from alert_pipelines.scanner.preview import preview_of
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanReport, ScanRequest
@@ -91,9 +100,8 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     _log.info("Job %s started", job_id)
     try:
         with Lease(db, job_id) as lease:
-            report = evaluate_all_pending_alerts(
-                db, request, job_id=job_id, as_of=as_of, before=before, check=lease.check, on_progress=on_progress
-            )
+            claim = _Claim(db, request, job_id, as_of, before, lease.check, on_progress)
+            report = _scan(claim)
             report = replace(report, errors=(*warnings, *report.errors))
             _log.info("Auto-close job %s: checked %d, closed %d", job_id, report.total_checked, report.closed)
             _record_end(db, report)
@@ -113,107 +121,139 @@ def evaluate_all_pending_alerts(
     db: AlertDatabase,
     request: ScanRequest | None = None,
     *,
-    job_id: str | None = None,
     as_of: datetime | None = None,
-    before: OplogPosition | None = None,
-    check: Callable[[], None] = lambda: None,
     on_progress: Progress | None = None,
 ) -> ScanReport:
-    """Load the rules, plan at `as_of`, guard, apply and reconcile, as `job_id`, which the caller claims and records.
+    """Scan as `run_scan` does, under the name that the service's function had; `as_of` outranks the request's.
 
-    Without a `job_id` it is a separate scan, claimed and recorded as `run_scan` does it. `as_of`, UTC, outranks the
-    request's. Where `job_id` was claimed after `before`, the plan builds on the scan before it if it can. `check` is
-    called before every query and write and may raise to stop. Raises InvalidScanError, InvalidTimestampError,
-    PyMongoError.
+    Raises as `run_scan` does.
     """
     request = request or ScanRequest()
-    if job_id is None:
-        # What is decided has to be found again by its job: for the counts, for an undo, for the alert's history.
-        return run_scan(db, replace(request, as_of=as_of or request.as_of), on_progress)
-    as_of = as_of or _instant(db, request)
+    return run_scan(db, replace(request, as_of=as_of or request.as_of), on_progress)
+
+
+class _Claim(NamedTuple):
+    """The claimed job that a scan is done as.
+
+    The server stood at `before` before the claim; None if the scan is not to build on an earlier one. `check` is
+    called before every query and write and raises once the claim is lost.
+    """
+
+    db: AlertDatabase
+    request: ScanRequest
+    job_id: str
+    as_of: datetime
+    before: OplogPosition | None
+    check: Callable[[], None]
+    on_progress: Progress | None
+
+
+class _Rules(NamedTuple):
+    """What the scan decides by."""
+
+    loaded: LoadedRules
+    windows: LoadedWindows
+
+    @property
+    def rule_set(self) -> RuleSet:
+        return self.loaded.rule_set
+
+
+def _scan(claim: _Claim) -> ScanReport:
+    """The scan itself: load rules → plan → check limits → apply → reconcile."""
     started = time.perf_counter()
-    loaded, windows = _rules_of(db, request), load_windows(db, as_of)
-    rule_set = loaded.rule_set
-    _refuse_unknown_rules(rule_set, request)
-    if not request.dry_run:
-        keep_version(db, rule_set)
-    meaning = fingerprint(rule_set.active, windows.windows, as_of)
-    with db.client.start_session(causal_consistency=True) as session:
-        changes = before and find_changes(
-            db,
-            before,
-            job_id=job_id,
-            as_of=as_of,
-            rules=rule_set.active,
-            meaning=meaning,
-            session=session,
-            check=check,
-        )
-        plan = make_plan(
-            db,
-            rule_set,
-            windows.windows,
-            as_of,
-            rule_ids=request.rule_ids,
-            changes=changes,
-            session=session,
-            check=check,
-        )
-        overlooked = changes and find_overlooked(
-            db, plan, changes, job_id=job_id, as_of=as_of, rules=rule_set.active, session=session, check=check
-        )
-    planned, planned_at = plan.counts(), time.perf_counter()
-    violations = find_violations(db, plan, rule_set, request)
-    if not request.dry_run:
+    rules = _load(claim)
+    plan, incremental = plan_incrementally(
+        claim.db,
+        rules.rule_set,
+        rules.windows.windows,
+        claim.as_of,
+        job_id=claim.job_id,
+        before=claim.before,
+        rule_ids=claim.request.rule_ids,
+        check=claim.check,
+    )
+    planned_at = time.perf_counter()
+    violations = find_violations(claim.db, plan, rules.rule_set, claim.request)
+    if claim.request.dry_run:
+        samples = take_samples(claim.db, plan)
+        done = _Done(Applied(), plan.counts())
+    else:
         remove_blocked(plan, violations)
-    if planned and not request.dry_run:
+        samples = take_samples(claim.db, plan)
+        done = _apply(claim, plan, rules.rule_set.version)
+    report = _report(claim, rules, plan, done)
+    undecided = [*plan.unwritable_ids(), *done.applied.refused]
+    return replace(
+        report,
+        samples=samples,
+        violations=violations,
+        errors=(*report.errors, *incremental.defects),
+        incremental_since=incremental.since,
+        full_scan_reason=incremental.full_scan_reason,
+        overlooked=incremental.overlooked,
+        defects=incremental.defects,
+        checkpoint=None if violations or plan.failed_rules else incremental.checkpoint(undecided),
+        seconds={"plan": planned_at - started, "apply": time.perf_counter() - planned_at},
+    )
+
+
+def _load(claim: _Claim) -> _Rules:
+    loaded, windows = _rules_of(claim.db, claim.request), load_windows(claim.db, claim.as_of)
+    _refuse_unknown_rules(loaded.rule_set, claim.request)
+    if not claim.request.dry_run:
+        keep_version(claim.db, loaded.rule_set)
+    return _Rules(loaded, windows)
+
+
+class _Done(NamedTuple):
+    """What became of a plan: what was written, and the decisions that the alerts' histories then hold."""
+
+    applied: Applied
+    decisions: tuple[DecisionCount, ...]
+
+
+def _apply(claim: _Claim, plan: Plan, rule_set_version: str) -> _Done:
+    """Write the plan, and count what was written."""
+    db, planned = claim.db, plan.counts()
+    if planned:
         # A scan that is cancelled while it writes has to say what it looked at.
-        update_job_record(job_id, {"alerts_processed": sum(plan.pending.values())}, RUNNING, None, db)
-    samples = take_samples(db, plan)
-    applied, decisions = Applied(), planned
-    if not request.dry_run:
-        context = DecisionContext(job_id, request.run_id, rule_set.version, as_of)
-        applied = apply_plan(db, plan, context, check, _progress(count(planned), on_progress))
-        # All is written: that must not be called a failure because the server is away for a moment.
-        decisions = retry_transient(lambda: decisions_of(db, job_id), before_retry=check) if planned else ()
-        gone = applied.written - count(decisions)
-        if gone > 0:
-            # Deleted after it was decided, an alert took its history along: a conflict, as if deleted before.
-            applied.conflicts += min(gone, retry_transient(lambda: count_deleted(db, plan), before_retry=check))
-    checkpoint = None
-    if changes and not violations and not plan.failed_rules:
-        checkpoint = next_checkpoint(changes, meaning, [*plan.unwritable_ids(), *applied.refused])
-    defects = overlooked.errors if overlooked else ()
-    odd = () if any(plan.pending.values()) else empty_warnings(db)
-    bad_rules = (*map(str, loaded.errors), *plan.failed_rules)
+        update_job_record(claim.job_id, {"alerts_processed": sum(plan.pending.values())}, RUNNING, None, db)
+    context = DecisionContext(claim.job_id, claim.request.run_id, rule_set_version, claim.as_of)
+    applied = apply_plan(db, plan, context, claim.check, _progress(count(planned), claim.on_progress))
+    # All is written: that must not be called a failure because the server is away for a moment.
+    decisions = retry_transient(lambda: decisions_of(db, claim.job_id), before_retry=claim.check) if planned else ()
+    gone = applied.written - count(decisions)
+    if gone > 0:
+        # Deleted after it was decided, an alert took its history along: a conflict, as if deleted before.
+        applied.conflicts += min(gone, retry_transient(lambda: count_deleted(db, plan), before_retry=claim.check))
+    return _Done(applied, decisions)
+
+
+def _report(claim: _Claim, rules: _Rules, plan: Plan, done: _Done) -> ScanReport:
+    request, rule_set = claim.request, rules.rule_set
+    odd = () if any(plan.pending.values()) else empty_warnings(claim.db)
+    bad_rules = (*map(str, rules.loaded.errors), *plan.failed_rules)
     return ScanReport(
-        job_id=job_id,
-        as_of=as_of,
+        job_id=claim.job_id,
+        as_of=claim.as_of,
         rule_set_version=rule_set.version,
         dry_run=request.dry_run,
         pending=plan.pending,
-        planned=planned,
-        decisions=decisions,
+        planned=plan.counts(),
+        decisions=done.decisions,
         shadow=tuple(plan.shadow),
-        samples=samples,
-        conflicts=applied.conflicts,
-        failed=applied.failed + plan.unwritable,
-        violations=violations,
-        errors=(*bad_rules, *windows.errors, *odd, *plan.errors, *applied.errors, *defects),
+        conflicts=done.applied.conflicts,
+        failed=done.applied.failed + plan.unwritable,
+        errors=(*bad_rules, *rules.windows.errors, *odd, *plan.errors, *done.applied.errors),
         bad_rules=bad_rules,
-        preview=preview_of(db, plan) if request.dry_run else (),
+        preview=preview_of(claim.db, plan) if request.dry_run else (),
         failed_rules=tuple(plan.failed_rules),
         shadow_rules=tuple(
             rule.rule_id for rule in rule_set.shadow if request.rule_ids is None or rule.rule_id in request.rule_ids
         ),
         oldest_pending=plan.oldest_pending,
-        incremental_since=changes.since if changes and not changes.full else None,
-        full_scan_reason=changes.full_scan_reason if changes else None,
-        checkpoint=checkpoint,
-        overlooked=overlooked.alerts if overlooked else None,
         allowance=request.allowance,
-        defects=defects,
-        seconds={"plan": planned_at - started, "apply": time.perf_counter() - planned_at},
     )
 
 

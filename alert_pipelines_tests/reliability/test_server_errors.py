@@ -12,7 +12,6 @@ from alert_pipelines.errors import AlertPipelinesError, RuleQueryError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import apply
-from alert_pipelines.scanner import scan as scan_module
 from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod
 from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.reliability.conftest import Figures
@@ -189,7 +188,7 @@ def test_a_query_that_an_index_drop_ended_is_tried_once_more(
         monkeypatch.setattr(Clause, "pipeline", plan_killed)
         fill_fleet(db, SIZE)
         # The fingerprint of the rules asks for the pipelines as well, before the plan does.
-        monkeypatch.setattr(scan_module, "fingerprint", lambda *_: "the same")
+        monkeypatch.setattr("alert_pipelines.scanner.incremental.fingerprint", lambda *_: "the same")
         kills = 1
         scan(failing["reliability"])
         assert tries > 1

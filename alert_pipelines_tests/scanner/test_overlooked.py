@@ -10,8 +10,7 @@ from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.mongo.door import known_form
-from alert_pipelines.scanner import changes, overlooked
-from alert_pipelines.scanner import scan as scan_module
+from alert_pipelines.scanner import changes, incremental, overlooked
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
@@ -108,7 +107,7 @@ def test_what_is_touched_after_the_claim_is_not_taken_for_overlooked(
     fill(db, [alert("d", minutes=40, driver="D2")])
     scan_since_yesterday(db)
     fill(db, [alert("c", minutes=30, driver="D2")])
-    make_plan = scan_module.make_plan
+    make_plan = incremental.make_plan
 
     def plan_among_people(*args: Any, **kwargs: Any) -> Any:
         # The plan sees what a majority has.
@@ -119,7 +118,7 @@ def test_what_is_touched_after_the_claim_is_not_taken_for_overlooked(
             touch(known_form(db))
         return plan
 
-    monkeypatch.setattr(scan_module, "make_plan", plan_among_people)
+    monkeypatch.setattr(incremental, "make_plan", plan_among_people)
 
     report = scan(db, 5)
 

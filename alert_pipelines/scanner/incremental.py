@@ -1,0 +1,84 @@
+"""Planning that may build on the scan before, behind one object: a scan can be read without knowing how.
+
+`changes` finds what changed since that scan, `scopes` what has to be looked at because of it, `checkpoint` is what one
+scan leaves for the next, and `overlooked` checks once a day that nothing else was due.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.rules.model import RuleSet
+from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.scanner.changes import Changes, OplogPosition, find_changes, next_checkpoint
+from alert_pipelines.scanner.checkpoint import fingerprint
+from alert_pipelines.scanner.overlooked import Overlooked, find_overlooked
+from alert_pipelines.scanner.plan import Plan, make_plan
+
+
+@dataclass(frozen=True)
+class Incremental:
+    """What a plan built on, and what the next one may build on.
+
+    `changes` is None if the plan was not to build on an earlier one, `checked` if it did not check what incremental
+    plans look at.
+    """
+
+    meaning: str
+    changes: Changes | None = None
+    checked: Overlooked | None = None
+
+    @property
+    def since(self) -> str | None:
+        """The scan that the plan built on; None for a full one."""
+        return self.changes.since if self.changes and not self.changes.full else None
+
+    @property
+    def full_scan_reason(self) -> str | None:
+        """Why the plan looked at all pending alerts."""
+        return self.changes.full_scan_reason if self.changes else None
+
+    @property
+    def overlooked(self) -> int | None:
+        """How many due alerts an incremental plan would not have looked at."""
+        return self.checked.alerts if self.checked else None
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """A sentence about each of the first of those."""
+        return self.checked.errors if self.checked else ()
+
+    def checkpoint(self, undecided: Sequence[Any]) -> str | None:
+        """What the next scan can build on, if this one leaves nothing due undecided but the `_id`s of `undecided`."""
+        return next_checkpoint(self.changes, self.meaning, undecided) if self.changes else None
+
+
+def plan_incrementally(
+    db: AlertDatabase,
+    rule_set: RuleSet,
+    windows: Sequence[MaintenanceWindow],
+    as_of: datetime,
+    *,
+    job_id: str,
+    before: OplogPosition | None,
+    rule_ids: Sequence[str] | None,
+    check: Callable[[], None],
+) -> tuple[Plan, Incremental]:
+    """Plan as `make_plan`, on the newest scan that it can build on; `job_id` was claimed after `before`.
+
+    Without `before` all pending alerts are looked at.
+    """
+    rules, meaning = rule_set.active, fingerprint(rule_set.active, windows, as_of)
+    with db.client.start_session(causal_consistency=True) as session:
+        changes = before and find_changes(
+            db, before, job_id=job_id, as_of=as_of, rules=rules, meaning=meaning, session=session, check=check
+        )
+        plan = make_plan(db, rule_set, windows, as_of, rule_ids=rule_ids, changes=changes, session=session, check=check)
+        if changes is None:
+            return plan, Incremental(meaning)
+        checked = find_overlooked(
+            db, plan, changes, job_id=job_id, as_of=as_of, rules=rules, session=session, check=check
+        )
+    return plan, Incremental(meaning, changes, checked)
