@@ -207,7 +207,7 @@ class Settings(BaseModel):
         le=1,
         alias=FRACTION_VARIABLE,
         description="a scan that would close more of the pending alerts than this closes none; see "
-        "[limits](docs/rules.md#limits)",
+        "[limits](rules.md#limits)",
     )
     max_escalate_fraction: Annotated[float, _FRACTION] = Field(
         0.5,
@@ -215,7 +215,7 @@ class Settings(BaseModel):
         le=1,
         alias=ESCALATE_FRACTION_VARIABLE,
         description="a scan that would escalate more of the `OPEN` alerts than this escalates none; see "
-        "[limits](docs/rules.md#limits)",
+        "[limits](rules.md#limits)",
     )
     max_writes_per_s: Annotated[
         int | None, *_whole_number("number of alerts a second", 1_000_000, "none: as fast as possible")
@@ -226,7 +226,7 @@ class Settings(BaseModel):
         alias=RATE_VARIABLE,
         description="alerts a second that a scan closes and escalates at most, in small steps, for a server with other "
         "work; at 500 others "
-        "[hardly notice](docs/performance.md#what-others-notice-of-a-scan-whose-writes-are-bounded)",
+        "[hardly notice](performance.md#what-others-notice-of-a-scan-whose-writes-are-bounded)",
     )
     stale_mins: Annotated[
         int | None, *_whole_number("number of minutes", 60 * 24 * 366, f"follows `{CRON_VARIABLE}`: 15")
@@ -243,7 +243,7 @@ class Settings(BaseModel):
         le=30,
         alias=SILENT_VARIABLE,
         description="days without a decision after which a check warns of an active rule; see "
-        "[checks](docs/operating.md#see-what-was-decided)",
+        "[checks](operating.md#see-what-was-decided)",
     )
     pending_days: Annotated[int, *_whole_number("number of days", 3650, "`30`")] = Field(
         30, ge=1, le=3650, alias=PENDING_VARIABLE, description="days after which a check warns of a pending alert"
@@ -264,7 +264,7 @@ class Settings(BaseModel):
         None,
         alias=UI_URL_VARIABLE,
         description="the address of Dagster's web UI as people open it, for the links in "
-        "[messages](docs/operating.md#be-told)",
+        "[messages](operating.md#be-told)",
     )
     run_priority: Annotated[int | None, *_whole_number("priority of runs", 100, "none: as everybody's")] = Field(
         None,
@@ -272,7 +272,7 @@ class Settings(BaseModel):
         le=100,
         alias=PRIORITY_VARIABLE,
         description="`dagster/priority` of the schedule's scans, for a queue of which this package has the say; see "
-        "[run priority](docs/operating.md#let-one-go-before-others)",
+        "[run priority](operating.md#let-one-go-before-others)",
     )
     keep_runs_days: Annotated[int | None, *_whole_number("number of days", 36_500, "keep all")] = Field(
         None,
@@ -280,14 +280,14 @@ class Settings(BaseModel):
         le=36_500,
         alias=KEEP_VARIABLE,
         description="days after which this location's runs are deleted; "
-        "[job records stay](docs/operating.md#how-long-runs-are-kept)",
+        "[job records stay](operating.md#how-long-runs-are-kept)",
     )
     inbox: Annotated[
         Path | None, BeforeValidator(_directory), Form("directory", "a path", "none: no directory is looked at")
     ] = Field(
         None,
         alias=INBOX_VARIABLE,
-        description="a directory whose files are [loaded as they come](docs/loading.md#an-inbox)",
+        description="a directory whose files are [loaded as they come](loading.md#an-inbox)",
     )
     notify_urls: Annotated[
         tuple[str, ...],
@@ -297,7 +297,7 @@ class Settings(BaseModel):
         (),
         alias=NOTIFY_VARIABLE,
         repr=False,
-        description="[who is notified](docs/operating.md#be-told) of failures and of what rules with `notify` decided, "
+        description="[who is notified](operating.md#be-told) of failures and of what rules with `notify` decided, "
         "as apprise URLs with blanks between",
     )
     prefix: Annotated[
@@ -308,7 +308,7 @@ class Settings(BaseModel):
         None,
         alias=PREFIX_VARIABLE,
         description="stands in front of what this copy is called in Dagster, for "
-        "[two copies in one workspace](docs/add-to-dagster.md#two-copies)",
+        "[two copies in one workspace](add-to-dagster.md#two-copies)",
     )
 
 
@@ -336,7 +336,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def settings_table() -> str:
-    """The table of all settings as the README has it, in Markdown."""
+    """The table of all settings as docs/settings.md has it, in Markdown."""
     rows = [
         f"| `{field.alias}` | {_FORMS[str(field.alias)].unset} | {field.description} |"
         for field in Settings.model_fields.values()

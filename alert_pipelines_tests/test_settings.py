@@ -139,9 +139,9 @@ def test_the_repr_shows_no_secret() -> None:
     assert "geheim" not in repr(read_settings(given))
 
 
-def test_the_table_in_the_readme_is_the_model_s() -> None:
+def test_the_table_of_the_docs_is_the_model_s() -> None:
     """To correct it, put in what `settings_table()` returns."""
-    assert settings_table() in (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    assert settings_table() in (CHECKOUT / "docs" / "settings.md").read_text(encoding="utf-8")
 
 
 def test_no_other_module_reads_the_environment() -> None:
