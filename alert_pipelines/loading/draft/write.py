@@ -73,6 +73,7 @@ class _Draft:
             f"# A draft for {name}, {self._rows:,} rows. Correct it, and try it:",
             "#   alert-pipelines load FILE --mapping THIS_FILE --check",
             *([f"# {_printable(unread)}"] if unread else []),
+            *self._header_lines(),
             *self._layout_lines(),
             *self._value_lines(),
             "",
@@ -85,6 +86,14 @@ class _Draft:
             *self._metadata_lines(),
         ]
         return "\n".join(lines) + "\n"
+
+    def _header_lines(self) -> Iterator[str]:
+        """A question where the names of columns are what rows hold."""
+        for column in self._columns:
+            named = Column(column.path)
+            named.add(shown(column.path))
+            if self._layout.format == "csv" and named.formats:
+                yield f"# {_comment(shown(column.path))} is a date: if there is no header, put one above the file"
 
     def _layout_lines(self) -> Iterator[str]:
         layout = self._layout
