@@ -8,6 +8,9 @@ from alert_pipelines.alerts.filters import (
     A_DATE,
     IS_PENDING,
     OUTSIDE_CONTRACT,
+    PENDING_IN_INDEX,
+    PENDING_NAMES,
+    SETTLED_NAMES,
     WITH_SOURCE_ARRAY,
     WITH_STATUS_ARRAY,
     one_of,
@@ -15,6 +18,7 @@ from alert_pipelines.alerts.filters import (
 from alert_pipelines.alerts.history import HISTORY, UNDONE_JOBS, DecisionTally, entries_from, tally_decisions
 from alert_pipelines.alerts.model import (
     PENDING,
+    SETTLED,
     TRANSITIONS,
     Alert,
     AlertMetadata,
@@ -32,6 +36,10 @@ __all__ = [
     "IS_PENDING",
     "OUTSIDE_CONTRACT",
     "PENDING",
+    "PENDING_IN_INDEX",
+    "PENDING_NAMES",
+    "SETTLED",
+    "SETTLED_NAMES",
     "TRANSITIONS",
     "UNDONE_JOBS",
     "WITH_SOURCE_ARRAY",

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from alert_pipelines.alerts.model import PENDING, Status
+from alert_pipelines.alerts.model import PENDING, SETTLED, Status
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 
 # An array of dates would match by its elements, and a date before Python's first does not count here.
@@ -25,7 +25,10 @@ OUTSIDE_CONTRACT: dict[str, Any] = {
 }
 """The alerts whose status is none of the four. In ranges, since the filter of an index cannot say `$nin`."""
 
-PENDING_IN_INDEX = {"status": {"$in": [str(status) for status in PENDING]}}
+PENDING_NAMES = [str(status) for status in PENDING]
+SETTLED_NAMES = [str(status) for status in SETTLED]
+PENDING_IN_INDEX: dict[str, Any] = {"status": {"$in": PENDING_NAMES}}
+"""The filter of the pending alerts as the filter of an index can say it: an array with such a status passes, too."""
 WITH_STATUS_ARRAY: dict[str, Any] = {"status": {"$type": "array"}}
 WITH_SOURCE_ARRAY: dict[str, Any] = {**PENDING_IN_INDEX, "source_type": {"$type": "array"}}
 

@@ -36,6 +36,7 @@ class Status(StrEnum):
 
 
 PENDING = (Status.OPEN, Status.ESCALATED)
+SETTLED = (Status.AUTO_CLOSED, Status.RESOLVED)
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.OPEN: frozenset({Status.ESCALATED, Status.AUTO_CLOSED, Status.RESOLVED}),

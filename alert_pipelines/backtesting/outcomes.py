@@ -11,15 +11,13 @@ from typing import Any
 
 import bson
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, Status, alert_key, entries_from
+from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING_NAMES, SETTLED_NAMES, Status, alert_key, entries_from
 from alert_pipelines.backtesting.snapshot import effective_time, entries_by, touched_within
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import KNOWN_CODEC, at_the_door
 from alert_pipelines.rules.clause import Stage
 
 _BATCH = 10_000
-_PENDING = [str(status) for status in PENDING]
-_SETTLED = [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]
 # Somebody wrote down what was done; a mere click on "resolve" leaves no notes.
 _WITH_NOTES = {
     "$and": [
@@ -114,7 +112,7 @@ def actual_activity(db: AlertDatabase, start: datetime, end: datetime) -> Actual
 
 def _fate_stages(as_of: datetime, scans_until: datetime) -> list[Stage]:
     to_status = "$$entry.to_status"
-    ends = {"$in": [to_status, _SETTLED]}
+    ends = {"$in": [to_status, SETTLED_NAMES]}
     resolved_by_person = {
         "$and": [
             {"$eq": [to_status, str(Status.RESOLVED)]},
@@ -126,7 +124,7 @@ def _fate_stages(as_of: datetime, scans_until: datetime) -> list[Stage]:
         "$and": [{"$eq": [to_status, str(Status.ESCALATED)]}, {"$ne": ["$$entry.triggered_by", "undo"]}],
     }
     # Not whatever comes from no pending status: some services note an alert's creation as its first entry.
-    reopens = {"$and": [{"$in": [to_status, _PENDING]}, {"$in": ["$$entry.from_status", _SETTLED]}]}
+    reopens = {"$and": [{"$in": [to_status, PENDING_NAMES]}, {"$in": ["$$entry.from_status", SETTLED_NAMES]}]}
 
     def any_later(condition: dict[str, Any]) -> dict[str, Any]:
         return {"$anyElementTrue": [{"$map": {"input": "$later", "as": "entry", "in": condition}}]}
@@ -161,6 +159,6 @@ def _kind_of_change(
         return f"closed_by_{who}"
     if to == Status.RESOLVED:
         return "resolved"
-    if to in _PENDING and others.get("from") in _SETTLED:
+    if to in PENDING_NAMES and others.get("from") in SETTLED_NAMES:
         return "reopened"
     return f"escalated_by_{who}" if to == Status.ESCALATED else None

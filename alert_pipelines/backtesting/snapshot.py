@@ -14,7 +14,7 @@ from pymongo import ASCENDING, IndexModel, WriteConcern
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, Severity, Status, entries_from
+from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING_IN_INDEX, SETTLED_NAMES, Severity, Status, entries_from
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
 from alert_pipelines.mongo.door import at_the_door
@@ -85,7 +85,7 @@ def sources_of_untold_severity(db: AlertDatabase, since: datetime) -> set[str]:
         "timestamp": {"$gt": since},
         "to_status": str(Status.ESCALATED),
         # Who opens an alert again as escalated leaves its severity as it is.
-        "from_status": {"$nin": [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]},
+        "from_status": {"$nin": SETTLED_NAMES},
         "before": {"$not": {"$type": "object"}},
     }
     rows = db[COLLECTION].aggregate(
@@ -172,7 +172,7 @@ class AlertSnapshot:
     def _find_relevant(self, rules: Sequence[Rule], start: datetime, end: datetime) -> Filter:
         """What may be pending within the day, and for rules about repeats the settled alerts that are newer."""
         pending = [
-            {"status": {"$in": [str(status) for status in PENDING]}},
+            PENDING_IN_INDEX,
             {"state_history": {"$elemMatch": {"timestamp": {"$gt": start}}}},
             {"state_history": {"$elemMatch": {"as_of": {"$gte": start}}}},
         ]

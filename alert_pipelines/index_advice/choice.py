@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pymongo import ASCENDING, IndexModel
 
-from alert_pipelines.alerts import COLLECTION, PENDING
+from alert_pipelines.alerts import COLLECTION, PENDING_IN_INDEX
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.simple_collation import SIMPLE
 from alert_pipelines.rules.clause import LOOKED_UP, Clause, Filter
@@ -52,7 +52,7 @@ class AdvisedIndex(NamedTuple):
     @property
     def partial(self) -> dict[str, Any]:
         """The partialFilterExpression, empty for an index of all alerts."""
-        pending = {"status": {"$in": [str(status) for status in PENDING]}} if self.pending_only else {}
+        pending = PENDING_IN_INDEX if self.pending_only else {}
         return pending | {path: {"$exists": True} for path in self.present}
 
     def model(self) -> IndexModel:

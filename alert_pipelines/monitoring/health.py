@@ -15,6 +15,7 @@ from alert_pipelines.alerts import (
     HISTORY,
     OUTSIDE_CONTRACT,
     PENDING,
+    PENDING_NAMES,
     UNDONE_JOBS,
     Status,
     entries_from,
@@ -318,7 +319,7 @@ def _reopened_by_rule(jobs: Sequence[str]) -> list[dict[str, Any]]:
     next_ = {"$first": entries_from({"$add": ["$position", 1]})}
     again = {
         "$and": [
-            {"$in": ["$next.to_status", [str(status) for status in PENDING]]},
+            {"$in": ["$next.to_status", PENDING_NAMES]},
             {"$ne": ["$next.triggered_by", "undo"]},
         ]
     }

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pymongo.errors import ExecutionTimeout
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, UNDONE_JOBS, Status
+from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING_NAMES, SETTLED_NAMES, UNDONE_JOBS, Status
 from alert_pipelines.errors import ActivityTimeoutError
 from alert_pipelines.mongo.bson_types import NEITHER_DATE_NOR_ARRAY, is_date
 from alert_pipelines.mongo.client import AlertDatabase
@@ -27,9 +27,6 @@ MAX_DAYS = 366
 """So many days a report holds at most."""
 
 NO_RULE = "(no rule named)"
-
-_PENDING = [str(status) for status in PENDING]
-_SETTLED = [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]
 
 
 class Change(NamedTuple):
@@ -140,7 +137,7 @@ def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
 
 def _what(entry: str) -> dict[str, Any]:
     to, was = f"{entry}.to_status", f"{entry}.from_status"
-    reopens = {"$and": [{"$in": [to, _PENDING]}, {"$in": [was, _SETTLED]}]}
+    reopens = {"$and": [{"$in": [to, PENDING_NAMES]}, {"$in": [was, SETTLED_NAMES]}]}
     return {
         "$switch": {
             "branches": [

@@ -26,7 +26,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 from pymongo.synchronous.change_stream import ChangeStream
 
-from alert_pipelines.alerts import COLLECTION, Status
+from alert_pipelines.alerts import COLLECTION, SETTLED_NAMES
 from alert_pipelines.errors import UnknownChangesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
@@ -45,7 +45,6 @@ _AWAIT_MS = 200
 _ALWAYS_DECIDING = ("source_type", "timestamp")
 _log = logging.getLogger(__name__)
 _MARK = "overlooked_asked_by"
-_SETTLED = [str(Status.AUTO_CLOSED), str(Status.RESOLVED)]
 
 
 class OplogPosition(NamedTuple):
@@ -294,7 +293,7 @@ def _stream_pipeline(rules: Sequence[Rule]) -> list[Stage]:
     """The stages of the change stream: which events matter, and of each only what is looked at."""
     moved = _touches_any(sorted({*(path for rule in rules for path in rule.conditions.key_paths), *_ALWAYS_DECIDING}))
     # An alert that is settled, and stays where it is, makes nothing due: fewer are pending, none is older.
-    settled = {"operationType": "update", "updateDescription.updatedFields.status": {"$in": _SETTLED}}
+    settled = {"operationType": "update", "updateDescription.updatedFields.status": {"$in": SETTLED_NAMES}}
     important = {"$match": {"$or": [{"$nor": [settled]}, {"$expr": moved}]}}
     all_matter = any(rule.conditions.counts_settled or rule.conditions.others for rule in rules)
     return [
