@@ -11,6 +11,7 @@ from alert_pipelines.cli.options import FILE, signed, text
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.cli.rule_effect import print_effect
 from alert_pipelines.cli.rule_sets import history, list_rules, print_fields, print_versions_diff, rollback
+from alert_pipelines.index_advice.advice import lacking_indexes
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.against_alerts import warnings_against_alerts
 from alert_pipelines.rules.calendar_store import with_calendars
@@ -88,6 +89,8 @@ def publish(file: Path | None, overwrite: bool, yes: bool, signature: Signature)
     with open_database() as db:
         planned = diff_rules(db, given)
         _print_changes(planned)
+        for lacking in lacking_indexes(db, given):
+            click.echo(f"Warning: {lacking}.", err=True)
         to_write = sum(change.is_to_write(overwrite=overwrite) for change in planned)
         if to_write and not yes:
             click.confirm(f"Write {to_write} rules to {db.name}?", abort=True)

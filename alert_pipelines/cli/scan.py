@@ -13,8 +13,10 @@ from alert_pipelines.alerts.decisions import DecisionCount
 from alert_pipelines.cli.options import FILE, as_of_option, json_option, signed
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.errors import BlastRadiusError, ScanIncompleteError
+from alert_pipelines.index_advice.advice import lacking_indexes
 from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.rules.files import read_rules
+from alert_pipelines.rules.store import rules_if_published
 from alert_pipelines.scanner.report import PlannedGroup, ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.signature import Signature
@@ -69,12 +71,20 @@ def scan(
         with open_database() as db:
             if allow_over_limit and not (dry_run or yes):
                 _ask(db, request)
+            if dry_run:
+                _warn_of_missing_indexes(db, request)
             report = run_scan(db, request, _log_progress)
     except ScanIncompleteError as error:
         _print_report(error.report, as_json)
         click.echo(f"Error: {error}", err=True)
         ctx.exit(BLOCKED_BY_A_LIMIT if isinstance(error, BlastRadiusError) else RULE_NOT_EVALUATED)
     _print_report(report, as_json)
+
+
+def _warn_of_missing_indexes(db: AlertDatabase, request: ScanRequest) -> None:
+    rule_set = rules_if_published(db, request.rules or ()).rule_set
+    for lacking in lacking_indexes(db, (*rule_set.active, *rule_set.shadow)):
+        click.echo(f"Warning: {lacking}.", err=True)
 
 
 def _ask(db: AlertDatabase, request: ScanRequest) -> None:

@@ -4,7 +4,8 @@ Neither is nested in the other: a nested resource that is also given at top leve
 password is a field here, since Dagster shows the fields of resources to everyone.
 """
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,18 @@ from pathlib import Path
 from dagster import ConfigurableResource
 from pydantic import Field
 
+from alert_pipelines.index_advice.advice import lacking_indexes
 from alert_pipelines.mongo.client import AlertDatabase, open_database
 from alert_pipelines.mongo.settings import MongoSettings
 from alert_pipelines.rules.files import default_rules, read_rules
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.publish import RuleChange, diff_rules, publish_rules
+from alert_pipelines.rules.store import rules_if_published
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import Progress, run_scan
 from alert_pipelines.signature import UNSIGNED, Signature
+
+_log = logging.getLogger(__name__)
 
 
 class MongoResource(ConfigurableResource[None]):
@@ -51,7 +56,10 @@ class RuleEngine(ConfigurableResource[None]):
     )
 
     def scan(self, db: AlertDatabase, request: ScanRequest, on_progress: Progress) -> ScanReport:
-        """Do one scan under this engine's limit. Raises as `run_scan` does."""
+        """Do one scan under this engine's limit; a dry run also says which index is missing. Raises as `run_scan`."""
+        if request.dry_run:
+            loaded = rules_if_published(db, request.rules or ()).rule_set
+            _warn_of_missing_indexes(db, (*loaded.active, *loaded.shadow))
         return run_scan(db, replace(request, max_close_fraction=self.max_close_fraction), on_progress)
 
     def publish(
@@ -68,6 +76,12 @@ class RuleEngine(ConfigurableResource[None]):
         Rules that a person changed are overwritten only on `overwrite`. Raises as `read_rules` and `publish_rules`.
         """
         rules: list[Rule] = default_rules() if path is None else read_rules(path)
+        _warn_of_missing_indexes(db, rules)
         if dry_run:
             return diff_rules(db, rules)
         return publish_rules(db, rules, overwrite=overwrite, signature=signature)
+
+
+def _warn_of_missing_indexes(db: AlertDatabase, rules: Iterable[Rule]) -> None:
+    for lacking in lacking_indexes(db, rules):
+        _log.warning("%s", lacking)

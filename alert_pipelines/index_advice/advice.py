@@ -4,7 +4,7 @@ The plans are read with `explain`; which index to choose is decided in `choice`.
 `create_advised`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -22,13 +22,14 @@ from alert_pipelines.index_advice.choice import (
     is_wasteful,
     unindexed,
 )
-from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
 from alert_pipelines.mongo.simple_collation import SIMPLE
+from alert_pipelines.rules.calendar_store import with_calendars
 from alert_pipelines.rules.clause import LOOKED_UP, Clause, Stage
 from alert_pipelines.rules.compiler import compile_rule
-from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.timestamps import as_of_utc
 
@@ -68,6 +69,27 @@ def advise(db: AlertDatabase, as_of: datetime) -> list[Advice]:
         for clause in compile_rule(rule, as_of)
     )
     return [advice for advice in judged if advice is not None]
+
+
+@at_the_door
+def lacking_indexes(db: AlertDatabase, rules: Iterable[Rule]) -> list[str]:
+    """Which conditions of `rules`, published or not, would make each scan look at all alerts for want of an index.
+
+    Nothing is evaluated, so it costs the same however many alerts there are; of fewer than MIN_EXAMINED none is named.
+    """
+    if db[COLLECTION].estimated_document_count() < MIN_EXAMINED:
+        return []
+    present = [spec for spec in db[COLLECTION].list_indexes() if "collation" not in spec]
+    usable = with_calendars(db, [rule for rule in rules if rule.effective_mode is not Mode.OFF]).rules
+    found = []
+    for rule in usable:
+        for clause in compile_rule(rule, server_now(db)):
+            missing = by_key(clause, unindexed(clause, present)).indexes
+            new = [index.command() for index in missing if not any(map(index.is_same, present))]
+            if new:
+                lacking = f"rule {rule.rule_id!r}: for want of an index each scan looks at all alerts by "
+                found.append(f"{lacking}{clause.condition}: `alert-pipelines indexes create`, or {'; '.join(new)}")
+    return found
 
 
 @at_the_door

@@ -165,3 +165,13 @@ def test_a_scan_by_a_file_is_a_dry_run_only(run: Run, file: str, db: AlertDataba
     fill(db, [alert(minutes=n) for n in range(4)])
     assert "overspeed  OVERSPEEDING  OPEN    WARNING   escalate" in run("scan", "--dry-run", "--rules", file).stdout
     assert "--rules is for --dry-run" in run("scan", "--rules", file, code=2).stderr
+
+
+def test_a_dry_run_and_publishing_did_not_say_that_a_key_has_no_index(
+    run: Run, environment: Path, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alert_pipelines.index_advice.advice.MIN_EXAMINED", 1)
+    fill(db, [alert("A")])
+    (environment / "depot.yaml").write_text("overspeed: {keep_latest: true, group_by: metadata.depot}\n")
+    for command in (["scan", "--dry-run", "--rules", "depot.yaml"], ["rules", "publish", "depot.yaml", "--yes"]):
+        assert "Warning: rule 'overspeed': for want of an index" in run(*command).stderr

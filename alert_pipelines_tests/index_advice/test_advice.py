@@ -8,9 +8,10 @@ import pytest
 
 from alert_pipelines.alerts import INDEXES
 from alert_pipelines.errors import IndexConflictError
-from alert_pipelines.index_advice.advice import Advice, advise, create_advised
+from alert_pipelines.index_advice.advice import Advice, advise, create_advised, lacking_indexes
 from alert_pipelines.index_advice.choice import AdvisedIndex
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
+from alert_pipelines.rules.model import Rule
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.factories import AS_OF, ago, alert, rule
 
@@ -291,3 +292,30 @@ def test_an_index_that_the_documents_forbid_is_a_named_error(
     assert len(advice.indexes[0].paths) == 5
     with pytest.raises(IndexConflictError, match="parallel arrays"):
         create_advised(db, [advice])
+
+
+def _rule(conditions: dict[str, Any], **fields: Any) -> Rule:
+    return Rule.model_validate(rule("r", conditions, **fields))
+
+
+def test_a_missing_index_was_named_only_once_the_rule_was_slow(db: AlertDatabase) -> None:
+    depot = _rule({"keep_latest": True, "group_by": ["metadata.depot_id", "metadata.zone"]})
+    [lacking] = lacking_indexes(db, [depot])
+    assert lacking.startswith("rule 'r': for want of an index each scan looks at all alerts by keep_latest: ")
+    assert 'createIndex({"source_type": 1, "metadata.depot_id": 1, "metadata.zone": 1, "timestamp": 1}' in lacking
+    db.alerts.create_index([("source_type", 1), ("metadata.depot_id", 1), ("metadata.zone", 1), ("timestamp", 1)])
+    assert lacking_indexes(db, [depot]) == []
+
+
+@pytest.mark.parametrize(
+    ("conditions", "fields"),
+    [
+        ({"keep_latest": True}, {}),
+        ({"expire_after_mins": 5}, {}),
+        ({"keep_latest": True, "group_by": "metadata.depot_id"}, {"mode": "off", "is_active": False}),
+    ],
+)
+def test_no_missing_index_is_named_where_none_is(
+    db: AlertDatabase, conditions: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    assert lacking_indexes(db, [_rule(conditions, **fields)]) == []
