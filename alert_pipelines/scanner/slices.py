@@ -26,6 +26,7 @@ MAX_KEYED = 4
 one look at what is pending."""
 MUST_SLICE = 5_000_000
 """Above this one look would come near the limit of a query, so ranges are used whatever they cost."""
+_FEW = 5_000
 _ALERTS_A_SAMPLE = 2_000
 _SAMPLES = (1_000, 20_000)
 _WINDOWS_A_SPAN = 4
@@ -62,12 +63,13 @@ class Slices:
 
         Raises PyMongoError.
         """
-        if not clause.key or self._all_stored() < 2 * SLICE:
+        # The newest of each key by a look-up costs more than reading all, unless most of it is settled.
+        least = min(2 * SLICE, _FEW) if clause.in_one_pass else 2 * SLICE
+        if not clause.key or self._all_stored() < least:
             return [Look(clause)]
         if self._indexes.find_path(clause.key[0]):
             found = self._estimate(clause, clause.key[0])
             if found.candidates > MUST_SLICE or found.keyed <= MAX_KEYED * found.candidates:
-                # Of a range each alert is read, so the newest of each key need not be asked for.
                 one_pass = in_one_pass(clause, self._alerts, self._session)
                 return [Look(one_pass, scope) for scope in _ranges(clause.key[0], found.cuts)]
         if clause.lookback is not None:

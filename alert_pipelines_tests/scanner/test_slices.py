@@ -57,9 +57,9 @@ def scan(db: AlertDatabase) -> int:
     return run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,))).escalated
 
 
-def slices_of(db: AlertDatabase) -> list[slices.Look]:
+def slices_of(db: AlertDatabase, document: dict[str, Any] = PILE) -> list[slices.Look]:
     alerts = known_form(db).alerts
-    [clause] = compile_rule(Rule.model_validate(PILE), AS_OF)
+    [clause] = compile_rule(Rule.model_validate(document), AS_OF)
     return slices.Slices(alerts, KeyIndexes(alerts)).of(clause)
 
 
@@ -119,3 +119,18 @@ def test_what_cannot_be_written_is_counted_over_all_slices_and_the_first_are_nam
     report = run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,)))
     assert (report.failed, report.escalated, report.reconciles) == (90, 0, True)
     assert len([error for error in report.errors if "state_history" in error]) == 7
+
+
+def test_the_newest_of_each_key_was_looked_up_though_all_had_to_be_read(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "SLICE", 100)
+    monkeypatch.setattr(slices, "_FEW", 50)
+    keep = rule("keep", {"keep_latest": True})
+    fill(db, piles(20), keep)
+    [look] = slices_of(db, keep)
+    assert look.clause.in_one_pass is None
+    # Of years of settled alerts only the newest of each pending key is read.
+    fill(db, [{**one, "alert_id": f"S{n}", "status": "RESOLVED"} for n, one in enumerate(piles(20) * 5)])
+    [look] = slices_of(db, keep)
+    assert (look.clause.in_one_pass is None, look.scope) == (False, None)
