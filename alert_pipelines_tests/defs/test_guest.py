@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,14 +19,15 @@ from typing import Any
 import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.test_utils import create_run_for_test
-from pymongo.errors import PyMongoError
 
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
 from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.defs.scan.runs import busy_scan
+from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.defs.scan.stalled_runs import LONGEST_RUN_S, LONGEST_SILENCE_S
 from alert_pipelines.job_records import COMPLETED, FAILED, RUNNING, SCANNER, create_job_record, update_job_record
 from alert_pipelines.leases import Lease
@@ -100,12 +101,15 @@ def dagster(
         processes.kill()
 
 
+def ticks_of(dagster: DagsterProcesses, schedule: str) -> Sequence[InstigatorTick]:
+    [state] = [state for state in dagster.instance.all_instigator_state() if state.name == schedule]
+    return dagster.instance.get_ticks(state.instigator_origin_id, state.selector_id)
+
+
 def skipped_for(dagster: DagsterProcesses, schedule: str) -> set[Location | None]:
     """Whose runs ticks of the schedule were skipped for."""
-    instance = dagster.instance
-    [state] = [state for state in instance.all_instigator_state() if state.name == schedule]
-    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id)
-    named = [found[1] for tick in ticks if (found := re.match(r"Scan run (\S+) is", tick.skip_reason or ""))]
+    reasons = [tick.skip_reason or "" for tick in ticks_of(dagster, schedule)]
+    named = [found[1] for reason in reasons if (found := re.match(r"Scan run (\S+) is", reason))]
     return {location_of_run(dagster.run(run_id)) for run_id in named}
 
 
@@ -156,30 +160,38 @@ def test_a_killed_scan_was_launched_again_into_its_own_claim_and_its_record_stoo
 
 
 @contextmanager
-def claims_wait(db: AlertDatabase) -> Iterator[None]:
-    """Whoever claims a scan waits until the end of the block: a transaction holds the claim, and ends without it."""
-    with db.client.start_session() as session:
+def without_ticks(dagster: DagsterProcesses) -> Iterator[None]:
+    """No scan of ours but those that are made within the block; then the schedule is on again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CRON_VARIABLE, CRON)
+        shutdown_scheduler(dagster.instance)
 
-        def held() -> bool:
-            session.start_transaction()
-            try:
-                claim = {"job_id": "JOB-held", "job_type": SCANNER, "status": RUNNING}
-                db.background_jobs.insert_one(claim, session=session)
-            except PyMongoError:
-                # A scan of the schedule's is running.
-                session.abort_transaction()
-                return False
-            return True
+        def quiet() -> bool:
+            begun = [tick for tick in ticks_of(dagster, AUTO_CLOSE_SCHEDULE) if tick.status is TickStatus.STARTED]
+            return not begun and busy_scan(dagster.instance, OURS, Names()) is None
 
-        wait_until(held, "the claim", RUN_LIMIT_S)
+        wait_until(quiet, "the end of the last tick and its scan", RUN_LIMIT_S)
         yield
-        session.abort_transaction()
+        start_scheduler(dagster.instance)
 
 
 def waiting_claims(db: AlertDatabase) -> list[int]:
     """The server's operations that are claims of a scan."""
     claims = {"command.findAndModify": "background_jobs", "command.$db": db.name}
     return [found["opid"] for found in db.client.admin.aggregate([{"$currentOp": {}}, {"$match": claims}])]
+
+
+@contextmanager
+def claims_wait(db: AlertDatabase) -> Iterator[None]:
+    """Whoever claims a scan waits until the end of the block, and is refused then: a transaction holds the claim."""
+    held = {"job_id": "JOB-held", "job_type": SCANNER, "status": RUNNING}
+    was = db.client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=3600)["was"]
+    with db.client.start_session() as session, session.start_transaction():
+        db.background_jobs.insert_one(held, session=session)
+        yield
+    wait_until(lambda: not waiting_claims(db), "the end of the claims", RUN_LIMIT_S)
+    db.background_jobs.delete_one(held)
+    db.client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=was)
 
 
 def let_pass(instance: DagsterInstance, run_id: str, seconds: float) -> None:
@@ -197,22 +209,18 @@ def test_worker_and_code_server_killed_before_the_record_left_a_run_for_which_ev
     dagster: DagsterProcesses, databases: dict[str, AlertDatabase]
 ) -> None:
     db = databases[CODE_LOCATION]
-    with claims_wait(db):
-        dagster.launch()
-        claims = wait_until(lambda: waiting_claims(db), "a scan that has no record yet", RUN_LIMIT_S)
-        dagster.kill("code_server")
-        for claim in claims:
-            db.client.admin.command("killOp", op=claim)
-        wait_until(lambda: not waiting_claims(db), "the end of the claim", RUN_LIMIT_S)
-    left = [run.run_id for run in own_runs(dagster.instance, OURS, statuses=[DagsterRunStatus.STARTED])]
-    assert left
-    assert db.background_jobs.count_documents({"run_id": {"$in": left}}) == 0
-    for run_id in left:
+    with without_ticks(dagster):
+        with claims_wait(db):
+            run_id = dagster.launch()
+            wait_until(lambda: waiting_claims(db), "a scan that has no record yet", RUN_LIMIT_S)
+            dagster.kill("code_server")
+        assert db.background_jobs.count_documents({"run_id": run_id}) == 0
+        assert dagster.run(run_id).status is DagsterRunStatus.STARTED
         let_pass(dagster.instance, run_id, LONGEST_SILENCE_S)
-    before = {"status": COMPLETED, "run_id": {"$nin": db.background_jobs.distinct("run_id")}}
+        later = {"status": COMPLETED, "run_id": {"$nin": db.background_jobs.distinct("run_id")}}
     dagster.start("code_server")
-    wait_until(lambda: db.background_jobs.find_one(before), "a scan by the next ticks", RUN_LIMIT_S)
-    assert {dagster.wait_for_end(run_id).status for run_id in left} == {DagsterRunStatus.FAILURE}
+    wait_until(lambda: db.background_jobs.find_one(later), "a scan by the next ticks", RUN_LIMIT_S)
+    assert dagster.wait_for_end(run_id).status is DagsterRunStatus.FAILURE
 
 
 def test_without_run_monitoring_a_run_of_ours_that_hangs_stood_for_ever(
@@ -251,31 +259,19 @@ def test_two_databases_with_one_cron_were_not_both_scanned(
         assert skipped_for(dagster, f"{name}_schedule") <= {own}
 
 
-@pytest.fixture
-def no_ticks(dagster: DagsterProcesses, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No scan but those that the test makes."""
-    monkeypatch.setenv(CRON_VARIABLE, CRON)
-    shutdown_scheduler(dagster.instance)
-    wait_until(lambda: busy_scan(dagster.instance, OURS, Names()) is None, "the end of the last scan", RUN_LIMIT_S)
-    yield
-    start_scheduler(dagster.instance)
-
-
-@pytest.mark.usefixtures("no_ticks")
 def test_a_skipped_run_that_is_executed_again_and_scans_does_not_stay_skipped(
     dagster: DagsterProcesses, databases: dict[str, AlertDatabase]
 ) -> None:
     db = databases[CODE_LOCATION]
-    elsewhere = create_job_record(SCANNER, db).job_id
-    with Lease(db, elsewhere):
-        skipped = dagster.wait_for_success(dagster.launch())
-    update_job_record(elsewhere, {}, COMPLETED, [], db)
+    with without_ticks(dagster):
+        elsewhere = create_job_record(SCANNER, db).job_id
+        with Lease(db, elsewhere):
+            skipped = dagster.wait_for_success(dagster.launch())
+        update_job_record(elsewhere, {}, COMPLETED, [], db)
+        scanned = dagster.wait_for_success(dagster.reexecute(skipped.run_id))
+        # Once more, of a run that bears a job id.
+        again = dagster.wait_for_success(dagster.reexecute(scanned.run_id))
     assert skipped.tags[SKIPPED_TAG]
-    repeats = [dagster.reexecute(skipped.run_id)]
-    scanned = dagster.wait_for_success(repeats[0])
-    # One more, of a run that bears a job id.
-    repeats.append(dagster.reexecute(repeats[0]))
-    again = dagster.wait_for_success(repeats[1])
     for run in (scanned, again):
         assert run.tags[SKIPPED_TAG] == ""
         [record] = db.background_jobs.find({"run_id": run.run_id})
