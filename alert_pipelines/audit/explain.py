@@ -11,7 +11,7 @@ from typing import Any
 import bson
 from bson.datetime_ms import DatetimeMS
 
-from alert_pipelines.alerts import COLLECTION, find_alert
+from alert_pipelines.alerts import COLLECTION, PENDING, Status, find_alert
 from alert_pipelines.alerts.decisions import Decision, decision_of
 from alert_pipelines.audit.decisions import is_automatic
 from alert_pipelines.mongo.bson_types import kind_of
@@ -67,6 +67,9 @@ class ClauseResult:
     evidence_total: int
 
 
+_DONE = {str(Status.AUTO_CLOSED): "Closed", str(Status.ESCALATED): "Escalated"}
+
+
 @dataclass(frozen=True)
 class Explanation:
     """What the rules say of one alert at `as_of`.
@@ -91,6 +94,19 @@ class Explanation:
     windows: tuple[MaintenanceWindow, ...]
     problems: tuple[str, ...]
     rules: Mapping[str, str]
+
+    @property
+    def answer(self) -> str:
+        """What people ask first: what was decided last and why, then what a scan would do."""
+        return f"{_last_decision(self.past)}A scan at {_moment(self.as_of)}{self._next()}."
+
+    def _next(self) -> str:
+        if self.decided_by is not None:
+            return f": {self.why}"
+        if self.status not in PENDING:
+            return f" would leave it: it is not pending, but {self.status}"
+        needs = [f"{clause.rule_id} needs: {_missing(clause)}" for clause in self.clauses if clause.mode is Mode.ACTIVE]
+        return f" would leave it: {'; '.join(needs) or self.why}"
 
 
 @at_the_door
@@ -273,5 +289,24 @@ def _why(decided_by: ClauseResult | None, active: Sequence[ClauseResult], alert:
 
 
 def _why_not(result: ClauseResult) -> str:
+    return f"not so: {_missing(result)}"
+
+
+def _missing(result: ClauseResult) -> str:
+    """The first test of the clause that does not hold, or all that it says where other alerts decide."""
     failed = [test.description for test in result.tests if not test.holds]
-    return f"not so: {failed[0]}" if failed else f"not so: {result.description}"
+    return failed[0] if failed else result.description
+
+
+def _last_decision(past: Sequence[Mapping[str, Any]]) -> str:
+    if not past:
+        return ""
+    entry = past[-1]
+    done = _DONE.get(str(entry.get("to_status")), f"Set to {entry.get('to_status')}")
+    rule = entry.get("rule_triggered")
+    by = f" by rule {rule}" if rule else ""
+    return f"{done} {_moment(entry.get('timestamp'))}{by}: {entry.get('reason')}. "
+
+
+def _moment(at: Any) -> str:
+    return f"{at:%d %b %Y %H:%M} UTC" if isinstance(at, datetime) else repr(at)

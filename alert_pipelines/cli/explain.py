@@ -32,7 +32,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         f"{explanation.alert_id}: {explanation.source_type}, {explanation.status}, "
         f"timestamp {as_text(explanation.timestamp)}"
     )
-    yield f"As of {as_text(explanation.as_of)}: {explanation.why}"
+    yield as_text(explanation.answer)
     for clause in explanation.clauses:
         yield ""
         yield from _clause_lines(clause)

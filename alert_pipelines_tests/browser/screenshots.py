@@ -82,7 +82,7 @@ def explanation(page: Page, week: AlertDatabase) -> None:
     assert escalated is not None
     steps.launch(page, "explain_alert_job", "explain", alert_id=escalated["alert_id"])
     steps.expect_run_end(page, "RUN_SUCCESS")
-    expect(page.get_by_text("Last decided")).to_be_visible()
+    expect(page.get_by_text("by rule").first).to_be_visible()
 
 
 def automation(page: Page, _: AlertDatabase) -> None:

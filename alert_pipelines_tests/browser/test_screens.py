@@ -141,7 +141,7 @@ def test_the_page_of_an_explanation_says_the_decision_in_words(page: Page, week:
         assert one is not None
         steps.launch(page, "explain_alert_job", "explain", alert_id=one["alert_id"])
         steps.expect_run_end(page, "RUN_SUCCESS")
-        words = page.get_by_text("would be closed by a scan").first
+        words = page.get_by_text("would close it").first
         expect(words).to_be_visible()
         expect(words).to_contain_text("rule 'on-trial' would close it: timestamp is 30 or more minutes old")
 

@@ -1,4 +1,5 @@
 import json
+import re
 from typing import Any
 
 import pytest
@@ -121,7 +122,10 @@ def test_explain_says_why_and_why_not(run: Run, db: AlertDatabase, job_id: str) 
     assert "Rules that concern it:\n  speed: Closes OVERSPEEDING alerts when they are 1 hour old." in out
     later = json.loads(run("explain", "C", "--as-of", "2026-03-01T13:00", "--json").stdout)
     assert later["decided_by"]["rule_id"] == "speed"
-    assert "Decided before:" in run("explain", "A").stdout
+    settled = run("explain", "A").stdout
+    assert "Decided before:" in settled
+    # The answer comes first, and without a double negation.
+    assert re.match(r"A: .*\nClosed .* UTC by rule speed: .* would leave it: it is not pending, but ", settled)
 
 
 def test_explain_names_the_evidence(run: Run, db: AlertDatabase) -> None:

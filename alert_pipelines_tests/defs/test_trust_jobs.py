@@ -27,8 +27,8 @@ def test_the_page_of_an_explanation_holds_the_decision_each_test_and_the_evidenc
     result = execute("explain_alert_job", "explain", alert_id="second", **SCAN_AT)
     assert result.success
     seen = output_metadata(result)
-    assert seen["explanation"].startswith("second (OVERSPEEDING, OPEN, ")
-    assert ") would be escalated by a scan " in seen["explanation"]
+    assert seen["explanation"].startswith("A scan at 01 Mar 2026 12:00 UTC: rule 'often' would escalate it: ")
+    assert seen["alert"].startswith("second: OVERSPEEDING, OPEN, ")
     assert "rule 'often' would escalate it" in seen["explanation"]
     tests = rows(seen["clauses and tests"])
     verdicts = {(row["rule"], row["would"]): row["holds"] for row in tests}
@@ -57,7 +57,8 @@ def test_an_explanation_links_past_decisions_to_their_runs_with_the_rules_text_o
     seen = output_metadata(execute("explain_alert_job", "explain", alert_id="A", **SCAN_AT))
     (past,) = rows(seen["decided before"])
     assert (past["from"], past["to"], past["by"], past["run"]) == ("OPEN", "AUTO_CLOSED", "old", scan.run_id)
-    assert f", in {past['job']}: AUTO_CLOSED, {past['reason']}." in seen["explanation"]
+    assert f"by rule old: {past['reason']}." in seen["explanation"]
+    assert seen["explanation"].startswith("Closed ")
     assert seen[f"run of {past['job']}"] == scan.run_id
     (text,) = [value for name, value in seen.items() if name.startswith("rule old in ")]
     assert text["conditions"]["expire_after_mins"] == 60
@@ -82,7 +83,7 @@ def test_an_explanation_shows_the_maintenance_windows_that_hold_its_alert(execut
     seen = output_metadata(execute("explain_alert_job", "explain", alert_id="A", **SCAN_AT))
     (window,) = rows(seen["maintenance windows of its source"])
     assert (window["of"], window["reason"]) == ("metadata.driver_id: D1", "yard")
-    assert ") stays as it is by" in seen["explanation"]
+    assert "would leave it: old needs: " in seen["explanation"]
     assert "it is in no maintenance window" in seen["explanation"]
 
 

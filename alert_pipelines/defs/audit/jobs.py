@@ -3,7 +3,7 @@
 They show what `audit.explain`, `audit.decisions` and `audit.undo` say, as tables of the run's page.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -52,7 +52,7 @@ def explain(context: OpExecutionContext, config: ExplainConfig, mongo: MongoReso
     with as_dagster_failure(), mongo.open() as db:
         explanation = explain_alert(db, config.alert_id, as_of=parse_instant("as_of", config.as_of))
         past = decisions_of_alert(db, config.alert_id)
-    context.log.info("%s: %s", explanation.alert_id, explanation.why)
+    context.log.info("%s: %s", explanation.alert_id, explanation.answer)
     context.add_output_metadata(_explained(explanation, past))
 
 
@@ -118,7 +118,8 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
     decisions = list(past)
     found: dict[str, MetadataValue[Any] | None] = {
         # A text is shown as it is, where Markdown would hide behind a link.
-        "explanation": MetadataValue.text(_in_words(explanation, decisions)),
+        "explanation": MetadataValue.text(explanation.answer),
+        "alert": MetadataValue.text(_as_it_stands(explanation)),
         "decided before": _table_if_any(_PAST_COLUMNS, (_past_row(one.entry) for one in decisions)),
         "clauses and tests": table(
             _TEST_COLUMNS, (row for clause in explanation.clauses for row in _test_rows(clause))
@@ -151,21 +152,12 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _in_words(explanation: Explanation, past: Sequence[PastDecision]) -> str:
-    decided = explanation.decided_by
-    outcome = f"would be {'closed' if decided.decision == 'close' else 'escalated'}" if decided else "stays as it is"
+def _as_it_stands(explanation: Explanation) -> str:
     return (
-        f"{explanation.alert_id} ({explanation.source_type}, {explanation.status}, timestamp "
-        f"{_text(explanation.timestamp)}) {outcome} by a scan as of {explanation.as_of.isoformat()}: "
-        f"{explanation.why}. Rule set version {explanation.rule_set_version[:12]}.{_last_in_words(past)}"
+        f"{explanation.alert_id}: {explanation.source_type}, {explanation.status}, timestamp "
+        f"{_text(explanation.timestamp)}. As of {explanation.as_of.isoformat()}, by rule set version "
+        f"{explanation.rule_set_version[:12]}."
     )
-
-
-def _last_in_words(past: Sequence[PastDecision]) -> str:
-    if not past:
-        return ""
-    at, _, after, _, reason, job_id, _ = _past_row(past[-1].entry)
-    return f" Last decided {at}, in {job_id}: {after}, {reason}."
 
 
 def _test_rows(clause: ClauseResult) -> Iterator[tuple[str | bool, ...]]:
