@@ -59,6 +59,20 @@ class PublishRulesConfig(Config):
     reason: str = Field(default="", description="Reason, kept in the history of the rules.")
 
 
+class PreviewRulesConfig(Config):
+    """Which rules to preview."""
+
+    rules: str = Field(
+        default="",
+        description="The changed rules, in YAML as in a rule file, pasted here below `rules: |`. The others stay as "
+        "they are in force.",
+    )
+    file: str | None = Field(
+        default=None,
+        description="Instead: a rule file, YAML or JSON, on the host of the run. Both empty: the package's own rules.",
+    )
+
+
 class ValidateRulesConfig(Config):
     """Which rules to check."""
 

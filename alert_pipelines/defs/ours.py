@@ -14,6 +14,7 @@ from alert_pipelines.defs.reports.overview_job import overview_job
 from alert_pipelines.defs.reports.rules_overview import rules_overview
 from alert_pipelines.defs.reports.today import today
 from alert_pipelines.defs.rules.jobs import export_rules_job, validate_rules_job
+from alert_pipelines.defs.rules.preview_job import preview_rules_job
 from alert_pipelines.defs.rules.publish_job import publish_rules_job
 from alert_pipelines.defs.rules.window_jobs import add_windows_job, end_window_job, list_windows_job, snooze_alert_job
 from alert_pipelines.defs.scan.asset import auto_close
@@ -43,6 +44,7 @@ JOBS = (
     check_indexes_job,
     delete_old_runs_job,
     validate_rules_job,
+    preview_rules_job,
     publish_rules_job,
     export_rules_job,
     load_alerts_job,

@@ -67,6 +67,15 @@ def read_content(path: Path, kind: str) -> Any:
         raise RuleFileError(f"the {kind} file {path} is not valid {form}: {error}") from error
 
 
+def parse_rules_text(text: str) -> list[Rule]:
+    """The rules of a YAML text that is in no file. Raises RuleFileError."""
+    try:
+        content = _from_yaml(text)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise RuleFileError(f"the rules are not valid YAML: {error}") from error
+    return parse_rules(content, "the rules")
+
+
 def parse_rules(content: Any, origin: str) -> list[Rule]:
     """The rules of a file's content, all checked; `origin` is what errors call it. Raises RuleFileError."""
     rules: list[Rule] = []
