@@ -19,6 +19,7 @@ _COMMANDS = (
     "forecast",
     "history",
     "indexes",
+    "init",
     "jobs",
     "load",
     "mapping",
