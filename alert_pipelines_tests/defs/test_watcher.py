@@ -1,5 +1,6 @@
 """A scan's record ends though nobody looks for it: no sensor, no tick, no daemon."""
 
+import math
 import os
 import signal
 import subprocess
@@ -15,8 +16,8 @@ import psutil
 import pytest
 
 from alert_pipelines.defs.scan import watcher
-from alert_pipelines.defs.scan.watcher import end_record, record_ended_if_killed
-from alert_pipelines.job_records import FAILED, RUNNING, SCANNER, create_job_record
+from alert_pipelines.defs.scan.watcher import LOOK_EVERY_S, end_record, record_ended_if_killed
+from alert_pipelines.job_records import _LAST_WRITE_S, FAILED, LEASE, RUNNING, SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase, local_mongod_status
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.settings import RATE_VARIABLE
@@ -67,6 +68,13 @@ def test_the_record_of_a_killed_process_stood_until_a_sensor_or_a_tick_looked(
     let_the_lease_run_out(db)
     record = wait_until(ended(db, RUN), "the end of the record", RUN_LIMIT_S)
     assert record["status"] == FAILED
+
+
+def test_the_page_says_how_soon_the_record_ends() -> None:
+    page = (CHECKOUT / "docs" / "add-to-dagster.md").read_text(encoding="utf-8")
+    bound_s = LEASE.total_seconds() + LOOK_EVERY_S + _LAST_WRITE_S
+    # Python's own start takes the rest.
+    assert f"| {5 * math.ceil(bound_s / 5)} s, by the watcher |" in page
 
 
 def test_a_living_lease_is_waited_for(db: AlertDatabase, mongodb_env: None, monkeypatch: pytest.MonkeyPatch) -> None:
