@@ -115,8 +115,17 @@ def test_the_ui_opens_with_the_code_location_loaded(env: dict[str, str], command
         with urllib.request.urlopen(request, timeout=START_LIMIT_S) as response:
             workspace = json.load(response)["data"]["workspaceOrError"]
         assert workspace["locationEntries"] == [{"name": CODE_LOCATION, "loadStatus": "LOADED"}]
+        if command == "scripts/dev":
+            log = Path(env["DAGSTER_HOME"]) / "dev.log"
+            wait_until(lambda: f"Serving dagster-webserver on {url}" in log.read_text(), command, START_LIMIT_S)
+            wait_until(lambda: "Instance is configured" in log.read_text(), command, START_LIMIT_S)
         # As Ctrl-C in its terminal does.
         os.killpg(process.pid, signal.SIGINT)
         process.wait(START_LIMIT_S)
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
+        if command == "scripts/dev":
+            said = log.read_text()
+            assert "Dagster services shut down" in said
+            # Thousands of lines a day, each of which says that a sensor had nothing to do.
+            assert "Checking for new runs" not in said

@@ -15,8 +15,13 @@ from alert_pipelines.mongo import AlertDatabase, open_database
 
 LATEST = "latest"
 
-# A token that says nothing to a person; --json has it.
-_FOR_THE_NEXT_SCAN = "checkpoint"
+_FIRST = (
+    *("job_id", "job_type", "status", "as_of", "started_at", "completed_at", "execution_time_ms"),
+    *("alerts_processed", "alerts_closed", "alerts_escalated"),
+)
+"""What people ask first of a job, in this order; all else comes after it."""
+# Tokens that say nothing to a person; --json has them.
+_FOR_PROGRAMS = ("checkpoint", "rule_set_version", "attempt", "lease_expires_at")
 
 
 @click.group()
@@ -75,8 +80,10 @@ def _record(db: AlertDatabase, job_id: str) -> dict[str, Any]:
 
 def _print_record(record: dict[str, Any]) -> None:
     stats = record["stats"] if isinstance(record.get("stats"), dict) else {}
-    for name, value in (record | stats).items():
-        if not isinstance(value, list | dict) and name != _FOR_THE_NEXT_SCAN:
+    fields = record | stats
+    for name in dict.fromkeys([*(name for name in _FIRST if name in fields), *fields]):
+        value = fields[name]
+        if not isinstance(value, list | dict | None) and name not in _FOR_PROGRAMS:
             click.echo(f"{name}: {as_text(value)}")
     if allowed := stats.get("allowed"):
         click.echo(f"limits lifted: {', '.join(map(str, allowed))}")

@@ -22,7 +22,8 @@ def start() -> None:
 def stop() -> None:
     """Shut it down."""
     stopped = stop_local_mongod(MongoSettings.from_env().local_dir)
-    click.echo("Stopped." if stopped else "It was not running.")
+    again = "A running scripts/dev starts it again with its next scan, and so does any command."
+    click.echo(f"Stopped. {again}" if stopped else "It was not running.")
 
 
 @mongo.command()

@@ -43,6 +43,9 @@ def test_show_has_the_record_and_what_was_decided(run: Run, job_id: str) -> None
         assert "as_of: 2026-03-01T12:00:00+00:00" in out
         assert ["safety", "SAFETY", "AUTO_CLOSED", "1", "0"] in _rows(out)
         assert "checkpoint: " not in out
+        assert "rule_set_version: " not in out
+        assert [line.split(":")[0] for line in out.splitlines()[:4]] == ["job_id", "job_type", "status", "as_of"]
+        assert not [line for line in out.splitlines() if line.endswith(": -")]
     assert "checkpoint" in json.loads(run("jobs", "show", "--json").stdout)["record"]["stats"]
 
 
