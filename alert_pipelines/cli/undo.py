@@ -38,8 +38,7 @@ def undo(
     else:
         click.echo(f"{report.undo_job_id}: {report.restored} alerts set back.")
     if report.alerts:
-        of = f", of the first {len(report.alerts)}" if report.restored > len(report.alerts) else ""
-        click.echo(f"\nBy rule{of}:")
+        click.echo("\nBy rule:")
         print_table(["rule", "from", "to", "alerts"], report.by_rule())
     if report.skipped_total:
         click.echo(f"\n{report.skipped_total} alerts were touched since and stay as they are:")

@@ -183,7 +183,6 @@ def _past_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _undone(report: UndoReport, undone_run: str | None, alerts: AssetKey) -> AssetObservation:
     did, left = ("would be restored", "would be skipped") if report.dry_run else ("restored", "skipped")
-    of = f"of the first {len(report.alerts)}, " if report.restored > len(report.alerts) else ""
     metadata = {
         "undone job": report.job_id,
         "run of the undone job": MetadataValue.dagster_run(undone_run) if undone_run else None,
@@ -191,7 +190,7 @@ def _undone(report: UndoReport, undone_run: str | None, alerts: AssetKey) -> Ass
         did: report.restored,
         left: report.skipped_total,
         "already undone": report.already_undone or None,
-        f"{of}{did} by rule": _table_if_any(_BY_RULE_COLUMNS, report.by_rule()),
+        f"{did} by rule": _table_if_any(_BY_RULE_COLUMNS, report.by_rule()),
         f"{did}: alerts": _table_if_any(_RESTORED_COLUMNS, report.alerts[:MAX_LISTED]),
         f"{left}: touched since": _table_if_any(_SKIPPED_COLUMNS, report.skipped[:MAX_LISTED]),
     }
