@@ -27,7 +27,7 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
 from alert_pipelines.mongo.simple_collation import SIMPLE
 from alert_pipelines.rules.calendar_store import with_calendars
-from alert_pipelines.rules.clause import LOOKED_UP, Clause, Stage
+from alert_pipelines.rules.clause import Clause, Stage
 from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.store import load_rules
@@ -135,7 +135,7 @@ def _advice(
         return None
     choice = (
         by_key(clause, wasteful)
-        if clause.key or LOOKED_UP in wasteful
+        if clause.key or wasteful - {"candidates"}
         else _measured(db, rule, clause, as_of, returned or 0)
     )
     new = tuple(index for index in choice.indexes if not any(map(index.is_same, present)))

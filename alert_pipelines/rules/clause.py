@@ -130,7 +130,8 @@ class Clause:
     leaves the key, or is deleted, may also make others due. `others` decide for it, `suppressed_by` against it: the
     last of the `stages` look them up. `in_one_pass`, where the `stages` ask once for each key: given the oldest
     timestamp of the candidates, a clause that decides the same and reads each alert once, for where no index finds the
-    alerts of a key.
+    alerts of a key. `by_touch`, of a clause that looks at the alert itself alone, and at those that suppress it: what
+    could become due was touched itself, or `became_eligible` gives it.
     """
 
     rule_id: str
@@ -148,18 +149,18 @@ class Clause:
     others: Others | None = None
     suppressed_by: Others | None = None
     in_one_pass: Callable[[datetime], "Clause"] | None = None
+    by_touch: bool = False
 
     @property
     def links(self) -> tuple[Link, ...] | None:
         """How touched alerts bring others into play; None where all that is pending has to be looked at."""
+        others = [Link(other.groups, other.theirs, other.ours) for other in (self.others, self.suppressed_by) if other]
+        if self.by_touch:
+            return tuple(others)
         if not self.key or (self.suppressed_by and not self.others and self.suppressed_by.ours != self.key):
             # Of a key by which other alerts count, no part may be left out.
             return None
-        others = [other for other in (self.others, self.suppressed_by) if other]
-        return (
-            Link(self.groups, self.key, self.key),
-            *(Link(other.groups, other.theirs, other.ours) for other in others),
-        )
+        return (Link(self.groups, self.key, self.key), *others)
 
     @property
     def alert_filter(self) -> Filter:

@@ -4,7 +4,7 @@ A rule becomes clauses, one per deciding condition. A clause is an aggregation o
 as_of; scan, dry run, explanation and back-test all run it. Nothing here talks to the database.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from alert_pipelines.rules.clause import (
     Clause,
     Filter,
     Predicate,
+    Slice,
     all_of,
     at_or_before,
     dated,
@@ -24,12 +25,22 @@ from alert_pipelines.rules.clause import (
 )
 from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.evidence import escalate, keep_first, keep_latest, no_repeat, old_enough
+from alert_pipelines.rules.grouping import admitted, between, crossed, dated_since, held_until, pending_of
 from alert_pipelines.rules.model import EXPIRES_AT, Rule
 from alert_pipelines.rules.never_again import no_undone_escalation, not_closed_before
 from alert_pipelines.rules.other_compiler import close_if_other, compile_others, suppressed
-from alert_pipelines.rules.tree_compiler import tree_test
+from alert_pipelines.rules.tree_compiler import can_use_an_index, tree_test
 from alert_pipelines.rules.window_compiler import counted, in_no_window
 from alert_pipelines.rules.windows import MaintenanceWindow
+
+Brought = Callable[[datetime], Sequence[Slice]]
+"""Which alerts the clock alone has brought into play since an earlier time."""
+_TREES = ("close_if", "escalate_if")
+
+
+def _nothing(_: datetime) -> Sequence[Slice]:
+    return ()
+
 
 _ABSENT: Filter = {"$eq": None, "$not": {"$type": "array"}}
 ZERO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -87,16 +98,18 @@ def _closes(
     conditions = rule.conditions
     closing = _closing(rule, judged, as_of)
 
-    def on_itself(test: Predicate) -> Clause:
-        return _on_itself(rule, Status.AUTO_CLOSED, closing, test)
+    def on_itself(test: Predicate, became_eligible: Brought = _nothing) -> Clause:
+        return _on_itself(rule, Status.AUTO_CLOSED, closing, test, as_of=as_of, became_eligible=became_eligible)
 
     if conditions.auto_close_if:
         path = f"metadata.{conditions.auto_close_if}"
         yield on_itself(Predicate("auto_close_if", f"{path} is true", {path: {"$eq": True}}, (path,)))
-    if conditions.close_if:
-        yield on_itself(tree_test("close_if", conditions.close_if, rule.clock(as_of)))
-    if conditions.expire_after_mins:
-        yield on_itself(old_enough("expire_after_mins", rule.clock(as_of), conditions.expire_after_mins))
+    if tree := conditions.close_if:
+        test = tree_test("close_if", tree, rule.clock(as_of))
+        yield on_itself(test, lambda since: crossed(rule, tree, since, as_of))
+    if minutes := conditions.expire_after_mins:
+        test = old_enough("expire_after_mins", rule.clock(as_of), minutes)
+        yield on_itself(test, lambda since: [dated_since(rule, since, as_of, minutes)])
     if conditions.close_if_no_repeat_mins:
         yield no_repeat(rule, closing, as_of, conditions.close_if_no_repeat_mins, evidence)
     if conditions.keep_latest:
@@ -108,20 +121,58 @@ def _closes(
 def _escalations(rule: Rule, judged: Sequence[Predicate], as_of: datetime, *, evidence: Filter) -> Iterator[Clause]:
     conditions = rule.conditions
     escalating = [*judged, status_among([Status.OPEN]), no_undone_escalation(rule.rule_id)]
-    if conditions.escalate_if:
-        test = tree_test("escalate_if", conditions.escalate_if, rule.clock(as_of))
-        yield _on_itself(rule, Status.ESCALATED, escalating, test)
-    if conditions.escalate_after_mins:
-        test = _unattended(conditions.escalate_after_mins, rule.clock(as_of))
-        yield _on_itself(rule, Status.ESCALATED, escalating, test)
+
+    def on_itself(test: Predicate, became_eligible: Brought) -> Clause:
+        return _on_itself(rule, Status.ESCALATED, escalating, test, as_of=as_of, became_eligible=became_eligible)
+
+    if tree := conditions.escalate_if:
+        yield on_itself(
+            tree_test("escalate_if", tree, rule.clock(as_of)), lambda since: crossed(rule, tree, since, as_of)
+        )
+    if minutes := conditions.escalate_after_mins:
+        yield on_itself(_unattended(minutes, rule.clock(as_of)), lambda since: _left(rule, since, as_of))
     if conditions.escalate_if_count:
         yield escalate(rule, escalating, as_of, conditions.escalate_if_count, evidence)
 
 
-def _on_itself(rule: Rule, to_status: Status, judged: Sequence[Predicate], test: Predicate) -> Clause:
-    """The clause of a condition that looks at the alert alone."""
+def _on_itself(
+    rule: Rule,
+    to_status: Status,
+    judged: Sequence[Predicate],
+    test: Predicate,
+    *,
+    as_of: datetime,
+    became_eligible: Brought,
+) -> Clause:
+    """The clause of a condition that looks at the alert alone; `became_eligible` are those of `test` alone."""
     tests = (*judged, test)
-    return Clause(rule.rule_id, test.name, to_status, test.description, tests, all_of(tests))
+    clause = Clause(rule.rule_id, test.name, to_status, test.description, tests, all_of(tests))
+    if _can_use_an_index(rule, test.name):
+        # What is due an index has at once, so it need not be known what was touched.
+        return clause
+
+    def brought(since: datetime) -> list[Slice]:
+        held = held_until(rule, since, as_of) if to_status is Status.AUTO_CLOSED else []
+        return [
+            dated_since(rule, since, as_of),
+            *admitted(rule, since, as_of),
+            *held,
+            *became_eligible(since),
+        ]
+
+    return replace(clause, became_eligible=brought, by_touch=True)
+
+
+def _can_use_an_index(rule: Rule, condition: str) -> bool:
+    trees = [getattr(rule.conditions, name) for name in ("only_if", condition) if name in ("only_if", *_TREES)]
+    return not rule.conditions.suppress_if_other and all(can_use_an_index(tree) for tree in trees if tree)
+
+
+def _left(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
+    """The pending alerts of which the clock alone may have made the latest date old enough after `since`."""
+    minutes = rule.conditions.escalate_after_mins or 0
+    old = between(rule, since, as_of, minutes)
+    return [Slice(name, {**pending_of(rule), name: old}) for name in ("timestamp", "created_at", "updated_at")]
 
 
 def _unattended(minutes: int, clock: Clock) -> Predicate:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.rules.clause import Filter, Predicate, Slice, dated, of_sources, status_among
 from alert_pipelines.rules.model import DEFAULT_KEY, Rule
-from alert_pipelines.rules.tree import Scalar
+from alert_pipelines.rules.tree import Scalar, Tree
 from alert_pipelines.rules.tree_compiler import crossings
 
 NO_KEY_TYPES = ["missing", "null", "undefined", "array"]
@@ -133,10 +133,20 @@ def dated_since(rule: Rule, since: datetime, as_of: datetime, minutes: int = 0) 
 
 def admitted(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
     """The pending alerts for which the clock alone may have made `only_if` hold after `since`."""
-    pending = {**of_sources(rule.sources), **status_among(PENDING).filter}
     tree = rule.conditions.only_if
-    crossed = crossings(tree, rule.clock(since), rule.clock(as_of)) if tree else {}
-    return [Slice(path, {**pending, path: crossing}) for path, tests in crossed.items() for crossing in tests]
+    return crossed(rule, tree, since, as_of) if tree else []
+
+
+def crossed(rule: Rule, tree: Tree, since: datetime, as_of: datetime) -> list[Slice]:
+    """The pending alerts for which the clock alone may have made `tree` hold after `since`."""
+    tests = crossings(tree, rule.clock(since), rule.clock(as_of))
+    pending = pending_of(rule)
+    return [Slice(path, {**pending, path: crossing}) for path, found in tests.items() for crossing in found]
+
+
+def pending_of(rule: Rule) -> Filter:
+    """The filter of the pending alerts of the rule's sources."""
+    return {**of_sources(rule.sources), **status_among(PENDING).filter}
 
 
 def held_until(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
@@ -144,7 +154,7 @@ def held_until(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
     if rule.conditions.hold_mins is None:
         return []
     settled = between(rule, since, as_of, rule.conditions.hold_mins)
-    pending = {**of_sources(rule.sources), **status_among(PENDING).filter}
+    pending = pending_of(rule)
     by_scan = {"triggered_by": "system", "before": {"$type": "object"}}
     return [
         Slice("updated_at", {**pending, "updated_at": settled}),

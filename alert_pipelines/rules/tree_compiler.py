@@ -65,6 +65,11 @@ def _timed(path: str, op: Op, clock: Clock, minutes: int) -> Filter:
     return {path: {"$gt": as_of, "$lte": end}, **in_span(path, as_of, end)}
 
 
+def can_use_an_index(tree: Tree) -> bool:
+    """Whether an index may narrow each test of `tree`: none does for a part of a text, nor for two fields compared."""
+    return not any(leaf.value_of or leaf.op in TEXTUAL for leaf in leaves(tree))
+
+
 def crossings(tree: Tree, since: Clock, now: Clock) -> dict[str, list[Filter]]:
     """By path, the tests of a date by which the clock alone may have changed what `tree` says after `since`."""
     found: dict[str, list[Filter]] = {}

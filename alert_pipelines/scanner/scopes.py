@@ -59,7 +59,7 @@ class Scopes:
             {"_id": {"$in": touched[start : start + _IDS_A_QUERY]}} for start in range(0, len(touched), _IDS_A_QUERY)
         ]
         asked += [part.filter for part in became_eligible]
-        scopes: list[Filter] = []
+        scopes: list[Filter] = list(asked) if clause.by_touch else []
         for link in links:
             try:
                 keys = self._keys(link, asked)

@@ -26,6 +26,9 @@ from benchmarks.scanning import STEP, scan_in_child
 from benchmarks.workbench import AS_OF, Bench
 
 CHECKOUT = Path(__file__).parents[2]
+# These take the way of another; a first look of the last two asks for the other alerts of each: benchmarks/growth.py.
+ALIKE = {"keep_first", "within_mins", "escalate_if", "count_if", "count_statuses", "count_distinct"}
+MEASURED = [name for name in CONDITIONS if name not in ALIKE | {"close_if_other", "suppress_if_other"}]
 # An index is advised to whom it spares 5,000 alerts or more.
 SMALL, LARGE = 6_000, 50_000
 
@@ -113,7 +116,7 @@ def nothing_to_do(bench: Bench, condition: str) -> Cost:
     return cost
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", MEASURED)
 def test_with_nothing_due_a_scan_reads_no_more_the_more_is_pending(costs: Costs, condition: str) -> None:
     small, large = costs(condition)
     assert large.documents == small.documents <= 20
@@ -122,7 +125,7 @@ def test_with_nothing_due_a_scan_reads_no_more_the_more_is_pending(costs: Costs,
     assert large.bytes <= 1.05 * small.bytes
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", MEASURED)
 def test_with_nothing_due_a_scan_asks_as_often_the_more_is_pending(costs: Costs, condition: str) -> None:
     small, large = costs(condition)
     assert large.commands == small.commands <= 26
@@ -135,7 +138,7 @@ def test_with_nothing_due_the_process_is_as_large_the_more_is_pending(benches: d
         bench.db.rules.insert_many(
             EXPIRE | {"rule_id": name, "conditions": conditions}
             for name, conditions in CONDITIONS.items()
-            if conditions is not None
+            if conditions is not None and name in MEASURED
         )
         done = scan_in_child(bench, AS_OF)
         assert done.scans[0].failed is None
