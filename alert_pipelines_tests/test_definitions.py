@@ -33,12 +33,12 @@ def test_the_lineage_leads_from_alerts_and_rules_to_the_job_records() -> None:
 
     assert parents("closed_alerts") == parents("escalated_alerts") == {"alerts", "alert_rules"}
     assert parents("background_jobs") == {"closed_alerts", "escalated_alerts"}
-    assert parents("backtest") == {"alerts", "alert_rules"}
+    assert parents("backtest") == parents("dry_runs") == parents("shadow_rules") == {"alert_rules"}
     assert not graph.get(AssetKey("alerts")).is_materializable
     for key in (*COLLECTIONS, "dry_runs", "shadow_rules", "health"):
         node = graph.get(AssetKey(key))
         assert node.description, key
-        assert node.group_name == "auto_close", key
+        assert node.group_name == ("previews" if key in {"dry_runs", "shadow_rules"} else "auto_close"), key
         assert node.kinds == {"mongodb"}, key
         assert node.owners, key
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, ViewportSize, expect
 
-SIZE: ViewportSize = {"width": 1280, "height": 800}
+SIZE: ViewportSize = {"width": 1440, "height": 900}
 
 # On two busy cores a page may take its time; nothing waits so long that is there already.
 PATIENCE_MS = 30_000

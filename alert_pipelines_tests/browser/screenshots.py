@@ -25,14 +25,12 @@ from alert_pipelines_tests.browser.week import sample_week
 Picture: TypeAlias = Callable[[Page, AlertDatabase], None]
 
 DAYS = 6
-LINEAGE_HEIGHT = 1200
 COLOURS = 128
 """A screen has few: so many are enough, at a third of the bytes."""
 
 
 def lineage(page: Page, _: AlertDatabase) -> None:
     """What comes from what, and whether something is red."""
-    page.set_viewport_size({"width": chromium.SIZE["width"], "height": LINEAGE_HEIGHT})
     page.goto(f"/locations/{CODE_LOCATION}/asset-groups/auto_close/lineage")
     expect(page.get_by_text("background_jobs", exact=True).first).to_be_visible()
     expect(page.get_by_text("Materialized").first).to_be_visible()

@@ -25,7 +25,7 @@ from dagster import (
 from pydantic import TypeAdapter
 
 from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome, backtest_day
-from alert_pipelines.defs.asset_specs import ALERT_RULES, ALERTS
+from alert_pipelines.defs.asset_specs import ALERT_RULES, PREVIEWS_GROUP
 from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file, report_root
@@ -42,7 +42,6 @@ from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.store import load_rules
 
-GROUP = "backtest"
 MAX_SECONDS = 40.0
 """No run may last over a minute: a scheduled scan may be waiting behind it."""
 
@@ -70,11 +69,11 @@ _RULE_COLUMNS = {
 
 
 @asset(
-    group_name=GROUP,
+    group_name=PREVIEWS_GROUP,
     owners=["team:alert-operations"],
     kinds={"mongodb"},
     partitions_def=DAYS,
-    deps=[ALERTS, ALERT_RULES],
+    deps=[ALERT_RULES],
     description="What a rule set would have decided on a past day, beside today's rules and what really happened.",
 )
 def backtest(

@@ -22,7 +22,7 @@ from dagster import (
     in_process_executor,
 )
 
-from alert_pipelines.defs.asset_specs import ALERTS, CLOSED, ESCALATED, JOBS, REPORTS_GROUP
+from alert_pipelines.defs.asset_specs import JOBS, REPORTS_GROUP
 from alert_pipelines.defs.backtesting.asset import DAYS
 from alert_pipelines.defs.config import DailyReportConfig
 from alert_pipelines.defs.failures import as_dagster_failure
@@ -48,7 +48,7 @@ MAX_SECONDS = 40.0
     owners=["team:alert-operations"],
     kinds={"mongodb", "pandas"},
     partitions_def=DAYS,
-    deps=[ALERTS, CLOSED, ESCALATED, JOBS],
+    deps=[JOBS],
     description="What was opened, closed, escalated and resolved on a day and in the 30 days that end with it.",
 )
 def daily_report(

@@ -74,7 +74,9 @@ def _page(db: AlertDatabase, now: datetime) -> dict[str, Any]:
                     _RULE_COLUMNS,
                     ((one.rule_id, str(one.effective_mode), one.priority, sentence(one)) for one in _ordered(rules)),
                 ),
-                "what they did, in 24 hours · in 7 days": table(_DONE_COLUMNS, (_done_row(one, done, last) for one in _ids(rules, activity))),
+                "what they did, in 24 hours · in 7 days": table(
+                    _DONE_COLUMNS, (_done_row(one, done, last) for one in _ids(rules, activity))
+                ),
                 "limits": table(_LIMIT_COLUMNS, _limit_rows(rules, largest)),
             }
         ),
@@ -95,9 +97,7 @@ def _ids(rules: Iterable[Rule], activity: Iterable[RuleActivity]) -> list[str]:
     return list(dict.fromkeys([*(rule.rule_id for rule in _ordered(rules)), *(one.rule_id for one in activity)]))
 
 
-def _done_row(
-    rule_id: str, done: Mapping[tuple[str, What], _Done], last: Mapping[str, datetime]
-) -> tuple[str, ...]:
+def _done_row(rule_id: str, done: Mapping[tuple[str, What], _Done], last: Mapping[str, datetime]) -> tuple[str, ...]:
     closed, escalated, reopened = (
         done.get((rule_id, what), _Done()) for what in (What.CLOSED, What.ESCALATED, What.REOPENED)
     )
