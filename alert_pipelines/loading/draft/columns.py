@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from alert_pipelines.loading.paths import ColumnPath
@@ -39,6 +39,24 @@ _FORMATS = (
     ),
     "%a %b %d %H:%M:%S %Y",
 )
+_OFFSET = re.compile(r" ([+-]\d\d:?\d\d|Z)$", re.ASCII)
+
+
+def _shape(text: str) -> str:
+    """What a date and its format have in common: `0/0/0 0:0 a` of 1/13/2026 1:30 PM."""
+    text = _OFFSET.sub(" +", " ".join(text.split()))
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", text))
+
+
+def _by_shape() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in _FORMATS:
+        found.setdefault(_shape(datetime(2024, 12, 31, 23, 59, tzinfo=UTC).strftime(name)), []).append(name)
+    return found
+
+
+# To try a format takes a thousand times as long as to see that a text is not of its shape.
+_BY_SHAPE = _by_shape()
 _ZONES = (" UTC", " GMT")
 _NAMED_ZONE = re.compile(r".*\d( [AP]M)? [A-Z]{3,4}", re.ASCII)
 # Tried in this order for dates that name their zone by a short name, such as CET.
@@ -144,12 +162,12 @@ class Column:
 
 def _formats_of(text: str) -> Iterable[tuple[str, str]]:
     """The formats to try on a column that begins with `text`, each with its zone."""
-    plain = (name for name in _FORMATS if "%z" not in name)
     if text.endswith(_ZONES):
-        return ((name + text[-4:], "UTC") for name in plain)
+        return ((name + text[-4:], "UTC") for name in _BY_SHAPE.get(_shape(text[:-4]), ()))
     if _NAMED_ZONE.fullmatch(text):
-        return ((f"{name} %Z", zone) for zone, name in itertools.product(_LIKELY_ZONES, plain))
-    return ((name, "UTC") for name in itertools.chain(_LIKE, _FORMATS))
+        names = _BY_SHAPE.get(_shape(text.rpartition(" ")[0]), ())
+        return ((f"{name} %Z", zone) for zone, name in itertools.product(_LIKELY_ZONES, names))
+    return ((name, "UTC") for name in itertools.chain(_LIKE, _BY_SHAPE.get(_shape(text), ())))
 
 
 def _date(name: str, convert: Converter, text: str) -> datetime | None:
