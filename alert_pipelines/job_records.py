@@ -111,7 +111,7 @@ def create_job_record(
     """Insert a `running` record with a fresh lease and return it.
 
     For the scanner's type this is the claim. Dead records are swept first. `run_id` is the Dagster run that this
-    execution belongs to, `attempt` which of its attempts it is, `as_of` the instant that a scan is for. Raises
+    execution belongs to, `attempt` which of its attempts it is, `as_of` the time that a scan is for. Raises
     ScanAlreadyRunningError where another scan holds the claim, InvalidJobTypeError, MongoAuthenticationError where
     the user may only read.
     """

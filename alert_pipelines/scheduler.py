@@ -38,7 +38,7 @@ _DAEMONS = ("SCHEDULER", "QUEUED_RUN_COORDINATOR")
 
 
 class ScheduledJob(TypedDict):
-    """A scheduled job; `next_run_time` is an ISO instant in UTC, None while no tick will happen."""
+    """A scheduled job; `next_run_time` is an ISO time in UTC, None while no tick will happen."""
 
     id: str
     name: str

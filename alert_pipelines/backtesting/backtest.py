@@ -1,8 +1,8 @@
 """Back-testing a rule set: what it would have decided on past days, beside today's rules and what really happened.
 
 The same compiled clauses as a scan's, run over the alerts as they stood; see docs/backtest.md for what is knowable.
-Nothing is fed forward: at each instant the alerts stand as they really did, whatever the rules would have done before;
-only what real scans decided since the instant before is taken as still open.
+Nothing is fed forward: at each time the alerts stand as they really did, whatever the rules would have done before;
+only what real scans decided since the time before is taken as still open.
 """
 
 import statistics
@@ -45,7 +45,7 @@ class RuleOutcome:
     `false_closes` were later escalated (`escalated_later`) or resolved by a person with notes (`resolved_with_work`).
     The others: `closed_later` and, part of it, `auto_closed_later` are those really closed or resolved later, the
     hours are by how much; `never_closed` are pending still. `reopened_later` counts among all. `really_escalated` is
-    the part of `would_escalate` that was escalated after that instant. `closes_shared` and `escalates_shared` are what
+    the part of `would_escalate` that was escalated after that time. `closes_shared` and `escalates_shared` are what
     the other rule set, today's or the proposed, would have decided alike in that day. `known_as_of_now` are the fields
     that the rule looks at and of which no history tells what they held that day, so that it was judged by what they
     hold now.
@@ -96,7 +96,7 @@ def backtest(
     """`backtest_day` for each of `days`. Raises what that raises, for a day or a step before any day is computed."""
     proposed, asked = list(rules), list(days)
     for day in asked:
-        _instants(db, day, step)
+        _times(db, day, step)
     for day in asked:
         yield backtest_day(db, proposed, day, step=step)
 
@@ -112,22 +112,22 @@ def backtest_day(
 ) -> DayOutcome:
     """What `rules`, and beside them today's active ones, would have decided in `day` (UTC), and what really happened.
 
-    Counted is what is due at one of the instants 00:00 + step, + 2 steps, … 24:00 and was not due at 00:00, each alert
+    Counted is what is due at one of the times 00:00 + step, + 2 steps, … 24:00 and was not due at 00:00, each alert
     at most once a decision. `check` is called before every query and may raise to stop. Raises BacktestError for a
     day that is not over, a step that does not divide the day, and a rule that the server cannot evaluate, and
     InvalidTimestampError for a day before the year 1000.
     """
     started = time.perf_counter()
-    start, *_ = instants = _instants(db, day, step)
+    start, *_ = times = _times(db, day, step)
     loaded = load_rules(db)
     proposed, today = _Side(RuleSet.of(list(checked_calendars(db, rules)))), _Side(loaded.rule_set._replace(shadow=()))
-    with alert_snapshot(db, [*proposed.rules, *today.rules], [start - step, *instants]) as rebuilt:
-        for instant in instants:
+    with alert_snapshot(db, [*proposed.rules, *today.rules], [start - step, *times]) as rebuilt:
+        for at in times:
             check()
-            if instant > start:
-                rebuilt.move_to(instant)
-            windows = load_windows(db, instant).windows
-            evaluate = _Evaluator(rebuilt, instant, windows, check)
+            if at > start:
+                rebuilt.move_to(at)
+            windows = load_windows(db, at).windows
+            evaluate = _Evaluator(rebuilt, at, windows, check)
             for group in (*proposed.groups, *today.groups):
                 group.decide(evaluate)
     for group in (*proposed.groups, *today.groups):
@@ -141,13 +141,13 @@ def backtest_day(
         proposed=tuple(proposed.outcomes(fates, today, untold)),
         today_version=today.version,
         today=tuple(today.outcomes(fates, proposed, untold)),
-        really=actual_activity(db, start, instants[-1]),
+        really=actual_activity(db, start, times[-1]),
         bad_rules=tuple(str(error) for error in loaded.errors),
         seconds=time.perf_counter() - started,
     )
 
 
-def _instants(db: AlertDatabase, day: date, step: timedelta) -> list[datetime]:
+def _times(db: AlertDatabase, day: date, step: timedelta) -> list[datetime]:
     start = as_of_utc(datetime.combine(day, time_of_day(), UTC))
     if step <= timedelta() or DAY % step:
         raise BacktestError(f"step {step}: the day has to be a multiple of it, such as 2 hours or 30 minutes")
@@ -164,7 +164,7 @@ _Due = dict[bytes, tuple[str, datetime]]
 
 
 class _Evaluator:
-    """Finds what is due at one instant; a clause that both rule sets hold is run once."""
+    """Finds what is due at one time; a clause that both rule sets hold is run once."""
 
     def __init__(
         self,
@@ -220,7 +220,7 @@ class _Decided:
         return self.closes if decision == "close" else self.escalations
 
     def decide(self, evaluate: _Evaluator) -> None:
-        """Take in what is due at the next instant."""
+        """Take in what is due at the next time."""
         for clause in evaluate.clauses(self.rules, with_expires_at=self.mode is Mode.ACTIVE):
             due = self.of(decision_of(clause.to_status))
             for key in evaluate.due(clause):
@@ -228,10 +228,10 @@ class _Decided:
                 if key not in self.closes:
                     due.setdefault(key, (clause.rule_id, evaluate.as_of))
 
-    def forget(self, instant: datetime) -> None:
-        """Leave out what was due at `instant`: it became due before."""
+    def forget(self, as_of: datetime) -> None:
+        """Leave out what was due at `as_of`: it became due before."""
         for due in (self.closes, self.escalations):
-            for key in [key for key, (_, at) in due.items() if at == instant]:
+            for key in [key for key, (_, at) in due.items() if at == as_of]:
                 del due[key]
 
     def rule_ids(self) -> list[str]:
@@ -291,7 +291,7 @@ _Fates = Mapping[tuple[bytes, datetime], AlertOutcome]
 
 
 def _fates(db: AlertDatabase, sides: Iterable[_Side], step: timedelta, check: Callable[[], None]) -> _Fates:
-    """The fate, after the instant it was decided at, of every alert decided."""
+    """The fate, after the time it was decided at, of every alert decided."""
     wanted: dict[datetime, set[bytes]] = {}
     for group in (group for side in sides for group in side.groups):
         for due in (group.closes, group.escalations):

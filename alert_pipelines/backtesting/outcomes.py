@@ -1,4 +1,4 @@
-"""What really became of alerts after an instant, and what was really done in a day, from their histories.
+"""What really became of alerts after a time, and what was really done in a day, from their histories.
 
 What rules would have done is counted by `backtest`.
 """
@@ -29,7 +29,7 @@ _WITH_NOTES = {
 
 @dataclass(frozen=True, slots=True)
 class AlertOutcome:
-    """What really became of one alert after an instant.
+    """What really became of one alert after a time.
 
     `ended_at` is when it was first closed or resolved, None where it never was or the entry bears no date;
     `auto_closed` whether that was a close. `worked`: a person resolved it and left notes.

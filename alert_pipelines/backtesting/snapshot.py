@@ -1,4 +1,4 @@
-"""Rebuilding the alerts as they stood at an instant, on the server, from their own histories.
+"""Rebuilding the alerts as they stood at a time, on the server, from their own histories.
 
 What a history says and what it cannot say is listed in docs/backtest.md. What rules would have made of the rebuilt
 alerts is counted by `backtest`, what became of them afterwards is read by `outcomes`.
@@ -136,31 +136,31 @@ def state_as_of(as_of: datetime, scans_until: datetime) -> list[Stage]:
 
 
 class AlertSnapshot:
-    """The alerts that matter within one day, in a scratch collection that is moved from instant to instant.
+    """The alerts that matter within one day, in a scratch collection that is moved from one time to the next.
 
-    What scans decided since the instant before is left out, or else the rules that ran at the time would hide from
+    What scans decided since the time before is left out, or else the rules that ran at the time would hide from
     the rules on trial all that both decide alike.
     """
 
-    def __init__(self, db: AlertDatabase, name: str, rules: Sequence[Rule], instants: Sequence[datetime]) -> None:
+    def __init__(self, db: AlertDatabase, name: str, rules: Sequence[Rule], timestamps: Sequence[datetime]) -> None:
         # It is dropped in a moment, so no acknowledgement of it needs to outlive a crash, and no read of it either.
         self.collection: Collection[AlertDocument] = db[name].with_options(
             write_concern=WriteConcern(w=1), read_concern=ReadConcern("local")
         )
         self._alerts = db[COLLECTION].with_options(write_concern=WriteConcern(w=1))
-        self._before, self._at = instants[:2]
-        self._relevant = self._find_relevant(rules, self._before, instants[-1])
+        self._before, self._at = timestamps[:2]
+        self._relevant = self._find_relevant(rules, self._before, timestamps[-1])
         self._run([{"$match": self._relevant}, *state_as_of(self._at, self._before), {"$out": name}])
         self.collection.create_indexes(_scratch_indexes(rules))
 
     def move_to(self, as_of: datetime) -> None:
-        """Rebuild what changed since the instant it stands at; `as_of` is the next one."""
+        """Rebuild what changed since the time it stands at; `as_of` is the next one."""
         within = {"$gt": self._at, "$lte": as_of}
         changed = [
             *touched_within(self._before, as_of),
             {"created_at": within},
             {"timestamp": within},
-            # An update that at the earlier instant was still to come, and so not known.
+            # An update that at the earlier time was still to come, and so not known.
             {"updated_at": within},
             {"state_history.before.updated_at": within},
         ]
@@ -196,16 +196,16 @@ class AlertSnapshot:
 
 @at_the_door
 @contextmanager
-def alert_snapshot(db: AlertDatabase, rules: Sequence[Rule], instants: Sequence[datetime]) -> Iterator[AlertSnapshot]:
-    """The alerts as they stood at the second of `instants`, as far as they matter to `rules` until the last.
+def alert_snapshot(db: AlertDatabase, rules: Sequence[Rule], timestamps: Sequence[datetime]) -> Iterator[AlertSnapshot]:
+    """The alerts as they stood at the second of `timestamps`, as far as they matter to `rules` until the last.
 
     The first only says since when the decisions of scans are left out. The scratch collection, in the same database, is
     dropped at the end, also on failure; what a killed process left is dropped by the next.
     """
     _drop_left_behind(db)
-    name = f"{SCRATCH_PREFIX}{instants[1]:%Y%m%d}_{ObjectId()}"
+    name = f"{SCRATCH_PREFIX}{timestamps[1]:%Y%m%d}_{ObjectId()}"
     try:
-        yield AlertSnapshot(db, name, rules, instants)
+        yield AlertSnapshot(db, name, rules, timestamps)
     finally:
         db.drop_collection(name)
 
@@ -228,8 +228,8 @@ def _reach_into_settled(rule: Rule) -> timedelta:
     return timedelta(minutes=conditions.window_mins or DEFAULT_WINDOW_MINS) * conditions.counts_settled
 
 
-def _earlier(instant: Any, span: timedelta) -> Any:
-    return instant - min(span, instant - FIRST_DATE) if isinstance(instant, datetime) else instant
+def _earlier(timestamp: Any, span: timedelta) -> Any:
+    return timestamp - min(span, timestamp - FIRST_DATE) if isinstance(timestamp, datetime) else timestamp
 
 
 def _scratch_indexes(rules: Sequence[Rule]) -> list[IndexModel]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import yaml
 
-from alert_pipelines.cli.options import FILE, instant
+from alert_pipelines.cli.options import FILE, timestamp
 from alert_pipelines.cli.output import as_text
 from alert_pipelines.loading import (
     LoadReport,
@@ -40,7 +40,7 @@ class _Repeating(yaml.SafeDumper):
 @click.argument("file", type=FILE)
 @click.option("--mapping", type=FILE, help="Which column becomes which field (docs/loading.md).")
 @click.option("--preset", metavar="NAME", help="A mapping of the package, such as pagerduty (docs/presets.md).")
-@click.option("--until", type=instant, help="Load FILE as it stood at this instant.")
+@click.option("--until", type=timestamp, help="Load FILE as it stood at this time.")
 @click.option("--update", is_flag=True, help="Alerts that are there take over what the source changed since.")
 @click.option("--check", is_flag=True, help="Write nothing; show what the first 1,000 rows become.")
 @click.option("--reject", type=click.Path(dir_okay=False, path_type=Path), help="Where rows go that cannot be used.")

@@ -14,8 +14,8 @@ from alert_pipelines.signature import Signature
 from alert_pipelines.timestamps import parse_timestamp
 
 
-def instant(text: str) -> datetime:
-    """Read an ISO 8601 instant; one that names no zone is UTC. Raises BadParameter."""
+def timestamp(text: str) -> datetime:
+    """Read an ISO 8601 time; one that names no zone is UTC. Raises BadParameter."""
     try:
         return parse_timestamp(text)
     except InvalidTimestampError as error:
@@ -44,7 +44,7 @@ class _Day(click.ParamType[date]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
         try:
-            return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 - a day, not an instant
+            return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 - a day, not a time
         except ValueError:
             self.fail(f"{value!r} is not a valid day: expected a date such as 2026-03-01.", param, ctx)
 
@@ -52,7 +52,7 @@ class _Day(click.ParamType[date]):
 DAY = _Day()
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-as_of_option = click.option("--as-of", type=instant, help="The instant to judge at; default now.")
+as_of_option = click.option("--as-of", type=timestamp, help="The time to judge at; default now.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -32,7 +32,7 @@ def print_json(value: Any) -> None:
 
 
 def as_text(value: Any) -> str:
-    """`value` as one line; instants as ISO 8601, what is absent as a dash, what would steer a terminal as a dot."""
+    """`value` as one line; times as ISO 8601, what is absent as a dash, what would steer a terminal as a dot."""
     if value is None:
         return "-"
     text = value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)

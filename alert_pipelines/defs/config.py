@@ -21,7 +21,7 @@ class ScanConfig(Config):
     )
     as_of: str | None = Field(
         default=None,
-        description="Scan as if it were this instant, in ISO 8601, UTC where it names no zone. Empty: now.",
+        description="Scan as if it were this time, in ISO 8601, UTC where it names no zone. Empty: now.",
     )
     dry_run: bool = Field(
         default=False,
@@ -105,7 +105,7 @@ class LoadAlertsConfig(Config):
         default=None, description="Instead of a mapping file: a mapping of the package, such as pagerduty."
     )
     until: str | None = Field(
-        default=None, description="Load the file as it stood at this instant, in ISO 8601. Empty: all of it."
+        default=None, description="Load the file as it stood at this time, in ISO 8601. Empty: all of it."
     )
     update: bool = Field(
         default=False,
@@ -121,7 +121,7 @@ class ExplainConfig(Config):
 
     alert_id: str = Field(description="The alert's alert_id.")
     as_of: str | None = Field(
-        default=None, description="Judge it at this instant, in ISO 8601, UTC where it names no zone. Empty: now."
+        default=None, description="Judge it at this time, in ISO 8601, UTC where it names no zone. Empty: now."
     )
 
 
@@ -191,7 +191,7 @@ class DailyReportConfig(Config):
 
 
 def parse_instant(name: str, text: str | None) -> datetime | None:
-    """The instant that the setting `name` holds; None where it is None or blank. Raises InvalidTimestampError."""
+    """The time that the setting `name` holds; None where it is None or blank. Raises InvalidTimestampError."""
     if text is None or not text.strip():
         return None
     try:

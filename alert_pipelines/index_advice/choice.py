@@ -28,7 +28,7 @@ MAX_MEASURE_SECONDS = 30
 
 _BY, _OF_ALL_BY = "by ", "of all by "
 _UNIQUE = ("_id", "alert_id")
-_ANY_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
+_ANY_TIMESTAMP = datetime(2000, 1, 1, tzinfo=UTC)
 
 _POINT_OPS = frozenset({Op.EQ, Op.IN})
 _RANGE_OPS = ORDERED | TIMED
@@ -95,7 +95,7 @@ def unindexed(clause: Clause, present: Iterable[Mapping[str, Any]]) -> set[str]:
     missing = {"touched"} if clause.key and ("source_type", clause.key[0]) not in found else set()
     if any(("source_type", path) not in of_all and path not in _UNIQUE for path in _looked_up_by(clause)):
         missing.add(LOOKED_UP)
-    for part in clause.became_eligible(_ANY_INSTANT):
+    for part in clause.became_eligible(_ANY_TIMESTAMP):
         pending = "status" in part.filter
         if ("source_type", part.path) not in (found if pending else of_all):
             missing.add(f"{_BY if pending else _OF_ALL_BY}{part.path}")

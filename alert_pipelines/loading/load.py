@@ -96,7 +96,7 @@ def load_alerts(
 
     An alert whose `alert_id` is there already is left as it is and counted, so a load can be repeated or
     resumed. With `update` it takes over what the source changed; what a rule or a person decided here stays. With
-    `until` (a naive one is UTC) the file counts as it stood at that instant: rows after it are left out. Rows that
+    `until` (a naive one is UTC) the file counts as it stood at that time: rows after it are left out. Rows that
     cannot be used go to `reject_path`, by default NAME.rejects.jsonl in the working directory. `on_progress` is
     called for every `batch_size` rows or alerts.
 

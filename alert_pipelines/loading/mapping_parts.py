@@ -153,7 +153,7 @@ class Choice(Source, Generic[Chosen]):
 
 
 class DateColumn(Source):
-    """Where an instant comes from, in `format` where it differs from `dates.format`."""
+    """Where a time comes from, in `format` where it differs from `dates.format`."""
 
     format: DateFormat | None = None
 
@@ -180,7 +180,7 @@ class Timestamp(DateColumn):
 
 
 class End(DateColumn):
-    """An instant that may be missing, or lies `after` the timestamp by a duration; plain numbers are of `unit`."""
+    """A time that may be missing, or lies `after` the timestamp by a duration; plain numbers are of `unit`."""
 
     after: Column | None = None
     unit: Unit | None = None
@@ -249,7 +249,7 @@ def _boolean(text: Any) -> Any:
 
 
 class Dates(Part):
-    """How instants are written, the zone of those that name none, and whether they know the time of day."""
+    """How times are written, the zone of those that name none, and whether they know the time of day."""
 
     format: DateFormat = "iso"
     zone: Annotated[str, AfterValidator(check_zone)] = "UTC"

@@ -105,7 +105,7 @@ class Reading:
     def _reject(self, row: Row, error: RowError) -> None:
         self._rejects.add(row.line, str(error), row.text, error.kind, error.value)
 
-    def _is_after_until(self, instant: datetime) -> bool:
-        after = self._until is not None and instant > self._until
+    def _is_after_until(self, timestamp: datetime) -> bool:
+        after = self._until is not None and timestamp > self._until
         self.after_until += after
         return after

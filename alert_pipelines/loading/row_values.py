@@ -112,15 +112,15 @@ class ValueReader:
         return None if field.default is None else _converted("default", self._converter(field), field.default)
 
     def date(self, spec: DateColumn) -> Read[datetime | None]:
-        """An instant."""
+        """A time."""
         return self.optional(spec, self.date_converter(spec))
 
     def date_converter(self, spec: DateColumn) -> Converter:
-        """The converter of a column that holds instants."""
+        """The converter of a column that holds times."""
         return date_converter(spec.format or self._dates.format, self._dates.zone)
 
     def end(self, spec: DateColumn) -> Read[datetime | None]:
-        """An instant, None also where the value says that it never comes."""
+        """A time, None also where the value says that it never comes."""
         return self.optional(spec, end_converter(spec.format or self._dates.format, self._dates.zone))
 
     def _converter(self, field: MetadataColumn) -> Converter:

@@ -33,7 +33,7 @@ def week_id(seed: int, until: datetime) -> str:
 
 
 def story_alerts(week: str, until: datetime) -> Iterator[AlertDocument]:
-    """Yield the story's alerts, oldest first; they lie at hours of the days before that of `until`, a UTC instant."""
+    """Yield the story's alerts, oldest first; they lie at hours of the days before that of `until`, in UTC."""
     midnight = datetime.combine(until, time.min, until.tzinfo)
     drafts = (
         *_renewed(midnight - timedelta(days=6)),

@@ -83,7 +83,7 @@ def _optional(source: S | None, reader: Callable[[S], Read[T | None]]) -> Read[T
 
 
 def end_reader(spec: End | None, values: ValueReader) -> Read[datetime | timedelta | None]:
-    """A reader of an end: an instant, or how long after the start it is."""
+    """A reader of an end: a time, or how long after the start it is."""
     if spec is None:
         return lambda _: None
     if spec.after is not None:

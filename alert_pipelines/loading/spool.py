@@ -78,7 +78,7 @@ class Spool:
         )
 
     def alerts(self) -> Iterator[Iterator[Update]]:
-        """For each alert its updates in order of time, those of the same instant as in the file."""
+        """For each alert its updates in order of time, those of the same time as in the file."""
         rows = self._db.execute("SELECT * FROM updates ORDER BY id, time, line")
         for _, updates in itertools.groupby(rows, key=lambda row: row[0]):
             yield map(_update, updates)

@@ -72,5 +72,5 @@ class Summary:
             yield f"{times:,} alerts end before they start: {name} is before timestamp"
 
 
-def _text(instant: datetime) -> str:
-    return instant.isoformat(timespec="seconds")
+def _text(timestamp: datetime) -> str:
+    return timestamp.isoformat(timespec="seconds")

@@ -153,7 +153,7 @@ def list_reader(separator: str | None) -> Converter:
 
 
 def end_converter(date_format: str, zone: str) -> Callable[[Any], datetime | None]:
-    """As `date_converter`, for instants that may never come: the years 1 and 9999, and an epoch of 0, mean no end."""
+    """As `date_converter`, for times that may never come: the years 1 and 9999, and an epoch of 0, mean no end."""
     convert = date_converter(date_format, zone)
     never = _EPOCH if date_format in _EPOCH_UNITS else None
 
@@ -174,7 +174,7 @@ def date_converter(date_format: str, zone: str) -> Converter:
     def zoned(date: datetime) -> datetime:
         return (date if date.tzinfo else date.replace(tzinfo=local)).astimezone(UTC)
 
-    # Exports repeat the same instants over and over, and strptime is the slowest step of a load.
+    # Exports repeat the same times over and over, and strptime is the slowest step of a load.
     @functools.lru_cache(maxsize=8192)
     def parse(text: str) -> datetime:
         if unit is not None:

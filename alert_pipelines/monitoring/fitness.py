@@ -149,7 +149,7 @@ def _clock(db: AlertDatabase) -> Finding:
         f"the server's is {abs(ahead).total_seconds():.1f} s {'ahead of' if ahead > timedelta() else 'behind'} this one"
     )
     if abs(ahead) > NOTICED_SKEW:
-        lost = "scans are made for the server's instant, ticks and bounds of runs go by this one"
+        lost = "scans are made for the server's time, ticks and bounds of runs go by this one"
         return Finding(Level.WARNING, "clock", f"{description}: {lost}. Keep both by NTP")
     return Finding(Level.OK, "clock", description)
 

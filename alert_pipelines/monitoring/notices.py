@@ -215,8 +215,8 @@ def _name(scan: FailedScan | ScanNews, ui_url: str | None) -> str:
     return f"{scan.job_id} ({_text(scan.ended_at)}{run})"
 
 
-def _text(instant: datetime) -> str:
-    return instant.isoformat(timespec="seconds")
+def _text(timestamp: datetime) -> str:
+    return timestamp.isoformat(timespec="seconds")
 
 
 def _scans(number: int) -> str:

@@ -1,7 +1,7 @@
 """What past scans did, from the job records of a bounded time, through the index on `started_at`.
 
 A scan is here one of this project: the older service's scans, and its records that never end, are not looked at.
-Nothing here grows with the years: each question reads the records since an instant. What is to be thought of the
+Nothing here grows with the years: each question reads the records since a time. What is to be thought of the
 answers is decided in `health`.
 """
 

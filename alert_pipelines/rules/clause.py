@@ -205,9 +205,9 @@ def _within(candidates: Filter, scope: Filter) -> Filter:
     return {"$and": [candidates, scope]}
 
 
-def _earlier(instant: datetime, span: timedelta | None) -> datetime:
+def _earlier(timestamp: datetime, span: timedelta | None) -> datetime:
     try:
-        return instant - (span or timedelta())
+        return timestamp - (span or timedelta())
     except OverflowError:
         return datetime.min.replace(tzinfo=UTC)
 
@@ -240,10 +240,10 @@ def equal_to_any(path: str, values: Sequence[Any]) -> Filter:
     return {"$or": [{path: {"$in": plain}}, *({path: {"$eq": value}} for value in odd)]}
 
 
-def at_or_before(instant: datetime) -> Filter:
-    """The test of a field that holds one date, at or before `instant`."""
+def at_or_before(timestamp: datetime) -> Filter:
+    """The test of a field that holds one date, at or before `timestamp`."""
     # The server compares dates with dates only, but an array of them would match by its elements.
-    return {"$lte": instant, "$not": {"$type": "array"}}
+    return {"$lte": timestamp, "$not": {"$type": "array"}}
 
 
 def dated(as_of: datetime) -> Filter:

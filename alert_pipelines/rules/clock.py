@@ -8,18 +8,18 @@ from alert_pipelines.rules.hours import Hours
 
 @dataclass(frozen=True)
 class Clock:
-    """The instant that a rule is judged at, and the hours in which its minutes run, None for always."""
+    """The time that a rule is judged at, and the hours in which its minutes run, None for always."""
 
     as_of: datetime
     hours: Hours | None = None
     minutes: str = "minutes"
 
     def before(self, minutes: int) -> datetime:
-        """The instant that many minutes before as_of: what is dated at or before it is that old."""
+        """The time that many minutes before as_of: what is dated at or before it is that old."""
         return self.hours.before(self.as_of, minutes) if self.hours else self.as_of - timedelta(minutes=minutes)
 
     def at(self, as_of: datetime) -> "Clock":
-        """The same clock at another instant."""
+        """The same clock at another time."""
         return replace(self, as_of=as_of)
 
     def counted(self, since: object, minutes: int) -> str:

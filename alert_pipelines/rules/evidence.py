@@ -245,7 +245,7 @@ def _counting(rule: Rule, minutes: int) -> list[Stage]:
     prepared: Filter = {"__at": {"$toLong": "$timestamp"}}
     if path:
         prepared["__value"] = {"$cond": [{"$in": [{"$type": f"${path}"}, NO_KEY_TYPES]}, None, f"${path}"]}
-    # "current" would miss alerts of the very same instant; 0 takes them in.
+    # "current" would miss alerts of the very same time; 0 takes them in.
     window = {"range": [-minutes * 60_000, 0]}
     values: Filter = {"__values": {"$addToSet": "$__value", "window": window}}
     alerts: Filter = {"__count": {"$sum": 1, "window": window}}

@@ -1,6 +1,6 @@
 """Open hours, and how minutes run in them: the arithmetic of calendars.
 
-An instant is open if the local time of the zone then lies in one of the day's spans and the day is not a holiday. So an
+A time is open if the local time of the zone then lies in one of the day's spans and the day is not a holiday. So an
 hour that summer time skips has no open minutes, and one that comes twice has them twice.
 """
 
@@ -29,11 +29,11 @@ class Hours(NamedTuple):
     holidays: frozenset[date]
 
     def is_open(self, at: datetime) -> bool:
-        """Whether the instant `at` is open."""
+        """Whether the time `at` is open."""
         return any(start <= at < end for start, end in _open_in(self, _day_of(at)))
 
     def before(self, at: datetime, minutes: int) -> datetime:
-        """The latest instant from which `minutes` open minutes have passed by `at`.
+        """The latest time from which `minutes` open minutes have passed by `at`.
 
         A timestamp lies at or before it if and only if at least `minutes` open minutes have passed since.
         """

@@ -1,6 +1,6 @@
 """Maintenance windows as people handle them: listing, adding and ending them, and snoozing one alert.
 
-A window that was ended stays, with the instant: a back-test of a day before still sees it.
+A window that was ended stays, with the time: a back-test of a day before still sees it.
 """
 
 import re
@@ -30,7 +30,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class WindowState(StrEnum):
-    """How a stored window stands at an instant."""
+    """How a stored window stands at a time."""
 
     HOLDS = "holds"
     TO_COME = "to come"

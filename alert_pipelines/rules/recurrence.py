@@ -1,4 +1,4 @@
-"""When a recurring window occurs: an RFC 5545 recurrence rule in the local time of a zone, as instants in UTC.
+"""When a recurring window occurs: an RFC 5545 recurrence rule in the local time of a zone, as times in UTC.
 
 An occurrence begins at a local time and lasts its minutes. Where summer time skips that local time, it begins as much
 later; where the local time comes twice, it begins the first time.
@@ -48,11 +48,11 @@ class Recurrence(NamedTuple):
             raise ValueError(f"rrule: the window never occurs: no date fits {self.rule!r:.200}")
 
     def starts(self, after: datetime, before: datetime) -> list[datetime]:
-        """The instants after `after` and at or before `before` at which an occurrence begins."""
+        """The times after `after` and at or before `before` at which an occurrence begins."""
         return list(_starts(self, after, before))
 
     def next_start(self, after: datetime) -> datetime | None:
-        """The first instant after `after` at which an occurrence begins; None where none does within forty years."""
+        """The first time after `after` at which an occurrence begins; None where none does within forty years."""
         spans = (timedelta(days=days) for days in (2, 40, 400, _SEARCHED.days))
         return next((found[0] for span in spans if (found := self.starts(after, after + span))), None)
 
@@ -61,7 +61,7 @@ class Recurrence(NamedTuple):
 @lru_cache(maxsize=1_024)
 def _starts(recurrence: Recurrence, after: datetime, before: datetime) -> tuple[datetime, ...]:
     zone, day = zone_of(recurrence.zone), timedelta(days=1)
-    # Local times near a change of summer time are not in the order of the instants.
+    # Local times near a change of summer time are not in the order of the times.
     local_starts = _local_starts(recurrence, _wall(after - day, zone), _wall(before + day, zone))
     begins = (at.replace(tzinfo=zone).astimezone(UTC) for at in local_starts)
     return tuple(at for at in begins if after < at <= before)

@@ -92,7 +92,7 @@ class MaintenanceWindow(BaseModel):
             after = (
                 f"from ({from_.isoformat()})" if first in (from_, None) else f"its first start ({first.isoformat()})"
             )
-            raise ValueError(f"to: the window never occurs: expected an instant after {after}; got {to.isoformat()}")
+            raise ValueError(f"to: the window never occurs: expected a time after {after}; got {to.isoformat()}")
 
     @property
     def recurrence(self) -> Recurrence | None:

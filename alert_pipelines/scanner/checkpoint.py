@@ -17,7 +17,7 @@ from alert_pipelines.rules.windows import MaintenanceWindow
 
 MAX_CHECKPOINT_CHARS = 20_000
 """A longer one, of hundreds of alerts that cannot be written, is not worth keeping with every job record."""
-_ANY_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
+_ANY_TIMESTAMP = datetime(2000, 1, 1, tzinfo=UTC)
 _JSON = json_util.CANONICAL_JSON_OPTIONS
 
 
@@ -54,7 +54,7 @@ def fingerprint(rules: Sequence[Rule], windows: Iterable[MaintenanceWindow], as_
     What is raised in a span that begins later is new, so spans that are still to come change nothing that was decided.
     """
     digest = hashlib.sha256()
-    for clause in compile_rules(rules, _ANY_INSTANT):
+    for clause in compile_rules(rules, _ANY_TIMESTAMP):
         digest.update(
             bson.encode({"rule": clause.rule_id, "filter": clause.alert_filter, "pipeline": clause.pipeline()})
         )

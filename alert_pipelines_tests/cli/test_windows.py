@@ -49,7 +49,7 @@ def test_a_file_of_windows_is_checked_without_a_database(run: Run, file: str, mo
     [
         ("- {window_id: a, source_type: GPS, from: 2026-03-01, to: 2026-03-02}", "did you mean 'source_types'?"),
         ("- {window_id: a, from: 2026-03-02, to: 2026-03-01}", "maintenance window a is not valid and suppresses"),
-        ("- {window_id: a, from: 2026-03-02, to: 2026-03-02}", "never occurs: expected an instant after from"),
+        ("- {window_id: a, from: 2026-03-02, to: 2026-03-02}", "never occurs: expected a time after from"),
         ("- {window_id: a, from: 2026-03-02, to: soon}", "'soon' is not a valid time: write ISO 8601"),
         ("- {window_id: a, from: 2026-03-02, to: 7}", "to: expected a valid datetime; got 7"),
         ("- {window_id: a, to: 2026-03-02}", "from missing: give from and to, or rrule, duration_mins and zone"),

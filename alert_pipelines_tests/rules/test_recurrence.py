@@ -147,7 +147,7 @@ def test_a_recurring_window_holds_as_the_clock_on_the_wall_says(
         ),
         (
             {"rrule": "FREQ=WEEKLY;BYDAY=SU", "from": at("2026-03-02T00:00"), "to": at("2026-03-05T00:00")},
-            "to: the window never occurs: expected an instant after its first start (2026-03-08T00:00:00+00:00)",
+            "to: the window never occurs: expected a time after its first start (2026-03-08T00:00:00+00:00)",
         ),
         ({"duration_mins": 0}, "duration_mins: expected greater than or equal to 1; got 0"),
         ({"duration_mins": None}, "rrule, duration_mins and zone go together: give all or none; got rrule and zone"),
