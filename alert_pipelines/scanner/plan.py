@@ -37,7 +37,7 @@ from alert_pipelines.scanner.slices import Look, Slices
 MAX_PLAN_SECONDS = 240
 SAMPLES_PER_CLAUSE = 5
 _CURSOR_BATCH = 10_000
-# About so many lines of the log say how far a rule is, where it takes as many queries or more.
+# About this number of lines of the log says how far a rule is, where it takes as many queries or more.
 _TOLD = 10
 # Unauthorized and AuthenticationFailed concern the whole scan, never one rule.
 _FATAL_CODES = frozenset({13, 18})

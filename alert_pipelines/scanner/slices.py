@@ -20,7 +20,7 @@ from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter
 from alert_pipelines.scanner.key_indexes import KeyIndexes, in_one_pass
 
 SLICE = 100_000
-"""About so many alerts a query: a few seconds."""
+"""About this number of alerts a query: a few seconds."""
 MAX_KEYED = 4
 """An index by key holds the settled alerts, too: with more alerts for each candidate, ranges of it cost more than
 one look at what is pending."""
@@ -109,7 +109,7 @@ def _of_one_kind(values: Sequence[Any]) -> list[Any]:
 
 
 def _kind(value: Any) -> str | None:
-    """What the server compares `value` with; None for what is no good place to cut."""
+    """What the server compares `value` with; None for what is not a good place to cut."""
     if isinstance(value, str):
         return "text" if len(value.encode()) <= MAX_ID_BYTES else None
     if isinstance(value, bool) or value != value:  # noqa: PLR0124 - NaN is less than every number
