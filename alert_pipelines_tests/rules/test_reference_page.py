@@ -1,19 +1,24 @@
 """The examples of the reference page are rules, and mean what they say."""
 
+import itertools
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.files import parse_rules
 from alert_pipelines.rules.publish import publish_rules
+from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines_tests.factories import alert, fill, statuses
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -182,3 +187,38 @@ def test_every_rule_on_the_page_is_one() -> None:
     assert len(parse_rules(rules, str(PAGE))) == len(EXAMPLES) + 2
     for tree in trees:
         parse_rules([{"rule_id": "tree", "source_type": "SAFETY", "conditions": tree}], str(PAGE))
+
+
+def rows_below(heading: str) -> list[list[str]]:
+    """The rows of the table on the page that begins with `heading`, cell by cell."""
+    lines = PAGE.read_text(encoding="utf-8").split(heading, 1)[1].splitlines()[2:]
+    table = itertools.takewhile(lambda line: line.startswith("|"), lines)
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in table]
+
+
+@pytest.mark.parametrize("row", rows_below('| alert | `SAFETY` | `[SAFETY, GPS]` | `"*"` |'), ids=lambda row: row[0])
+def test_a_rule_may_decide_the_alerts_of_its_sources_that_the_table_names(db: AlertDatabase, row: list[str]) -> None:
+    source, *answers = row
+    for given, answer in zip(("SAFETY", ["SAFETY", "GPS"], "*"), answers, strict=True):
+        db.alerts.delete_many({})
+        fill(db, [alert("a", source_type=json.loads(source))])
+        [clause] = compile_rule(parse_rule(rule("r", {"expire_after_mins": 1}, source_type=given)), AS_OF)
+        assert len(list(db.alerts.aggregate(clause.pipeline()))) == (answer == "yes"), given
+
+
+@pytest.mark.parametrize("row", rows_below("| calendar | raised | closed at | since |"), ids=lambda row: row[1])
+def test_a_calendar_closes_when_the_table_says(db: AlertDatabase, row: list[str]) -> None:
+    name, raised, closed = row[0], *(_in_berlin(text) for text in row[1:3])
+    [office] = [one for document in DOCUMENTS if "calendars" in document for one in document["calendars"]]
+    calendars = {"office": office, "always": {**office, "open": {"mon-sun": ["00:00-24:00"]}, "holidays": []}}
+    working = {**example_rule("working-hours"), "calendar": name, "calendars": [{**calendars[name], "name": name}]}
+    fill(db, [alert("a", source_type="COMPLIANCE", timestamp=raised)])
+    for as_of, due in ((closed - timedelta(milliseconds=1), 0), (closed, 1)):
+        [clause] = compile_rule(parse_rule(working), as_of)
+        assert len(list(db.alerts.aggregate(clause.pipeline()))) == due, as_of
+
+
+def _in_berlin(text: str) -> datetime:
+    """A local time of the table; one that comes twice is the second."""
+    at = datetime.strptime(text, "%a %Y-%m-%d %H:%M").replace(tzinfo=ZoneInfo("Europe/Berlin"), fold=1)
+    return at.astimezone(UTC)
