@@ -4,7 +4,7 @@ import click
 
 from alert_pipelines.cli.output import print_table
 from alert_pipelines.loading import insert_week
-from alert_pipelines.loading.sample_awkward import MALFORMED
+from alert_pipelines.loading.sample_edge_cases import MALFORMED
 from alert_pipelines.loading.sample_story import latest_week, told, week_id
 from alert_pipelines.mongo import open_database, server_now
 

@@ -1,6 +1,6 @@
 """From a row of a file to an alert's document, which follows the contract that `alerts` holds.
 
-Reading single values is `row_values`' task; what several rows of one alert make of it, `history`'s and `fold`'s.
+`row_values` reads single values; `events` and `fold` make one alert of several rows.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from typing import Any
 
 from alert_pipelines.alerts import Severity, Status
 from alert_pipelines.loading.durations import end_of
-from alert_pipelines.loading.history import SYSTEM, UNKNOWN_ACTOR, Event
+from alert_pipelines.loading.events import SYSTEM, UNKNOWN_ACTOR, Event
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.mapping_parts import Actor, AlertId, Choice, Events, MetadataColumn, Source, Timestamp
 from alert_pipelines.loading.paths import holder

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import PENDING
 from alert_pipelines.loading.documents import RowReader
-from alert_pipelines.loading.history import Event, Standing
+from alert_pipelines.loading.events import AlertState, Event
 from alert_pipelines.loading.row_values import RowError
 from alert_pipelines.loading.spool import Update
 from alert_pipelines.loading.told import Updates
@@ -48,7 +48,7 @@ def folded(updates: Iterator[Update], reader: RowReader, *, first: bool) -> Fold
         alert = reader.complete(fields, _IN_ALL_ROWS)
     except RowError as error:
         return Folded(line, None, told, fields, error)
-    standing = Standing(events[0].time)
+    standing = AlertState(events[0].time)
     for event in events:
         standing.apply(event)
     return Folded(line, standing.of(alert), told, fields)

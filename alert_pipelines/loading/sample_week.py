@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from alert_pipelines.alerts import Severity, SourceType, Status, ensure_indexes
 from alert_pipelines.loading.documents import new_alert
 from alert_pipelines.loading.insert import BATCH_SIZE, Inserted, insert_if_absent
-from alert_pipelines.loading.sample_awkward import awkward_alerts
+from alert_pipelines.loading.sample_edge_cases import edge_case_alerts
 from alert_pipelines.loading.sample_story import story_alerts, week_id
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import at_the_door
@@ -50,10 +50,10 @@ _Episode = Callable[[Random, _Driver, datetime], Iterator[_Draft]]
 
 
 def generate_week(seed: int, until: datetime, count: int = 4000) -> Iterator[AlertDocument]:
-    """Yield `count` alerts of the week that ends at `until` (a naive one is UTC), oldest first, then the awkward.
+    """Yield `count` alerts of the week that ends at `until` (a naive one is UTC), oldest first, then the edge cases.
 
     The alerts' ids hold the seed and the day of `until`, so a week generated twice is there once. Those of the story
-    are named for their part in it (WEEK-20250120-1-STORM-01), the awkward ones, about a dozen, for what is wrong with
+    are named for their part in it (WEEK-20250120-1-STORM-01), the edge cases, about a dozen, for what is wrong with
     them: AWKWARD-HISTORY-TEXT.
     """
     until = until.replace(tzinfo=UTC) if until.tzinfo is None else until.astimezone(UTC)
@@ -63,7 +63,7 @@ def generate_week(seed: int, until: datetime, count: int = 4000) -> Iterator[Ale
     drafts = sorted(itertools.islice(_drafts(random, until), count - len(story)), key=lambda draft: draft.timestamp)
     others = (_finished(random, f"{week}-{number:05d}", draft, until) for number, draft in enumerate(drafts, start=1))
     yield from heapq.merge(story, others, key=lambda alert: alert["timestamp"])
-    yield from awkward_alerts(until)
+    yield from edge_case_alerts(until)
 
 
 @at_the_door

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.loading.durations import duration_reader, end_of
-from alert_pipelines.loading.history import UNKNOWN_ACTOR, Event, Standing
+from alert_pipelines.loading.events import UNKNOWN_ACTOR, AlertState, Event
 from alert_pipelines.loading.mapping import SNAPSHOT_KEYS, Mapping
 from alert_pipelines.loading.mapping_parts import Choice, End, Source
 from alert_pipelines.loading.readers.rows import Values
@@ -50,7 +50,7 @@ class SnapshotReader:
         at = (ended if closed else None) or changed or start
         if until is not None and at > until:
             return Snapshot(alert, None, self._scope)
-        standing = Standing(start)
+        standing = AlertState(start)
         state = self._state(values) or str(status)
         event = Event(at, status, state, self._by(values) or UNKNOWN_ACTOR)
         standing.apply(event)

@@ -1,6 +1,6 @@
 """A temporary SQLite file for what a load has to remember of a file of any size, so that memory need not.
 
-It knows rows, ids and order; `history` says what an alert makes of its updates.
+It knows rows, ids and order; `events` says what an alert makes of its updates.
 """
 
 import itertools
@@ -17,7 +17,7 @@ import bson
 
 from alert_pipelines.alerts import Status
 from alert_pipelines.errors import LoadError
-from alert_pipelines.loading.history import Event
+from alert_pipelines.loading.events import Event
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.mongo.door import KNOWN_CODEC
 

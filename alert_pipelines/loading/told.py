@@ -11,7 +11,7 @@ import bson
 
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.loading.durations import end_of
-from alert_pipelines.loading.history import OF_THE_END, Event, Standing, is_of_source
+from alert_pipelines.loading.events import OF_THE_END, AlertState, Event, is_of_source
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.mongo.door import KNOWN_CODEC
 from alert_pipelines.timestamps import as_stored
@@ -122,7 +122,7 @@ class _Known(NamedTuple):
 
         What was closed here is reopened only where the source had it closed and raised it again after that.
         """
-        standing, status = Standing.of_stored(stored), self.status
+        standing, status = AlertState.of_stored(stored), self.status
         for event in events:
             reopens = event.status in PENDING and standing.status not in PENDING
             again = status not in PENDING and (self.last_decision is None or event.time > self.last_decision)

@@ -6,7 +6,7 @@ import pytest
 
 from alert_pipelines.alerts import Alert, SourceType
 from alert_pipelines.loading import generate_week, insert_week
-from alert_pipelines.loading.sample_awkward import MALFORMED
+from alert_pipelines.loading.sample_edge_cases import MALFORMED
 from alert_pipelines.loading.sample_story import latest_week, told, week_id
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import default_rules

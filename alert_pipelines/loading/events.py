@@ -36,7 +36,7 @@ def is_of_source(entry: AlertDocument) -> bool:
     )
 
 
-class Standing:
+class AlertState:
     """Where an alert stands after the events applied so far; it is born OPEN at its first event.
 
     Steps that the contract does not know (from one closed status to another, from ESCALATED to OPEN) change
@@ -49,7 +49,7 @@ class Standing:
         self._fields: dict[str, Any] = {"created_at": first}
 
     @classmethod
-    def of_stored(cls, alert: AlertDocument) -> "Standing":
+    def of_stored(cls, alert: AlertDocument) -> "AlertState":
         """As the alert stands, whatever brought it there."""
         standing = cls(alert["created_at"])
         standing._status = Status(alert["status"])

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from alert_pipelines.alerts import Status
-from alert_pipelines.loading.history import Event, Standing
+from alert_pipelines.loading.events import AlertState, Event
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -15,7 +15,7 @@ def at(hour: int) -> datetime:
 
 def after(*statuses: str) -> dict[str, Any]:
     """A plain WARNING alert after one event an hour."""
-    standing = Standing(START)
+    standing = AlertState(START)
     for hour, status in enumerate(statuses):
         standing.apply(Event(at(hour), Status(status), status.title(), f"user-{hour}"))
     return standing.of({"severity": "WARNING", "closed_at": None, "resolved_at": None, "escalated_at": None})

@@ -1,4 +1,4 @@
-"""The awkward alerts of a generated week: what services really wrote, and what breaks a scan that trusts them."""
+"""The edge cases of a generated week: what services really wrote, and what breaks a scan that trusts them."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -15,8 +15,8 @@ MALFORMED = ("AWKWARD-TIMESTAMP-TEXT", "AWKWARD-EXPIRES-TEXT", "AWKWARD-HISTORY-
 """Those that a scan reports as malformed. The others are odd, and handled as any alert."""
 
 
-def awkward_alerts(until: datetime) -> Iterator[AlertDocument]:
-    """Yield the awkward alerts of the week that ends at `until`; each differs from a plain one in one thing.
+def edge_case_alerts(until: datetime) -> Iterator[AlertDocument]:
+    """Yield the edge cases of the week that ends at `until`; each differs from a plain one in one thing.
 
     All but the one in the future are two days old, and a DOCUMENT_EXPIRY whose document was renewed unless the
     oddity is in just that.
