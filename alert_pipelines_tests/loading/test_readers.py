@@ -65,6 +65,14 @@ def test_a_spreadsheet_with_semicolons_decimal_commas_and_cp1252_is_loaded(db: A
     assert alerts["M2"]["timestamp"] == datetime(2026, 11, 20, 13, tzinfo=UTC)
 
 
+def test_a_header_in_another_encoding_was_told_as_a_column_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("Größe;id\n1;A\n".encode("cp1252"))
+    told = refusal(path, mapping(IDS, format="csv", csv={"delimiter": ";"}, alert_id={"column": "Größe"}))
+    assert "alert_id.column: no column 'Größe'" in told
+    assert "The file is not valid utf-8: write its encoding, such as encoding: cp1252" in told
+
+
 def test_a_header_below_titles_is_found_where_the_mapping_says(db: AlertDatabase, tmp_path: Path) -> None:
     alerts = loaded(db, "title_rows.csv", from_yaml(tmp_path, REPORT + "    csv: {header_line: 4}\n"))
     assert alerts["M1"]["metadata"] == {"driver_id": "K", "speed": 87.5}

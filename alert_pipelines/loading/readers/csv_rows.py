@@ -1,6 +1,7 @@
 """CSV: any delimiter and quote, a header on any line. A stray quote costs its own line only."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from alert_pipelines.loading.readers.rows import BadRow, Row
 
 _DELIMITERS = (",", ";", "\t", "|")
 _MAX_TITLE_LINES = 50
+_UNDECODED = re.compile("[\udc80-\udcff]")  # what bytes become that are not valid in the encoding
 
 
 def csv_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
@@ -89,9 +91,11 @@ def _guess(seen: list[str], layout: Layout, wanted: set[str]) -> str:
     ]
     now = max((one.found for one in guesses if one[1:] == (declared.header_line, declared.delimiter)), default=0)
     best = max(guesses, key=lambda one: (one.found, -one.line), default=_Guess(0, 1, ","))
-    if best.found <= now:
-        return ""
     hints = []
+    if any(map(_UNDECODED.search, seen)):
+        hints.append(f"\nThe file is not valid {layout.encoding}: write its encoding, such as encoding: cp1252")
+    if best.found <= now:
+        return "".join(hints)
     if best.delimiter != declared.delimiter:
         hints.append(
             f"\nThe delimiter seems to be {best.delimiter!r}: write csv: {{delimiter: {_yaml(best.delimiter)}}}"
