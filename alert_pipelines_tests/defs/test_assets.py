@@ -197,8 +197,8 @@ def test_a_dry_run_that_meets_a_limit_shows_it_and_does_not_fail(execute: Execut
 def test_empty_tables_are_not_shown(execute: Execute, db: AlertDatabase) -> None:
     fill(db, [], EXPIRE)
     shown = scan_metadata(execute())
-    assert shown["closed_alerts"] == {"closed": 0}
-    assert shown["escalated_alerts"] == {"escalated": 0}
+    assert shown["closed_alerts"] == {"closed": 0, "database": db.name}
+    assert shown["escalated_alerts"] == {"escalated": 0, "database": db.name}
     looked = observed(execute(dry_run=True))
     assert not {"by rule and source", "by status and severity", "samples"} & looked.keys()
 

@@ -100,11 +100,11 @@ def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, 
             run_id=context.run_id,
             signature=Signature.of(config.by, config.reason),
         )
-        undone_run = run_of_job(db, report.job_id)
+        undone_run, database = run_of_job(db, report.job_id), db.name
         record = record_of_run(db, context.run_id)
         if record is not None:
             tag_run(context.instance, names, context.run_id, db.name, record)
-    context.log_event(_undone(report, undone_run, names.key(ALERTS)))
+    context.log_event(_undone(report, undone_run, database, names.key(ALERTS)))
 
 
 # `undo_job` is the function that does it; the job of the UI has its name.
@@ -181,10 +181,11 @@ def _past_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return at, before, after, _text(by), reason, job_id, run_id
 
 
-def _undone(report: UndoReport, undone_run: str | None, alerts: AssetKey) -> AssetObservation:
+def _undone(report: UndoReport, undone_run: str | None, database: str, alerts: AssetKey) -> AssetObservation:
     did, left = ("would be restored", "would be skipped") if report.dry_run else ("restored", "skipped")
     metadata = {
         "undone job": report.job_id,
+        "database": database,
         "run of the undone job": MetadataValue.dagster_run(undone_run) if undone_run else None,
         "undo's own job": report.undo_job_id,
         did: report.restored,

@@ -4,7 +4,7 @@ What is asked and answered is `health`'s; here it is only given to the UI, with 
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from dagster import (
@@ -30,7 +30,7 @@ from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
 from alert_pipelines.defs.scan.freshness import stale_after
 from alert_pipelines.defs.scan.queue_wait import scans_wait_little
-from alert_pipelines.defs.scan.run_records import record_of_run, was_skipped
+from alert_pipelines.defs.scan.run_records import DATABASE_TAG, record_of_run, was_skipped
 from alert_pipelines.defs.scan.runs import is_scan
 from alert_pipelines.defs.tables import table
 from alert_pipelines.mongo.client import AlertDatabase, server_now
@@ -173,6 +173,13 @@ _CHECKS = (
         AssetCheckSeverity.WARN,
         lambda db, *_: health.replica_set(db),
     ),
+    _Check(
+        AssetCheckSpec(
+            "one_database", asset=HEALTH, description="Checks whether runs of this code location were of one database."
+        ),
+        AssetCheckSeverity.WARN,
+        lambda db, _now, instance, own, names: _one_database(db, instance, own, names),
+    ),
 )
 
 HEALTH_CHECKS = tuple(check.spec for check in _CHECKS)
@@ -190,17 +197,36 @@ def scanner_health(
         now = server_now(db)
         for check in _CHECKS:
             if names.check(check.spec.key) in asked:
-                yield _result(check, names, check.ask(db, now, context.instance, own, names))
+                yield _result(check, names, db.name, check.ask(db, now, context.instance, own, names))
 
 
-def _result(check: _Check, names: Names, verdict: HealthResult) -> AssetCheckResult:
+def _one_database(db: AlertDatabase, instance: DagsterInstance, own: Location | None, names: Names) -> HealthResult:
+    """Whether no scan of this location was of another database: assets and checks show what came last, of whichever."""
+    tag = names.name(DATABASE_TAG)
+    runs = own_runs(instance, own, created_after=datetime.now(UTC) - timedelta(days=1), limit=MAX_RUNS)
+    others = sorted({run.tags[tag] for run in runs if run.tags.get(tag)} - {db.name})
+    return HealthResult(
+        not others,
+        f"Runs of the last day were of {', '.join(others)}, too. Their events and verdicts are mixed with those of "
+        f"{db.name}. Give each database an ALERT_PIPELINES_PREFIX or a DAGSTER_HOME."
+        if others
+        else f"All runs of the last day were of {db.name}.",
+        {"other databases": len(others)},
+    )
+
+
+def _result(check: _Check, names: Names, database: str, verdict: HealthResult) -> AssetCheckResult:
     return AssetCheckResult(
         check_name=check.spec.name,
         asset_key=names.key(check.spec.asset_key),
         passed=verdict.passed,
         severity=check.severity,
         description=verdict.description,
-        metadata={**verdict.numbers, **({"table": table(verdict.columns, verdict.rows)} if verdict.rows else {})},
+        metadata={
+            **verdict.numbers,
+            "database": database,
+            **({"table": table(verdict.columns, verdict.rows)} if verdict.rows else {}),
+        },
     )
 
 

@@ -51,6 +51,7 @@ def publish(
             description="What publishing would change; nothing was written." if config.dry_run else "Rules published.",
             metadata={
                 "written": sum(change.written for change in changes),
+                "database": db.name,
                 "changes": table(_CHANGE_COLUMNS, (row for change in changes for row in _rows(change))),
             },
         )

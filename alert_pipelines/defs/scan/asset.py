@@ -51,6 +51,7 @@ class _Outcome(NamedTuple):
     incomplete: ScanIncompleteError | None
     first_blocked: dict[str, Any] | None
     """The record of the scan since which the same limits block."""
+    database: str
 
 
 # can_subset, though a scan is one thing: only then are the results of checks optional, as the assets are, and a scan
@@ -80,18 +81,18 @@ def _scan_and_report(
     report = outcome.report
     if report.dry_run:
         # A limit that it would meet is shown as well, and does not fail the run: nothing was to be written anyway.
-        context.log_event(dry_run_observation(report, names))
+        context.log_event(dry_run_observation(report, outcome.database, names))
         yield from standing_verdicts(context.instance, context.selected_asset_check_keys)
         _fail_if_incomplete(outcome)
         return
     if report.shadow_rules:
-        context.log_event(shadow_observation(report, names))
+        context.log_event(shadow_observation(report, outcome.database, names))
     own = location_of_run(context.run)
-    for materialization in materializations(report, outcome.record, own, names):
+    for materialization in materializations(report, outcome.record, outcome.database, own, names):
         if materialization.asset_key in context.selected_asset_keys:
             yield materialization
     checks = {key.name for key in context.selected_asset_check_keys}
-    results = check_results(report, outcome.first_blocked, own, names)
+    results = check_results(report, outcome.first_blocked, outcome.database, own, names)
     yield from (result for result in results if result.check_name in checks)
     if _is_blocked_still(context, outcome):
         context.log.warning("Still blocked, see the check %s: %s", WITHIN_LIMITS, outcome.incomplete)
@@ -136,7 +137,7 @@ def _scan(
         report, incomplete = error.report, error
     finally:
         record = _named_by_its_run(context, names, db)
-    return _Outcome(report, record, incomplete, _first_blocked(db, record) if report.violations else None)
+    return _Outcome(report, record, incomplete, _first_blocked(db, record) if report.violations else None, db.name)
 
 
 def _first_blocked(db: AlertDatabase, record: dict[str, Any] | None) -> dict[str, Any] | None:

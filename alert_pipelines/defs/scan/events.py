@@ -40,8 +40,6 @@ from alert_pipelines.job_records import MAX_ERROR_CHARS
 from alert_pipelines.scanner.report import Sample, ScanReport
 from alert_pipelines.timestamps import as_age
 
-"""So many errors a check lists; the job record has more."""
-
 _NOT_RED_AGAIN = "Scheduled runs that meet the same limits again are not red; this check is, until nothing is blocked."
 UNDO_OR_EXPLAIN = "undo or explain"
 _FIRST = 3
@@ -53,21 +51,25 @@ _SAMPLE_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "
 
 
 def materializations(
-    report: ScanReport, record: Mapping[str, Any] | None, own: Location | None, names: Names
+    report: ScanReport, record: Mapping[str, Any] | None, database: str, own: Location | None, names: Names
 ) -> Iterator[MaterializeResult[None]]:
     """What a real scan did, by asset; `record` is its job record if that could be read, `own` where the run is from."""
     yield MaterializeResult(
         asset_key=names.key(ALERT_RULES),
         data_version=DataVersion(report.rule_set_version),
-        metadata={"rule_set_version": report.rule_set_version, "invalid_rules": len(report.bad_rules)},
+        metadata={
+            "rule_set_version": report.rule_set_version,
+            "invalid_rules": len(report.bad_rules),
+            "database": database,
+        },
     )
     yield MaterializeResult(
         asset_key=names.key(CLOSED),
-        metadata=_decided(report, "close", own, names) | _shadow(report),
+        metadata=_decided(report, "close", own, names) | _shadow(report) | {"database": database},
     )
     yield MaterializeResult(
         asset_key=names.key(ESCALATED),
-        metadata=_decided(report, "escalate", own, names),
+        metadata=_decided(report, "escalate", own, names) | {"database": database},
     )
     yield MaterializeResult(
         asset_key=names.key(JOBS),
@@ -83,13 +85,14 @@ def materializations(
             "errors": len(report.errors),
             "duration_s": round(sum(report.seconds.values()), 3),
             **_oldest_pending(report),
+            "database": database,
             **({"job record": MetadataValue.json(_plain(record))} if record else {}),
         },
     )
 
 
 def check_results(
-    report: ScanReport, first_blocked: Mapping[str, Any] | None, own: Location | None, names: Names
+    report: ScanReport, first_blocked: Mapping[str, Any] | None, database: str, own: Location | None, names: Names
 ) -> Iterator[AssetCheckResult]:
     """The verdicts of a real scan. `first_blocked` is the record of the scan since which the same limits block."""
     yield AssetCheckResult(
@@ -99,7 +102,7 @@ def check_results(
         description="All rules are valid."
         if not report.bad_rules
         else f"These rules decide nothing; fix them:{_first(report.bad_rules)}",
-        metadata={"invalid": len(report.bad_rules), **_listed("list", report.bad_rules)},
+        metadata={"invalid": len(report.bad_rules), "database": database, **_listed("list", report.bad_rules)},
     )
     blocked = [violation.message for violation in report.violations]
     yield AssetCheckResult(
@@ -107,7 +110,7 @@ def check_results(
         check_name=WITHIN_LIMITS,
         passed=not blocked,
         description=_blocked(report, first_blocked, own, names) if blocked else "No limit was reached.",
-        metadata={"blocked": report.blocked, **_listed("list", blocked)},
+        metadata={"blocked": report.blocked, "database": database, **_listed("list", blocked)},
     )
     of_alerts = [error for error in report.errors if error not in (*report.bad_rules, *report.defects)]
     yield AssetCheckResult(
@@ -119,7 +122,7 @@ def check_results(
         description="No alert was left out."
         if not of_alerts
         else f"These could not be handled; all others were:{_first(of_alerts)}",
-        metadata={"errors": len(of_alerts), **_listed("list", of_alerts)},
+        metadata={"errors": len(of_alerts), "database": database, **_listed("list", of_alerts)},
     )
     yield AssetCheckResult(
         asset_key=names.key(JOBS),
@@ -130,6 +133,7 @@ def check_results(
         else f"Decisions of {report.job_id} are lost or doubled: keep its job record and report it as a defect.",
         metadata={
             "planned": count(report.planned),
+            "database": database,
             "closed": report.closed,
             "escalated": report.escalated,
             "conflicts": report.conflicts,
@@ -139,7 +143,7 @@ def check_results(
     )
 
 
-def dry_run_observation(report: ScanReport, names: Names) -> AssetObservation:
+def dry_run_observation(report: ScanReport, database: str, names: Names) -> AssetObservation:
     """What a dry run found: on a separate asset, so that no real scan's timeline shows it."""
     return AssetObservation(
         names.key(DRY_RUNS),
@@ -149,6 +153,7 @@ def dry_run_observation(report: ScanReport, names: Names) -> AssetObservation:
                 "job_id": report.job_id,
                 "as_of": MetadataValue.timestamp(report.as_of),
                 "pending": report.total_checked,
+                "database": database,
                 "would close": count(report.planned, "close"),
                 "would escalate": count(report.planned, "escalate"),
                 **({"blocked": _messages(report)} if report.violations else {}),
@@ -163,7 +168,7 @@ def dry_run_observation(report: ScanReport, names: Names) -> AssetObservation:
     )
 
 
-def shadow_observation(report: ScanReport, names: Names) -> AssetObservation:
+def shadow_observation(report: ScanReport, database: str, names: Names) -> AssetObservation:
     """What each shadow rule would have done in a real scan, beside the active ones, as numbers that the UI plots."""
     would_be = {f"{rule_id}: would {decision}": 0 for rule_id in report.shadow_rules for decision in _DONE}
     for entry in report.shadow:
@@ -174,7 +179,13 @@ def shadow_observation(report: ScanReport, names: Names) -> AssetObservation:
     return AssetObservation(
         names.key(SHADOW),
         description=f"Beside {report.job_id}; shadow rules write nothing.",
-        metadata={"job_id": report.job_id, "as_of": MetadataValue.timestamp(report.as_of), **would_be, **done},
+        metadata={
+            "job_id": report.job_id,
+            "as_of": MetadataValue.timestamp(report.as_of),
+            "database": database,
+            **would_be,
+            **done,
+        },
     )
 
 
