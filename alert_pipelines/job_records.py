@@ -108,12 +108,24 @@ def new_job_id(now: datetime) -> str:
 def create_job_record(
     job_type: str, db: AlertDatabase, *, run_id: str | None = None, attempt: int = 1, as_of: datetime | None = None
 ) -> BackgroundJobModel:
-    """Insert a `running` record with a fresh lease and return it.
+    """Insert a `running` job record with a fresh lease. For the scanner's type this is the claim.
 
-    For the scanner's type this is the claim. Dead records are swept first. `run_id` is the Dagster run that this
-    execution belongs to, `attempt` which of its attempts it is, `as_of` the time that a scan is for. Raises
-    ScanAlreadyRunningError where another scan holds the claim, InvalidJobTypeError, MongoAuthenticationError where
-    the user may only read.
+    Stalled jobs are ended first.
+
+    Args:
+        job_type: A name such as `auto_close_scanner`.
+        db: The database of the alerts.
+        run_id: The Dagster run that this execution belongs to.
+        attempt: Which of the run's attempts this is, from 1.
+        as_of: The time that a scan is for.
+
+    Returns:
+        The record.
+
+    Raises:
+        ScanAlreadyRunningError: Another scan holds the claim.
+        InvalidJobTypeError: The type is not a valid name.
+        MongoAuthenticationError: The user may only read.
     """
     if not isinstance(job_type, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", job_type):
         raise InvalidJobTypeError(f"job type {job_type!r}: expected a name such as {SCANNER!r}")
@@ -186,11 +198,20 @@ def failure_text(db: AlertDatabase, error: BaseException) -> str:
 def update_job_record(
     job_id: str, stats: Mapping[str, Any] | None, status: str, errors: Sequence[str] | None, db: AlertDatabase
 ) -> None:
-    """Write what an execution has done so far, or, with `completed` or `failed`, its end.
+    """Write what an execution has done so far or, with `completed` or `failed`, its end.
 
-    Of `stats` the three counts of the contract become fields of the record, the rest its `stats`. At most 100
-    errors are kept, with their total in `errors_total`. Raises JobNotFoundError, InvalidJobStatusError,
-    JobEndedError where the record is no longer running.
+    Args:
+        job_id: The id of the record.
+        stats: The three counts `alerts_processed`, `alerts_closed` and `alerts_escalated` become fields of the record,
+            all else its `stats`.
+        status: `running`, `completed` or `failed`.
+        errors: At most 100 are kept, with their total in `errors_total`.
+        db: The database of the alerts.
+
+    Raises:
+        JobNotFoundError: No record has this id.
+        InvalidJobStatusError: The status is not one of the three.
+        JobEndedError: The record is no longer running.
     """
     if status not in STATUSES:
         raise InvalidJobStatusError(f"{job_id}: status {status!r}: expected one of {', '.join(STATUSES)}")
@@ -218,7 +239,15 @@ def update_job_record(
 @outside_event_loops
 @at_the_door
 def get_recent_jobs(limit: int, db: AlertDatabase) -> list[BackgroundJobModel]:
-    """The `limit` newest records, newest first. Raises InvalidLimitError."""
+    """The newest job records, newest first.
+
+    Args:
+        limit: How many, from 1 to 1000.
+        db: The database of the alerts.
+
+    Raises:
+        InvalidLimitError: `limit` is not an integer from 1 to 1000.
+    """
     return [BackgroundJobModel.of(record) for record in recent_records(limit, db)]
 
 

@@ -17,7 +17,7 @@ project = "alert_pipelines"
 project_copyright = "the alert_pipelines authors"
 version = release = version_of("alert-pipelines")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 
 # The repository's host makes anchors of headings in the same way, so links with a fragment lead to the same place.
 myst_heading_anchors = 3

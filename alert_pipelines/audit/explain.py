@@ -111,9 +111,20 @@ class Explanation:
 
 @at_the_door
 def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = None) -> Explanation:
-    """Explain `alert_id` as it stands, at `as_of` (None: the server's clock; naive is read as UTC).
+    """Explain what each rule makes of one alert, predicate by predicate, and what a scan would decide.
 
-    Raises AlertNotFoundError, SharedAlertIdError, InvalidTimestampError.
+    Args:
+        db: The database of the alerts.
+        alert_id: The `alert_id` of the alert.
+        as_of: The time to evaluate the rules at; naive is read as UTC. None: the server's clock.
+
+    Returns:
+        The predicates of each rule with the alert's values, the evidence, and the decisions made before.
+
+    Raises:
+        AlertNotFoundError: No alert has this id.
+        SharedAlertIdError: Several alerts have it.
+        InvalidTimestampError: `as_of` is outside the years 1000 to 8999.
     """
     alert = find_alert(db, alert_id)
     at = server_now(db) if as_of is None else as_of_utc(as_of)

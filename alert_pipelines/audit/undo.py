@@ -114,13 +114,25 @@ def undo_job(
     run_id: str | None = None,
     signature: Signature = UNSIGNED,
 ) -> UndoReport:
-    """Take back the decisions of `job_id`, all or those of one rule; by default only say what that would be.
+    """Undo the decisions of a job: restore its alerts to their state before it.
 
-    `job_id` may be LATEST. An alert is restored where the decision is the last thing that happened to it, but for what
-    was undone since, and what the decision wrote stands as it was written; others are skipped and listed. An undone
-    decision is not taken again by its rule, unless with `allow_again`, and undoing twice does nothing. The job record
-    and the alerts' histories keep the `signature`. Raises UndoError
-    for a job that is unknown or still running, and for a rule that decided nothing in it.
+    An alert is restored if the decision is the last thing that happened to it, except for what was undone since, and
+    what the decision wrote is still as it was written; others are skipped and listed. Undoing twice does nothing.
+
+    Args:
+        db: The database of the alerts.
+        job_id: The job whose decisions are undone, or LATEST.
+        rule_id: Undo the decisions of this rule only.
+        allow_again: Let the rule decide these alerts again; by default it does not.
+        dry_run: Only report what would be restored. This is the default.
+        run_id: The Dagster run that this is part of.
+        signature: Who asked and why, kept in the job record and in the alerts' histories.
+
+    Returns:
+        The restored alerts, and the skipped ones with the reason.
+
+    Raises:
+        UndoError: The job is unknown or still running, or the rule decided nothing in it.
     """
     prepare_collections(db)
     # A scan whose process died is no longer running, only nobody has said so yet.

@@ -93,7 +93,22 @@ class DayOutcome:
 def backtest(
     db: AlertDatabase, rules: Iterable[Rule], days: Iterable[date], *, step: timedelta = DEFAULT_STEP
 ) -> Iterator[DayOutcome]:
-    """`backtest_day` for each of `days`. Raises what that raises, for a day or a step before any day is computed."""
+    """Back-test rules on past days.
+
+    Args:
+        db: The database of the alerts.
+        rules: The rules to test; the published ones are evaluated next to them.
+        days: The days, in UTC; each must be over.
+        step: The time between two simulated scans; it must divide the day.
+
+    Yields:
+        For each day, what the rules would have decided and what really happened.
+
+    Raises:
+        BacktestError: A day is not over, the step does not divide the day, or the server cannot evaluate a rule. For a
+            day or a step this is raised before any day is computed.
+        InvalidTimestampError: A day is before the year 1000.
+    """
     proposed, asked = list(rules), list(days)
     for day in asked:
         _times(db, day, step)

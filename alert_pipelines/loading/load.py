@@ -92,17 +92,28 @@ def load_alerts(
     update: bool = False,
     on_progress: Callable[[LoadReport], None] | None = None,
 ) -> LoadReport:
-    """Load the alerts of the file `path` into `alerts`, in any format that a mapping can name, gzipped or not.
+    """Load a file of alerts, in any format that a mapping can name, gzipped or not.
 
-    An alert whose `alert_id` is there already is left as it is and counted, so a load can be repeated or
-    resumed. With `update` it takes over what the source changed; what a rule or a person decided here stays. With
-    `until` (a naive one is UTC) the file counts as it stood at that time: rows after it are left out. Rows that
-    cannot be used go to `reject_path`, by default NAME.rejects.jsonl in the working directory. `on_progress` is
-    called for every `batch_size` rows or alerts.
+    An alert whose `alert_id` is there already stays as it is and is counted, so a load can be repeated or resumed.
 
-    Raises InvalidTimestampError for `until`, LoadError when the file, the reject file or, as the first rows show, the
-    mapping cannot be used, IndexConflictError when the collection cannot be indexed, and pymongo.errors.PyMongoError
-    when the database fails; a repeated load then goes on.
+    Args:
+        db: The database of the alerts.
+        path: The file.
+        mapping: Which column becomes which field.
+        until: Load the file as it stood at this time: rows after it are left out. Naive is read as UTC.
+        reject_path: Where rows go that cannot be used. None: NAME.rejects.jsonl in the working directory.
+        batch_size: Alerts per write.
+        update: Let alerts that are there take over what the source changed. What a rule or a person decided stays.
+        on_progress: Called for every `batch_size` rows or alerts.
+
+    Returns:
+        The counts of the load, and why rows were rejected.
+
+    Raises:
+        InvalidTimestampError: `until` is not a valid time.
+        LoadError: The file, the reject file or, as the first rows show, the mapping cannot be used.
+        IndexConflictError: The collection cannot be indexed.
+        PyMongoError: The database fails; a repeated load then goes on.
     """
     until = None if until is None else as_utc(until)
     with RejectFile(reject_path or default_reject_path(path), path) as rejects, open_spool() as spool:

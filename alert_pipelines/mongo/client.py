@@ -71,11 +71,22 @@ def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
 
 @contextmanager
 def open_database(settings: MongoSettings | None = None) -> Iterator[AlertDatabase]:
-    """Open the alerts' database, by default the one that the environment names; always close the client.
+    """Open the database of the alerts, and close its client at the end.
 
-    The server is asked once, so that a wrong address or password shows here and not in the midst of a
-    scan. Raises MongoConnectionError when it does not answer, MongoAuthenticationError when it refuses
-    the user, then or later for a right that the user lacks, and what `connect` and `MongoSettings.from_env` raise.
+    The server is asked once, so that a wrong address or password shows here and not in the midst of a scan.
+
+    Args:
+        settings: The server and the database. None: those of MONGODB_URI and MONGODB_DATABASE; without an address, a
+            local mongod is started.
+
+    Yields:
+        The database.
+
+    Raises:
+        MongoConnectionError: The server does not answer.
+        MongoAuthenticationError: The server refuses the user, or later a right that the user lacks.
+        SettingsError: The environment holds settings that are not valid.
+        LocalMongodError: The local mongod cannot be started.
     """
     settings = settings or MongoSettings.from_env()
     with connect(settings) as client:

@@ -88,13 +88,25 @@ def diff_rules(db: AlertDatabase, rules: Iterable[Rule]) -> list[RuleChange]:
 def publish_rules(
     db: AlertDatabase, rules: Iterable[Rule], *, overwrite: bool = False, signature: Signature = UNSIGNED
 ) -> list[RuleChange]:
-    """Write the new and changed of `rules`, all or none; those that a person changed only with `overwrite`.
+    """Publish rules: write those that are new or changed, all or none.
 
-    Each goes to the collection that it belongs in. A rule that stands in `rules`, though the alert service cannot store
-    all of it, is moved, also if it is not one of these. Returns what `diff_rules` says, with what was written. An edit
-    that a person makes in the same moment wins. The history of the rules keeps the `signature`. A standalone server has
-    no transactions: rules are written one by one.
-    Raises RuleIdTakenError, IndexConflictError, PyMongoError.
+    Each goes to the collection that it belongs in. A rule in `rules` that the alert service cannot store as a whole is
+    moved, also if it is not one of `rules`. An edit that a person makes in the same moment wins. A standalone server
+    has no transactions: rules are written one by one.
+
+    Args:
+        db: The database of the alerts.
+        rules: The rules to publish.
+        overwrite: Also replace rules that a person changed since they were published.
+        signature: Who asked and why, kept in the history of the rules.
+
+    Returns:
+        What `diff_rules` returns, with what was written.
+
+    Raises:
+        RuleIdTakenError: The collection holds another rule under the same id.
+        IndexConflictError: The collections cannot be indexed.
+        PyMongoError: The database fails.
     """
     given, now = list(rules), server_now(db)
     ensure_indexes(db)

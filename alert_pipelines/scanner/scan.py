@@ -72,20 +72,48 @@ _log = logging.getLogger(__name__)
 @outside_event_loops
 @at_the_door
 def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> dict[str, int]:
-    """Scan all pending alerts once at `as_of` (None: the server's clock) and close or escalate what the rules say.
+    """Scan all pending alerts once and close or escalate those that a rule matches.
 
-    Returns `total_checked`, `auto_closed`, `alerts_processed`, `alerts_closed`, `alerts_escalated`. Raises
-    ScanAlreadyRunningError where another scan holds the claim, BlastRadiusError where a limit blocked closes or
-    escalations, RuleQueryError if the server could not evaluate a rule, PyMongoError where the database is away; the
-    job record then says `failed`.
+    Args:
+        db: The database of the alerts, of any synchronous pymongo client.
+        as_of: The time that the scan is for; naive is read as UTC. None: the server's clock.
+
+    Returns:
+        The counts `total_checked`, `auto_closed`, `alerts_processed`, `alerts_closed` and `alerts_escalated`.
+
+    Raises:
+        ScanAlreadyRunningError: Another scan holds the claim.
+        BlastRadiusError: A limit blocked closes or escalations; the job record then says `failed`.
+        RuleQueryError: The server could not evaluate a rule; the job record then says `failed`.
+        PyMongoError: The database is unreachable.
+
+    Example:
+        with open_database() as db:
+            print(auto_close_scanner(db)["auto_closed"])
     """
     return run_scan(db, ScanRequest(as_of=as_of)).summary()
 
 
 @at_the_door
 def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | None = None) -> ScanReport:
-    """Do what `request` asks under its own claim, and record it. Raises as `auto_close_scanner` does, and
-    InvalidScanError, InvalidTimestampError."""
+    """Scan as `request` asks, under its own claim, and record it.
+
+    Args:
+        db: The database of the alerts.
+        request: What to scan, and how; `ScanRequest(dry_run=True)` writes nothing.
+        on_progress: Called with the decisions written so far and those planned.
+
+    Returns:
+        What the scan planned, wrote and could not do.
+
+    Raises:
+        InvalidScanError: The request names an unknown rule, or a time to come.
+        InvalidTimestampError: `as_of` is outside the years 1000 to 8999.
+        ScanAlreadyRunningError: Another scan holds the claim.
+        BlastRadiusError: A limit blocked closes or escalations.
+        RuleQueryError: The server could not evaluate a rule.
+        PyMongoError: The database is unreachable.
+    """
     _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
     if is_standalone(db):
         _log.warning(STANDALONE)
@@ -124,9 +152,20 @@ def evaluate_all_pending_alerts(
     as_of: datetime | None = None,
     on_progress: Progress | None = None,
 ) -> ScanReport:
-    """Scan as `run_scan` does, under the name that the service's function had; `as_of` outranks the request's.
+    """Scan as `run_scan` does, under the name that the service's function had.
 
-    Raises as `run_scan` does.
+    Args:
+        db: The database of the alerts.
+        request: What to scan, and how. None: everything, now.
+        as_of: The time that the scan is for; it outranks the request's.
+        on_progress: Called with the decisions written so far and those planned.
+
+    Returns:
+        What `run_scan` returns.
+
+    Raises:
+        ScanIncompleteError: A limit blocked decisions, or the server could not evaluate a rule. What else `run_scan`
+            raises is raised, too.
     """
     request = request or ScanRequest()
     return run_scan(db, replace(request, as_of=as_of or request.as_of), on_progress)
