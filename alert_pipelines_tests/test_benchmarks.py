@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import growth, interference, workbench
+from benchmarks import growth, interference, tick, workbench
 from benchmarks.workbench import CHECKOUT
 
 
@@ -25,6 +25,12 @@ def test_an_exponent_is_the_power_with_which_a_figure_grows() -> None:
 def test_a_percentile_is_never_more_than_the_slowest() -> None:
     assert interference.p99([1.0, 2.0]) <= 2
     assert interference.p99([float(n) for n in range(101)]) == 99
+
+
+def test_the_tick_had_a_target_and_nothing_that_held_it_to_that() -> None:
+    assert tick.fault_of(1.24, samples=25) is None
+    assert tick.fault_of(1.31, samples=2) is None
+    assert "1.31 times" in str(tick.fault_of(1.31, samples=25))
 
 
 @pytest.mark.parametrize("where", [["--json"], ["--json", "/elsewhere/file.json"]])

@@ -7,13 +7,15 @@ mongod of its own. The jobs run in the in-process executor and are launched by t
 does it, each after the end of the one before. From the request to its answer a run is `queued`; it then waits for the
 daemon, which looks every two seconds; from there on the stages are from the run's own event log. How long a run waits
 is chance and the same for each job, so half of the two seconds stands for it in the `whole`, which is otherwise the
-sum of what was measured. The target is that the scan's is at most 1.15 times the trivial job's, by the medians.
+sum of what was measured. The guard: the scan's is at most 1.3 times the trivial job's, by the medians; where ten
+samples or more say otherwise, this ends with 1.
 
 The outline has the scan's assets, checks and log lines and does nothing: what it takes beyond the trivial job is
 Dagster's, and what the scan takes beyond the outline is ours.
 """
 
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +27,9 @@ from alert_pipelines_tests.dagster_processes import DagsterProcesses, dagster_pr
 from benchmarks.dataset import DUE_AFTER_MINS, fill
 from benchmarks.workbench import AS_OF, benchmark_parser, keep_results, mongod_version, own_mongod, settle
 
-TARGET = 1.15
+TARGET = 1.3
+# Fewer say little of a machine that does something else besides.
+_JUDGED_FROM = 10
 # As in dagster.yaml.
 DEQUEUE_INTERVAL_S = 2.0
 SCAN, OUTLINE, TRIVIAL = "auto_close_job", "outline_job", "trivial_job"
@@ -64,6 +68,13 @@ def _medians(samples: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {name: statistics.median(one[name] for one in samples) for name in samples[0] if name != "job"}
 
 
+def fault_of(whole: float, samples: int) -> str | None:
+    """What the guard says of a scan that takes `whole` times what a trivial job takes; None for nothing."""
+    if samples < _JUDGED_FROM or whole <= TARGET:
+        return None
+    return f"a scan with nothing due takes {whole:.2f} times what a trivial job takes, more than {TARGET}"
+
+
 def main() -> None:
     """Take the samples and print the medians."""
     parser = benchmark_parser(__doc__)
@@ -95,8 +106,10 @@ def main() -> None:
     }
     for job, of_trivial in ratios.items():
         print(f"{job} / {TRIVIAL}: whole {of_trivial['whole']:.3f}, run ended {of_trivial['run ended']:.3f}")
-    print(f"the target: the scan's whole at most {TARGET}")
+    print(f"the guard: the scan's whole at most {TARGET}")
     keep_results("tick", args, mongod, {"rows": rows, "ratios": ratios, "samples": samples, "target": TARGET})
+    if too_slow := fault_of(ratios[SCAN]["whole"], args.samples):
+        sys.exit(too_slow)
 
 
 if __name__ == "__main__":
