@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import growth, interference, tick, workbench
+from benchmarks import first_looks, growth, interference, tick, workbench
 from benchmarks.workbench import CHECKOUT
 
 
@@ -20,6 +20,20 @@ def test_an_exponent_is_the_power_with_which_a_figure_grows() -> None:
     assert found["keys"] == pytest.approx(0)
     assert found["documents"] is None
     assert growth.exponents(rows[:1])["seconds"] is None
+
+
+def test_a_first_look_is_held_against_its_siblings_and_against_fewer_alerts() -> None:
+    seconds = {"keep_first": (1, 10), "keep_latest": (3, 60)}
+    rows = [
+        {"pending": pending, "key": key, "condition": condition, "seconds": took}
+        for key in first_looks.KEYS
+        for condition in first_looks.CONDITIONS
+        for pending, took in zip((100, 1_000), seconds.get(condition, (1, 10)), strict=True)
+    ]
+    found = {one["what"]: one["ratio"] for one in first_looks.ratios(rows)}
+    assert found["the longest to the shortest at 1,000, metadata.speed: no index, 60 values"] == 6
+    assert found["power of keep_first, metadata.speed"] == pytest.approx(1)
+    assert found["power of keep_latest, metadata.speed"] == pytest.approx(1.3, abs=0.01)
 
 
 def test_a_percentile_is_never_more_than_the_slowest() -> None:
@@ -48,6 +62,7 @@ def test_the_command_in_a_result_is_the_one_that_keeps_it_for_the_page(
     [
         ("peers", "--pending 2000 --due 100 --rounds 1 --loop-seconds 1"),
         ("growth", "--sizes 200 400 --conditions close_if keep_latest"),
+        ("first_looks", "--sizes 200 400"),
         ("memory", "--sizes 200 400 --due 20 --many-due 40"),
         ("tick", "--pending 200 --samples 1"),
         # So many that the scan outlasts some calls of the other client.

@@ -5,12 +5,11 @@ The page that `render` makes says what they were measured with; docs/scaling.md 
 """
 
 import json
-import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from alert_pipelines.scanner.plan import MAX_PLAN_SECONDS
+from benchmarks.first_looks import by_size, growth_power
 from benchmarks.workbench import RESULTS
 
 PENDING = 100_000_000
@@ -30,11 +29,13 @@ class Line(NamedTuple):
 
 def lines() -> Iterator[Line]:
     """What can be said of the results that there are."""
-    results = {name: _result(name) for name in ("peers", "growth", "memory")}
+    results = {name: _result(name) for name in ("peers", "growth", "first_looks", "memory")}
     if found := results["peers"]:
         yield from _of_closing(found)
     if found := results["growth"]:
         yield from _of_growth(found)
+    if found := results["first_looks"]:
+        yield from _of_first_looks(found)
     if found := results["memory"]:
         megabytes = CLOSES_A_SCAN * found["kb_a_due"] / 1024
         what = f"memory of the one scanning process, {CLOSES_A_SCAN:,} due"
@@ -69,19 +70,6 @@ def _of_growth(found: Mapping[str, Any]) -> Iterator[Line]:
         f"{keys_per_s:,.0f} keys/s",
         _shared(lambda shards: f"{PENDING / keys_per_s / shards:,.0f} s"),
     )
-    for condition in ("close_if_no_repeat_mins", "keep_latest", "escalate_if_count"):
-        of_it = [row for row in rows if row["condition"] == condition]
-        if not of_it:
-            continue
-        by_size = sorted(of_it, key=lambda row: row["pending"])
-        less, most = by_size[-2:][0], by_size[-1]
-        seconds = most["first_seconds"] * _times_as_much(less, most)
-        yield Line(
-            f"a first look at all alerts by `{condition}`",
-            f"{most['first_seconds']:.1f} s for {most['pending']:,}",
-            # What the shards read is put together on one of them.
-            (f"{seconds:,.0f} s{' (*)' if seconds > MAX_PLAN_SECONDS else ''}",) * len(SHARDS),
-        )
     stored = found["stored"]
     for what, name in (("documents, compressed", "storageSize"), ("indexes", "totalIndexSize")):
         one = stored[name] / stored["pending"]
@@ -92,13 +80,22 @@ def _of_growth(found: Mapping[str, Any]) -> Iterator[Line]:
         )
 
 
-def _times_as_much(less: Mapping[str, Any], most: Mapping[str, Any]) -> float:
-    """By what a first look at `most` has to be multiplied for PENDING: at least by the number of alerts."""
-    power = 1.0
-    if most["pending"] > less["pending"]:
-        grew = math.log(most["first_seconds"] / less["first_seconds"])
-        power = max(power, grew / math.log(most["pending"] / less["pending"]))
-    return float((PENDING / most["pending"]) ** power)
+def _of_first_looks(found: Mapping[str, Any]) -> Iterator[Line]:
+    """By the key that an index finds; a hundredfold is as far as such a figure can be drawn out."""
+    if max(row["pending"] for row in found["rows"]) * 100 < PENDING:
+        return
+    key = found["rows"][0]["key"]
+    for condition in dict.fromkeys(row["condition"] for row in found["rows"]):
+        of_it = by_size(found["rows"], key, condition)
+        most = max(of_it)
+        power = max(1.0, growth_power(of_it))
+        seconds = of_it[most] * (PENDING / most) ** power
+        yield Line(
+            f"a first look at all alerts by `{condition}`",
+            f"{of_it[most]:.1f} s for {most:,}",
+            # One slice after the other, each answered by the shards that hold it.
+            (f"{seconds:,.0f} s",) * len(SHARDS),
+        )
 
 
 def _shared(at: Callable[[int], str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import arithmetic, growth
+from benchmarks import arithmetic, first_looks, growth
 from benchmarks.workbench import CHECKOUT, RESULTS
 
 PAGE = CHECKOUT / "docs" / "performance.md"
@@ -26,7 +26,7 @@ the end of each run is given. What all of it means for more than one machine is 
 
 _NOT_MEASURED = """\
 What the figures above make when they are extrapolated, on so many shards as the machine of each section; not measured.
-(*) is longer than the 240 s that a query of a plan may take: the rule would decide nothing, and the record say so.
+A first look by a key that an index finds goes in slices, one after the other, each a query of its own.
 What it leaves out is in [scaling](scaling.md)."""
 
 _PLOTTED = {
@@ -179,6 +179,21 @@ def _memory(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def _first_looks(result: dict[str, Any]) -> list[str]:
+    seconds = {(row["pending"], row["key"], row["condition"]): f"{row['seconds']:.1f}" for row in result["rows"]}
+    conditions = list(dict.fromkeys(condition for *_, condition in seconds))
+    looks = [
+        (f"`{key}`: {first_looks.KEYS[key]}", f"{pending:,}", *(seconds[pending, key, name] for name in conditions))
+        for pending, key in dict.fromkeys((pending, key) for pending, key, _ in seconds)
+    ]
+    ratios = [(one["what"], f"{one['ratio']:.2f}", one["target"]) for one in result["ratios"]]
+    return [
+        *_table(("key", "pending", *(f"{name}, s" for name in conditions)), looks),
+        "",
+        *_table(("ratio", "measured", "target"), ratios),
+    ]
+
+
 def _tick(result: dict[str, Any]) -> list[str]:
     stages = list(next(iter(result["rows"].values())))
     rows = [(job, *(f"{medians[stage]:.2f}" for stage in stages)) for job, medians in result["rows"].items()]
@@ -274,6 +289,13 @@ _SECTIONS = (
         "`counts`. Documents, keys and bytes are those of all commands, as the profiler has them; of the keys, one a "
         "pending alert is the counts'.",
         _growth,
+    ),
+    _section(
+        "first_looks",
+        "The first look",
+        "What a dry run of one rule takes to look at all alerts, by condition: by a key that an index finds, and by "
+        "keys without one.",
+        _first_looks,
     ),
     _section("memory", "Memory", "The peak of the process that scans.", _memory),
     _section(

@@ -1,0 +1,134 @@
+"""What a first look at all alerts takes: by a key with an index, and by keys without one, of few values and of many.
+
+    python -m benchmarks.first_looks [--sizes 45540 437000] [--json]
+
+On a mongod of its own, a dry run of one rule each time, in a process of its own, over the alerts of benchmarks.growth.
+The target: at each size and by each key no condition takes over three times the least of them, and none grows with more
+than the 1.1th power of the alerts. What a query may read is held by alert_pipelines_tests/scanner/test_cost.py.
+"""
+
+import math
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from alert_pipelines.mongo import AlertDatabase, open_database
+from alert_pipelines.scanner.prepare import prepare_collections
+from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.scan import run_scan
+from benchmarks.dataset import DUE_AFTER_MINS, SOURCE, grow
+from benchmarks.workbench import (
+    AS_OF,
+    CHECKOUT,
+    Bench,
+    benchmark_parser,
+    keep_results,
+    mongod_version,
+    own_mongod,
+    settle,
+)
+
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "keep_first": {"keep_first": True},
+    "keep_latest": {"keep_latest": True},
+    "close_if_no_repeat_mins": {"close_if_no_repeat_mins": DUE_AFTER_MINS // 2},
+    "escalate_if_count": {"escalate_if_count": 1_000_000, "window_mins": 60},
+}
+KEYS = {
+    "metadata.driver_id": "indexed, twenty alerts each",
+    "metadata.speed": "no index, 60 values",
+    "metadata.location": "no index, a value each",
+}
+TARGET, POWER = 3, 1.1
+
+
+def first_look(bench: Bench, condition: str, key: str) -> float:
+    """Seconds that a dry run plans by `condition` and `key`."""
+    bench.db.rules.delete_many({})
+    bench.db.rules.insert_one(
+        {
+            "rule_id": condition,
+            "source_type": SOURCE,
+            "conditions": {**CONDITIONS[condition], "group_by": key},
+            "is_active": True,
+        }
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.first_looks", "--child"],
+        cwd=CHECKOUT,
+        env=bench.env,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
+
+
+def _dry_run(db: AlertDatabase) -> float:
+    report = run_scan(db, ScanRequest(as_of=AS_OF, dry_run=True))
+    if report.failed_rules:
+        raise RuntimeError(f"not evaluated: {report.failed_rules}")
+    return report.seconds["plan"]
+
+
+def _measured(bench: Bench, sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
+    present = 0
+    for pending in sorted(sizes):
+        grow(bench.db, present=present, pending=pending, as_of=AS_OF)
+        present = pending
+        prepare_collections(bench.db)
+        settle(bench.db)
+        for key in KEYS:
+            for condition in CONDITIONS:
+                seconds = first_look(bench, condition, key)
+                print(f"{pending:9} {condition:24} {key:20} {seconds:7.2f} s", flush=True)
+                yield {"pending": pending, "condition": condition, "key": key, "seconds": seconds}
+
+
+def ratios(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """By size and key, the longest look to the shortest; and by key and condition, the power of its growth."""
+    found: list[dict[str, Any]] = []
+    sizes = sorted({row["pending"] for row in rows})
+    for key, says in KEYS.items():
+        for pending in sizes:
+            taken = [row["seconds"] for row in rows if (row["pending"], row["key"]) == (pending, key)]
+            what = f"the longest to the shortest at {pending:,}, {key}: {says}"
+            found.append({"what": what, "ratio": max(taken) / min(taken), "target": f"at most {TARGET}"})
+        for condition in CONDITIONS if len(sizes) > 1 else ():
+            what, power = f"power of {condition}, {key}", growth_power(by_size(rows, key, condition))
+            found.append({"what": what, "ratio": power, "target": f"at most {POWER}"})
+    return found
+
+
+def by_size(rows: Sequence[Mapping[str, Any]], key: str, condition: str) -> dict[int, float]:
+    """The seconds of one condition by one key, by how many alerts were pending."""
+    return {row["pending"]: row["seconds"] for row in rows if (row["key"], row["condition"]) == (key, condition)}
+
+
+def growth_power(seconds: Mapping[int, float]) -> float:
+    """With which power of the alerts the seconds grow from the least to the largest size; 1 of one size."""
+    least, most = min(seconds), max(seconds)
+    return math.log(seconds[most] / seconds[least]) / math.log(most / least) if most > least else 1.0
+
+
+def main() -> None:
+    """Measure every condition by every key at every size and print the rows."""
+    parser = benchmark_parser(__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[45_540, 437_000])
+    parser.add_argument("--child", action="store_true", help="One dry run; started by the benchmark itself.")
+    args = parser.parse_args()
+    if args.child:
+        with open_database() as db:
+            print(_dry_run(db))
+        return
+    with own_mongod() as bench:
+        mongod = mongod_version(bench.db)
+        rows = list(_measured(bench, args.sizes))
+    for one in ratios(rows):
+        print(f"{one['what']}: {one['ratio']:.2f} ({one['target']})")
+    keep_results("first_looks", args, mongod, {"rows": rows, "ratios": ratios(rows)})
+
+
+if __name__ == "__main__":
+    main()
