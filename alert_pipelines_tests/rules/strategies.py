@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
+from bson import Binary, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from hypothesis import strategies as st
@@ -58,8 +59,15 @@ _LISTS: list[Any] = [
     [{"x": []}],
     [AS_OF - timedelta(minutes=60), "2025"],
 ]
+# Kinds that no test of the language names, limits of numbers, and texts that a query language might read.
+_EXOTIC: list[Any] = [
+    *(Binary(b"x"), MinKey(), MaxKey(), ObjectId("0" * 24), Timestamp(5, 1), Regex("d"), Regex("^.", "i")),
+    *({"$gt": ""}, {"": 1}, {"x": {"$ne": 1}}, [Regex("d"), "y"], [MinKey()], ["d", Regex("d")]),
+    *(Int64(2**63 - 1), Int64(-(2**63)), Decimal128("1E+6144"), Decimal128("-0"), Decimal128("0.1"), 0.1, 5e-324),
+    *(Decimal128("Infinity"), float("-inf"), "a\x00b", "$a", "$$ROOT", "É", "ß", "İ", "\u017f"),
+]
 _VALUES = st.sampled_from(
-    [None, *_SCALARS, *_NUMBERS, *_DOCUMENTS, *_LISTS, AS_OF - timedelta(minutes=60), *_OTHERWISE_WRITTEN]
+    [None, *_SCALARS, *_NUMBERS, *_DOCUMENTS, *_LISTS, *_EXOTIC, AS_OF - timedelta(minutes=60), *_OTHERWISE_WRITTEN]
 )
 
 LEAF_FIELDS = ("metadata.a", "metadata.a.x", "metadata.driver_id", "metadata", "timestamp", "severity", "none.x")
