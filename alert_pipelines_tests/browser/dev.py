@@ -62,7 +62,7 @@ def dagster_dev(settings: Mapping[str, str]) -> Iterator[Dev]:
 
 def _command() -> list[str]:
     script = (CHECKOUT / "scripts" / "dev").read_text()
-    found = re.search(r'^exec (.+) "\$@"$', script, re.MULTILINE)
+    found = re.search(r'^exec (.+?) "\$@"', script, re.MULTILINE)
     assert found, script
     program, *arguments = shlex.split(found[1])
     return [str(Path(sys.executable).with_name(program)), *arguments]

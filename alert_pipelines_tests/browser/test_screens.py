@@ -133,6 +133,18 @@ def test_a_limit_that_stops_a_rule_is_a_red_run_that_says_what_to_do(page: Page,
         page.get_by_text("within_limits", exact=True).first.click()
         expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
         expect(page.get_by_text(stop).first).to_be_visible()
+        # From what shows the need to the run it takes two clicks.
+        page.get_by_role("link", name="Allow once").click()
+        expect(page.get_by_text("No errors")).to_be_visible()
+        steps.press_launch(page)
+        steps.expect_run_end(page, "RUN_SUCCESS")
+        # From what was closed to its undo it takes three.
+        steps.open_asset(page, "closed_alerts", "Events")
+        steps.metadata_row(page, "undo or explain").get_by_text("Show Markdown").click()
+        page.get_by_role("link", name="Undo").click()
+        expect(page.get_by_text("No errors")).to_be_visible()
+        steps.press_launch(page)
+        steps.expect_run_end(page, "RUN_SUCCESS")
 
 
 def test_the_page_of_an_explanation_says_the_decision_in_words(page: Page, week: AlertDatabase) -> None:
