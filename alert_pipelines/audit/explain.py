@@ -316,7 +316,9 @@ def _last_decision(past: Sequence[Mapping[str, Any]]) -> str:
     done = _DONE.get(str(entry.get("to_status")), f"Set to {entry.get('to_status')}")
     rule = entry.get("rule_triggered")
     by = f" by rule {rule}" if rule else ""
-    return f"{done} {_moment(entry.get('timestamp'))}{by}: {entry.get('reason')}. "
+    # A reason that a scan wrote begins with the rule.
+    reason = str(entry.get("reason")).removeprefix(f"{rule}: ")
+    return f"{done} {_moment(entry.get('timestamp'))}{by}: {reason}. "
 
 
 def _moment(at: Any) -> str:
