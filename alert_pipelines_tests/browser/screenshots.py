@@ -25,12 +25,16 @@ from alert_pipelines_tests.browser.week import sample_week
 Picture: TypeAlias = Callable[[Page, AlertDatabase], None]
 
 DAYS = 6
+DATABASE = "alert_pipelines_demo"
 COLOURS = 128
 """A screen has few: so many are enough, at a third of the bytes."""
 
 
 def lineage(page: Page, _: AlertDatabase) -> None:
     """What comes from what, and whether something is red."""
+    steps.open_launchpad(page, "check_health_job")
+    steps.press_launch(page)
+    steps.expect_run_end(page, "RUN_SUCCESS")
     page.goto(f"/locations/{CODE_LOCATION}/asset-groups/auto_close/lineage")
     expect(page.get_by_text("background_jobs", exact=True).first).to_be_visible()
     expect(page.get_by_text("Materialized").first).to_be_visible()
@@ -83,6 +87,21 @@ def explanation(page: Page, week: AlertDatabase) -> None:
     expect(page.get_by_text("by rule").first).to_be_visible()
 
 
+def today(page: Page, _: AlertDatabase) -> None:
+    """What was done today, what is pending, and what comes next."""
+    steps.open_launchpad(page, "overview_job")
+    steps.press_launch(page)
+    steps.expect_run_end(page, "RUN_SUCCESS")
+    steps.open_asset(page, "today", "Events")
+    expect(steps.metadata_row(page, "in short")).to_be_visible()
+
+
+def rules(page: Page, _: AlertDatabase) -> None:
+    """Each rule in a sentence."""
+    steps.open_asset(page, "rules_overview", "Events")
+    expect(steps.metadata_row(page, "rules")).to_be_visible()
+
+
 def automation(page: Page, _: AlertDatabase) -> None:
     """When scans are made, and the switch."""
     expect(steps.schedule_switch(page, "auto_close_schedule")).to_be_checked()
@@ -90,7 +109,8 @@ def automation(page: Page, _: AlertDatabase) -> None:
 
 # A dry run leaves checks unasked and finds nothing after a scan, so some pictures are taken before the last scan.
 BEFORE = (launchpad, dry_run)
-AFTER = (lineage, closed_alerts, trends, check, automation, explanation)
+# The rules' page is made by the run that makes that of today. The lineage comes last, so that it shows all of them.
+AFTER = (closed_alerts, trends, check, automation, explanation, today, rules, lineage)
 
 
 def main(directory: Path) -> None:
@@ -105,7 +125,7 @@ def main(directory: Path) -> None:
 
 
 def _take_all(uri: str, directory: Path) -> None:
-    with sample_week(uri) as week, sync_playwright() as playwright:
+    with sample_week(uri, DATABASE) as week, sync_playwright() as playwright:
         settings = {"MONGODB_URI": uri, "MONGODB_DATABASE": week.name}
         browser = chromium.launch(playwright)
         with dagster_dev(settings) as dev, chromium.visit(browser, dev.url) as visit:
