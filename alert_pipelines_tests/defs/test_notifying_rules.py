@@ -156,7 +156,7 @@ def test_what_the_rules_that_notify_did_is_told_though_a_limit_failed_the_scan(
     with pytest.raises(BlastRadiusError):
         scan(db)
     tick()
-    assert hook.titles == ["Alert scanner: rule 'late' escalated 1 alert; rule 'no' was stopped by a limit"]
+    assert hook.titles == ["Alert scanner: rule 'late' escalated 1 alert; rule 'no' was blocked by a limit"]
 
 
 def test_texts_of_alerts_break_no_line_and_odd_records_keep_nothing_from_being_told(
