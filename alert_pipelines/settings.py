@@ -3,7 +3,6 @@
 They are read at each call of `read_settings` and not when a module is imported, so that a program can set them first.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from alert_pipelines.cron import is_cron
 from alert_pipelines.errors import SettingsError
+from alert_pipelines.spelling import close_matches
 from alert_pipelines.zones import zone_of
 
 URI_VARIABLE = "MONGODB_URI"
@@ -356,5 +356,5 @@ def _fault(details: ErrorDetails, given: Mapping[str, str]) -> str:
 
 
 def _misspelt(name: str) -> str | None:
-    near = difflib.get_close_matches(name, _FORMS, n=1, cutoff=0.9)
+    near = close_matches(name, _FORMS, cutoff=0.9)
     return f"{name} is not a valid setting: did you mean {near[0]}? Correct it, or unset it" if near else None

@@ -5,7 +5,9 @@ A hint is followed without a second look, so one that turns a rule round is wors
 
 import re
 from collections.abc import Iterable, Sequence
-from difflib import SequenceMatcher, get_close_matches
+from difflib import SequenceMatcher
+
+from alert_pipelines.spelling import close_matches
 
 _SAID_ELSEWHERE: dict[str, Sequence[str]] = {
     meaning: words.split()
@@ -59,14 +61,14 @@ def meant(word: str, known: Iterable[str]) -> str | None:
     if name := joined.get(plain.replace("_", "")):
         return name
     # Of a negated word most letters may be those of "not".
-    close = get_close_matches(plain, names, n=5, cutoff=0.8 if is_negated(plain) else 0.6)
-    close = [*get_close_matches(plain, words, n=5, cutoff=0.85), *close]
+    close = close_matches(plain, names, n=5, cutoff=0.8 if is_negated(plain) else 0.6)
+    close = [*close_matches(plain, words, n=5, cutoff=0.85), *close]
     return next((words[found] for found in close if not _turns_round(plain, found)), None)
 
 
 def is_negated(word: str) -> bool:
     """Whether `word` says "not" in some way, misspelt or not."""
-    return any(get_close_matches(part, _NEGATIONS, n=1, cutoff=0.85) for part in _parts(word))
+    return any(close_matches(part, _NEGATIONS, cutoff=0.85) for part in _parts(word))
 
 
 def _turns_round(word: str, name: str) -> bool:

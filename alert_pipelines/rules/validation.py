@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from bson import Code
@@ -18,7 +17,7 @@ from alert_pipelines.rules.others import Other
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 from alert_pipelines.rules.tree import Leaf
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.spelling import nearest
+from alert_pipelines.spelling import close_matches, nearest
 
 MAX_CHARS = 100_000
 _NODE_KEYS = ("all", "any", "not", *Leaf.model_fields)
@@ -44,7 +43,7 @@ def parse_rule(document: Any, *, strict: bool = False) -> Rule:
 def _misspelt_limits(document: Mapping[str, Any]) -> Iterator[str]:
     """Fields that look like one which limits when the rule decides: without it the rule would decide more."""
     for name in document:
-        near = get_close_matches(str(name), CALENDAR_FIELDS, n=1, cutoff=0.8)
+        near = close_matches(str(name), CALENDAR_FIELDS, cutoff=0.8)
         if near and name not in CALENDAR_FIELDS:
             yield f"{_printable(str(name)):.100}: unknown; did you mean {near[0]!r}?"
 
@@ -253,7 +252,7 @@ def _side(name: str) -> str | None:
     """Whether a condition of this name, which may be misspelt, closes or escalates; None if it tells neither."""
     words = name.lower().split("_")
     for side, verbs in _VERBS.items():
-        if any(get_close_matches(word, verbs, n=1, cutoff=0.7) for word in words):
+        if any(close_matches(word, verbs, cutoff=0.7) for word in words):
             return side
     return None
 

@@ -85,6 +85,7 @@ def night(number: int) -> str:
     return HEADER + "".join(rows)
 
 
+@pytest.mark.slow
 def test_seven_nights_of_exports_needed_a_person(instance: DagsterInstance, db: AlertDatabase, inbox: Path) -> None:
     for number in range(7):
         put(inbox / "pagerduty" / f"night-{number}.csv", night(number))

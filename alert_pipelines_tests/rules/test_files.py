@@ -36,7 +36,9 @@ def test_the_short_form_is_expanded(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_in_the_short_form_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RuleFileError, match="'overspede' is none; did you mean 'overspeed'"):
+    with pytest.raises(
+        RuleFileError, match="'overspede' is not a valid source of the short form; did you mean 'overspeed'"
+    ):
         read_rules(written(tmp_path, "overspede: {escalate_if_count: 3}"))
 
 
