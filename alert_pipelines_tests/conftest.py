@@ -123,7 +123,7 @@ def _slow_alone(config: pytest.Config) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run where a test is slow or anything is left on the machine; xdist's workers have ended by now."""
-    if hasattr(session.config, "workerinput"):
+    if hasattr(session.config, "workerinput") or session.config.option.collectonly:
         return
     if _slow_beside_others:
         session.config.stash[_TOLD] = _slow_alone(session.config)
