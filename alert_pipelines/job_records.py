@@ -211,7 +211,7 @@ def update_job_record(
     Raises:
         JobNotFoundError: No record has this id.
         InvalidJobStatusError: The status is not one of the three.
-        JobEndedError: The record is no longer running.
+        JobEndedError: The record has ended already.
     """
     if status not in STATUSES:
         raise InvalidJobStatusError(f"{job_id}: status {status!r}: expected one of {', '.join(STATUSES)}")

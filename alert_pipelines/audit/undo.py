@@ -135,7 +135,7 @@ def undo_job(
         UndoError: The job is unknown or still running, or the rule decided nothing in it.
     """
     prepare_collections(db)
-    # A scan whose process died is no longer running, only nobody has said so yet.
+    # The record of a scan whose process died still says running, until this.
     fail_stalled_jobs(db)
     if job_id == LATEST:
         job_id = _latest_decider(db)

@@ -38,9 +38,9 @@ from alert_pipelines.timestamps import as_of_utc
 class Advice:
     """One condition whose plan examines far more documents than it returns, or the same ones with every scan.
 
-    What counts as returned: the alerts that are due and, where other alerts matter, those that are evidence for their
-    key. Both numbers are None where the plan was not done in time. `indexes` is empty where no index can help;
-    `description` tells all of it in words.
+    Returned are the due alerts and, for a condition on other alerts too, those that are evidence for their key. Both
+    numbers are None where the plan was not done in time. `indexes` is empty where no index can help; `description` says
+    all of it in words.
     """
 
     rule_id: str

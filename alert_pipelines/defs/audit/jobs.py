@@ -165,7 +165,7 @@ def _test_rows(clause: ClauseResult) -> Iterator[tuple[str | bool, ...]]:
     of_clause = (rule, f"{clause.decision}: {clause.condition}")
     for test in clause.tests:
         yield (*of_clause, test.description, test.values_in_words, test.holds)
-    # What the clause says itself is, where other alerts matter, more than its tests.
+    # The clause's description also names the other alerts that it depends on; its tests do not.
     yield (*of_clause, clause.description, "", clause.due)
 
 

@@ -19,19 +19,17 @@ from dagster import (
     MetadataValue,
     TableMetadataValue,
     asset,
-    define_asset_job,
-    in_process_executor,
 )
 from pydantic import TypeAdapter
 
 from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome, backtest_day
 from alert_pipelines.defs.asset_specs import ALERT_RULES, PREVIEWS_GROUP
+from alert_pipelines.defs.background_jobs import background_job
 from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file, report_root
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
 from alert_pipelines.defs.tables import table
 from alert_pipelines.errors import BacktestError
 from alert_pipelines.mongo.client import AlertDatabase
@@ -92,12 +90,10 @@ def backtest(
     return MaterializeResult(metadata=_shown(outcome, outcomes) | {"report": MetadataValue.path(str(report))})
 
 
-backtest_job = define_asset_job(
+backtest_job = background_job(
     "backtest_job",
-    selection=AssetSelection.assets(backtest),
-    description="Back-test a rule set on past days. A backfill of any length waits behind scans.",
-    tags=BACKGROUND_TAGS,
-    executor_def=in_process_executor,
+    AssetSelection.assets(backtest),
+    "Back-test a rule set on past days. A backfill of any length waits behind scans.",
 )
 
 

@@ -15,19 +15,15 @@ from dagster import (
     AssetSelection,
     DagsterInstance,
     DagsterRunStatus,
-    DefaultScheduleStatus,
-    ScheduleDefinition,
-    define_asset_job,
-    in_process_executor,
     multi_asset_check,
 )
 
 from alert_pipelines.defs.asset_specs import HEALTH
+from alert_pipelines.defs.background_jobs import background_job, background_schedule
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
 from alert_pipelines.defs.scan.freshness import stale_after
 from alert_pipelines.defs.scan.queue_wait import scans_wait_little
 from alert_pipelines.defs.scan.run_records import DATABASE_TAG, record_of_run, was_skipped
@@ -230,20 +226,10 @@ def _result(check: _Check, names: Names, database: str, verdict: HealthResult) -
     )
 
 
-check_health_job = define_asset_job(
+check_health_job = background_job(
     "check_health_job",
-    selection=AssetSelection.checks(*(spec.key for spec in HEALTH_CHECKS)),
-    description="Run the health checks: missed scans, orphans, queue waits, spikes, silent rules, reopened alerts.",
-    tags=BACKGROUND_TAGS,
-    executor_def=in_process_executor,
+    AssetSelection.checks(*(spec.key for spec in HEALTH_CHECKS)),
+    "Run the health checks: missed scans, orphans, queue waits, spikes, silent rules, reopened alerts.",
 )
 
-check_health_schedule = ScheduleDefinition(
-    name="check_health_schedule",
-    job=check_health_job,
-    # Not at a multiple of five minutes, where scans begin.
-    cron_schedule="23 * * * *",
-    execution_timezone="UTC",
-    default_status=DefaultScheduleStatus.RUNNING,
-    description="Runs the health checks once an hour.",
-)
+check_health_schedule = background_schedule(check_health_job, "23 * * * *", "Runs the health checks once an hour.")

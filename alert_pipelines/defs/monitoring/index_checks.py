@@ -10,18 +10,14 @@ from dagster import (
     AssetCheckSeverity,
     AssetCheckSpec,
     AssetSelection,
-    DefaultScheduleStatus,
-    ScheduleDefinition,
-    define_asset_job,
-    in_process_executor,
     multi_asset_check,
 )
 
 from alert_pipelines.defs.asset_specs import HEALTH
+from alert_pipelines.defs.background_jobs import background_job, background_schedule
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
 from alert_pipelines.defs.tables import table
 from alert_pipelines.index_advice.advice import Advice, advise
 from alert_pipelines.mongo.client import server_now
@@ -60,22 +56,14 @@ def index_advice(mongo: MongoResource, names: Names) -> Iterator[AssetCheckResul
     )
 
 
-check_indexes_job = define_asset_job(
+check_indexes_job = background_job(
     "check_indexes_job",
-    selection=AssetSelection.checks(INDEX_ADVICE.key),
-    description="Find rules that read far more than they need, and the indexes that would help.",
-    tags=BACKGROUND_TAGS,
-    executor_def=in_process_executor,
+    AssetSelection.checks(INDEX_ADVICE.key),
+    "Find rules that read far more than they need, and the indexes that would help.",
 )
 
-check_indexes_schedule = ScheduleDefinition(
-    name="check_indexes_schedule",
-    job=check_indexes_job,
-    # Not at a multiple of five minutes, where scans begin.
-    cron_schedule="42 3 * * *",
-    execution_timezone="UTC",
-    default_status=DefaultScheduleStatus.RUNNING,
-    description="Checks once a day whether rules read far more than they need.",
+check_indexes_schedule = background_schedule(
+    check_indexes_job, "42 3 * * *", "Checks once a day whether rules read far more than they need."
 )
 
 

@@ -10,26 +10,22 @@ from typing import TYPE_CHECKING, Any
 from dagster import (
     AssetExecutionContext,
     AssetSelection,
-    DefaultScheduleStatus,
     MaterializeResult,
     MetadataValue,
     RunRequest,
-    ScheduleDefinition,
     ScheduleEvaluationContext,
     TableMetadataValue,
     asset,
-    define_asset_job,
-    in_process_executor,
 )
 
 from alert_pipelines.defs.asset_specs import JOBS, REPORTS_GROUP
+from alert_pipelines.defs.background_jobs import background_job, background_schedule
 from alert_pipelines.defs.backtesting.asset import DAYS
 from alert_pipelines.defs.config import DailyReportConfig
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import report_root
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.run_tags import BACKGROUND_TAGS
 from alert_pipelines.defs.tables import table
 from alert_pipelines.errors import ActivityTimeoutError
 from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, data_uri
@@ -71,12 +67,10 @@ def daily_report(
     return MaterializeResult(metadata=_shown(report, export(report, root)))
 
 
-daily_report_job = define_asset_job(
+daily_report_job = background_job(
     "daily_report_job",
-    selection=AssetSelection.assets(daily_report),
-    description="Report on a day. A backfill of any length waits behind scans.",
-    tags=BACKGROUND_TAGS,
-    executor_def=in_process_executor,
+    AssetSelection.assets(daily_report),
+    "Report on a day. A backfill of any length waits behind scans.",
 )
 
 
@@ -85,16 +79,8 @@ def _yesterday(context: ScheduleEvaluationContext) -> RunRequest:
     return RunRequest(partition_key=day.isoformat())
 
 
-daily_report_schedule = ScheduleDefinition(
-    name="daily_report_schedule",
-    job=daily_report_job,
-    # When yesterday's last scan has ended; not at a multiple of five minutes, where scans begin.
-    cron_schedule="18 0 * * *",
-    execution_timezone="UTC",
-    execution_fn=_yesterday,
-    default_status=DefaultScheduleStatus.RUNNING,
-    description="Reports on yesterday.",
-)
+# When yesterday's last scan has ended.
+daily_report_schedule = background_schedule(daily_report_job, "18 0 * * *", "Reports on yesterday.", _yesterday)
 
 
 def _shown(report: "DailyReport", files: list[Path]) -> dict[str, Any]:

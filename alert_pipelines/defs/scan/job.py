@@ -17,7 +17,7 @@ SCAN_TAGS = {"dagster/max_runtime": "1800", **NO_RETRY_TAGS}
 
 auto_close_job = define_asset_job(
     AUTO_CLOSE_JOB,
-    # Checks that others put on these assets are no part of a scan.
+    # A scan does not run the checks that other people put on these assets.
     selection=AssetSelection.assets(auto_close).without_checks()
     | AssetSelection.checks(*(check.key for check in SCAN_CHECKS)),
     description="Run one scan: close and escalate pending alerts that match a rule.",

@@ -138,7 +138,7 @@ def _end(instance: DagsterInstance, run: DagsterRun, fault: str) -> None:
     try:
         instance.run_launcher.terminate(run.run_id)
     except Exception:
-        # Launchers raise what they like, and most often there is no process any more.
+        # Each launcher raises errors of other types, and most often the process has ended already.
         _log.exception("The process of run %s could not be ended; the run is ended all the same", run.run_id)
     left = instance.get_run_by_id(run.run_id)
     if left is None or left.is_finished:
