@@ -28,7 +28,17 @@ def _check_path(column: Any) -> Any:
     )
 
 
+def _check_names(columns: Any) -> Any:
+    is_list = isinstance(columns, list) and columns and all(isinstance(name, str) and name for name in columns)
+    if columns == "first" or (is_list and len(set(columns)) == len(columns)):
+        return columns
+    raise ValueError(
+        f"{columns!r} is not a valid row_columns: expected first, or a list of the columns' names, each different"
+    )
+
+
 Column = Annotated[ColumnPath, BeforeValidator(_check_path)]
+RowColumns = Annotated[Literal["first"] | list[str], BeforeValidator(_check_names)]
 
 
 class Part(BaseModel):
@@ -321,6 +331,7 @@ class Layout(Part):
     format: Literal["csv", "jsonl", "json", "xlsx", "parquet"]
     rows: Column | None = None
     row_key: Text | None = None
+    row_columns: RowColumns | None = None
     document_rows: Column | None = None
     csv: Csv = Csv()
     excel: Excel = Excel()
@@ -332,6 +343,7 @@ class Layout(Part):
         for key, formats in (
             ("rows", ("json", "jsonl")),
             ("row_key", ("json",)),
+            ("row_columns", ("json", "jsonl")),
             ("document_rows", ("csv", "jsonl")),
             ("csv", ("csv",)),
             ("excel", ("xlsx",)),

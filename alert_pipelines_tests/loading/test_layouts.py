@@ -10,6 +10,8 @@ import pytest
 from alert_pipelines.errors import LoadError
 from alert_pipelines.loading import load_alerts, load_mapping, preview
 from alert_pipelines.loading.draft import draft_mapping
+from alert_pipelines.loading.mapping_parts import Layout
+from alert_pipelines.loading.readers import BadRow, read_rows
 from alert_pipelines.mongo import AlertDatabase
 
 from .mappings import FLEET, mapping, write
@@ -199,3 +201,52 @@ def test_an_end_by_another_word_left_closed_alerts_open(db: AlertDatabase, tmp_p
     text = f"{header}\n1,2025-03-20 06:00:00,2025-03-20 07:00:00\n2,2025-03-20 06:00:00,\n"
     statuses = [alert["status"] for alert in stored(db, write(tmp_path / "a.csv", text)).values()]
     assert sorted(statuses) == ["OPEN", "RESOLVED"]
+
+
+ROWS = [["A", "h1", "high", "2025-03-20T06:00:00Z"], ["B", "h2", "low", "2025-03-20T07:00:00Z"]]
+COLUMNS = ["id", "host", "severity", "at"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps([COLUMNS, *ROWS]),
+        json.dumps([COLUMNS, *ROWS], indent=1),
+        "".join(json.dumps(row) + "\n" for row in [COLUMNS, *ROWS]),
+        json.dumps({"fields": COLUMNS, "rows": ROWS}),
+        json.dumps({"result": {"rows": ROWS, "cols": [{"name": name, "type": "text"} for name in COLUMNS]}}),
+        json.dumps({"meta": {"view": {"columns": [{"fieldName": name} for name in COLUMNS]}}, "data": ROWS}),
+    ],
+    ids=["named_by_the_first", "over_lines", "one_a_line", "named_beside", "described_beside", "described_above"],
+)
+def test_rows_that_are_lists_were_all_rejected(db: AlertDatabase, tmp_path: Path, text: str) -> None:
+    alerts = stored(db, write(tmp_path / "a.json", text))
+    assert {name: alert["severity"] for name, alert in alerts.items()} == {"A": "CRITICAL", "B": "INFO"}
+    assert [alert["metadata"]["host"] for alert in alerts.values()] == ["h1", "h2"]
+
+
+def test_rows_that_are_lists_and_have_no_names_get_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", json.dumps({"values": [[1, 87.5], [2, 91.0]]}))
+    assert "rows: values\nrow_columns: [column_1, column_2]" in draft_mapping(path)
+
+
+@pytest.mark.parametrize(
+    ("row_columns", "row", "reason"),
+    [
+        (None, ROWS[1], "a list where an object is expected: write row_columns for rows that are lists"),
+        (COLUMNS, ROWS[1][:3], "a list of 3 values, where row_columns has 4 names"),
+        (COLUMNS, "B", "a str where an object is expected"),
+    ],
+)
+def test_a_list_that_does_not_fit_its_columns_is_rejected(
+    tmp_path: Path, row_columns: list[str] | None, row: Any, reason: str
+) -> None:
+    layout = Layout(format="json", row_columns=row_columns)
+    rows = list(read_rows(write(tmp_path / "a.json", json.dumps([row])), layout))
+    assert [each.reason for each in rows if isinstance(each, BadRow)] == [reason]
+
+
+def test_a_first_row_that_names_no_columns_is_said_and_nothing_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", json.dumps([[1, 2], [3, 4]]))
+    with pytest.raises(LoadError, match="line 1: row_columns: first: the first row does not hold names of columns"):
+        list(read_rows(path, Layout(format="json", row_columns="first")))

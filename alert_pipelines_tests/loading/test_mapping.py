@@ -79,7 +79,10 @@ def test_columns_tells_every_column_and_its_place(tmp_path: Path) -> None:
     ("added", "complaint"),
     [
         ("metdata: {}", "metdata: unknown key; did you mean 'metadata'?"),
-        ("colour: red", "colour: unknown key; known here: format, rows, row_key, document_rows, csv, excel, encoding"),
+        (
+            "colour: red",
+            "colour: unknown key; known here: format, rows, row_key, row_columns, document_rows, csv, excel, encoding",
+        ),
         ("dates: {zon: UTC}", "dates.zon: unknown key; did you mean 'zone'?"),
         ("metadata: {speed: {colum: v}}", "metadata.speed.colum: unknown key; did you mean 'column'?"),
         ("metadata: {speed: {column: v, type: number}}", "metadata.speed.type: Input should be 'str', 'int'"),
@@ -98,6 +101,12 @@ def test_columns_tells_every_column_and_its_place(tmp_path: Path) -> None:
         ('dates: {format: "%Z %d.%m.%Y"}', "%Z stands at the end"),
         ("rows: alerts", "rows is for format json or jsonl, and the format is csv"),
         ("row_key: id", "row_key is for format json, and the format is csv"),
+        ("row_columns: first", "row_columns is for format json or jsonl, and the format is csv"),
+        (
+            "row_columns: [a, a]",
+            "['a', 'a'] is not a valid row_columns: expected first, or a list of the columns' names",
+        ),
+        ("row_columns: last", "'last' is not a valid row_columns: expected first, or a list"),
         ("csv: {delimiter: ;;}", "csv.delimiter: ';;' is not a valid character here"),
         ("csv: {header_line: 0}", "csv.header_line: Input should be greater than or equal to 1"),
         ("numbers: {thousands: .}", "numbers: decimal and thousands have to differ"),

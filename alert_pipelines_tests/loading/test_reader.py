@@ -134,7 +134,7 @@ def test_json_lines_that_are_malformed_are_bad_and_the_rest_is_read(tmp_path: Pa
     assert [line for line, _ in found] == [1, 3, 4, 5, 6, 7, 8]
     assert (found[0][1], found[-1][1]) == ("A", "B")
     assert found[1][1] == "not valid JSON at column 8: Expecting value"
-    assert found[2][1] == "a list where an object is expected"
+    assert found[2][1] == "a list where an object is expected: write row_columns for rows that are lists"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 
 from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.draft.columns import column_path
+from alert_pipelines.loading.draft.tables import table_in, table_of
 from alert_pipelines.loading.mapping_parts import Csv, Layout
 from alert_pipelines.loading.paths import ColumnPath
 from alert_pipelines.loading.readers.json_shape import lists_of_objects
@@ -88,18 +89,24 @@ def _is_valid(text: str) -> bool:
 def _json(beginning: str, encoding: str) -> Layout:
     first, *others = beginning.lstrip().splitlines()
     if first.startswith("["):
-        return Layout(format="json", encoding=encoding)
+        return table_of(beginning, encoding) or Layout(format="json", encoding=encoding)
     try:
         whole = json.loads(first)
     except (ValueError, RecursionError):
         whole = None
     if whole is not None and any(line.strip() for line in others):
         return Layout(format="jsonl", encoding=encoding)
+    return _of_documents(beginning, encoding)
+
+
+def _of_documents(beginning: str, encoding: str) -> Layout:
     try:
         document, end = json.JSONDecoder().raw_decode(beginning.lstrip())
     except (ValueError, RecursionError):
         # Longer than what was looked at, or cut off.
         return _document(next(lists_of_objects(beginning), None), encoding)
+    if table := table_in(document, encoding):
+        return table
     if rows := next(_lists(document, []), None):
         return _document(rows, encoding)
     if (keyed := next(_keyed(document, []), None)) is not None:

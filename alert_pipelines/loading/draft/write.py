@@ -102,6 +102,10 @@ class _Draft:
             yield f"rows: {_path(layout.rows)}"
         if layout.row_key is not None:
             yield f"row_key: {layout.row_key}  # each row stands under a key, which becomes the column of this name"
+        if layout.row_columns is not None:
+            names = layout.row_columns
+            text = names if isinstance(names, str) else f"[{', '.join(map(_scalar, names))}]"
+            yield f"row_columns: {text}  # each row is a list: what its columns are called"
         if layout.encoding != "utf-8":
             yield f"encoding: {layout.encoding}"
         if layout.format == "csv" and (layout.csv.delimiter, layout.csv.header_line) != (",", 1):

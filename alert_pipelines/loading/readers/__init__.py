@@ -46,9 +46,9 @@ def read_rows(path: Path, layout: Layout, on_open: Callable[[TextIO], None] | No
 def _text_rows(stream: TextIO, path: Path, layout: Layout) -> Iterator[Row | BadRow]:
     of_document = steps(layout.document_rows) if layout.document_rows else []
     if layout.format == "json":
-        yield from document_rows(stream, path, steps(layout.rows) if layout.rows else [], layout.row_key)
+        yield from document_rows(stream, path, layout)
     elif of_document and is_document(str(beginning(stream, path), stream.encoding, "ignore"), of_document):
-        yield from document_rows(stream, path, of_document)
+        yield from document_rows(stream, path, Layout(format="json", rows=layout.document_rows))
     elif layout.format == "jsonl":
         yield from json_line_rows(Lines(stream, path), layout)
     else:

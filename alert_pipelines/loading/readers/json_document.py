@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from alert_pipelines.errors import LoadError
+from alert_pipelines.loading.mapping_parts import Layout
+from alert_pipelines.loading.paths import steps
 from alert_pipelines.loading.readers.lines import READ_ERRORS
-from alert_pipelines.loading.readers.rows import BadRow, Row
+from alert_pipelines.loading.readers.rows import BadRow, JsonRows, Row
 
 # What stands in the document beside the rows, and each row, is shorter than this.
 MAX_VALUE = 16_000_000
@@ -26,46 +28,42 @@ class _Value(NamedTuple):
     value: Any
 
 
-def document_rows(stream: TextIO, path: Path, rows: list[str], row_key: str | None = None) -> Iterator[Row | BadRow]:
-    """Yield the rows of the array at the keys `rows`, or of the array that the document is itself.
+def document_rows(stream: TextIO, path: Path, layout: Layout) -> Iterator[Row | BadRow]:
+    """Yield the rows of the array at the keys `layout.rows`, or of the array that the document is itself.
 
-    With `row_key` an object may stand there: its values are rows, which have their key as the column `row_key`.
-    Raises LoadError where there is no such array or the document is not valid, with line and column.
+    With `layout.row_key` an object may stand there: its values are rows, which have their key as the column of that
+    name. Raises LoadError where there is no such array or the document is not valid, with line and column.
     """
     text = _Text(stream, path)
-    if not rows and row_key is None and text.peek() == "{":
+    if layout.rows is None and layout.row_key is None and text.peek() == "{":
         yield from _objects(text, path)
         return
-    yield from _rows_of_one(text, path, rows, row_key)
+    yield from _rows_of_one(text, path, layout)
     while text.peek():  # pages of answers, one after the other
-        yield from _rows_of_one(text, path, rows, row_key)
+        yield from _rows_of_one(text, path, layout)
 
 
-def _rows_of_one(text: "_Text", path: Path, rows: list[str], row_key: str | None) -> Iterator[Row | BadRow]:
+def _rows_of_one(text: "_Text", path: Path, layout: Layout) -> Iterator[Row | BadRow]:
+    rows = steps(layout.rows) if layout.rows else []
     above = [] if text.peek() == "[" else rows
     for depth, key in enumerate(above):
         text.enter(key, rows[:depth])
+    row = JsonRows(layout.row_columns)
     if text.peek() == "[":
-        yield from map(_row, text.elements())
-    elif text.peek() == "{" and row_key is not None:
-        yield from _keyed_rows(text, row_key)
+        for found in text.elements():
+            yield from row(*found)
+    elif text.peek() == "{" and layout.row_key is not None:
+        yield from _keyed_rows(text, row, layout.row_key)
     else:
         raise LoadError(f"{path}: {_not_an_array(text, rows)}")
     for _ in above:
         text.leave()
 
 
-def _row(found: "_Value") -> Row | BadRow:
-    line, raw, value = found
-    if isinstance(value, dict):
-        return Row(line, raw, value)
-    return BadRow(line, raw, f"a {type(value).__name__} where an object is expected", "not a JSON object")
-
-
-def _keyed_rows(text: "_Text", row_key: str) -> Iterator[Row | BadRow]:
+def _keyed_rows(text: "_Text", row: JsonRows, row_key: str) -> Iterator[Row | BadRow]:
     for key, found in text.members():
-        row = _row(found)
-        yield Row(row.line, row.text, {**row.values, row_key: key}) if isinstance(row, Row) else row
+        for each in row(*found):
+            yield Row(each.line, each.text, {**each.values, row_key: key}) if isinstance(each, Row) else each
 
 
 def _objects(text: "_Text", path: Path) -> Iterator[Row | BadRow]:
@@ -77,9 +75,10 @@ def _objects(text: "_Text", path: Path) -> Iterator[Row | BadRow]:
             f"{path}: is one object, not an array: write rows: KEY, the key that holds them (lists here: {lists}), or "
             f"row_key: NAME {_KEYED}"
         )
-    yield _row(first)
+    row = JsonRows(None)
+    yield from row(*first)
     while text.peek():
-        yield _row(text.value())
+        yield from row(*text.value())
 
 
 def _not_an_array(text: "_Text", rows: list[str]) -> str:

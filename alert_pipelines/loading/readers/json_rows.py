@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line, which is a row or holds rows at a path of keys."""
+"""JSON Lines: one object or list a line, which is a row or holds rows at a path of keys."""
 
 import json
 from collections.abc import Iterator
@@ -9,16 +9,17 @@ from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.paths import finder, holder, steps
 from alert_pipelines.loading.readers.json_shape import lists_of_objects
 from alert_pipelines.loading.readers.lines import TOO_LONG, Lines
-from alert_pipelines.loading.readers.rows import BadRow, Row
+from alert_pipelines.loading.readers.rows import BadRow, JsonRows, Row
 
 
 def json_line_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
-    """Yield each line's object, or the objects of the list that it holds at `layout.rows`.
+    """Yield the row that each line is, or those of the list that it holds at `layout.rows`.
 
     Raises LoadError where the file seems to be one JSON document.
     """
     rows = steps(layout.rows) if layout.rows else []
     find = finder(rows)
+    row = JsonRows(layout.row_columns)
     for start, _ in enumerate(lines, start=1):
         text, too_long = lines.text, lines.too_long
         if start == 1:
@@ -35,9 +36,9 @@ def json_line_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
             yield BadRow(start, text, _why(error), "not valid JSON")
             continue
         if rows and isinstance(values, dict):
-            yield from _inner_rows(start, text, find(values), rows)
+            yield from _inner_rows(start, text, find(values), layout)
         else:
-            yield _row(start, text, values)
+            yield from row(start, text, values)
 
 
 def _why(error: Exception) -> str:
@@ -47,7 +48,7 @@ def _why(error: Exception) -> str:
 
 
 def _refuse_document(text: str, lines: Lines, layout: Layout) -> None:
-    if text.lstrip().startswith("["):
+    if text.lstrip().startswith("[") and layout.row_columns is None:
         raise LoadError(f"{lines.path} is a JSON array, not JSON Lines: write format: json")
     if text.strip() == "{":
         raise LoadError(
@@ -79,16 +80,11 @@ def _is_all(lines: Lines) -> bool:
     return not following.strip()
 
 
-def _inner_rows(line: int, text: str, inner: Any, rows: list[str]) -> Iterator[Row | BadRow]:
+def _inner_rows(line: int, text: str, inner: Any, layout: Layout) -> Iterator[Row | BadRow]:
     if not isinstance(inner, list):
-        reason = f"no list at rows: {'.'.join(rows)}"
+        reason = f"no list at rows: {'.'.join(steps(layout.rows or []))}"
         yield BadRow(line, text, reason, reason)
         return
+    row = JsonRows(layout.row_columns)
     for values in inner:
-        yield _row(line, json.dumps(values), values)
-
-
-def _row(line: int, text: str, values: Any) -> Row | BadRow:
-    if isinstance(values, dict):
-        return Row(line, text, values)
-    return BadRow(line, text, f"a {type(values).__name__} where an object is expected", "not a JSON object")
+        yield from row(line, json.dumps(values), values)
