@@ -6,7 +6,7 @@ nor what the code server loads, may import it. What each number means is said in
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from math import ceil, floor
@@ -18,6 +18,8 @@ from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.health import PendingOfSource, pending_by_source
 from alert_pipelines.reports.activity import MAX_DAYS, Change, changes
+from alert_pipelines.rules.store import usable_rules
+from alert_pipelines.rules.words import sentences
 from alert_pipelines.timestamps import EARLIEST_AS_OF, LATEST_AS_OF
 
 TOP = 10
@@ -46,7 +48,7 @@ class DailyReport:
 
     `counts`: alerts by day, what, by, source, rule. `ages`: how many were closed or resolved, by day, by and minutes
     since they were opened. `keys`: alerts by source, key, what and whether on the day itself (`of_day`). `pending`:
-    what was pending at `made_at`, whatever the day.
+    what was pending at `made_at`, whatever the day. `sentences`: what the rules of `made_at` do, by rule id.
     """
 
     day: date
@@ -55,6 +57,7 @@ class DailyReport:
     ages: pd.DataFrame
     keys: pd.DataFrame
     pending: tuple[PendingOfSource, ...]
+    sentences: Mapping[str, str]
     made_at: datetime
     seconds: float
 
@@ -84,8 +87,9 @@ class DailyReport:
         return frame.assign(a_day_on_average=(frame["in_all_days"] / self.days_with_data).round(1))
 
     def by_rule(self) -> pd.DataFrame:
-        """What each rule closed and escalated, the most first."""
-        return self._by("rule", self.counts[self.counts["by"] == "rules"], ("closed", "escalated"))
+        """What each rule closed and escalated, the most first, and what it does, if it is still stored."""
+        done = self._by("rule", self.counts[self.counts["by"] == "rules"], ("closed", "escalated"))
+        return done.assign(what_it_does=[self.sentences.get(rule, "") for rule in done["rule"]])
 
     def by_source(self) -> pd.DataFrame:
         """What was done to the alerts of each source, the most first."""
@@ -181,6 +185,7 @@ def daily_report(db: AlertDatabase, day: date, *, days: int = 30, max_seconds: f
         ages=ages.frame,
         keys=keys.frame,
         pending=tuple(pending_by_source(db, now)),
+        sentences=sentences(usable_rules(db)[0]),
         made_at=now,
         seconds=time.perf_counter() - started,
     )

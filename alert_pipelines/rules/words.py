@@ -3,9 +3,17 @@
 from collections.abc import Iterable, Iterator
 
 from alert_pipelines.alerts import PENDING
-from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Conditions, Rule
+from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, EXPIRES_AT, Conditions, Rule
 from alert_pipelines.rules.others import Other, When
 from alert_pipelines.rules.tree_words import in_words, span_in_words
+
+
+def sentences(rules: Iterable[Rule]) -> dict[str, str]:
+    """Each of `rules`, and the alerts' own expiry, in one sentence, by rule id."""
+    return {
+        **{rule.rule_id: sentence(rule) for rule in rules},
+        EXPIRES_AT: "Closes alerts of every source when their own expires_at has passed.",
+    }
 
 
 def sentence(rule: Rule) -> str:

@@ -22,7 +22,7 @@ from alert_pipelines.defs.reports import daily_report as daily_report_asset
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import failure_text
 from alert_pipelines_tests.defs.test_schedules import make_run, tick
-from alert_pipelines_tests.factories import alert, fill
+from alert_pipelines_tests.factories import alert, fill, rule
 from alert_pipelines_tests.reports.test_daily import DAY, entry, with_history
 
 
@@ -60,6 +60,7 @@ def past(db: AlertDatabase) -> None:
             with_history("C", entry("AUTO_CLOSED", -30), status="AUTO_CLOSED"),
             alert("pending", source_type="SAFETY"),
         ],
+        rule("r", {"expire_after_mins": 60}),
     )
 
 
@@ -86,6 +87,7 @@ def test_a_days_numbers_are_shown_and_plotted_and_alerts_are_only_read(
         "escalated": 1,
         "closed_in_all_days": 2,
         "escalated_in_all_days": 1,
+        "what_it_does": "Closes OVERSPEEDING alerts when they are 1 hour old.",
     }
     assert [row["source"] for row in rows(seen, "Pending now")] == ["SAFETY"]
     assert len(rows(seen, "Day by day")) == 30

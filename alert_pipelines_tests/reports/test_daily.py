@@ -93,6 +93,21 @@ def test_what_scans_and_undos_leave_is_what_is_counted(db: AlertDatabase) -> Non
     assert row.median_min == pytest.approx(300, abs=5)
 
 
+def test_what_a_rule_does_was_to_be_looked_up_beside_what_it_did(db: AlertDatabase) -> None:
+    names = ["eager", "tried", "gone", "expires_at", None]
+    closes = [entry("AUTO_CLOSED", 1, rule_triggered=name) for name in names]
+    fill(db, [with_history(f"{n}", close) for n, close in enumerate(closes)], rule("eager", {"expire_after_mins": 60}))
+    fill(db, [], rule("tried", {"keep_latest": True}, source_type="SAFETY", mode="shadow"))
+    by_rule = daily_report(db, DAY, days=1).by_rule()
+    assert dict(zip(by_rule["rule"], by_rule["what_it_does"], strict=True)) == {
+        "eager": "Closes OVERSPEEDING alerts when they are 1 hour old.",
+        "tried": "Closes SAFETY alerts when a newer one with the same metadata.driver_id exists.",
+        "expires_at": "Closes alerts of every source when their own expires_at has passed.",
+        "gone": "",
+        "(no rule named)": "",
+    }
+
+
 def test_a_day_is_from_midnight_to_before_midnight_in_utc(db: AlertDatabase) -> None:
     just_before = -1 / 3_600_000
     fill(

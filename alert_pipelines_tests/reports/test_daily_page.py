@@ -17,7 +17,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.reports.daily import DailyReport, daily_report
 from alert_pipelines.reports.daily_page import export, plots, render, tables
 from alert_pipelines.reports.plots import stacked_bars
-from alert_pipelines_tests.factories import alert, fill
+from alert_pipelines_tests.factories import alert, fill, rule
 from alert_pipelines_tests.reports.test_daily import DAY, entry, with_history
 
 
@@ -30,7 +30,7 @@ def report(db: AlertDatabase) -> DailyReport:
         for _ in range(1)
     ]
     evil = with_history("evil", entry("AUTO_CLOSED", 2, rule_triggered="<script>$x"), born=1, driver="<b>")
-    fill(db, [*closed, evil, alert("pending", source_type="SAFETY")])
+    fill(db, [*closed, evil, alert("pending", source_type="SAFETY")], rule("rule1", {"expire_after_mins": 60}))
     return daily_report(db, DAY, days=5)
 
 
@@ -40,6 +40,7 @@ def test_the_page_holds_all_tables_and_plots_and_needs_nothing_else(report: Dail
         assert name in page, name
     assert "2026-03-01 and the 5 days from 2026-02-25" in page
     assert "&lt;script&gt;$x" in page
+    assert "<td>Closes OVERSPEEDING alerts when they are 1 hour old.</td>" in page
     assert not re.search(r"<script|<link|href=|<b>", page)
     assert re.findall(r'src="(?!data:)', page) == []
     assert page.count("<img ") == 3
