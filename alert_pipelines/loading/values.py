@@ -18,6 +18,8 @@ Converter: TypeAlias = Callable[[Any], Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_UNITS = {"epoch_s": 1e6, "epoch_ms": 1e3, "epoch_us": 1.0, "epoch_ns": 1e-3}  # in microseconds
+_EXCEL_DAY_0 = datetime(1899, 12, 30)  # noqa: DTZ001 - a spreadsheet's times name no zone
+_EXCEL_DAY_MS = 86_400_000
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+", re.ASCII)
@@ -39,8 +41,8 @@ class BadValueError(ValueError):
 
 
 def check_date_format(date_format: str) -> str:
-    """Return `date_format` if it is iso, an epoch or a strptime format of whole dates; else ValueError."""
-    if date_format == "iso" or date_format in _EPOCH_UNITS:
+    """Return `date_format` if it is iso, excel, an epoch or a strptime format of whole dates; else ValueError."""
+    if date_format in _READERS or date_format in _EPOCH_UNITS:
         return date_format
     date_format, whole_format = date_format.removesuffix(_ZONE_NAME), date_format
     if "%Z" in date_format:
@@ -51,8 +53,8 @@ def check_date_format(date_format: str) -> str:
         whole = False
     if not whole:
         raise ValueError(
-            f"{date_format!r} is not a valid date format: write iso, epoch_s, epoch_ms, epoch_us, epoch_ns, or a "
-            "strptime format with year, month and day such as '%d/%m/%Y %H:%M'"
+            f"{date_format!r} is not a valid date format: write iso, epoch_s, epoch_ms, epoch_us, epoch_ns, excel, or "
+            "a strptime format with year, month and day such as '%d/%m/%Y %H:%M'"
         )
     return whole_format
 
@@ -169,7 +171,7 @@ def end_converter(date_format: str, zone: str) -> Callable[[Any], datetime | Non
 def date_converter(date_format: str, zone: str) -> Converter:
     """A converter to aware datetimes in UTC; dates that name no zone are of `zone`."""
     local = ZoneInfo(zone)
-    unit = _EPOCH_UNITS.get(date_format)
+    read = _date_reader(date_format, local)
 
     def zoned(date: datetime) -> datetime:
         return (date if date.tzinfo else date.replace(tzinfo=local)).astimezone(UTC)
@@ -177,14 +179,7 @@ def date_converter(date_format: str, zone: str) -> Converter:
     # Exports repeat the same times over and over, and strptime is the slowest step of a load.
     @functools.lru_cache(maxsize=8192)
     def parse(text: str) -> datetime:
-        if unit is not None:
-            return _EPOCH + timedelta(microseconds=to_float(text) * unit)
-        if date_format == "iso":
-            return _iso(text, zoned)
-        if date_format.endswith(_ZONE_NAME):
-            day, _, name = text.rpartition(" ")
-            return _in_named(datetime.strptime(day, date_format.removesuffix(_ZONE_NAME)), name, local)  # noqa: DTZ007
-        return zoned(datetime.strptime(text, date_format))  # noqa: DTZ007 - the zone is put in there
+        return zoned(read(text))
 
     def convert(value: Any) -> datetime:
         if isinstance(value, date):
@@ -201,11 +196,34 @@ def date_converter(date_format: str, zone: str) -> Converter:
     return convert
 
 
-def _iso(text: str, zoned: Callable[[datetime], datetime]) -> datetime:
+def _date_reader(date_format: str, local: ZoneInfo) -> Callable[[str], datetime]:
+    """A function from a text in `date_format` to its date, which has no zone where the text names none."""
+    if (unit := _EPOCH_UNITS.get(date_format)) is not None:
+        return lambda text: _EPOCH + timedelta(microseconds=to_float(text) * unit)
+    if date_format in _READERS:
+        return _READERS[date_format]
+    if not date_format.endswith(_ZONE_NAME):
+        return lambda text: datetime.strptime(text, date_format)  # noqa: DTZ007
+    of_day = date_format.removesuffix(_ZONE_NAME)
+
+    def read(text: str) -> datetime:
+        day, _, name = text.rpartition(" ")
+        return _in_named(datetime.strptime(day, of_day), name, local)  # noqa: DTZ007
+
+    return read
+
+
+def _excel(text: str) -> datetime:
+    # To the millisecond, as Excel reckons: most times of day are no exact fraction.
+    days = to_float(text.replace(",", "."))
+    return _EXCEL_DAY_0 + timedelta(milliseconds=round(days * _EXCEL_DAY_MS))
+
+
+def _iso(text: str) -> datetime:
     """A date in ISO 8601, also with its zone's name in brackets behind it, as Java writes it."""
     day, bracket, name = text.removesuffix("]").partition("[")
     date = datetime.fromisoformat(day)
-    return _in_named(date, name, None) if bracket and date.tzinfo is None else zoned(date)
+    return _in_named(date, name, None) if bracket and date.tzinfo is None else date
 
 
 def _in_named(date: datetime, name: str, local: ZoneInfo | None) -> datetime:
@@ -233,4 +251,5 @@ def _check_encoded(text: str) -> None:
         raise BadValueError("holds bytes that are not valid in the file's encoding", text) from None
 
 
+_READERS: dict[str, Callable[[str], datetime]] = {"iso": _iso, "excel": _excel}
 PLAIN: dict[str, Converter] = {"str": to_text, "bool": to_bool}

@@ -250,3 +250,14 @@ def test_a_first_row_that_names_no_columns_is_said_and_nothing_read(tmp_path: Pa
     path = write(tmp_path / "a.json", json.dumps([[1, 2], [3, 4]]))
     with pytest.raises(LoadError, match="line 1: row_columns: first: the first row does not hold names of columns"):
         list(read_rows(path, Layout(format="json", row_columns="first")))
+
+
+def test_the_days_of_a_spreadsheet_were_no_dates(db: AlertDatabase, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "id,at,km\nA,45731.2604166667,120.5\nB,45731.3020833333,87.5\n")
+    hint = "# A spreadsheet's days? {column: at, format: excel}"
+    assert hint in draft_mapping(path)
+    alerts = stored(db, path, {"{column: WHICH}": "{column: at, format: excel}"})
+    assert [f"{alert['timestamp']:%d.%m.%Y %H:%M}" for alert in alerts.values()] == [
+        "15.03.2025 06:15",
+        "15.03.2025 07:15",
+    ]

@@ -76,6 +76,9 @@ def test_what_is_no_such_value_is_refused(convert: Any, value: Any) -> None:
         ("epoch_s", "UTC", 1642723347.25, datetime(2022, 1, 21, 0, 2, 27, 250_000, tzinfo=UTC)),
         ("epoch_s", "UTC", "-1", datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
         ("epoch_ms", "UTC", 1642723347250, datetime(2022, 1, 21, 0, 2, 27, 250_000, tzinfo=UTC)),
+        ("excel", "UTC", "45731.2604166667", datetime(2025, 3, 15, 6, 15, tzinfo=UTC)),
+        ("excel", "Europe/Berlin", "45853,5", datetime(2025, 7, 15, 10, 0, tzinfo=UTC)),
+        ("excel", "UTC", 45731, datetime(2025, 3, 15, tzinfo=UTC)),
     ],
 )
 def test_dates_become_utc(date_format: str, zone: str, value: Any, expected: datetime) -> None:
@@ -95,6 +98,8 @@ def test_dates_become_utc(date_format: str, zone: str, value: Any, expected: dat
         ("epoch_s", "UTC", True),
         ("epoch_ms", "UTC", "now"),
         ("epoch_s", "UTC", [1]),
+        ("excel", "UTC", "1e300"),
+        ("excel", "UTC", "15.3.2025"),
     ],
 )
 def test_what_is_no_date_is_refused(date_format: str, zone: str, value: Any) -> None:

@@ -16,6 +16,8 @@ from alert_pipelines.loading.readers import BadRow, read_rows
 _PLAIN = re.compile(r"[A-Za-z_](?:[\w.@/-]|[ ](?![ #]))*(?<! )", re.ASCII)
 # A date with an offset behind its time of day, or with the name of its zone in brackets.
 _ZONED = re.compile(r"\dZ$|:\d\d([.,]\d+)?\s?[+-]\d\d(:?\d\d)?$|\]$", re.ASCII)
+# The number that a spreadsheet holds for a time between 1982 and 2036.
+_EXCEL_DAYS = re.compile(r"[34]\d{4}[.,]\d+", re.ASCII)
 _MAX_SAMPLE = 40
 _MAX_COLUMNS = 500
 _NAMES = {"driver": "driver_id", "fahrer": "driver_id", "vehicle": "vehicle_id", "fahrzeug": "vehicle_id"}
@@ -160,6 +162,10 @@ class _Draft:
     def _timestamp_lines(self) -> Iterator[str]:
         starts = self._roles.timestamps
         if not starts:
+            for column in self._columns:
+                if column.samples and all(map(_EXCEL_DAYS.fullmatch, column.samples)):
+                    source = f"{{column: {_path(column.path)}, format: excel}}"
+                    yield f"# A spreadsheet's days? {source}  # {_samples(column)}"
             yield "timestamp: {column: WHICH}  # no column holds dates of a known form"
             return
         yield f"timestamp: {self._instant(starts[0])}  # {_others(starts)}{self._seen(starts[0])}"
