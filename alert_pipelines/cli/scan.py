@@ -19,6 +19,7 @@ from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.store import rules_if_published
 from alert_pipelines.scanner.report import PlannedGroup, ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.scanner.shadow import waiting
 from alert_pipelines.signature import Signature
 
 RULE_NOT_EVALUATED = 1
@@ -117,6 +118,8 @@ def _print_report(report: ScanReport, as_json: bool) -> None:
     else:
         _print_counts("Done:", report.decisions)
     _print_counts("Shadow rules would:", report.shadow)
+    if report.shadow_left:
+        click.echo(f"\nShadow rules {waiting(report.shadow_left)}.")
     if report.dry_run and report.samples:
         click.echo("\nSamples:")
         print_table(

@@ -3,6 +3,7 @@
 from dagster import AssetCheckSpec, AssetSpec, TableSchema
 
 from alert_pipelines.defs import schemas
+from alert_pipelines.scanner.shadow import SECONDS_A_SCAN
 
 GROUP, REPORTS_GROUP, PREVIEWS_GROUP = "auto_close", "reports", "previews"
 """What scans read and make; pages for people; what would be done. Each is drawn on one screen, with few lines."""
@@ -58,7 +59,9 @@ dry_runs = AssetSpec(
 shadow_rules = AssetSpec(
     SHADOW,
     deps=[ALERT_RULES],
-    description="What the shadow rules would have done, scan by scan, compared with the active rules. See its plots.",
+    description="What the shadow rules would have done, scan by scan, compared with the active rules. See its plots. "
+    f"After {SECONDS_A_SCAN} s a scan begins no other shadow rule, and the next scan begins with those that are left: "
+    "of many rules and alerts each rule has fewer points than there were scans.",
     group_name=PREVIEWS_GROUP,
     owners=_OWNERS,
     kinds={"mongodb"},

@@ -32,6 +32,7 @@ from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.malformed import MAX_NAMED, name_malformed
 from alert_pipelines.scanner.report import Sample
 from alert_pipelines.scanner.scopes import Scopes
+from alert_pipelines.scanner.shadow import by_turn, in_time
 from alert_pipelines.scanner.slices import Look, Slices
 
 MAX_PLAN_SECONDS = 240
@@ -96,13 +97,16 @@ class PlannedClause:
 class Plan:
     """All decisions of a scan, clause by clause in precedence order, and what stood in their way.
 
-    `errors` are about alerts, `failed_rules` about rules that the server could not evaluate.
+    `errors` are about alerts, `failed_rules` about rules that the server could not evaluate. `shadow` counts what the
+    `shadow_rules` would do, which were evaluated; for those of `shadow_left` there was no time.
     """
 
     pending: dict[str, int]
     oldest_pending: datetime | None
     clauses: list[PlannedClause] = field(default_factory=list)
     shadow: list[DecisionCount] = field(default_factory=list)
+    shadow_rules: list[str] = field(default_factory=list)
+    shadow_left: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     failed_rules: list[str] = field(default_factory=list)
 
@@ -144,11 +148,10 @@ def make_plan(
     """Plan the decisions of `rule_set` at `as_of`; `rule_ids` limits which rules are looked at.
 
     With `changes`, unless they ask for a full plan, active rules look only at the keys touched since an earlier scan,
-    wherever that is enough. Shadow
-    rules always look at all: what they would do stays undone, and is counted again in each scan. All is read in
-    `session`, which has to be the one that read the changes.
-    `check` is called between queries and may raise to stop. A rule whose query the server cannot finish is named
-    in `failed_rules` and decides nothing; the others go on, but no alert that it may have closed is escalated.
+    wherever that is enough, and shadow rules, which always look at all, take turns; without them each shadow rule is
+    evaluated. All is read in `session`, which has to be the one that read the changes. `check` is called between
+    queries and may raise to stop. A rule whose query the server cannot finish is named in `failed_rules` and decides
+    nothing; the others go on, but no alert that it may have closed is escalated.
     Raises PyMongoError where the database is away or refuses.
     """
     scopes = Scopes(db, changes, as_of, session) if changes and not changes.full else None
@@ -163,9 +166,14 @@ def make_plan(
     with_expires_at = rule_ids is None or EXPIRES_AT in rule_ids
     active = compile_rules(wanted(rule_set.active), as_of, windows, with_expires_at=with_expires_at)
     plan.clauses = planner.run(active, rule_set.active, scopes)
-    for rule in wanted(rule_set.shadow):
+    shadow = wanted(rule_set.shadow)
+    if changes:
+        shadow = by_turn(db, shadow, session)
+    for rule in in_time(shadow) if changes else shadow:
         alone = planner.run(compile_rules([rule], as_of, windows, with_expires_at=False), [rule])
         plan.shadow += merge_counts(count for planned in alone for count in planned.counts())
+        plan.shadow_rules.append(rule.rule_id)
+    plan.shadow_left = [rule.rule_id for rule in shadow[len(plan.shadow_rules) :]]
     refused = (error for planned in plan.clauses for error in _bad_histories(planned))
     plan.failed_rules = planner.failures
     plan.errors = [*planner.malformed(), *refused]

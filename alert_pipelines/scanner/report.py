@@ -92,10 +92,11 @@ class ScanReport:
     """The outcome of a scan.
 
     `decisions` are those written, counted from the alerts' histories; of a dry run, and in `planned` always, those
-    planned. `shadow` counts what shadow rules would have done; `shadow_rules` names all that were asked, also those
-    that would have done nothing. planned = closed + escalated + conflicts + failed + blocked. `errors` has an entry for
-    each alert and rule that could not be handled; `bad_rules` are those of them that are about rules, and
-    `failed_rules` those of these whose query the server did not finish.
+    planned. `shadow` counts what shadow rules would have done; `shadow_rules` names all that were evaluated, also
+    those that would have done nothing, and `shadow_left` those whose turn is in the next scans. planned = closed +
+    escalated + conflicts + failed + blocked. `errors` has an entry for each alert and rule that could not be handled;
+    `bad_rules` are those of them that are about rules, and `failed_rules` those of these whose query the server did
+    not finish.
     `incremental_since` is the scan since which touched keys were looked at; None where all were: `full_scan_reason`
     then says why.
     `checkpoint` is what a later scan can build on. `overlooked` counts the due alerts outside of what an incremental
@@ -121,6 +122,7 @@ class ScanReport:
     preview: tuple[PlannedGroup, ...] = ()
     failed_rules: tuple[str, ...] = ()
     shadow_rules: tuple[str, ...] = ()
+    shadow_left: tuple[str, ...] = ()
     oldest_pending: datetime | None = None
     incremental_since: str | None = None
     full_scan_reason: str | None = None
@@ -177,6 +179,8 @@ class ScanReport:
             "planned": [entry._asdict() for entry in limit_rows(self.planned)],
             "decisions": [entry._asdict() for entry in limit_rows(self.decisions)],
             "shadow": [entry._asdict() for entry in limit_rows(self.shadow)],
+            "shadow_rules": list(self.shadow_rules),
+            "shadow_left": list(self.shadow_left),
             "conflicts": self.conflicts,
             "failed": self.failed,
             "blocked": [violation._asdict() for violation in self.violations],

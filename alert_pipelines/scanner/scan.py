@@ -288,9 +288,8 @@ def _report(claim: _Claim, rules: _Rules, plan: Plan, done: _Done) -> ScanReport
         bad_rules=bad_rules,
         preview=preview_of(claim.db, plan) if request.dry_run else (),
         failed_rules=tuple(plan.failed_rules),
-        shadow_rules=tuple(
-            rule.rule_id for rule in rule_set.shadow if request.rule_ids is None or rule.rule_id in request.rule_ids
-        ),
+        shadow_rules=tuple(plan.shadow_rules),
+        shadow_left=tuple(plan.shadow_left),
         oldest_pending=plan.oldest_pending,
         allowance=request.allowance,
     )

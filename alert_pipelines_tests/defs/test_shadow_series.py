@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import Execute, observed
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
@@ -38,3 +40,14 @@ def test_only_the_shadow_rules_that_were_asked_have_numbers(execute: Execute, db
 def test_a_dry_run_is_no_part_of_the_series(execute: Execute, db: AlertDatabase) -> None:
     fill(db, [alert("A", minutes=120)], rule("one", {"expire_after_mins": 60}, **SHADOW))
     assert observed(execute(dry_run=True, **SCAN_AT))["asset"] == "dry_runs"
+
+
+def test_the_shadow_rules_that_a_scan_did_not_come_to_are_named(
+    execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alert_pipelines.scanner.shadow.SECONDS_A_SCAN", 0)
+    rules = [rule(name, {"expire_after_mins": 60}, **SHADOW) for name in ("one", "other", "third")]
+    fill(db, [alert("A", minutes=120)], *rules)
+    seen = observed(execute(**SCAN_AT))
+    assert {name for name in seen if ": " in name} == {"one: would close", "one: would escalate"}
+    assert str(seen["waiting for their turn"]).startswith("not evaluated by this scan: other, third.")

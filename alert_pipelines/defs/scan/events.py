@@ -38,6 +38,7 @@ from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.tables import MAX_LISTED, table, without_empty_tables
 from alert_pipelines.job_records import MAX_ERROR_CHARS
 from alert_pipelines.scanner.report import Sample, ScanReport
+from alert_pipelines.scanner.shadow import waiting
 from alert_pipelines.timestamps import as_age
 
 _NOT_RED_AGAIN = "Scheduled runs that meet the same limits again are not red; this check is, until nothing is blocked."
@@ -185,6 +186,7 @@ def shadow_observation(report: ScanReport, database: str, names: Names) -> Asset
             "database": database,
             **would_be,
             **done,
+            **({"waiting for their turn": waiting(report.shadow_left)} if report.shadow_left else {}),
         },
     )
 
