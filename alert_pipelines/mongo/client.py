@@ -123,7 +123,8 @@ def as_permission_error(error: BaseException, database: str) -> MongoAuthenticat
     what = f"{asked[1]} on {asked[3] or asked[2] or 'all of it'}" if asked else "what was asked"
     return MongoAuthenticationError(
         f"the user of {URI_VARIABLE} lacks the right to do this in the database {database!r}: {what}. "
-        "deploy/mongodb-roles.json has a role for each task, and docs/security.md says which: give the user that one"
+        "mongodb-roles.json (`alert-pipelines init` writes it) has a role for each task, docs/security.md says which: "
+        "give the user that one"
     )
 
 

@@ -102,7 +102,7 @@ def _rights(db: AlertDatabase) -> Finding:
         for name, actions in _NEEDED.items()
         for action in sorted(actions - _actions(granted, db.name, name))
     ]
-    role = "give the user the role alert_pipelines_scanner of deploy/mongodb-roles.json"
+    role = "give the user the role alert_pipelines_scanner of mongodb-roles.json (`alert-pipelines init` writes it)"
     if lacking:
         return Finding(Level.MISSING, "rights", f"scans need {', '.join(lacking)}: {role}")
     allowed = _actions(granted, db.name, alerts.COLLECTION) | _actions(granted, db.name, "")
