@@ -264,7 +264,7 @@ class Settings(BaseModel):
         None,
         alias=UI_URL_VARIABLE,
         description="the address of Dagster's web UI as people open it, for the links in "
-        "[messages](operating.md#be-told)",
+        "[messages](operating.md#notifications)",
     )
     run_priority: Annotated[int | None, *_whole_number("priority of runs", 100, "none: as everybody's")] = Field(
         None,
@@ -297,8 +297,8 @@ class Settings(BaseModel):
         (),
         alias=NOTIFY_VARIABLE,
         repr=False,
-        description="[who is notified](operating.md#be-told) of failures and of what rules with `notify` decided, "
-        "as apprise URLs with blanks between",
+        description="[who is notified](operating.md#notifications) of failures, of what rules with `notify` decided "
+        "and, once a day, of what was done, as apprise URLs with blanks between",
     )
     prefix: Annotated[
         str | None,

@@ -8,8 +8,8 @@ from alert_pipelines.settings import NOTIFY_VARIABLE, read_settings
 
 _TEST = Message(
     "Alert scanner: a test",
-    "You are told here when a scan fails, when a limit stops closes or escalations, when no scan completes any more, "
-    "and what rules with `notify` decided.",
+    "You are told here when a scan fails, when a limit blocks closes or escalations, when no scan completes any more, "
+    "what rules with `notify` decided, and once a day what was done, what is blocked and which alerts are malformed.",
 )
 
 

@@ -1,10 +1,11 @@
-"""What people are told of: failed scans, limits that blocked one, that no scan completes, what rules with `notify` did.
+"""What people are told of: failed scans, limits that blocked one, that no scan completes, what rules with `notify` did,
+and once a day its digest.
 
 Read from the job records, told once to each receiver. How a message reaches a receiver belongs to `notifications`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +14,7 @@ from pymongo import DESCENDING
 from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.monitoring.digests import Digest
 from alert_pipelines.monitoring.notifications import Message
 from alert_pipelines.monitoring.rule_news import ScanNews, headline, lines_of, rule_news
 from alert_pipelines.record_owners import OURS
@@ -70,7 +72,8 @@ class Told(BaseModel):
     """What one receiver has been told: of all failed scans that ended before `since`, and of `jobs`.
 
     `jobs` has the end of each by its job id, `last` when each kind of failure was told of last. `decided` and
-    `decided_since` (None for a receiver of before there were rules that notify) are the same for decisions.
+    `decided_since` (None for a receiver of before there were rules that notify) are the same for decisions. `digest_of`
+    is the day of the last digest, None for a receiver of before there were digests.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,6 +84,7 @@ class Told(BaseModel):
     stale: bool = False
     decided: dict[str, datetime] = {}
     decided_since: datetime | None = None
+    digest_of: date | None = None
 
 
 class News(NamedTuple):
@@ -93,6 +97,7 @@ class News(NamedTuple):
     failed: list[FailedScan] | None
     decided: list[ScanNews] | None
     stale: str | None = None
+    digest: Digest | None = None
 
 
 @at_the_door
@@ -141,6 +146,7 @@ def tell(told: Told, news: News, now: datetime, ui_url: str | None) -> tuple[Mes
         last={kind: at for kind, at in told.last.items() if not _is_due(told, kind, now)}
         | {kind: now for scan in due for kind in scan.kinds},
         stale=news.stale is not None,
+        digest_of=news.digest.day if news.digest and lacks_digest(told, news.digest.day) else told.digest_of,
         **_decided_after(told, news.decided, now),
     )
     parts = [
@@ -148,11 +154,17 @@ def tell(told: Told, news: News, now: datetime, ui_url: str | None) -> tuple[Mes
         *_of_decisions(news.decided or (), ui_url),
         *_of_blocked(due, ui_url),
         *_of_failures([scan for scan in due if not scan.blocked], ui_url),
+        *_of_day(told, news.digest),
     ]
     if not parts:
         return None, after
     title = f"Alert scanner: {'; '.join(title for title, _ in parts)}"
     return Message(title, "\n\n".join(text for _, text in parts)), after
+
+
+def lacks_digest(told: Told, day: date) -> bool:
+    """Whether a receiver who was `told` that much has neither the digest of `day` nor that of a later day."""
+    return told.digest_of is None or told.digest_of < day
 
 
 def _decided_after(told: Told, decided: Sequence[ScanNews] | None, now: datetime) -> dict[str, Any]:
@@ -172,6 +184,11 @@ def _of_staleness(told: Told, stale: str | None) -> Iterator[tuple[str, str]]:
         yield "no scan completes", stale
     elif told.stale and not stale:
         yield "scans complete again", "Scans complete again."
+
+
+def _of_day(told: Told, digest: Digest | None) -> Iterator[tuple[str, str]]:
+    if digest and lacks_digest(told, digest.day):
+        yield digest.title, digest.text
 
 
 def _of_decisions(scans: Sequence[ScanNews], ui_url: str | None) -> Iterator[tuple[str, str]]:

@@ -1,13 +1,13 @@
 """The sensor that tells people. `notices` decides what is sent, `notifications` sends it.
 
 A separate sensor, in a separate thread (dagster.yaml), so that a receiver that hangs keeps no dead scan from being
-swept. Its cursor holds what each receiver was told: one that is down gets a digest when it is back, no other is told
-twice.
+swept. Its cursor holds what each receiver was told: one that is down gets one message when it is back, no other is told
+twice. It holds the digest of the day as well, which is made once however often a receiver is tried.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from dagster import DagsterInstance, DefaultSensorStatus, SensorEvaluationContext, SensorResult, sensor
@@ -21,9 +21,11 @@ from alert_pipelines.defs.scan.freshness import stale_after
 from alert_pipelines.defs.scan.runs import busy_scan
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.errors import AlertPipelinesError, NotificationError
-from alert_pipelines.mongo.client import server_now
-from alert_pipelines.monitoring.notices import News, Told, last_completed, tell, untold
+from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.monitoring.digests import Digest, day_due
+from alert_pipelines.monitoring.notices import News, Told, lacks_digest, last_completed, tell, untold
 from alert_pipelines.monitoring.notifications import Message, Receiver, deliver, receivers_of
+from alert_pipelines.reports.digest import day_digest
 from alert_pipelines.settings import NOTIFY_VARIABLE, read_settings
 
 _LONGEST_FAULT = 500
@@ -39,13 +41,14 @@ class Cursor(BaseModel):
     began: datetime
     completed: datetime | None = None
     receivers: tuple[Told, ...] = ()
+    digest: Digest | None = None
 
 
 @sensor(
     minimum_interval_seconds=30,
     default_status=DefaultSensorStatus.RUNNING,
     description=f"Notifies the receivers in {NOTIFY_VARIABLE} of failed scans, of limits that blocked closes or "
-    "escalations, if no scan completes any more, and of what rules with `notify` decided.",
+    "escalations, if no scan completes any more, and of what rules with `notify` decided; once a day sends its digest.",
 )
 def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource, names: Names) -> SensorResult:
     """Tell each receiver what it was not told yet; one that cannot be reached is tried again at the next tick."""
@@ -67,6 +70,7 @@ def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource, 
     after = Cursor(
         began=cursor.began,
         completed=seen.completed,
+        digest=seen.digest,
         receivers=tuple(
             before if receiver in faults else told
             for receiver, before, (_, told) in zip(receivers, cursor.receivers, answers, strict=True)
@@ -80,23 +84,34 @@ class _Seen(NamedTuple):
 
     now: datetime
     completed: datetime | None
+    digest: Digest | None
     news: Sequence[News]
 
 
 def _look(cursor: Cursor, instance: DagsterInstance, own: Location | None, names: Names, mongo: MongoResource) -> _Seen:
     fault: Exception | None = None
-    now, completed = datetime.now(UTC), cursor.completed
+    now, completed, digest = datetime.now(UTC), cursor.completed, cursor.digest
     news = [News(failed=None, decided=None)] * len(cursor.receivers)
     try:
         with mongo.open() as db:
             now, completed = server_now(db), last_completed(db, cursor.began)
             news = [untold(db, told, now) for told in cursor.receivers]
+            digest = _digest(cursor, db, day_due(now), names)
     except (AlertPipelinesError, PyMongoError) as error:
         # That, too, has to be told, and Dagster knows whether scans are due.
         fault = error
     after = cursor.model_copy(update={"completed": completed})
     stale = _stale(instance, own, names, cursor=after, now=now, fault=fault)
-    return _Seen(now, completed, [one._replace(stale=stale) for one in news])
+    return _Seen(now, completed, digest, [one._replace(stale=stale, digest=digest) for one in news])
+
+
+def _digest(cursor: Cursor, db: AlertDatabase, day: date, names: Names) -> Digest | None:
+    """The digest of `day`, made once and then that of the cursor; None if no receiver lacks it."""
+    if not any(lacks_digest(told, day) for told in cursor.receivers):
+        return None
+    if cursor.digest and cursor.digest.day == day:
+        return cursor.digest
+    return day_digest(db, day, ui_url=read_settings().ui_url, report="/".join(names.key("daily_report").path))
 
 
 def _stale(
@@ -137,7 +152,7 @@ def _cursor(text: str | None, now: datetime, receivers: int) -> Cursor:
         _log.warning("The cursor cannot be read and starts again: %s", error)
         cursor = Cursor(began=now)
     known = cursor.receivers[:receivers]
-    added = (Told(since=now),) * (receivers - len(known))
+    added = (Told(since=now, digest_of=day_due(now)),) * (receivers - len(known))
     return cursor.model_copy(update={"receivers": (*known, *added)})
 
 
