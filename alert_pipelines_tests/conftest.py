@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pytest
 
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
 from alert_pipelines.settings import LOCAL_DIR_VARIABLE
+from alert_pipelines_tests import slow_tests
 from alert_pipelines_tests.leftovers import leftovers
 from alert_pipelines_tests.memory import MEMORY, PREFIX
 from alert_pipelines_tests.prepared_database import PreparedDatabase
@@ -37,23 +38,17 @@ shutil.rmtree(sys.argv[1])
 
 
 _LEFT = pytest.StashKey[list[str]]()
-_TOLD = pytest.StashKey[str]()
-_SLOW = "slow"
-_slow_beside_others: set[str] = set()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What scripts/test asks of the tests that need few processes."""
-    parser.addoption(
-        "--slow",
-        type=float,
-        metavar="SECONDS",
-        help="fail what takes longer and is not marked as slow, process or long",
-    )
+    slow_tests.add_options(parser)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let SIGINT interrupt: a script's shell has what it starts in the background, and all that starts, ignore it."""
+    if config.getoption("--slow") is not None:
+        config.pluginmanager.register(slow_tests.SlowTests(config))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -68,77 +63,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(reason)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test that is slow, by the clock and not by its own work alone, since waiting is what makes most so."""
-    report = yield
-    slow: float | None = item.config.getoption("--slow")
-    if slow is None or not report.passed or any(item.get_closest_marker(name) for name in ("process", "slow", "long")):
-        return report
-    # Where more wants to run than there are cores, each gets that much less of one. By half as much again, since what
-    # is known is the load of the whole last minute.
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    limit = slow * max(1.0, 1.5 * load - 0.5)
-    if call.duration > limit and hasattr(item.config, "workerinput"):
-        # Beside other workers: it is asked again, alone, when they have ended.
-        report.user_properties.append((_SLOW, f"{item.path}::{item.nodeid.partition('::')[2]}"))
-    elif call.duration > limit:
-        report.outcome = "failed"
-        report.longrepr = (
-            f"{item.nodeid}: its {call.when} took {call.duration:.1f} s, where {limit:.1f} are allowed on a machine as "
-            "busy as this. Make it shorter, or mark it as slow or process, for scripts/test --all."
-        )
-    return report
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Keep which tests were slow beside other workers."""
-    _slow_beside_others.update(str(value) for name, value in report.user_properties if name == _SLOW)
-
-
-def _slow_alone(config: pytest.Config) -> str:
-    """What a run of them alone says of the tests that were slow beside other workers; empty if none is."""
-    plugins = [part for name in config.getoption("plugins") for part in ("-p", name)]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-c",
-        str(config.inipath),
-        *plugins,
-        f"--slow={config.getoption('--slow')}",
-    ]
-    # Twice, since what else the machine did for a moment is not the test's fault.
-    for _ in range(2):
-        done = subprocess.run(
-            [*command, *sorted(_slow_beside_others)], cwd=config.rootpath, capture_output=True, text=True, check=False
-        )
-        if done.returncode == 0:
-            return ""
-    return done.stdout + done.stderr
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run where a test is slow or anything is left on the machine; xdist's workers have ended by now."""
+    """Fail the run where anything is left on the machine; xdist's workers have ended by now."""
     if hasattr(session.config, "workerinput") or session.config.option.collectonly:
         return
-    if _slow_beside_others:
-        session.config.stash[_TOLD] = _slow_alone(session.config)
-        if session.config.stash[_TOLD] and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
     session.config.stash[_LEFT] = leftovers()
     if session.config.stash[_LEFT] and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was slow, and what was left."""
-    if told := config.stash.get(_TOLD, ""):
-        terminalreporter.section("slow alone, too", red=True)
-        terminalreporter.write_line(told)
+    """Say what was left."""
     if left := config.stash.get(_LEFT, []):
         terminalreporter.section("left on the machine", red=True)
         terminalreporter.write_line("\n".join(left))

@@ -45,21 +45,65 @@ def test_leaving():
 """
 
 
-def test_a_slow_test_made_every_run_slower_and_nobody_was_told(tmp_path: Path) -> None:
-    # Far below what the slow ones take, since a busy machine is allowed more.
-    done = run_tests(tmp_path, SLOW, "--slow", "0.02")
-    assert "1 failed, 2 passed, 1 error" in done.stdout, done.stdout + done.stderr
+FAILING_ALONE = """
+import time
+from pathlib import Path
+
+def test_once():
+    Path(__file__).with_name("asked").open("x").close()
+    time.sleep(0.5)
+"""
+
+# Slow beside others, and once alone.
+SLOW_TWICE = """
+import time
+from pathlib import Path
+
+def test_twice():
+    asked = Path(__file__).with_name("asked")
+    asked.write_text(asked.read_text() + "." if asked.exists() else ".")
+    time.sleep(0.5 if len(asked.read_text()) < 3 else 0)
+"""
+
+# Far below what the slow ones take, since a busy machine is allowed more.
+LIMIT = "--slow=0.05"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_slow_test_made_every_run_slower_and_nobody_was_told(tmp_path: Path, workers: str) -> None:
+    done = run_tests(tmp_path, SLOW, LIMIT, "--numprocesses", workers)
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "::test_waiting: its call took 0." in done.stdout
+    assert "::test_prepared: its setup took 0." in done.stdout
+    assert "::test_quick: its" not in done.stdout
+    assert "::test_process: its" not in done.stdout
+
+
+@pytest.mark.process
+def test_continuous_integration_failed_for_how_busy_its_machine_was(tmp_path: Path) -> None:
+    done = run_tests(tmp_path, SLOW, LIMIT, "--slow-is=named")
+    assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
     assert "::test_waiting: its call took 0." in done.stdout
     assert "::test_prepared: its setup took 0." in done.stdout
 
 
 @pytest.mark.process
-def test_a_test_that_was_slow_beside_other_workers_is_asked_again_alone(tmp_path: Path) -> None:
-    done = run_tests(tmp_path, SLOW, "--slow", "0.02", "--numprocesses", "2")
-    assert "4 passed" in done.stdout, done.stdout + done.stderr
+def test_what_is_quick_the_third_time_it_is_asked_is_quick(tmp_path: Path) -> None:
+    done = run_tests(tmp_path, SLOW_TWICE, LIMIT)
+    assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
+    assert "slow alone" not in done.stdout
+    assert (tmp_path / "asked").read_text() == "..."
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("what", ["failed", "named"])
+def test_a_slow_test_that_fails_when_it_is_asked_alone_fails_the_run(tmp_path: Path, what: str) -> None:
+    done = run_tests(tmp_path, FAILING_ALONE, LIMIT, f"--slow-is={what}")
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "::test_waiting: its call took 0." in done.stdout
-    assert "1 failed, 1 error" in done.stdout or "1 failed, 1 passed, 1 error" in done.stdout
+    assert "FileExistsError" in done.stdout
 
 
 @pytest.mark.process

@@ -131,6 +131,7 @@ def test_with_nothing_due_a_scan_asks_as_often_the_more_is_pending(costs: Costs,
     assert large.commands == small.commands <= 26
 
 
+@pytest.mark.slow
 def test_with_nothing_due_the_process_is_as_large_the_more_is_pending(benches: dict[int, Bench]) -> None:
     peaks = []
     for bench in benches.values():
