@@ -26,6 +26,8 @@ from alert_pipelines.rules.words import sentence
 from alert_pipelines.timestamps import as_of_utc
 
 MAX_EVIDENCE = 20
+MAX_COUNTED = 1_000
+"""Where no index finds the alerts of a key, counting a hundred thousand of them takes seconds and tells nobody more."""
 _TESTS_A_QUERY = 200
 
 
@@ -54,7 +56,7 @@ class TestResult:
 @dataclass(frozen=True)
 class ClauseResult:
     """One deciding condition: its tests, the other alerts that count (the first 20 ids of `evidence_total`), and
-    whether the alert is due by it."""
+    whether the alert is due by it. MAX_COUNTED as the total means that there may be more."""
 
     rule_id: str
     mode: Mode
@@ -65,6 +67,12 @@ class ClauseResult:
     tests: tuple[TestResult, ...]
     evidence: tuple[str, ...]
     evidence_total: int
+
+    @property
+    def evidence_not_named(self) -> str:
+        """How many other alerts count besides those named, for people; empty if none."""
+        more = self.evidence_total - len(self.evidence)
+        return f"{'at least ' if self.evidence_total == MAX_COUNTED else ''}{more}" if more else ""
 
 
 _DONE = {str(Status.AUTO_CLOSED): "Closed", str(Status.ESCALATED): "Escalated"}
@@ -228,7 +236,7 @@ class _Explainer:
         if others is None:
             return (), 0
         found = self._alerts.find(others, {"alert_id": 1}).sort("timestamp", -1).limit(MAX_EVIDENCE)
-        return tuple(str(doc.get("alert_id")) for doc in found), self._alerts.count_documents(others)
+        return tuple(str(doc.get("alert_id")) for doc in found), self._alerts.count_documents(others, limit=MAX_COUNTED)
 
     def _counting(self, clause: Clause) -> Filter | None:
         """The other alerts of its key that count, None where none can."""

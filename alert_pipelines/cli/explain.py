@@ -71,7 +71,7 @@ def _clause_lines(clause: ClauseResult) -> Iterator[str]:
         values = as_text(test.values_in_words)
         yield f"  {'yes' if test.holds else 'NO '}  {test.description}{f'  [{values}]' if values else ''}"
     if clause.evidence_total:
-        more = clause.evidence_total - len(clause.evidence)
+        more = clause.evidence_not_named
         yield f"  evidence: {', '.join(clause.evidence)}{f' and {more} more' if more else ''}"
 
 

@@ -255,3 +255,20 @@ def test_explaining_one_alert_of_a_large_key_once_read_all_the_others_again(
         if query["command"]["pipeline"][-1] == {"$match": {"_id": one["_id"]}}
     ]
     assert [query["docsExamined"] <= 4 for query in asked] == [True]
+
+
+def test_explaining_one_alert_counted_all_others_of_its_key_however_many(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alert_pipelines.audit.explain.MAX_COUNTED", 30)
+    pile = [alert(f"A{n}", minutes=n, metadata={"region": "north"}) for n in range(1, 301)]
+    fill(db, pile, rule("latest", {"keep_latest": True, "group_by": "metadata.region"}))
+    db.command("profile", 2)
+    [clause, _] = explain(db, "A300").clauses
+    [few, _] = explain(db, "A11").clauses
+    db.command("profile", 0)
+    assert (clause.due, clause.evidence_total, clause.evidence_not_named) == (True, 30, "at least 10")
+    assert (few.due, few.evidence_total, few.evidence_not_named) == (True, 10, "")
+    counts = db["system.profile"].find({"command.pipeline.1.$limit": 30, "ns": f"{db.name}.alerts"})
+    # By whichever index, no more are read than are counted and what lies between them.
+    assert next(counts.sort("ts", 1))["docsExamined"] <= 40

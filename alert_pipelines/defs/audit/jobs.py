@@ -25,7 +25,7 @@ from alert_pipelines.signature import Signature
 # Few columns: the run's page gives a table little room.
 _TEST_COLUMNS = {"rule": "string", "would": "string", "description": "string", "value": "string", "holds": "bool"}
 _RULE_COLUMNS = {"rule": "string", "description": "string"}
-_EVIDENCE_COLUMNS = {"rule": "string", "condition": "string", "alerts": "int", "newest": "string"}
+_EVIDENCE_COLUMNS = {"rule": "string", "condition": "string", "newest": "string", "more": "string"}
 _WINDOW_COLUMNS = {"from": "string", "to": "string", "of": "string", "reason": "string"}
 _PAST_COLUMNS = {
     "at": "string",
@@ -128,7 +128,7 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
         "evidence": _table_if_any(
             _EVIDENCE_COLUMNS,
             (
-                (clause.rule_id, clause.condition, clause.evidence_total, ", ".join(clause.evidence))
+                (clause.rule_id, clause.condition, ", ".join(clause.evidence), clause.evidence_not_named)
                 for clause in explanation.clauses
                 if clause.evidence_total
             ),
