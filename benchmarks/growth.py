@@ -22,7 +22,7 @@ from benchmarks.scanning import STEP, ScanCost, Scans, profiled, scan_in_child
 from benchmarks.workbench import AS_OF, Bench, benchmark_parser, keep_results, mongod_version, own_mongod, settle
 
 _FAST = {"field": "metadata.speed", "op": "gt", "value": 200}
-# Each decides none of the alerts that `grow` makes. A calendar only moves the limits of a query, so it has no row here.
+# Each decides none of the alerts that `grow` makes, and none comes of age between the scans that are measured.
 CONDITIONS: dict[str, dict[str, Any] | None] = {
     "auto_close_if": {"auto_close_if": "document_valid"},
     "close_if": {"close_if": _FAST},
@@ -51,11 +51,33 @@ CONDITIONS: dict[str, dict[str, Any] | None] = {
     "count_distinct": {"escalate_if_count": 2, "window_mins": 600, "count_distinct": "metadata.speed_limit"},
     # Of each alert the nineteen others of its driver are looked at.
     "close_if_other": {"close_if_other": {"source_type": SOURCE, "if": _FAST}},
-    "suppress_if_other": {"escalate_after_mins": 1, "suppress_if_other": {"source_type": SOURCE}},
+    "suppress_if_other": {"escalate_after_mins": 30, "suppress_if_other": {"source_type": SOURCE}},
+    # That number of open minutes ago was 17.5 hours ago.
+    "calendar": {"close_if_no_repeat_mins": 750},
+    "only_during": {"close_if": _FAST},
+}
+# Open at AS_OF.
+_DEPOT = {
+    "name": "depot",
+    "zone": "Asia/Kolkata",
+    "open": {"mon-fri": ["04:00-23:00"], "sat-sun": ["05:00-12:00"]},
+    "holidays": ["2025-12-25"],
+}
+_CALENDARS: dict[str, dict[str, Any]] = {
+    name: {name: "depot", "calendars": [_DEPOT]} for name in ("calendar", "only_during")
 }
 SIZES = (10_000, 100_000, 1_000_000, 5_000_000)
 MEASURES = ("seconds", "database_ms", "without_counts_ms", "counts_ms", "documents", "keys", "bytes", "peak_rss_mb")
 SCANS = 3
+
+
+def rule_of(condition: str) -> dict[str, Any] | None:
+    """The rule by which `condition` is measured; None for the alerts' own expiry."""
+    conditions = CONDITIONS[condition]
+    if conditions is None:
+        return None
+    rule = {"rule_id": condition, "source_type": SOURCE, "conditions": conditions, "is_active": True}
+    return rule | _CALENDARS.get(condition, {})
 
 
 def measure(bench: Bench, condition: str, pending: int, advice: Sequence[Advice]) -> dict[str, Any]:
@@ -141,9 +163,7 @@ def _start_anew(db: AlertDatabase, condition: str) -> None:
         if name != "alerts":
             db.drop_collection(name)
     prepare_collections(db)
-    conditions = CONDITIONS[condition]
-    if conditions is not None:
-        rule = {"rule_id": condition, "source_type": SOURCE, "conditions": conditions, "is_active": True}
+    if rule := rule_of(condition):
         db.rules.insert_one(rule)
 
 

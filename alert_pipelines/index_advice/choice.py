@@ -26,7 +26,7 @@ MIN_EXAMINED = 5_000
 MAX_RATIO = 10
 MAX_MEASURE_SECONDS = 30
 
-_BY, _OF_ALL_BY = "by ", "of all by "
+_TOUCHED, _BY, _OF_ALL_BY = "touched", "by ", "of all by "
 _UNIQUE = ("_id", "alert_id")
 _ANY_TIMESTAMP = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -92,10 +92,10 @@ def unindexed(clause: Clause, present: Iterable[Mapping[str, Any]]) -> set[str]:
     specs = list(present)
     found = {tuple(spec["key"])[:2] for spec in specs}
     of_all = {tuple(spec["key"])[:2] for spec in specs if "partialFilterExpression" not in spec}
-    missing = {"touched"} if clause.key and ("source_type", clause.key[0]) not in found else set()
+    missing = {_TOUCHED for ours in _sought_by(clause) if ("source_type", ours[0]) not in of_all}
     if any(("source_type", path) not in of_all and path not in _UNIQUE for path in _looked_up_by(clause)):
         missing.add(LOOKED_UP)
-    for part in clause.became_eligible(_ANY_TIMESTAMP):
+    for part in clause.all_that_became_eligible(_ANY_TIMESTAMP):
         pending = "status" in part.filter
         if ("source_type", part.path) not in (found if pending else of_all):
             missing.add(f"{_BY if pending else _OF_ALL_BY}{part.path}")
@@ -106,12 +106,21 @@ def _looked_up_by(clause: Clause) -> list[str]:
     return [others.theirs[0] for others in (clause.others, clause.suppressed_by) if others]
 
 
+def _sought_by(clause: Clause) -> list[tuple[str, ...]]:
+    """The paths by which alerts are found that go with touched ones; none where all pending ones are looked at."""
+    return list(dict.fromkeys(link.ours for link in clause.links or ()))
+
+
 def by_key(clause: Clause, wasteful: Set[str]) -> Choice:
     """For a clause that looks at other alerts; `wasteful` names its reads: the candidates, a lookup, or `unindexed`."""
     paths = ("source_type", *clause.key, "timestamp")
     indexes = []
-    if wasteful & {"newest", "touched"}:
+    if "newest" in wasteful:
         indexes.append(AdvisedIndex(paths, pending_only=False))
+    if _TOUCHED in wasteful:
+        indexes += [
+            AdvisedIndex(("source_type", *ours, "timestamp"), pending_only=False) for ours in _sought_by(clause)
+        ]
     if "due" in wasteful:
         # An index of all alerts would read all the settled ones of a key to find its few pending ones.
         indexes.append(AdvisedIndex(paths, pending_only=True))

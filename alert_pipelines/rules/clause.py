@@ -108,11 +108,15 @@ class Others:
 
 
 class Link(NamedTuple):
-    """Which touched alerts bring others into play, by which of their paths, and the others' paths with equal values."""
+    """Which touched alerts bring others into play, by which of their paths, and the others' paths with equal values.
+
+    `became_eligible` gives those that the clock alone has given a say since an earlier time.
+    """
 
     groups: Filter
     theirs: tuple[str, ...]
     ours: tuple[str, ...]
+    became_eligible: Callable[[datetime], Sequence[Slice]]
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,8 @@ class Clause:
     leaves the key, or is deleted, may also make others due. `others` decide for it, `suppressed_by` against it: the
     last of the `stages` look them up. `in_one_pass`, where the `stages` ask once for each key: given the oldest
     timestamp of the candidates, a clause that decides the same and reads each alert once, for where no index finds the
-    alerts of a key. `by_touch`, of a clause that looks at the alert itself alone, and at those that suppress it: what
-    could become due was touched itself, or `became_eligible` gives it.
+    alerts of a key. `by_touch`, of a clause that looks at the alert itself and at such others, and at no other alert
+    of its key: what could become due was touched itself, or `became_eligible` gives it, or it goes with such an other.
     """
 
     rule_id: str
@@ -154,13 +158,22 @@ class Clause:
     @property
     def links(self) -> tuple[Link, ...] | None:
         """How touched alerts bring others into play; None where all that is pending has to be looked at."""
-        others = [Link(other.groups, other.theirs, other.ours) for other in (self.others, self.suppressed_by) if other]
+        others = [
+            Link(other.groups, other.theirs, other.ours, other.became_eligible)
+            for other in (self.others, self.suppressed_by)
+            if other
+        ]
         if self.by_touch:
             return tuple(others)
-        if not self.key or (self.suppressed_by and not self.others and self.suppressed_by.ours != self.key):
+        if not self.key or (self.suppressed_by and self.suppressed_by.ours != self.key):
             # Of a key by which other alerts count, no part may be left out.
             return None
-        return (Link(self.groups, self.key, self.key), *others)
+        return (Link(self.groups, self.key, self.key, self.became_eligible), *others)
+
+    def all_that_became_eligible(self, since: datetime) -> list[Slice]:
+        """What the clock alone has brought into play since an earlier time, the others included."""
+        others = [part for one in (self.others, self.suppressed_by) if one for part in one.became_eligible(since)]
+        return [*self.became_eligible(since), *others]
 
     @property
     def alert_filter(self) -> Filter:

@@ -78,7 +78,6 @@ def close_if_other(
     def became_eligible(since: datetime) -> list[Slice]:
         return [
             dated_since(rule, since, as_of),
-            *others.became_eligible(since),
             *admitted(rule, since, as_of),
             *held_until(rule, since, as_of),
         ]
@@ -94,16 +93,16 @@ def close_if_other(
         others.ours,
         became_eligible=became_eligible,
         others=others,
+        by_touch=True,
     )
 
 
 def suppressed(clause: Clause, others: Others, collection: str) -> Clause:
     """`clause`, which decides no alert while one of `others` says so."""
-    became_eligible, in_one_pass = clause.became_eligible, clause.in_one_pass
+    in_one_pass = clause.in_one_pass
     return replace(
         clause,
         stages=(*clause.stages, _look_up(others, collection), {"$match": {LOOKED_UP: []}}),
-        became_eligible=lambda since: [*became_eligible(since), *others.became_eligible(since)],
         depends_on_removals=True,
         suppressed_by=others,
         in_one_pass=in_one_pass and (lambda oldest: suppressed(in_one_pass(oldest), others, collection)),

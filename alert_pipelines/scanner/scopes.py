@@ -49,20 +49,21 @@ class Scopes:
         links = clause.links
         if links is None or since is None or (clause.depends_on_removals and changes.has_removals):
             return None
-        became_eligible = clause.became_eligible(since)
         if not all(self.indexes.find_path(link.ours[0]) for link in links) or not all(
-            self.indexes.find_path(part.path, pending_only="status" in part.filter) for part in became_eligible
+            self.indexes.find_path(part.path, pending_only="status" in part.filter)
+            for part in clause.all_that_became_eligible(since)
         ):
             return None
-        touched = changes.touched
-        asked: list[Filter] = [
-            {"_id": {"$in": touched[start : start + _IDS_A_QUERY]}} for start in range(0, len(touched), _IDS_A_QUERY)
+        touched: list[Filter] = [
+            {"_id": {"$in": changes.touched[start : start + _IDS_A_QUERY]}}
+            for start in range(0, len(changes.touched), _IDS_A_QUERY)
         ]
-        asked += [part.filter for part in became_eligible]
-        scopes: list[Filter] = list(asked) if clause.by_touch else []
+        eligible = [part.filter for part in clause.became_eligible(since)]
+        scopes = [*touched, *eligible] if clause.by_touch else []
         for link in links:
             try:
-                keys = self._keys(link, asked)
+                # An alert that came of age is no news to those that go with it, as long as it has no say about them.
+                keys = self._keys(link, [*touched, *(part.filter for part in link.became_eligible(since))])
             except (InvalidBSON, _UnaskableKeyError):
                 return None
             if len(keys) > MAX_TOUCHED:

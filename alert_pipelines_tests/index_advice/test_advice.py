@@ -307,6 +307,23 @@ def test_a_missing_index_was_named_only_once_the_rule_was_slow(db: AlertDatabase
     assert lacking_indexes(db, [depot]) == []
 
 
+def test_by_what_a_suppressed_alert_goes_with_another_was_never_said_to_lack_an_index(db: AlertDatabase) -> None:
+    goes_with = {"source_type": "OFFLINE", "match": {"metadata.vehicle_id": "metadata.depot_id"}}
+    suppressed = _rule({"expire_after_mins": 5, "suppress_if_other": goes_with})
+    [lacking] = lacking_indexes(db, [suppressed])
+    assert 'createIndex({"source_type": 1, "metadata.depot_id": 1, "timestamp": 1}' in lacking
+    db.alerts.create_index([("source_type", 1), ("metadata.depot_id", 1), ("timestamp", 1)])
+    assert lacking_indexes(db, [suppressed]) == []
+
+
+def test_an_index_of_pending_alerts_was_taken_for_one_that_finds_the_alerts_of_a_key(db: AlertDatabase) -> None:
+    depot = _rule({"keep_latest": True, "group_by": "metadata.depot_id"})
+    keys = [("source_type", 1), ("metadata.depot_id", 1), ("timestamp", 1)]
+    db.alerts.create_index(keys, name="part", partialFilterExpression={"status": "OPEN"})
+    [lacking] = lacking_indexes(db, [depot])
+    assert 'createIndex({"source_type": 1, "metadata.depot_id": 1, "timestamp": 1}' in lacking
+
+
 @pytest.mark.parametrize(
     ("conditions", "fields"),
     [

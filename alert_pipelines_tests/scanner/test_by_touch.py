@@ -41,6 +41,49 @@ def test_a_test_that_no_index_serves_had_every_scan_read_all_that_is_pending(
 Act = Callable[[AlertDatabase], Any]
 
 
+def touch_one_of_each_key(db: AlertDatabase) -> None:
+    db.alerts.update_many({"alert_id": {"$regex": "^young"}}, {"$set": {"metadata.note": "seen"}})
+
+
+OK_EVENT = {"source_type": "OK"}
+SAME_SOURCE = {"source_type": "OVERSPEEDING"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "act"),
+    [
+        ({"expire_after_mins": 35, "suppress_if_other": SAME_SOURCE}, None),
+        ({"escalate_after_mins": 35, "suppress_if_other": SAME_SOURCE}, None),
+        ({"close_if_other": {**SAME_SOURCE, "if": FASTER}, "hold_mins": 35}, None),
+        ({"close_if_other": OK_EVENT}, touch_one_of_each_key),
+        ({"close_if_other": OK_EVENT, "suppress_if_other": {"source_type": "OFFLINE"}}, touch_one_of_each_key),
+    ],
+)
+def test_an_alert_that_came_of_age_once_had_all_alerts_of_its_driver_looked_up(
+    db: AlertDatabase, mongo_uri: str, conditions: dict[str, Any], act: Act | None
+) -> None:
+    keys, of_a_key = 20, 20
+    for path in ("updated_at", "created_at"):
+        db.alerts.create_index([("source_type", 1), (path, 1)])
+    found = [
+        alert(f"{'old' if n else 'young'} {key} {n}", minutes=90 if n else 33, driver=f"D{key}")
+        for key in range(keys)
+        for n in range(of_a_key)
+    ]
+    fill(db, found, rule("r", conditions))
+    scan(db)
+    if act:
+        act(db)
+    db.command("profile", 2)
+    with recorded(db, mongo_uri) as (watched, _):
+        report = scan(watched, 5)
+    db.command("profile", 0)
+    assert (report.incremental_since is None, report.planned) == (False, ())
+    ran = db["system.profile"].find({"ns": f"{db.name}.alerts", "command.aggregate": "alerts"})
+    # An alert of each key is read, and one that it is looked up with; before, each of the key for each of the key.
+    assert keys <= sum(entry.get("docsExamined", 0) for entry in ran) <= 4 * keys
+
+
 def edit(**fields: Any) -> Act:
     return lambda db: db.alerts.update_one(
         {"alert_id": "a"}, {"$set": {name.replace("__", "."): value for name, value in fields.items()}}

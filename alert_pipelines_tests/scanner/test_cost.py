@@ -21,13 +21,13 @@ from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded
 from benchmarks.dataset import DUE_AFTER_MINS, fill, grow
-from benchmarks.growth import CONDITIONS
+from benchmarks.growth import CONDITIONS, rule_of
 from benchmarks.scanning import STEP, scan_in_child
 from benchmarks.workbench import AS_OF, Bench
 
 CHECKOUT = Path(__file__).parents[2]
 # These take the way of another; a first look of the last two asks for the other alerts of each: benchmarks/growth.py.
-ALIKE = {"keep_first", "within_mins", "escalate_if", "count_if", "count_statuses", "count_distinct"}
+ALIKE = {"keep_first", "within_mins", "escalate_if", "count_if", "count_statuses", "count_distinct", "only_during"}
 MEASURED = [name for name in CONDITIONS if name not in ALIKE | {"close_if_other", "suppress_if_other"}]
 # An index is advised to whom it spares 5,000 alerts or more.
 SMALL, LARGE = 6_000, 50_000
@@ -104,11 +104,11 @@ def costs(benches: dict[int, Bench]) -> Costs:
 
 def nothing_to_do(bench: Bench, condition: str) -> Cost:
     """What a scan costs of which nothing is due, five minutes after one of the same rule."""
-    db, conditions = bench.db, CONDITIONS[condition]
+    db, rule = bench.db, rule_of(condition)
     db.rules.delete_many({})
     db.background_jobs.delete_many({})
-    if conditions is not None:
-        db.rules.insert_one(EXPIRE | {"rule_id": condition, "conditions": conditions})
+    if rule:
+        db.rules.insert_one(rule)
     create_advised(db, advise(db, AS_OF))
     run_scan(db, ScanRequest(as_of=AS_OF))
     cost, report = cost_of(bench, lambda watched: run_scan(watched, ScanRequest(as_of=AS_OF + STEP)))
@@ -136,11 +136,7 @@ def test_with_nothing_due_the_process_is_as_large_the_more_is_pending(benches: d
     peaks = []
     for bench in benches.values():
         bench.db.rules.delete_many({})
-        bench.db.rules.insert_many(
-            EXPIRE | {"rule_id": name, "conditions": conditions}
-            for name, conditions in CONDITIONS.items()
-            if conditions is not None and name in MEASURED
-        )
+        bench.db.rules.insert_many([rule for name in MEASURED if (rule := rule_of(name))])
         done = scan_in_child(bench, AS_OF)
         assert done.scans[0].failed is None
         peaks.append(done.peak_rss_mb)
