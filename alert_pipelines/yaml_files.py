@@ -1,17 +1,82 @@
-"""YAML as the files of this project are read: nothing silently lost."""
+"""YAML and JSON as this project's files are read: nothing is lost silently, and a word means what people mean by it."""
 
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.constructor import BaseConstructor, ConstructorError, SafeConstructor
+
+from alert_pipelines.files import read_file
+
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = r"[0-9]{1,2}:[0-9]{2}:[0-9]{2}(\.[0-9]*)?"
+_OFFSET = "(Z|[-+][0-9]{1,2}(:[0-9]{2})?)"
+_SCALARS = (
+    ("null", re.compile(r"(~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
+    ("bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
+    ("int", re.compile(r"[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789")),
+    ("float", re.compile(r"([-+]?[0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?$"), list("-+.0123456789")),
+    ("float", re.compile(r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"), list("-+.")),
+    ("timestamp", re.compile(f"{_DATE}([Tt ] *{_TIME}( *{_OFFSET})?)?$"), list("0123456789")),
+    ("merge", re.compile("<<$"), ["<"]),
+)
+"""What a text without quotes is besides text: a kind, how it is written, and the characters that it starts with.
+
+Each form is one of PyYAML's as well, so that what PyYAML writes without quotes is read back as the text it was.
+"""
 
 
-class RefuseDuplicates(yaml.constructor.BaseConstructor):
+class _RefuseDuplicates(BaseConstructor):
     """A loader's mixin: a key given twice is an error, where YAML's own loaders keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Raise yaml.constructor.ConstructorError at the second of two equal keys."""
+        """Raise ConstructorError at the second of two equal keys."""
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", node.start_mark)
+                raise ConstructorError(None, None, f"{key!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+class _TextLoader(_RefuseDuplicates, yaml.BaseLoader):
+    """Every scalar is text: a state called No or 1 is neither false nor a number."""
+
+
+class _Loader(_RefuseDuplicates, SafeConstructor, yaml.BaseLoader):
+    """Scalars are what _SCALARS says: `off` is a text and no boolean, `0045` a text and no octal number."""
+
+
+for _kind, _form, _first in _SCALARS:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _form, _first)
+
+
+def parse_yaml(text: str, *, as_text: bool = False) -> Any:
+    """The content of a YAML text, where all scalars may be taken `as_text`. Raises ValueError saying what is wrong."""
+    try:
+        return yaml.load(text, _TextLoader if as_text else _Loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def read_yaml(path: Path, *, as_text: bool = False) -> Any:
+    """The content of a YAML or, by its name, JSON file, as `parse_yaml` reads it; in JSON, numbers stay numbers.
+
+    Raises OSError where it cannot be read, ValueError, which names the format, where it is neither.
+    """
+    text = read_file(path, "utf-8-sig")
+    is_json = path.suffix == ".json"
+    try:
+        return json.loads(text, object_pairs_hook=_unique) if is_json else parse_yaml(text, as_text=as_text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is not valid {'JSON' if is_json else 'YAML'}: {error}") from error
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"{key!r} is given twice")
+    return dict(pairs)

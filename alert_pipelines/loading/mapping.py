@@ -9,13 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from alert_pipelines.alerts import Severity, Status
 from alert_pipelines.errors import MappingError
-from alert_pipelines.files import read_file
 from alert_pipelines.loading.mapping_parts import (
     AlertId,
     Choice,
@@ -32,7 +30,7 @@ from alert_pipelines.loading.mapping_parts import (
 )
 from alert_pipelines.loading.paths import ColumnPath
 from alert_pipelines.spelling import did_you_mean
-from alert_pipelines.yaml_files import RefuseDuplicates
+from alert_pipelines.yaml_files import parse_yaml, read_yaml
 
 # What a row says of an alert that may have ended; a log of updates says it by its events.
 SNAPSHOT_KEYS = ("status", "resolved_at", "updated_at", "resolved_by", "resolution_notes")
@@ -102,10 +100,6 @@ def _sources(part: BaseModel, place: str) -> Iterator[tuple[str, Source]]:
                 yield from _sources(inner, f"{there}.")
 
 
-class _TextLoader(RefuseDuplicates, yaml.BaseLoader):
-    """YAML in which every scalar is text: a state called No or 1 is neither false nor a number."""
-
-
 def load_mapping(path: Path) -> Mapping:
     """Read a mapping from a YAML or (by its name, .json) JSON file.
 
@@ -113,19 +107,17 @@ def load_mapping(path: Path) -> Mapping:
     one that exists.
     """
     try:
-        text = read_file(path, "utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, _TextLoader)
+        content = read_yaml(path, as_text=True)
     except OSError as error:
         raise MappingError(f"the mapping {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        kind = "JSON" if path.suffix == ".json" else "YAML"
-        raise MappingError(f"the mapping {path} is not valid {kind}: {error}") from error
+    except ValueError as error:
+        raise MappingError(f"the mapping {path} {error}") from error
     return _parsed(content, str(path))
 
 
 def parse_mapping(text: str, name: str) -> Mapping:
     """The mapping that `text` is in YAML; messages call it `name`. Raises MappingError."""
-    return _parsed(yaml.load(text, _TextLoader), name)
+    return _parsed(parse_yaml(text, as_text=True), name)
 
 
 def _parsed(content: Any, name: str) -> Mapping:

@@ -1,8 +1,7 @@
 """Rule files: YAML or JSON, the long form, a bare list, and the field's short form."""
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -12,18 +11,15 @@ from pydantic import BaseModel, ConfigDict
 
 from alert_pipelines.alerts import SourceType
 from alert_pipelines.errors import AlertPipelinesError, RuleError, RuleFileError
-from alert_pipelines.files import read_file, write_file
+from alert_pipelines.files import write_file
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Rule, StrictRule
 from alert_pipelines.rules.validation import parse_calendar, parse_rule
 from alert_pipelines.spelling import did_you_mean
-from alert_pipelines.yaml_files import RefuseDuplicates
+from alert_pipelines.yaml_files import parse_yaml, read_yaml
 
 # What the field calls the sources, besides their own names.
 _SHORT_NAMES = {"overspeed": SourceType.OVERSPEEDING} | {source.lower(): source for source in SourceType}
-
-
-_YAML_INT = "tag:yaml.org,2002:int"
 
 
 class RuleFile(BaseModel):
@@ -35,21 +31,6 @@ class RuleFile(BaseModel):
     calendars: list[Calendar] = []
 
 
-class _Loader(RefuseDuplicates, yaml.SafeLoader):
-    """YAML as people mean it: `off` is a mode and no boolean, `0045` a text and no octal number."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag != _YAML_INT and (tag != "tag:yaml.org,2002:bool" or first in "tTfF")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(_YAML_INT, re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
-
-
 def read_rules(path: Path) -> list[Rule]:
     """Read the rules of a YAML or, by its name, JSON file. Raises RuleFileError."""
     return parse_rules(read_content(path, "rule"), str(path))
@@ -58,20 +39,18 @@ def read_rules(path: Path) -> list[Rule]:
 def read_content(path: Path, kind: str) -> Any:
     """What a YAML or, by its name, JSON file of one `kind` holds. Raises RuleFileError."""
     try:
-        text = read_file(path, "utf-8-sig")
-        return json.loads(text, object_pairs_hook=_unique) if path.suffix == ".json" else _from_yaml(text)
+        return read_yaml(path)
     except OSError as error:
         raise RuleFileError(f"the {kind} file {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        form = path.suffix.lstrip(".") or "YAML"
-        raise RuleFileError(f"the {kind} file {path} is not valid {form}: {error}") from error
+    except ValueError as error:
+        raise RuleFileError(f"the {kind} file {path} {error}") from error
 
 
 def parse_rules_text(text: str) -> list[Rule]:
     """The rules of a YAML text that is in no file. Raises RuleFileError."""
     try:
-        content = _from_yaml(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        content = parse_yaml(text)
+    except ValueError as error:
         raise RuleFileError(f"the rules are not valid YAML: {error}") from error
     return parse_rules(content, "the rules")
 
@@ -120,7 +99,7 @@ def _without(content: Mapping[Any, Any], name: str) -> dict[Any, Any]:
 def default_rules() -> list[Rule]:
     """The rules that come with the package, for the six source types."""
     text = files("alert_pipelines.rules").joinpath("default_rules.yaml").read_text(encoding="utf-8")
-    return parse_rules(_from_yaml(text), "default_rules.yaml")
+    return parse_rules(parse_yaml(text), "default_rules.yaml")
 
 
 def dump_rules(rules: Iterable[Rule], file_format: Literal["yaml", "json"] = "yaml") -> str:
@@ -146,18 +125,6 @@ def write_rules(path: Path, rules: Iterable[Rule]) -> None:
 def language_schema() -> dict[str, Any]:
     """JSON Schema of the long form, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **RuleFile.model_json_schema()}
-
-
-def _from_yaml(text: str) -> Any:
-    return yaml.load(text, _Loader)  # the loader is a SafeLoader
-
-
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(f"{key!r} is given twice")
-    return dict(pairs)
 
 
 def _documents(content: Any, origin: str) -> list[Any]:

@@ -56,7 +56,7 @@ def test_a_file_of_windows_is_checked_without_a_database(run: Run, file: str, mo
         ("- {from: 2026-03-01, to: 2026-03-02}", "maintenance window 1: window_id is missing"),
         ("- 7", "maintenance window 1: expected fields such as from and to; got 7"),
         ("{a: 1}", "expected 'windows:' with a list of maintenance windows; got a dict"),
-        ("- {window_id: a, from: 2026-03-01, from: 2026-03-02, to: 2026-03-03}", "is not valid yaml"),
+        ("- {window_id: a, from: 2026-03-01, from: 2026-03-02, to: 2026-03-03}", "is not valid YAML"),
         (
             "[{window_id: a, from: 2026-03-01, to: 2026-03-02}, {window_id: a, from: 2026-03-01, to: 2026-03-02}]",
             "maintenance window a: given twice",

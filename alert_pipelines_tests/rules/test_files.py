@@ -70,8 +70,8 @@ def test_what_is_dumped_reads_back_the_same(tmp_path: Path, file_format: str) ->
 @pytest.mark.parametrize(
     ("text", "name", "expected"),
     [
-        ("rules: [", "r.yaml", "not valid yaml"),
-        ("{", "r.json", "not valid json"),
+        ("rules: [", "r.yaml", "not valid YAML"),
+        ("{", "r.json", "not valid JSON"),
         ('{"overspeed": {"keep_latest": true, "keep_latest": false}}', "r.json", "'keep_latest' is given twice"),
         ("overspeed: {keep_latest: true}\noverspeed: {keep_latest: true}", "r.yaml", "given twice"),
         ("rules: []\nrulse: []", "r.yaml", "unknown beside 'rules': rulse"),
