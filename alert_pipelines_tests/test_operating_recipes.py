@@ -217,12 +217,21 @@ def test_a_scan_is_launched_with_config_from_a_shell_and_over_graphql(
     recipe.shell()
     answer = recipe.graphql()
     assert answer["run"]["runId"], answer
-    *dry, whole, by_graphql = runs = launched(dagster, start, "auto_close_job", 4)
+    by_file, _, by_graphql = runs = launched(dagster, start, "auto_close_job", 3)
     assert by_graphql.run_id == answer["run"]["runId"]
     records = {run.run_id: database.background_jobs.find_one({"run_id": run.run_id}) or {} for run in runs}
-    assert records[whole.run_id]["job_type"] == "auto_close_scanner"
-    assert {records[run.run_id]["job_type"] for run in (*dry, by_graphql)} == {"auto_close_dry_run"}
-    assert records[dry[0].run_id]["as_of"] == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert {record["job_type"] for record in records.values()} == {"auto_close_scanner"}
+    assert records[by_file.run_id]["as_of"] == datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.process
+@recipe_of("Make a dry run")
+def test_a_dry_run_is_launched_from_a_shell(recipe: Recipe, dagster: DagsterProcesses, database: AlertDatabase) -> None:
+    start = datetime.now(UTC)
+    recipe.shell()
+    ids = [run.run_id for run in launched(dagster, start, "dry_run_job", 2)]
+    records = [database.background_jobs.find_one({"run_id": run_id}) or {} for run_id in ids]
+    assert [record["job_type"] for record in records] == ["auto_close_dry_run"] * 2
 
 
 @pytest.mark.process

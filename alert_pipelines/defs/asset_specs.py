@@ -50,7 +50,7 @@ alerts = AssetSpec(
 dry_runs = AssetSpec(
     DRY_RUNS,
     deps=[ALERT_RULES],
-    description="What scans launched with dry_run: true would have done. They wrote nothing.",
+    description="What a scan would close and escalate, as dry_run_job found it. It writes to no alert.",
     group_name=PREVIEWS_GROUP,
     owners=_OWNERS,
     kinds={"mongodb"},

@@ -1,5 +1,6 @@
 """What a person can set in the Launchpad, or in the config of a launch."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from dagster import Config
@@ -23,10 +24,6 @@ class ScanConfig(Config):
         default=None,
         description="Scan as if it were this time, in ISO 8601, UTC where it names no zone. Empty: now.",
     )
-    dry_run: bool = Field(
-        default=False,
-        description="Write nothing; show what would be closed and escalated, as an observation of dry_runs.",
-    )
     allow_over_limit: list[str] = Field(
         default=[],
         description=f"Rules whose limits are lifted this once; {ALLOW_SCAN!r} lifts the scan's own.",
@@ -39,12 +36,19 @@ class ScanConfig(Config):
         return ScanRequest(
             as_of=parse_instant("as_of", self.as_of),
             rule_ids=tuple(self.rules) or None,
-            dry_run=self.dry_run,
             allow_over_limit=tuple(self.allow_over_limit),
             run_id=run_id,
             attempt=attempt,
             signature=Signature.of(self.by, self.reason),
         )
+
+
+class DryRunConfig(ScanConfig):
+    """What a scan would have: its settings, and nothing is written."""
+
+    def request(self, run_id: str, attempt: int) -> ScanRequest:
+        """What is asked of the dry run. Raises as for a scan."""
+        return replace(super().request(run_id, attempt), dry_run=True)
 
 
 class PublishRulesConfig(Config):

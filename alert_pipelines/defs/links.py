@@ -12,11 +12,11 @@ from dagster import MarkdownMetadataValue, MetadataValue
 
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
+from alert_pipelines.defs.scan.runs import AUTO_CLOSE_JOB, DRY_RUN_JOB
 
 # The name that this checkout's own workspace gives the code location.
 CODE_LOCATION = "alert_pipelines"
 EXPLAIN_JOB, UNDO_JOB, LIST_JOB = "explain_alert_job", "undo_job", "list_decisions_job"
-SCAN_JOB = "auto_close_job"
 
 _MAX_SAMPLES = 10
 
@@ -44,8 +44,8 @@ def decided_alerts(own: Location | None, names: Names, job_id: str, samples: Ite
 
 def limit_leads(own: Location, names: Names, blocked: Iterable[str]) -> str:
     """How to see what limits block, and how to allow it once; `blocked` are what `allow_over_limit` calls them."""
-    allow_once = _link("Allow once", own, names, SCAN_JOB, "auto_close", allow_over_limit=list(blocked))
-    return f"{_link('Preview', own, names, SCAN_JOB, 'auto_close', dry_run=True)} · {allow_once}"
+    allow_once = _link("Allow once", own, names, AUTO_CLOSE_JOB, "auto_close", allow_over_limit=list(blocked))
+    return f"{_link('Preview', own, names, DRY_RUN_JOB, 'dry_run')} · {allow_once}"
 
 
 def _link(text: str, own: Location | None, names: Names, job: str, op: str, **config: object) -> str:

@@ -2,7 +2,7 @@
 
 from dagster import AssetsDefinition, AssetSpec, DagsterRun
 
-from alert_pipelines.defs.asset_specs import alerts, dry_runs, health, shadow_rules
+from alert_pipelines.defs.asset_specs import alerts, health, shadow_rules
 from alert_pipelines.defs.audit.jobs import explain_alert_job, list_decisions_job, undo_decisions_job
 from alert_pipelines.defs.backtesting.asset import backtest, backtest_job
 from alert_pipelines.defs.loading.job import load_alerts_job
@@ -18,6 +18,7 @@ from alert_pipelines.defs.rules.preview_job import preview_rules_job
 from alert_pipelines.defs.rules.publish_job import publish_rules_job
 from alert_pipelines.defs.rules.window_jobs import add_windows_job, end_window_job, list_windows_job, snooze_alert_job
 from alert_pipelines.defs.scan.asset import auto_close
+from alert_pipelines.defs.scan.dry_run import dry_run, dry_run_job
 from alert_pipelines.defs.scan.job import auto_close_job
 from alert_pipelines.defs.upkeep.job import delete_old_runs_job
 
@@ -27,13 +28,14 @@ ASSETS: tuple[AssetsDefinition | AssetSpec, ...] = (
     health,
     today,
     rules_overview,
-    dry_runs,
+    dry_run,
     shadow_rules,
     backtest,
     daily_report,
 )
 JOBS = (
     auto_close_job,
+    dry_run_job,
     explain_alert_job,
     list_decisions_job,
     undo_decisions_job,

@@ -64,18 +64,17 @@ def check(page: Page, _: AlertDatabase) -> None:
 
 
 def launchpad(page: Page, _: AlertDatabase) -> None:
-    """A scan that only looks, about to be launched."""
-    editor = steps.open_launchpad(page, "auto_close_job")
-    steps.fill_launchpad(page, editor, "auto_close", dry_run=True)
+    """A dry run, about to be launched."""
+    steps.open_launchpad(page, "dry_run_job")
 
 
 def dry_run(page: Page, _: AlertDatabase) -> None:
-    """What that scan would have done, with samples and their reasons."""
+    """What a scan would have done, with samples and their reasons."""
     launchpad(page, _)
     steps.press_launch(page)
     steps.expect_run_end(page, "RUN_SUCCESS")
     steps.open_asset(page, "dry_runs", "Events")
-    expect(page.get_by_text("nothing was written")).to_be_visible()
+    expect(steps.metadata_row(page, "would close")).to_be_visible()
 
 
 def explanation(page: Page, week: AlertDatabase) -> None:
@@ -107,7 +106,7 @@ def automation(page: Page, _: AlertDatabase) -> None:
     expect(steps.schedule_switch(page, "auto_close_schedule")).to_be_checked()
 
 
-# A dry run leaves checks unasked and finds nothing after a scan, so some pictures are taken before the last scan.
+# A dry run finds nothing after a scan, so some pictures are taken before the last scan.
 BEFORE = (launchpad, dry_run)
 # The rules' page is made by the run that makes that of today. The lineage comes last, so that it shows all of them.
 AFTER = (closed_alerts, trends, check, automation, explanation, today, rules, lineage)

@@ -141,6 +141,13 @@ def scan_metadata(result: ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     return found
 
 
+def dry_run_metadata(result: ExecuteInProcessResult) -> dict[str, Any]:
+    """The metadata of `dry_runs`, the one asset that a dry run materializes."""
+    (found,) = result.asset_materializations_for_node("dry_run")
+    assert found.asset_key.to_user_string() == "dry_runs"
+    return {name: value.value for name, value in found.metadata.items()}
+
+
 def check_verdicts(result: ExecuteInProcessResult) -> dict[str, bool]:
     """Whether each check that was evaluated passed, by name."""
     return {check.check_name: check.passed for check in result.get_asset_check_evaluations()}

@@ -12,13 +12,15 @@ from dagster import (
     AssetSelection,
     DagsterEventType,
     DagsterInstance,
+    DagsterInvalidConfigError,
     Definitions,
     materialize,
     validate_run_config,
 )
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from alert_pipelines.definitions import build_defs
-from alert_pipelines.defs.asset_specs import WITHIN_LIMITS
+from alert_pipelines.defs.asset_specs import SCAN_CHECKS, WITHIN_LIMITS
 from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
@@ -28,9 +30,18 @@ from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.defs.scan.standing_verdicts import JUDGED_IN
 from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines_tests.defs.conftest import OWN, Execute, check_verdicts, failure_text, observed, scan_metadata
+from alert_pipelines_tests.defs.conftest import (
+    OWN,
+    Execute,
+    check_verdicts,
+    dry_run_metadata,
+    failure_text,
+    scan_metadata,
+)
 from alert_pipelines_tests.defs.scans import ALL_PASSED, ESCALATE, EXPIRE, fill_with_work
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
+
+DRY_RUN = ("dry_run_job", "dry_run")
 
 
 def test_the_oldest_pending_alert_has_no_negative_age_where_timestamps_lie_ahead(
@@ -132,13 +143,13 @@ def test_a_row_of_the_runs_page_did_not_say_what_the_run_did(
     limited = rule("old", {"expire_after_mins": 60, "max_close": 0})
     fill(db, [alert("old", minutes=120), alert("a", driver="D9"), alert("b", driver="D9")], limited, ESCALATE)
 
-    def tags_of(**config: Any) -> dict[str, str]:
-        run = instance.get_run_by_id(execute(as_of=AS_OF.isoformat(), **config).run_id)
+    def tags_of(*job: str, **config: Any) -> dict[str, str]:
+        run = instance.get_run_by_id(execute(*job, as_of=AS_OF.isoformat(), **config).run_id)
         assert run is not None
         return {name: text for name, text in run.tags.items() if "/" not in name and name != JOB_ID_TAG}
 
     looked = {"dry_run": "true", "would_close": "1", "would_escalate": "2", "database": db.name}
-    assert tags_of(dry_run=True) == looked
+    assert tags_of(*DRY_RUN) == looked
     assert tags_of() == {"closed": "0", "escalated": "2", "blocked": "1", "database": db.name}
     assert tags_of(allow_over_limit=["old"]) == {"closed": "1", "escalated": "0", "database": db.name}
 
@@ -174,23 +185,50 @@ def test_a_dry_run_shows_the_decisions_and_is_no_scan(
 ) -> None:
     fill_with_work(db)
     before = list(db.alerts.find())
-    result = execute(dry_run=True, as_of=AS_OF.isoformat())
+    result = execute(*DRY_RUN, as_of=AS_OF.isoformat())
     assert result.success
     assert list(db.alerts.find()) == before
     assert scan_metadata(result) == {}
     assert check_verdicts(result) == {}
-    seen = observed(result)
-    assert seen["asset"] == "dry_runs"
+    seen = dry_run_metadata(result)
     assert (seen["would close"], seen["would escalate"]) == (1, 1)
     assert {row.data["alert"] for row in seen["samples"].records} == {"old", "second"}
     assert not db.background_jobs.find_one({"job_type": SCANNER})
 
 
+def test_a_run_of_the_scans_job_was_green_and_had_scanned_nothing(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance
+) -> None:
+    with pytest.raises(DagsterInvalidConfigError, match='unexpected config entry "dry_run"'):
+        execute(dry_run=True)
+    assert (instance.get_runs_count(), db.background_jobs.count_documents({})) == (0, 0)
+
+
+def test_a_dry_run_gave_the_verdicts_of_other_runs_again_as_its_own(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance
+) -> None:
+    fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60, "max_close": 0}))
+    keys = [spec.key for spec in SCAN_CHECKS]
+
+    def verdicts() -> list[tuple[str, AssetCheckExecutionRecordStatus]]:
+        found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+        return [(found[key].run_id, found[key].status) for key in keys]
+
+    red = execute(as_of=AS_OF.isoformat())
+    before = verdicts()
+    assert {run_id for run_id, _ in before} == {red.run_id}
+    assert AssetCheckExecutionRecordStatus.FAILED in {status for _, status in before}
+    result = execute(*DRY_RUN, as_of=AS_OF.isoformat())
+    assert result.success
+    assert check_verdicts(result) == {}
+    assert verdicts() == before
+
+
 def test_a_dry_run_that_meets_a_limit_shows_it_and_does_not_fail(execute: Execute, db: AlertDatabase) -> None:
     fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60, "max_close": 0}))
-    result = execute(dry_run=True, as_of=AS_OF.isoformat())
+    result = execute(*DRY_RUN, as_of=AS_OF.isoformat())
     assert result.success
-    seen = observed(result)
+    seen = dry_run_metadata(result)
     assert "'old'" in seen["blocked"]
 
 
@@ -199,7 +237,7 @@ def test_empty_tables_are_not_shown(execute: Execute, db: AlertDatabase) -> None
     shown = scan_metadata(execute())
     assert shown["closed_alerts"] == {"closed": 0, "database": db.name}
     assert shown["escalated_alerts"] == {"escalated": 0, "database": db.name}
-    looked = observed(execute(dry_run=True))
+    looked = dry_run_metadata(execute(*DRY_RUN))
     assert not {"by rule and source", "by status and severity", "samples"} & looked.keys()
 
 
@@ -220,19 +258,15 @@ def test_a_scan_that_finds_another_running_ends_with_nothing_done(
     assert any(holder in text for text in warnings)
 
 
-@pytest.mark.parametrize("judges_nothing", ["dry run", "another scan is running"])
-def test_a_failed_check_is_not_hidden_by_a_run_that_judges_nothing(
-    execute: Execute, db: AlertDatabase, judges_nothing: str
-) -> None:
+def test_a_failed_check_is_not_hidden_by_a_run_that_judges_nothing(execute: Execute, db: AlertDatabase) -> None:
     limited = rule("old", {"expire_after_mins": 60, "max_close": 0})
     fill(db, [alert("old", minutes=120)], limited)
     red = execute(as_of=AS_OF.isoformat())
     before = {check.check_name: check for check in red.get_asset_check_evaluations()}
     assert not before[WITHIN_LIMITS].passed
-    if judges_nothing == "another scan is running":
-        create_job_record(SCANNER, db)
+    create_job_record(SCANNER, db)
     for _ in range(2):
-        result = execute(as_of=AS_OF.isoformat(), dry_run=judges_nothing == "dry run")
+        result = execute(as_of=AS_OF.isoformat())
         assert result.success
         after = {check.check_name: check for check in result.get_asset_check_evaluations()}
         assert {name: check.passed for name, check in after.items()} == {

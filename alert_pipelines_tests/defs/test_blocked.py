@@ -76,16 +76,16 @@ def test_from_the_check_it_took_ten_steps_to_preview_what_is_blocked_or_to_allow
     instance: DagsterInstance, mongodb_env: None, db: AlertDatabase
 ) -> None:
     fill(db, [alert("old", minutes=120)], LIMITED)
-    links = re.findall(
-        r"\[([^\]]+)\]\(/locations/\S+/jobs/auto_close_job/playground/setup\?config=(\S+?)\)", says(tick(instance))
+    found = re.findall(
+        r"\[([^\]]+)\]\(/locations/\S+/jobs/(\w+)/playground/setup\?config=(\S+?)\)", says(tick(instance))
     )
-    configs = {text: json.loads(unquote(config)) for text, config in links}
-    assert configs == {
-        "Preview": {"ops": {"auto_close": {"config": {"dry_run": True}}}},
-        "Allow once": {"ops": {"auto_close": {"config": {"allow_over_limit": ["old"]}}}},
+    links = {text: (job, json.loads(unquote(config))) for text, job, config in found}
+    assert links == {
+        "Preview": ("dry_run_job", {"ops": {"dry_run": {"config": {}}}}),
+        "Allow once": ("auto_close_job", {"ops": {"auto_close": {"config": {"allow_over_limit": ["old"]}}}}),
     }
-    for config in configs.values():
-        assert validate_run_config(build_defs().resolve_job_def("auto_close_job"), config)
+    for job, config in links.values():
+        assert validate_run_config(build_defs().resolve_job_def(job), config)
 
 
 def test_scans_that_failed_before_they_had_a_plan_do_not_make_what_is_blocked_new(db: AlertDatabase) -> None:

@@ -15,7 +15,7 @@ from alert_pipelines.defs.scan import stalled_runs as dead_runs
 from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.defs.scan.schedule import build_schedule
 from alert_pipelines.defs.scan.sensor import dead_scan_sensor
-from alert_pipelines.job_records import SCANNER, create_job_record
+from alert_pipelines.job_records import DRY_RUN, SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, daemons_tick, launched_from, sensor_context
 
@@ -76,8 +76,8 @@ def status(instance: DagsterInstance, run: DagsterRun) -> str:
     return found.status.value
 
 
-def begin_scan(instance: DagsterInstance, run: DagsterRun, event: DagsterEventType) -> None:
-    instance.report_dagster_event(DagsterEvent(event.value, run.job_name, step_key="auto_close"), run.run_id)
+def begin_scan(instance: DagsterInstance, run: DagsterRun, event: DagsterEventType, step: str = "auto_close") -> None:
+    instance.report_dagster_event(DagsterEvent(event.value, run.job_name, step_key=step), run.run_id)
 
 
 def test_a_worker_killed_before_its_record_left_a_run_for_which_every_tick_was_skipped(
@@ -105,6 +105,22 @@ def test_so_did_one_killed_when_its_scan_began_or_was_to_be_tried_again(
     wait(610)
     act(instance)
     assert status(instance, run) == "FAILURE"
+
+
+def test_a_dry_run_whose_process_died_is_ended_as_a_scan_is(
+    instance: DagsterInstance, db: AlertDatabase, wait: Pass
+) -> None:
+    before_its_record = run_of(instance, "dry_run_job")
+    retried = run_of(instance, "__ASSET_JOB", asset_selection=frozenset({AssetKey("dry_runs")}))
+    for event in (DagsterEventType.STEP_START, DagsterEventType.STEP_UP_FOR_RETRY):
+        begin_scan(instance, retried, event, "dry_run")
+    create_job_record(DRY_RUN, db, run_id=retried.run_id)
+    db.background_jobs.update_one({}, {"$set": {"lease_expires_at": datetime(2026, 1, 1, tzinfo=UTC)}})
+    look(instance)
+    assert [status(instance, run) for run in (before_its_record, retried)] == ["STARTED", "STARTED"]
+    wait(610)
+    look(instance)
+    assert [status(instance, run) for run in (before_its_record, retried)] == ["FAILURE", "FAILURE"]
 
 
 def test_a_scan_with_a_living_record_is_left_until_its_bound(

@@ -156,9 +156,9 @@ def test_what_a_copy_scans_is_on_its_own_assets_and_leads_to_its_own_jobs(copies
     north, _ = copies
     fill(north.db, [alert("old", minutes=120)], EXPIRE)
     scan = {"ops": {"auto_close": {"config": {"as_of": AS_OF.isoformat()}}}}
-    dry_run = {"ops": {"auto_close": {"config": {"as_of": AS_OF.isoformat(), "dry_run": True}}}}
-    seen = north.execute(run_config=dry_run)
-    assert keys_of(seen, DagsterEventType.ASSET_OBSERVATION) == {"north/dry_runs"}
+    dry_run = {"ops": {"dry_run": {"config": {"as_of": AS_OF.isoformat()}}}}
+    seen = north.execute("dry_run_job", run_config=dry_run)
+    assert keys_of(seen, DagsterEventType.ASSET_MATERIALIZATION) == {"north/dry_runs"}
     result = north.execute(run_config=scan)
     assert keys_of(result, DagsterEventType.ASSET_MATERIALIZATION) == {
         "north/alert_rules",

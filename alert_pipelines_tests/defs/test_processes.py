@@ -33,7 +33,6 @@ pytestmark = pytest.mark.process
 
 MANY = 20_000
 EXPIRE = rule("old", {"expire_after_mins": 60})
-DRY_RUN = {"ops": {"auto_close": {"config": {"dry_run": True}}}}
 
 SCHEDULE = {
     "repositoryLocationName": scheduler.CODE_LOCATION,
@@ -166,7 +165,7 @@ def test_scans_launched_together_never_run_together(dagster: DagsterProcesses, d
 def test_a_dry_run_from_the_launchpad_writes_nothing(dagster: DagsterProcesses, database: AlertDatabase) -> None:
     add_old_alerts(database, 3)
     # The schedule's scans would close them before or after; a dry run's own record says what it saw.
-    run_id = dagster.launch(run_config=DRY_RUN)
+    run_id = dagster.launch("dry_run_job")
     dagster.wait_for_success(run_id)
     record = record_of(database, run_id)
     assert record is not None

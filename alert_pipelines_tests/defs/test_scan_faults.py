@@ -13,11 +13,11 @@ from dagster import (
 )
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from alert_pipelines.defs.scan import asset as assets
+from alert_pipelines.defs.scan import attempt
 from alert_pipelines.mongo import AlertDatabase, retry
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import apply
-from alert_pipelines_tests.defs.conftest import Execute, check_verdicts, failure_text
+from alert_pipelines_tests.defs.conftest import Execute, check_verdicts, dry_run_metadata, failure_text
 from alert_pipelines_tests.defs.scans import ALL_PASSED, EXPIRE, fill_with_work
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
@@ -39,9 +39,9 @@ def test_config_that_makes_no_sense_fails_at_once_and_says_why(
     assert not [event for event in result.all_events if event.event_type is DagsterEventType.STEP_UP_FOR_RETRY]
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("op", ["auto_close", "dry_run"])
 def test_a_run_was_green_though_the_query_of_a_rule_had_failed(
-    execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+    execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, op: str
 ) -> None:
     fill_with_work(db)
     pipeline = Clause.pipeline
@@ -50,15 +50,17 @@ def test_a_run_was_green_though_the_query_of_a_rule_had_failed(
         return [*pipeline(clause, *args), *([{"$set": {"x": {"$divide": [1, 0]}}}] if clause.rule_id == "old" else [])]
 
     monkeypatch.setattr(Clause, "pipeline", broken)
-    result = execute(as_of=AS_OF.isoformat(), dry_run=dry_run)
+    result = execute(f"{op}_job", op, as_of=AS_OF.isoformat())
     assert not result.success
-    assert "rule 'old': the server could not evaluate" in failure_text(result)
+    assert "rule 'old': the server could not evaluate" in failure_text(result, op)
     assert not [event for event in result.all_events if event.event_type is DagsterEventType.STEP_UP_FOR_RETRY]
     assert set(statuses(db).values()) == {"OPEN"}
     (record,) = db.background_jobs.find()
     assert record["status"] == "failed"
-    if not dry_run:
+    if op == "auto_close":
         assert check_verdicts(result) == ALL_PASSED | {"rules_valid": False}
+    else:
+        assert dry_run_metadata(result)["errors"] == 1
 
 
 def test_a_poison_alert_is_a_warning_and_names_itself(execute: Execute, db: AlertDatabase) -> None:
@@ -89,7 +91,7 @@ def test_a_bad_rule_is_named_by_its_check_and_the_others_work(execute: Execute, 
 @pytest.fixture
 def unreachable(monkeypatch: pytest.MonkeyPatch, execute: Execute) -> str:
     """A MongoDB that is away, with a password in its URI."""
-    monkeypatch.setattr(assets, "RETRY_AFTER_S", 0)
+    monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
     password = "hunter2secret"
     monkeypatch.setenv("MONGODB_URI", f"mongodb://scanner:{password}@127.0.0.1:9/?serverSelectionTimeoutMS=50")
     return password
@@ -101,7 +103,7 @@ def test_a_database_that_is_away_is_tried_again_and_its_password_is_never_shown(
     result = execute()
     assert not result.success
     retries = [event for event in result.all_events if event.event_type is DagsterEventType.STEP_UP_FOR_RETRY]
-    assert len(retries) == assets.MAX_RETRIES
+    assert len(retries) == attempt.MAX_RETRIES
     logs = "".join(serialize_value(entry) for entry in instance.all_logs(result.run_id))
     assert "127.0.0.1:9" in logs
     assert unreachable not in logs
@@ -115,7 +117,7 @@ def test_a_scan_that_loses_its_database_is_tried_again_and_each_attempt_leaves_a
     execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill_with_work(db)
-    monkeypatch.setattr(assets, "RETRY_AFTER_S", 0)
+    monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
     monkeypatch.setattr(retry, "PAUSES", ())
     update, calls = apply.decision_update, itertools.count(1)
 

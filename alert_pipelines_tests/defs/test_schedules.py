@@ -61,6 +61,7 @@ def test_a_scan_started_by_materialize_counts_as_well(instance: DagsterInstance,
 
 def test_a_tick_makes_one_scan_whatever_else_runs(instance: DagsterInstance) -> None:
     make_run(instance, "load_alerts_job", DagsterRunStatus.STARTED)
+    make_run(instance, "dry_run_job", DagsterRunStatus.STARTED)
     others = frozenset({AssetKey("daily_report")})
     make_run(instance, "__ASSET_JOB", DagsterRunStatus.QUEUED, asset_selection=others)
     for over in (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED):

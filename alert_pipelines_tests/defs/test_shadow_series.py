@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from dagster import DagsterEventType
 
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines_tests.defs.conftest import Execute, observed
+from alert_pipelines_tests.defs.conftest import Execute, dry_run_metadata, observed
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 SCAN_AT = {"as_of": AS_OF.isoformat()}
@@ -39,7 +40,9 @@ def test_only_the_shadow_rules_that_were_asked_have_numbers(execute: Execute, db
 
 def test_a_dry_run_is_no_part_of_the_series(execute: Execute, db: AlertDatabase) -> None:
     fill(db, [alert("A", minutes=120)], rule("one", {"expire_after_mins": 60}, **SHADOW))
-    assert observed(execute(dry_run=True, **SCAN_AT))["asset"] == "dry_runs"
+    result = execute("dry_run_job", "dry_run", **SCAN_AT)
+    assert dry_run_metadata(result)["shadow rules would have"].records
+    assert not [event for event in result.all_events if event.event_type is DagsterEventType.ASSET_OBSERVATION]
 
 
 def test_the_shadow_rules_that_a_scan_did_not_come_to_are_named(

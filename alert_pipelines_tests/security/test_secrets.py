@@ -17,7 +17,7 @@ from dagster import DagsterInstance
 
 from alert_pipelines import scheduler
 from alert_pipelines.definitions import build_defs
-from alert_pipelines.defs.scan import asset as assets
+from alert_pipelines.defs.scan import attempt
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.scan import auto_close_scanner
@@ -119,7 +119,7 @@ def scan_at(uri: str) -> None:
 def test_a_dagster_run_at_a_wrong_uri(
     secured: SecuredServer, logged: None, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assets, "RETRY_AFTER_S", 0)
+    monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
     # With wrong settings the code location would not load; here they go wrong afterwards.
     job = build_defs().resolve_job_def("auto_close_job")
     monkeypatch.setenv("MONGODB_URI", wrong_uris(secured)[kind])

@@ -1,4 +1,4 @@
-"""A scan's report in Dagster's words: materializations, check results, and the observation of a dry run.
+"""A scan's report in Dagster's words: materializations, check results, and the findings of a dry run.
 
 Only translation: numbers come from the report and the job record, and nothing is read or decided here.
 """
@@ -144,11 +144,10 @@ def check_results(
     )
 
 
-def dry_run_observation(report: ScanReport, database: str, names: Names) -> AssetObservation:
-    """What a dry run found: on a separate asset, so that no real scan's timeline shows it."""
-    return AssetObservation(
-        names.key(DRY_RUNS),
-        description=f"Dry run {report.job_id}: nothing was written.",
+def dry_run_materialization(report: ScanReport, database: str, names: Names) -> MaterializeResult[None]:
+    """What a dry run found: on a separate asset, so that no scan's timeline shows it."""
+    return MaterializeResult(
+        asset_key=names.key(DRY_RUNS),
         metadata=without_empty_tables(
             {
                 "job_id": report.job_id,

@@ -1,12 +1,13 @@
-"""Which runs of this code location are scans, and which of them wait or run."""
+"""Which runs of this code location are scans or dry runs, and which scans wait or run."""
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
-from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
+from alert_pipelines.defs.asset_specs import DRY_RUNS, SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, own_runs
 
 AUTO_CLOSE_JOB = "auto_close_job"
+DRY_RUN_JOB = "dry_run_job"
 
 BUSY = [
     DagsterRunStatus.QUEUED,
@@ -28,6 +29,12 @@ def is_scan(run: DagsterRun, names: Names) -> bool:
         or not {names.key(key) for key in _SCAN_KEYS}.isdisjoint(run.asset_selection or ())
         or not {names.check(key) for key in _SCAN_CHECK_KEYS}.isdisjoint(run.asset_check_selection or ())
     )
+
+
+def makes_job_record(run: DagsterRun, names: Names) -> bool:
+    """Whether a run of this code location is a scan or a dry run, however it was launched."""
+    is_dry_run = run.job_name == names.name(DRY_RUN_JOB) or names.key(DRY_RUNS) in (run.asset_selection or ())
+    return is_dry_run or is_scan(run, names)
 
 
 def busy_scan(instance: DagsterInstance, own: Location | None, names: Names) -> DagsterRun | None:

@@ -26,6 +26,7 @@ from alert_pipelines.defs.own_runs import (
     records_of_no_other,
 )
 from alert_pipelines.defs.scan.asset import auto_close
+from alert_pipelines.defs.scan.dry_run import dry_run
 from alert_pipelines.defs.scan.run_records import (
     close_records_of_run,
     disown_tags,
@@ -33,7 +34,7 @@ from alert_pipelines.defs.scan.run_records import (
     runs_with_open_records,
     tag_run,
 )
-from alert_pipelines.defs.scan.runs import is_scan
+from alert_pipelines.defs.scan.runs import makes_job_record
 from alert_pipelines.job_records import RUNNING, StalledJob, fail_stalled_jobs
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 
@@ -58,6 +59,7 @@ _NO_RECORD = (
 )
 _MAX_RUNTIME_TAGS = ("dagster/max_runtime", "dagster/max_runtime_seconds")
 _AT_WORK = {DagsterEventType.STEP_START, DagsterEventType.STEP_RESTARTED}
+_STEPS = {auto_close.op.name, dry_run.op.name}
 _OVER = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 
 _log = logging.getLogger(__name__)
@@ -93,7 +95,7 @@ def disown_tags_of_unbegun(instance: DagsterInstance, own: Location | None, name
     """Let re-executed runs of the location that have not begun bear no tag of what their parents did."""
     for record in own_run_records(instance, own, created_after=datetime.now(UTC) - _RECENT):
         run = record.dagster_run
-        if record.start_time is None and (is_scan(run, names) or is_ours_alone(run, names)):
+        if record.start_time is None and (makes_job_record(run, names) or is_ours_alone(run, names)):
             disown_tags(instance, names, run)
 
 
@@ -175,16 +177,16 @@ def _fail_run(
 def _fail_runs_without_living_record(
     instance: DagsterInstance, own: Location | None, names: Names, db: AlertDatabase
 ) -> list[str]:
-    """Fail the runs that still scan for Dagster although no record of theirs runs: no run may block the queue.
+    """Fail the runs whose scan or dry run is at work for Dagster although no record of theirs runs.
 
-    So it is when another scan's claim swept the record while no daemon was there, when a tick ended between the two,
-    and when worker and code server died before the scan had a record.
+    No such run may block the queue. So it is when another scan's claim swept the record while no daemon was there, when
+    a tick ended between the two, and when worker and code server died before there was a record.
     """
     ended = []
     long_ago = server_now(db) - ENDED_FOR_GOOD
     for run_record in records_of_no_other(instance, own, [DagsterRunStatus.STARTED]):
         run = run_record.dagster_run
-        if not is_scan(run, names):
+        if not makes_job_record(run, names):
             continue
         record, last = record_of_run(db, run.run_id), _last_of_scan(instance, run)
         is_silent = _is_silent(run_record, last, names)
@@ -235,8 +237,6 @@ def _is_silent(record: RunRecord, last: _Last, names: Names) -> bool:
 
 def _last_of_scan(instance: DagsterInstance, run: DagsterRun) -> _Last:
     of_type = {*_AT_WORK, *_OVER, DagsterEventType.STEP_UP_FOR_RETRY}
-    entries = [
-        entry for entry in instance.all_logs(run.run_id, of_type=of_type) if entry.step_key == auto_close.op.name
-    ]
+    entries = [entry for entry in instance.all_logs(run.run_id, of_type=of_type) if entry.step_key in _STEPS]
     attempt = sum(entry.dagster_event_type in _AT_WORK for entry in entries)
     return _Last(entries[-1].dagster_event_type, entries[-1].timestamp, attempt) if entries else _Last(None, None, 0)

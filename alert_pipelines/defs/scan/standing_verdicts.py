@@ -1,4 +1,4 @@
-"""The checks of a run that judges nothing: a dry run, or a scan that found another one at work.
+"""The checks of a run that judges nothing: a scan that found another one at work.
 
 Dagster shows a check that a run planned and did not judge as skipped, and a failed one before it is out of sight. So
 the verdict that stands is given again, and names the run that it is from.

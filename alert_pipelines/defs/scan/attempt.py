@@ -1,0 +1,125 @@
+"""One attempt at a scan or a dry run, within a Dagster run: its job record, its log, and which errors try again."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from dagster import AssetExecutionContext, DagsterLogManager, Failure, RetryRequested
+from pymongo.errors import PyMongoError
+
+from alert_pipelines.defs.config import ScanConfig
+from alert_pipelines.defs.names import Names
+from alert_pipelines.defs.resources import MongoResource, RuleEngine
+from alert_pipelines.defs.run_log import lines_in_run_log
+from alert_pipelines.defs.scan.run_records import (
+    close_records_of_run,
+    disown_tags,
+    keep_from_retry,
+    record_of_run,
+    tag_run,
+)
+from alert_pipelines.defs.scan.watcher import record_ended_if_killed
+from alert_pipelines.errors import AlertPipelinesError, ScanAlreadyRunningError, ScanIncompleteError
+from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.retry import TRANSIENT
+from alert_pipelines.monitoring.scan_records import first_blocked
+from alert_pipelines.scanner.report import ScanReport
+
+MAX_RETRIES = 2
+RETRY_AFTER_S = 10
+PROGRESS_EVERY_S = 5.0
+
+
+class Outcome(NamedTuple):
+    """What an attempt did, or in a dry run would have done."""
+
+    report: ScanReport
+    record: dict[str, Any] | None
+    incomplete: ScanIncompleteError | None
+    first_blocked: dict[str, Any] | None
+    """The record of the scan since which the same limits block."""
+    database: str
+
+    def fail_if_incomplete(self) -> None:
+        """Raise Failure if a limit, or a query that failed, left something out."""
+        if self.incomplete:
+            # No automatic retry: a person has to look first. And no cause: it has the same text, and a stack of calls.
+            raise Failure(str(self.incomplete), allow_retries=False)
+
+
+def attempt(
+    context: AssetExecutionContext, config: ScanConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
+) -> Outcome:
+    """Do what `config` asks for, once. Raises Failure, RetryRequested, ScanAlreadyRunningError."""
+    keep_from_retry(context.instance, context.run)
+    disown_tags(context.instance, names, context.run)
+    with (
+        lines_in_run_log(context.log, context.instance),
+        _translated_errors(),
+        mongo.open() as db,
+        record_ended_if_killed(context.run.run_id, db.name),
+    ):
+        return _attempt(context, config, rule_engine, names, db)
+
+
+def _attempt(
+    context: AssetExecutionContext, config: ScanConfig, rule_engine: RuleEngine, names: Names, db: AlertDatabase
+) -> Outcome:
+    number = context.op_execution_context.retry_number + 1
+    if number > 1:
+        # The attempt before may not have reached the database to end its own record, which would now be in the way.
+        close_records_of_run(db, context.run.run_id, "the database was away; the run tries again")
+    incomplete = None
+    try:
+        report = rule_engine.scan(db, config.request(context.run.run_id, number), _Progress(context.log))
+    except ScanIncompleteError as error:
+        report, incomplete = error.report, error
+    finally:
+        record = _named_by_its_run(context, names, db)
+    return Outcome(report, record, incomplete, _first_blocked(db, record) if report.violations else None, db.name)
+
+
+def _first_blocked(db: AlertDatabase, record: dict[str, Any] | None) -> dict[str, Any] | None:
+    # As with the record itself: the scan's outcome stands, whether this can be read or not.
+    with suppress(PyMongoError):
+        return first_blocked(db, record) if record is not None else None
+    return None
+
+
+def _named_by_its_run(context: AssetExecutionContext, names: Names, db: AlertDatabase) -> dict[str, Any] | None:
+    # The scan's own outcome, good or bad, must not give way to a fault of this.
+    with suppress(PyMongoError):
+        record = record_of_run(db, context.run.run_id)
+        if record is not None:
+            tag_run(context.instance, names, context.run.run_id, db.name, record)
+        return record
+    return None
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    """A database that is away for a moment is tried again; all else fails at once, with the error's own text."""
+    try:
+        yield
+    except TRANSIENT as fault:
+        raise RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=RETRY_AFTER_S) from fault
+    except ScanAlreadyRunningError:
+        raise
+    except AlertPipelinesError as error:
+        if isinstance(error.__cause__, TRANSIENT):
+            raise RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=RETRY_AFTER_S) from error
+        raise Failure(str(error), allow_retries=False) from None
+
+
+class _Progress:
+    """Tells the run's log how far a long scan is, now and then."""
+
+    def __init__(self, log: DagsterLogManager) -> None:
+        self._log = log
+        self._told_at = time.monotonic()
+
+    def __call__(self, written: int, planned: int) -> None:
+        if time.monotonic() - self._told_at >= PROGRESS_EVERY_S:
+            self._told_at = time.monotonic()
+            self._log.info("Applied %d of %d decisions", written, planned)

@@ -1,0 +1,41 @@
+"""The dry run: an op, its asset and its job. It plans as a scan does, writes to no alert and gives no verdicts."""
+
+from collections.abc import Iterator
+
+from dagster import (
+    AssetExecutionContext,
+    AssetSelection,
+    MaterializeResult,
+    define_asset_job,
+    in_process_executor,
+    multi_asset,
+)
+
+from alert_pipelines.defs.asset_specs import dry_runs
+from alert_pipelines.defs.config import DryRunConfig
+from alert_pipelines.defs.names import Names
+from alert_pipelines.defs.resources import MongoResource, RuleEngine
+from alert_pipelines.defs.scan.attempt import attempt
+from alert_pipelines.defs.scan.events import dry_run_materialization
+from alert_pipelines.defs.scan.job import SCAN_TAGS
+from alert_pipelines.defs.scan.runs import DRY_RUN_JOB
+
+
+@multi_asset(name="dry_run", specs=[dry_runs])
+def dry_run(
+    context: AssetExecutionContext, config: DryRunConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
+) -> Iterator[MaterializeResult[None]]:
+    """Plan a scan and show what it would close and escalate; no alert changes."""
+    outcome = attempt(context, config, mongo, rule_engine, names)
+    # A limit that the scan would meet is shown as well, and does not fail the run: nothing was to be written anyway.
+    yield dry_run_materialization(outcome.report, outcome.database, names)
+    outcome.fail_if_incomplete()
+
+
+dry_run_job = define_asset_job(
+    DRY_RUN_JOB,
+    selection=AssetSelection.assets(dry_run).without_checks(),
+    description="Show what a scan would close and escalate now, and what limits would block. Changes no alert.",
+    tags=SCAN_TAGS,
+    executor_def=in_process_executor,
+)
