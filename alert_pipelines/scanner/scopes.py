@@ -62,7 +62,7 @@ class Scopes:
         scopes = [*touched, *eligible] if clause.by_touch else []
         for link in links:
             try:
-                # An alert that came of age is no news to those that go with it, as long as it has no say about them.
+                # An alert that came of age is not news to those that go with it, as long as it has no say about them.
                 keys = self._keys(link, [*touched, *(part.filter for part in link.became_eligible(since))])
             except (InvalidBSON, _UnaskableKeyError):
                 return None
