@@ -30,6 +30,7 @@ from alert_pipelines.rules.compiler import compile_rule, compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, Mode, Rule, RuleSet
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.rules.words import sentences
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.timestamps import as_of_utc
 
@@ -48,7 +49,7 @@ class RuleOutcome:
     the part of `would_escalate` that was escalated after that time. `closes_shared` and `escalates_shared` are what
     the other rule set, today's or the proposed, would have decided alike in that day. `known_as_of_now` are the fields
     that the rule looks at and of which no history tells what they held that day, so that it was judged by what they
-    hold now.
+    hold now. `what_it_does` is the rule in a sentence.
     """
 
     rule_id: str
@@ -68,6 +69,7 @@ class RuleOutcome:
     closes_shared: int = 0
     escalates_shared: int = 0
     known_as_of_now: tuple[str, ...] = ()
+    what_it_does: str = ""
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,7 @@ class _Side:
     def outcomes(self, fates: "_Fates", other: "_Side", untold: Set[str]) -> Iterator[RuleOutcome]:
         """Rule by rule; what counts as shared is what the active rules of `other` decide. `untold` are the sources of
         alerts whose severity of then is not known."""
+        says = sentences(self.rules)
         for group in self.groups:
             for rule_id in group.rule_ids():
                 closed, escalated = (
@@ -281,6 +284,7 @@ class _Side:
                     escalates_shared=len(escalated.keys() & other.active.escalations.keys()),
                     would_close=len(closed),
                     known_as_of_now=_known_as_of_now(group.rules, rule_id, untold),
+                    what_it_does=says[rule_id],
                     **_what_became(list(_fates_of(closed, fates))),
                 )
 

@@ -100,6 +100,15 @@ def _print_days(outcomes: Sequence[DayOutcome]) -> None:
         ],
         rows,
     )
+    # Once a rule, and not in each line about it.
+    says = dict.fromkeys(
+        (whose, one.rule_id, one.what_it_does)
+        for outcome in outcomes
+        for whose, rules in _sides(outcome)
+        for one in rules
+    )
+    click.echo()
+    print_table(["rules", "rule", "what it does"], says)
     shown = [one for outcome in outcomes for _, rules in _sides(outcome) for one in rules]
     if not any(one.would_close or one.would_escalate for one in shown):
         click.echo("No rule would have decided anything.")

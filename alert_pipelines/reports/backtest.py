@@ -93,7 +93,7 @@ def _rule_table(caption: str, days: Sequence[Iterable[RuleOutcome]]) -> str:
         closed = sum(one.closed_later for one in ones)
         mean = f"{hours / closed:.1f}" if closed else ""
         known = ", ".join(dict.fromkeys(field for one in ones for field in one.known_as_of_now))
-        rows.append([rule_id, mode, *sums, f"{hours:.1f}", mean, known])
+        rows.append([rule_id, mode, *sums, f"{hours:.1f}", mean, known, ones[-1].what_it_does])
     headings = [
         "rule",
         "mode",
@@ -101,6 +101,7 @@ def _rule_table(caption: str, days: Sequence[Iterable[RuleOutcome]]) -> str:
         "hours earlier, total",
         "mean",
         "known as of now only",
+        "what it does",
     ]
     return html_table(caption, headings, rows)
 

@@ -157,6 +157,7 @@ def test_what_became_of_the_closes(db: AlertDatabase) -> None:
         # All were due at 04:00 and closed at 12:00, 06:00 the next day and 06:00.
         hours_earlier_total=8 + 26 + 2,
         hours_earlier_median=8,
+        what_it_does="Closes OVERSPEEDING alerts when they are 4 hours old.",
     )
     assert (outcome.really.resolved, outcome.really.resolved_with_work, outcome.really.closed_by_rules) == (3, 1, 1)
     assert (outcome.really.escalated_by_people, outcome.really.reopened) == (1, 0)

@@ -226,7 +226,7 @@ def test_a_rule_that_would_have_decided_nothing_was_missing_from_the_table_of_a_
 ) -> None:
     db.rules.insert_one({"rule_id": "fact", "source_type": "COMPLIANCE", "conditions": {"auto_close_if": "valid"}})
     lines = run("backtest", "2026-03-01").stdout.splitlines()
-    assert [line.split()[3:] for line in lines if " fact " in line] == [
-        ["fact", "active", *["0"] * 4, "0.0", *["0"] * 2, "metadata.valid"]
-    ]
+    counted, said = [line.split() for line in lines if " fact " in line]
+    assert counted[3:] == ["fact", "active", *["0"] * 4, "0.0", *["0"] * 2, "metadata.valid"]
+    assert " ".join(said) == "on trial fact Closes COMPLIANCE alerts when metadata.valid is true."
     assert lines[-1] == "No rule would have decided anything."

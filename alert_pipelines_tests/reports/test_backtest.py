@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from xml.etree import ElementTree as ET
 
 import pytest
+from pydantic import TypeAdapter
 
 from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome
 from alert_pipelines.backtesting.outcomes import ActualActivity
@@ -39,6 +40,7 @@ def closes(rule_id: str, count: int, false: int = 0, escalations: int = 0) -> Ru
         false_closes=false,
         would_escalate=escalations,
         closed_later=count - false,
+        what_it_does=f"Closes <{rule_id}>.",
     )
 
 
@@ -80,12 +82,20 @@ def test_without_matplotlib_the_tables_come_and_the_page_says_how_to_get_plots(m
 def test_the_page_adds_the_days_up_and_needs_nothing_else() -> None:
     page = render_report([day(1, closes("a", 10, 4)), day(2, closes("a", 5), today=(closes("now", 7),))])
     [row] = re.findall(r"<tr><td>a</td>.*?</tr>", page)
-    assert re.findall(r"<td>(.*?)</td>", row)[:4] == ["a", "active", "15", "4"]
+    cells = re.findall(r"<td>(.*?)</td>", row)
+    assert (cells[:4], cells[-1]) == (["a", "active", "15", "4"], "Closes &lt;a&gt;.")
     assert "<td>now</td>" in page
     assert "Back-test 2026-03-01 to 2026-03-02" in page
     assert not re.search(r"<script|<link|href=", page)
     assert re.findall(r'src="(?!data:)', page) == []
     assert "rule &#x27;&lt;b&gt;&#x27;: bad" in page
+
+
+def test_a_day_that_was_kept_before_rules_were_said_in_a_sentence_is_still_read() -> None:
+    kept = TypeAdapter(DayOutcome)
+    document = kept.dump_python(day(1, closes("a", 10)), mode="json")
+    del document["proposed"][0]["what_it_does"]
+    assert "<td>a</td>" in render_report([kept.validate_python(document)])
 
 
 def test_no_day_is_no_report() -> None:

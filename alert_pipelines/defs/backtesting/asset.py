@@ -63,6 +63,7 @@ _RULE_COLUMNS = {
     "closes shared": "int",
     "escalations shared": "int",
     "known as of now only": "string",
+    "what it does": "string",
 }
 
 
@@ -192,6 +193,7 @@ def _rule_table(rules: Iterable[RuleOutcome]) -> TableMetadataValue:
                 one.closes_shared,
                 one.escalates_shared,
                 ", ".join(one.known_as_of_now),
+                one.what_it_does,
             )
             for one in rules
         ),
