@@ -1,19 +1,54 @@
 """Rows as a table of the UI."""
 
-from collections.abc import Iterable, Mapping
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dagster import MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
 MAX_LISTED = 50
 
+ROOM = 68
+"""How many characters the UI has for a table next to its name, on a screen 1440 pixels wide."""
+PADDING = 2
+"""What a column takes beside its text, in characters."""
+_LONGEST_WORD = 40
+_NARROWEST = 24
+
 
 def table(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue:
-    """`rows` as a table of the UI; `columns` gives each column's type."""
+    """`rows` as a table of the UI; `columns` gives each column's type.
+
+    Long texts are broken into lines here. The UI would take the room for them from all columns alike, and break dates,
+    ids and words anywhere.
+    """
+    listed = list(rows)
+    widths = _widths(list(columns), listed)
     return MetadataValue.table(
-        [TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
+        [TableRecord(dict(zip(columns, map(_in_lines, row, widths), strict=True))) for row in listed],
         schema=TableSchema(columns=[TableColumn(name, kind) for name, kind in columns.items()]),
     )
+
+
+def _widths(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[int]:
+    """The width of each column in characters; the widest ones give way, as far as their longest words allow."""
+    columns = [[name, *(str(row[number]) for row in rows)] for number, name in enumerate(names)]
+    wanted = [max(len(line) for text in column for line in text.split("\n")) for column in columns]
+    words = [max(len(word) for text in column for word in re.split("[ \n]", text)) for column in columns]
+    room = ROOM - PADDING * len(names)
+    for longest in range(max(_NARROWEST, *wanted), _NARROWEST - 1, -1):
+        widths = [max(min(most, longest), min(word, _LONGEST_WORD)) for most, word in zip(wanted, words, strict=True)]
+        if sum(widths) <= room:
+            break
+    return widths
+
+
+def _in_lines(value: Any, width: int) -> Any:
+    if not isinstance(value, str):
+        return value
+    lines = (textwrap.wrap(line, width, break_on_hyphens=False) or [""] for line in value.split("\n"))
+    return "\n".join(part for line in lines for part in line)
 
 
 def unbroken(text: str) -> str:

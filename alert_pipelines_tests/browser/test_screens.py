@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,26 @@ from alert_pipelines_tests.dagster_processes import wait_until
 from alert_pipelines_tests.factories import alert, rule
 
 pytestmark = [pytest.mark.process, pytest.mark.needs("chromium")]
+
+# The texts of the cells that are drawn with more lines than they have.
+LINES_MORE_THAN_WRITTEN = """cells => cells.filter(cell => {
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    const tops = [...range.getClientRects()].filter(line => line.width > 0).map(line => line.top).sort((a, b) => a - b);
+    const lines = tops.filter((top, index) => index === 0 || top - tops[index - 1] > 5);
+    return lines.length > cell.textContent.split("\\n").length;
+}).map(cell => cell.textContent)"""
+
+PAST = {
+    "from_status": "OPEN",
+    "to_status": "ESCALATED",
+    "timestamp": datetime(2026, 3, 1, 12, tzinfo=UTC),
+    "reason": "safety: 2 or more pending alerts of the same metadata.driver_id within 1440 minutes",
+    "triggered_by": "system",
+    "rule_triggered": "safety",
+    "job_id": "JOB-20260301-120000-73aaa134",
+    "run_id": "b9b01d81-c6af-45c8-9657-344d44494a37",
+}
 
 PLOTTED = ("pending", "closed", "escalated", "errors", "duration_s", "oldest_pending_days")
 
@@ -147,15 +167,21 @@ def test_a_limit_that_stops_a_rule_is_a_red_run_that_says_what_to_do(page: Page,
         steps.expect_run_end(page, "RUN_SUCCESS")
 
 
-def test_the_page_of_an_explanation_says_the_decision_in_words(page: Page, week: AlertDatabase) -> None:
+def test_the_page_of_an_explanation_squeezed_its_columns_and_broke_dates_and_words(
+    page: Page, week: AlertDatabase
+) -> None:
     with trial_rule(week, {"expire_after_mins": 30}, alerts=1):
-        one = week.alerts.find_one({"source_type": "TRIAL"})
+        one = week.alerts.find_one_and_update({"source_type": "TRIAL"}, {"$set": {"state_history": [PAST]}})
         assert one is not None
         steps.launch(page, "explain_alert_job", "explain", alert_id=one["alert_id"])
         steps.expect_run_end(page, "RUN_SUCCESS")
         words = page.get_by_text("would close it").first
         expect(words).to_be_visible()
         expect(words).to_contain_text("rule 'on-trial' would close it: timestamp is 30 or more minutes old")
+        for name in ("decided before", "clauses and tests"):
+            row = steps.metadata_row(page, name)
+            expect(row).to_be_visible()
+            assert row.locator("table td").evaluate_all(LINES_MORE_THAN_WRITTEN) == []
 
 
 def test_the_schedule_is_switched_off_and_on_in_automation(page: Page, dagster: Dev) -> None:

@@ -166,6 +166,11 @@ def output_metadata(result: ExecuteInProcessResult) -> dict[str, Any]:
     return {name: value.value for name, value in event.step_output_data.metadata.items()}
 
 
+def in_one_line(cell: Any) -> Any:
+    """What a table's cell says, wherever its lines end."""
+    return cell.replace("\n", " ") if isinstance(cell, str) else cell
+
+
 def failure_text(result: ExecuteInProcessResult, op: str = "auto_close") -> str:
     """What the step that failed says of it."""
     data = result.failure_data_for_node(op)

@@ -20,7 +20,7 @@ from dagster import (
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.reports import daily_report as daily_report_asset
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines_tests.defs.conftest import failure_text
+from alert_pipelines_tests.defs.conftest import failure_text, in_one_line
 from alert_pipelines_tests.defs.test_schedules import make_run, tick
 from alert_pipelines_tests.factories import alert, fill, rule
 from alert_pipelines_tests.reports.test_daily import DAY, entry, with_history
@@ -46,7 +46,7 @@ def shown(result: ExecuteInProcessResult) -> dict[str, Any]:
 
 
 def rows(metadata: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    return [dict(record.data) for record in metadata[name].records]
+    return [{column: in_one_line(cell) for column, cell in row.data.items()} for row in metadata[name].records]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import export_rules
-from alert_pipelines_tests.defs.conftest import Execute, failure_text, observed, output_metadata
+from alert_pipelines_tests.defs.conftest import Execute, failure_text, in_one_line, observed, output_metadata
 from alert_pipelines_tests.factories import alert, fill
 
 MAPPING = """
@@ -70,7 +70,7 @@ def test_a_valid_rule_file_is_shown_and_nothing_published(execute: Execute, db: 
     assert seen["valid rules"] == 1
     (row,) = seen["rules"].records
     does = "Closes OVERSPEEDING alerts when they are 1 hour old."
-    assert row.data == {
+    assert {name: in_one_line(cell) for name, cell in row.data.items()} == {
         "rule": "overspeed",
         "source": "OVERSPEEDING",
         "mode": "active",

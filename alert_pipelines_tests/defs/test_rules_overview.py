@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from dagster import DagsterInstance
 
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines_tests.defs.conftest import Execute
+from alert_pipelines_tests.defs.conftest import Execute, in_one_line
 from alert_pipelines_tests.defs.test_today import page_of
 from alert_pipelines_tests.factories import alert, fill, rule
 
@@ -24,7 +24,7 @@ def test_no_page_said_what_the_rules_are_and_what_each_of_them_did(
     execute()
     page = page_of(instance, "rules_overview")
     closes = "Closes OVERSPEEDING alerts when they are 90 minutes old"
-    assert [tuple(row.values()) for row in page["rules"]] == [
+    assert [tuple(map(in_one_line, row.values())) for row in page["rules"]] == [
         ("late", "active", 9, "Escalates OPEN SAFETY alerts when nobody attended to them for 1 hour."),
         ("old", "active", 1, f"{closes}; closing at most 5 and 100% of the alerts in a scan."),
         ("quiet", "off", 0, "Closes OVERSPEEDING alerts when metadata.ended is true."),
@@ -35,7 +35,7 @@ def test_no_page_said_what_the_rules_are_and_what_each_of_them_did(
     assert did["quiet"]["last decided"] == "not in 30 days"
     assert f"{now:%b}" in did["old"]["last decided"]
     (limit,) = page["limits"]
-    assert tuple(limit.values()) == ("old", "close 5 or 100% of pending", 1)
+    assert tuple(map(in_one_line, limit.values())) == ("old", "close 5 or 100% of pending", 1)
     assert "rule 'bad'" in page["not valid"]
     assert "quiet" in page["honoured by the alert service, too"]
     assert page["closed in 24 h by old"] == 1

@@ -4,6 +4,7 @@ They show what `audit.explain`, `audit.decisions` and `audit.undo` say, as table
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -18,24 +19,16 @@ from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan.run_records import disown_tags, record_of_run, run_of_job, tag_run
-from alert_pipelines.defs.tables import MAX_LISTED, table
+from alert_pipelines.defs.tables import MAX_LISTED, table, unbroken
 from alert_pipelines.rules.model import Mode
 from alert_pipelines.signature import Signature
 
 # Few columns: the run's page gives a table little room.
-_TEST_COLUMNS = {"rule": "string", "would": "string", "description": "string", "value": "string", "holds": "bool"}
+_TEST_COLUMNS = {"rule": "string", "test": "string", "holds": "string"}
 _RULE_COLUMNS = {"rule": "string", "description": "string"}
 _EVIDENCE_COLUMNS = {"rule": "string", "condition": "string", "newest": "string", "more": "string"}
 _WINDOW_COLUMNS = {"from": "string", "to": "string", "of": "string", "reason": "string"}
-_PAST_COLUMNS = {
-    "at": "string",
-    "from": "string",
-    "to": "string",
-    "by": "string",
-    "reason": "string",
-    "job": "string",
-    "run": "string",
-}
+_PAST_COLUMNS = {"decided": "string", "from, to": "string", "why": "string"}
 _TALLY_COLUMNS = {"rule": "string", "source": "string", "to": "string", "alerts": "int", "undone": "int"}
 _BY_RULE_COLUMNS = {"rule": "string", "from": "string", "to": "string", "alerts": "int"}
 _RESTORED_COLUMNS = {"alert": "string", "rule": "string", "from": "string", "to": "string"}
@@ -121,6 +114,11 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
         "explanation": MetadataValue.text(explanation.answer),
         "alert": MetadataValue.text(_as_it_stands(explanation)),
         "decided before": _table_if_any(_PAST_COLUMNS, (_past_row(one.entry) for one in decisions)),
+        **{
+            f"run of {one.entry['job_id']}": MetadataValue.dagster_run(one.entry["run_id"])
+            for one in decisions
+            if isinstance(one.entry.get("run_id"), str)
+        },
         "clauses and tests": table(
             _TEST_COLUMNS, (row for clause in explanation.clauses for row in _test_rows(clause))
         ),
@@ -136,37 +134,41 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
         "maintenance windows of its source": _table_if_any(
             _WINDOW_COLUMNS,
             (
-                (_text(span.start), _text(span.end), window.alerts, window.reason or "")
+                (_in_two_lines(span.start), _in_two_lines(span.end), window.alerts, window.reason or "")
                 for window in explanation.windows
                 if (span := window.span_about(explanation.timestamp, explanation.as_of))
             ),
         ),
         "cannot be read": MetadataValue.json(list(explanation.problems)) if explanation.problems else None,
+        **{
+            f"rule {one.rule['rule_id']} in {one.entry['rule_set_version'][:12]}": MetadataValue.json(one.rule)
+            for one in decisions
+            if one.rule is not None
+        },
     }
-    for one in decisions:
-        entry = one.entry
-        if isinstance(entry.get("run_id"), str):
-            found[f"run of {entry['job_id']}"] = MetadataValue.dagster_run(entry["run_id"])
-        if one.rule is not None:
-            found[f"rule {one.rule['rule_id']} in {entry['rule_set_version'][:12]}"] = MetadataValue.json(one.rule)
     return {name: value for name, value in found.items() if value is not None}
 
 
 def _as_it_stands(explanation: Explanation) -> str:
     return (
         f"{explanation.alert_id}: {explanation.source_type}, {explanation.status}, timestamp "
-        f"{_text(explanation.timestamp)}. As of {explanation.as_of.isoformat()}, by rule set version "
+        f"{_text(explanation.timestamp)}. As of {explanation.as_of.isoformat(timespec='seconds')}, by rule set version "
         f"{explanation.rule_set_version[:12]}."
     )
 
 
-def _test_rows(clause: ClauseResult) -> Iterator[tuple[str | bool, ...]]:
-    rule = clause.rule_id if clause.mode is Mode.ACTIVE else f"{clause.rule_id} ({clause.mode})"
-    of_clause = (rule, f"{clause.decision}: {clause.condition}")
+def _test_rows(clause: ClauseResult) -> Iterator[tuple[str, ...]]:
+    shadow = "" if clause.mode is Mode.ACTIVE else f" ({clause.mode})"
+    rule = f"{clause.rule_id}{shadow}: {clause.decision}\n{clause.condition}"
     for test in clause.tests:
-        yield (*of_clause, test.description, test.values_in_words, test.holds)
+        values = test.values_in_words
+        yield rule, f"{test.description}\n{values}" if values else test.description, _yes_or_no(test.holds)
     # The clause's description also names the other alerts that it depends on; its tests do not.
-    yield (*of_clause, clause.description, "", clause.due)
+    yield rule, clause.description, _yes_or_no(clause.due)
+
+
+def _yes_or_no(holds: bool) -> str:
+    return "yes" if holds else "NO"
 
 
 def _decided_row(one: PastDecision) -> tuple[str, ...]:
@@ -175,10 +177,18 @@ def _decided_row(one: PastDecision) -> tuple[str, ...]:
 
 
 def _past_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    by = entry.get("rule_triggered") or entry.get("triggered_by")
-    fields = ("timestamp", "from_status", "to_status", "reason", "job_id", "run_id")
-    at, before, after, reason, job_id, run_id = (_text(entry.get(name)) for name in fields)
-    return at, before, after, _text(by), reason, job_id, run_id
+    """When, from what to what, and why: few columns, as each takes room from the others."""
+    before, after = _text(entry.get("from_status")), _text(entry.get("to_status"))
+    why = [
+        _text(entry.get("reason")),
+        *([] if entry.get("rule_triggered") else [f"by {_text(entry.get('triggered_by'))}"]),
+        *([str(entry["job_id"])] if entry.get("job_id") else []),
+    ]
+    return _in_two_lines(entry.get("timestamp")), f"{before},\n{after}", "\n".join(why)
+
+
+def _in_two_lines(at: Any) -> str:
+    return unbroken(f"{at:%d %b %Y}\n{at:%H:%M} UTC") if isinstance(at, datetime) else _text(at)
 
 
 def _undone(report: UndoReport, undone_run: str | None, database: str, alerts: AssetKey) -> AssetObservation:

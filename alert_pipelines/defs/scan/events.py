@@ -48,7 +48,7 @@ _FIRST = 3
 _DONE: dict[Decision, str] = {"close": "closed", "escalate": "escalated"}
 _COUNT_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "alerts": "int"}
 _PREVIEW_COLUMNS = dict.fromkeys(["rule", "source", "status", "severity", "decision"], "string") | {"alerts": "int"}
-_SAMPLE_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "alert": "string", "reason": "string"}
+_SAMPLE_COLUMNS = {"rule and source": "string", "decision": "string", "alert": "string", "reason": "string"}
 
 
 def materializations(
@@ -203,7 +203,9 @@ def _sample_table(samples: Iterable[Sample]) -> TableMetadataValue:
 
 
 def _cut(samples: Iterable[Sample]) -> Iterator[tuple[str, ...]]:
-    return (tuple(map(truncate, sample)) for sample in samples)
+    for one in samples:
+        # One below the other: side by side they would leave the reason no room.
+        yield f"{truncate(one.rule_id)}\n{truncate(one.source_type)}", *map(truncate, one[2:])
 
 
 def _table_without_decision(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue:
