@@ -1,8 +1,8 @@
 """A look at all alerts in slices: queries of bounded size, however many alerts there are.
 
-A condition on other alerts needs whole keys, so its slices are ranges of keys, which an index finds. Where none does, a
-count in a window goes by spans of time instead. What a slice holds is estimated from a sample: where the cuts lie
-changes how long a query takes, never what is due.
+A condition on other alerts needs whole keys, so its slices are ranges of keys, which an index finds. Where none does,
+or one key has most of the alerts, a count in a window goes by spans of time instead. What a slice holds is estimated
+from a sample: where the cuts lie changes how long a query takes, never what is due.
 """
 
 import math
@@ -26,6 +26,8 @@ MAX_KEYED = 4
 one look at what is pending."""
 MUST_SLICE = 5_000_000
 """Above this one look would come near the limit of a query, so ranges are used whatever they cost."""
+MAX_UNEVEN = 3
+"""A slice of more than this number of slices is of one key, which ranges of keys cannot cut; spans of time can."""
 _FEW = 5_000
 _ALERTS_A_SAMPLE = 2_000
 _SAMPLES = (1_000, 20_000)
@@ -40,11 +42,15 @@ class Look(NamedTuple):
 
 
 class _Estimate(NamedTuple):
-    """What a sample tells of a clause: how many candidates there are, of how many with a key, and where to cut them."""
+    """What a sample tells of a clause: how many candidates there are, of how many with a key, and where to cut them.
+
+    `largest` is about what the largest slice will hold: one value cannot be cut.
+    """
 
     candidates: float
     keyed: float
     cuts: list[Any]
+    largest: float
 
 
 class Slices:
@@ -69,7 +75,8 @@ class Slices:
             return [Look(clause)]
         if self._indexes.find_path(clause.key[0]):
             found = self._estimate(clause, clause.key[0])
-            if found.candidates > MUST_SLICE or found.keyed <= MAX_KEYED * found.candidates:
+            by_key = found.candidates > MUST_SLICE or found.keyed <= MAX_KEYED * found.candidates
+            if by_key and (clause.lookback is None or found.largest <= MAX_UNEVEN * SLICE):
                 one_pass = in_one_pass(clause, self._alerts, self._session)
                 return [Look(one_pass, scope) for scope in _ranges(clause.key[0], found.cuts)]
         if clause.lookback is not None:
@@ -96,10 +103,11 @@ class Slices:
         buckets, each_stands_for = found["candidates"], stored / min(size, stored)
         candidates = sum(bucket["count"] for bucket in buckets) * each_stands_for
         keyed = sum(counted["alerts"] for counted in found["keyed"]) * each_stands_for
+        largest = max((bucket["count"] for bucket in buckets), default=0) * each_stands_for
         wanted = math.ceil(candidates / SLICE)
         starts = [bucket["_id"]["min"] for bucket in buckets]
         step = max(1, len(starts) // max(1, wanted))
-        return _Estimate(candidates, keyed, _of_one_kind(starts[step::step]))
+        return _Estimate(candidates, keyed, _of_one_kind(starts[step::step]), largest)
 
 
 def _of_one_kind(values: Sequence[Any]) -> list[Any]:

@@ -134,3 +134,17 @@ def test_the_newest_of_each_key_was_looked_up_though_all_had_to_be_read(
     fill(db, [{**one, "alert_id": f"S{n}", "status": "RESOLVED"} for n, one in enumerate(piles(20) * 5)])
     [look] = slices_of(db, keep)
     assert (look.clause.in_one_pass is None, look.scope) == (False, None)
+
+
+def test_a_key_with_most_of_the_alerts_was_one_slice_however_many_they_are(
+    db: AlertDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    pile = [alert(f"A{n}", minutes=90 * n, driver="D1") for n in range(300)]
+    beside = [alert(f"B{n}", minutes=1, driver=f"D{n}") for n in range(2, 30)]
+    two = rule("two", {"escalate_if_count": 2, "window_mins": 100})
+    fill(db, [*pile, *beside], two)
+    looks = slices_of(db, two)
+    assert len(looks) > 10
+    assert all(look.scope is None for look in looks)
+    # Of each pair the later one, in whichever slice its neighbour is.
+    assert scan(db) == 299
