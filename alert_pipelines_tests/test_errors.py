@@ -10,7 +10,7 @@ import alert_pipelines
 from alert_pipelines import errors
 
 # What a caller inside the package catches, always: no person meets them.
-INTERNAL = {"BadValueError", "RowError", "_UnaskableKeyError"}
+INTERNAL = {"BadValueError", "RowError", "_UnqueryableKeyError"}
 
 
 def drawn() -> Iterator[tuple[str, str]]:

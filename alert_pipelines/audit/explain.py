@@ -17,7 +17,7 @@ from alert_pipelines.audit.decisions import is_automatic
 from alert_pipelines.mongo.bson_types import kind_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Others, Predicate, equal_to_any
+from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, OtherAlerts, Predicate, equal_to_any
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows
@@ -178,8 +178,8 @@ class _Explainer:
         self._one: Filter = {"_id": alert["_id"]}
 
     def results(self, clauses: Sequence[Clause], mode: Mode) -> list[ClauseResult]:
-        holds = self._holds([test.filter for clause in clauses for test in clause.tests])
-        return [self._result(clause, mode, [next(holds) for _ in clause.tests]) for clause in clauses]
+        holds = self._holds([test.filter for clause in clauses for test in clause.predicates])
+        return [self._result(clause, mode, [next(holds) for _ in clause.predicates]) for clause in clauses]
 
     def _result(self, clause: Clause, mode: Mode, holds: Sequence[bool]) -> ClauseResult:
         evidence, total = self._evidence(clause)
@@ -191,7 +191,7 @@ class _Explainer:
             description=clause.reason,
             due=all(holds) and self._is_due(clause),
             tests=(
-                *(self._test_result(*pair) for pair in zip(clause.tests, holds, strict=True)),
+                *(self._test_result(*pair) for pair in zip(clause.predicates, holds, strict=True)),
                 *([self._not_suppressed(clause.suppressed_by)] if clause.suppressed_by else []),
             ),
             evidence=evidence,
@@ -245,7 +245,7 @@ class _Explainer:
             return None
         return {"$and": [clause.evidence(timestamp), self._same_key(clause), {"_id": {"$ne": self._alert["_id"]}}]}
 
-    def _going_with(self, others: Others) -> Filter | None:
+    def _going_with(self, others: OtherAlerts) -> Filter | None:
         """Those of `others` that go with the alert, None where none can."""
         timestamp, values = self._alert.get("timestamp"), [_value_at(self._alert, path) for path in others.ours]
         if not isinstance(timestamp, datetime) or any(value is None or isinstance(value, list) for value in values):
@@ -253,7 +253,7 @@ class _Explainer:
         equal = [{path: {"$eq": value}} for path, value in zip(others.theirs, values, strict=True)]
         return {"$and": [others.of(timestamp), *equal, {"_id": {"$ne": self._alert["_id"]}}]}
 
-    def _not_suppressed(self, others: Others) -> TestResult:
+    def _not_suppressed(self, others: OtherAlerts) -> TestResult:
         asked = self._going_with(others)
         found = self._alerts.find_one(asked, {"alert_id": 1}) if asked else None
         values = {path: value for path in others.ours if (value := _value_at(self._alert, path)) is not None}

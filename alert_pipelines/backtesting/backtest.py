@@ -19,7 +19,7 @@ from pymongo.errors import OperationFailure
 from alert_pipelines.alerts import alert_key
 from alert_pipelines.alerts.decisions import Decision, decision_of
 from alert_pipelines.backtesting.outcomes import ActualActivity, AlertOutcome, actual_activity, outcomes_after
-from alert_pipelines.backtesting.snapshot import AlertSnapshot, alert_snapshot, sources_of_untold_severity
+from alert_pipelines.backtesting.snapshot import AlertSnapshot, alert_snapshot, sources_with_unknown_severity
 from alert_pipelines.errors import BacktestError
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
@@ -149,15 +149,15 @@ def backtest_day(
                 group.decide(evaluate)
     for group in (*proposed.groups, *today.groups):
         group.forget(start)
-    fates = _fates(db, [proposed, today], step, check)
-    untold = sources_of_untold_severity(db, start)
+    outcomes = _find_outcomes(db, [proposed, today], step, check)
+    unrecorded = sources_with_unknown_severity(db, start)
     return DayOutcome(
         day=day,
         step=step,
         proposed_version=proposed.version,
-        proposed=tuple(proposed.outcomes(fates, today, untold)),
+        proposed=tuple(proposed.outcomes(outcomes, today, unrecorded)),
         today_version=today.version,
-        today=tuple(today.outcomes(fates, proposed, untold)),
+        today=tuple(today.outcomes(outcomes, proposed, unrecorded)),
         really=actual_activity(db, start, times[-1]),
         bad_rules=tuple(str(error) for error in loaded.errors),
         seconds=time.perf_counter() - started,
@@ -265,9 +265,11 @@ class _Side:
         self.active = _Decided(rule_set.active, Mode.ACTIVE)
         self.groups = [self.active, *(_Decided([rule], Mode.SHADOW) for rule in rule_set.shadow)]
 
-    def outcomes(self, fates: "_Fates", other: "_Side", untold: Set[str]) -> Iterator[RuleOutcome]:
-        """Rule by rule; what counts as shared is what the active rules of `other` decide. `untold` are the sources of
-        alerts whose severity of then is not known."""
+    def outcomes(self, outcomes: "_Outcomes", other: "_Side", unrecorded: Set[str]) -> Iterator[RuleOutcome]:
+        """Rule by rule; what counts as shared is what the active rules of `other` decide.
+
+        `unrecorded` are the sources of alerts whose severity of then is not known.
+        """
         says = sentences(self.rules)
         for group in self.groups:
             for rule_id in group.rule_ids():
@@ -279,67 +281,68 @@ class _Side:
                     rule_id,
                     group.mode,
                     would_escalate=len(escalated),
-                    really_escalated=sum(fate.escalated for _, fate in _fates_of(escalated, fates)),
+                    really_escalated=sum(outcome.escalated for _, outcome in _known_outcomes(escalated, outcomes)),
                     closes_shared=len(closed.keys() & other.active.closes.keys()),
                     escalates_shared=len(escalated.keys() & other.active.escalations.keys()),
                     would_close=len(closed),
-                    known_as_of_now=_known_as_of_now(group.rules, rule_id, untold),
+                    known_as_of_now=_known_as_of_now(group.rules, rule_id, unrecorded),
                     what_it_does=says[rule_id],
-                    **_what_became(list(_fates_of(closed, fates))),
+                    **_what_became(list(_known_outcomes(closed, outcomes))),
                 )
 
 
-_TOLD = frozenset({"alert_id", "source_type", "status", "severity", "timestamp", "created_at", "state_history"})
+_IN_HISTORY = frozenset({"alert_id", "source_type", "status", "severity", "timestamp", "created_at", "state_history"})
 
 
-def _known_as_of_now(rules: Sequence[Rule], rule_id: str, untold: Set[str]) -> tuple[str, ...]:
+def _known_as_of_now(rules: Sequence[Rule], rule_id: str, unrecorded: Set[str]) -> tuple[str, ...]:
     """What the rule, or the alerts' own expiry, looks at beyond what never changes and what histories tell."""
     if rule_id == EXPIRES_AT:
         return (EXPIRES_AT,)
     any_instant = datetime(2000, 1, 1, tzinfo=UTC)
     [rule] = [rule for rule in rules if rule.rule_id == rule_id]
     clauses = compile_rule(rule, any_instant)
-    looked_at = {field for clause in clauses for test in clause.tests for field in (*test.fields, *clause.key)}
+    looked_at = {field for clause in clauses for test in clause.predicates for field in (*test.fields, *clause.key)}
     others = (other for clause in clauses for other in (clause.others, clause.suppressed_by) if other)
     looked_at |= {field for other in others for field in (*other.fields, *other.theirs)}
-    told = _TOLD - {"severity"} if untold & (untold if rule.sources is None else set(rule.sources)) else _TOLD
-    return tuple(sorted(field for field in looked_at if field not in told))
+    lacks_severity = unrecorded & (unrecorded if rule.sources is None else set(rule.sources))
+    recorded = _IN_HISTORY - {"severity"} if lacks_severity else _IN_HISTORY
+    return tuple(sorted(field for field in looked_at if field not in recorded))
 
 
-_Fates = Mapping[tuple[bytes, datetime], AlertOutcome]
+_Outcomes = Mapping[tuple[bytes, datetime], AlertOutcome]
 
 
-def _fates(db: AlertDatabase, sides: Iterable[_Side], step: timedelta, check: Callable[[], None]) -> _Fates:
+def _find_outcomes(db: AlertDatabase, sides: Iterable[_Side], step: timedelta, check: Callable[[], None]) -> _Outcomes:
     """The fate, after the time it was decided at, of every alert decided."""
     wanted: dict[datetime, set[bytes]] = {}
     for group in (group for side in sides for group in side.groups):
         for due in (group.closes, group.escalations):
             for key, (_, at) in due.items():
                 wanted.setdefault(at, set()).add(key)
-    fates = {}
+    outcomes = {}
     for at, keys in wanted.items():
         check()
-        fates.update({(key, at): fate for key, fate in outcomes_after(db, keys, at, at - step)})
-    return fates
+        outcomes.update({(key, at): outcome for key, outcome in outcomes_after(db, keys, at, at - step)})
+    return outcomes
 
 
-def _fates_of(decided: Mapping[bytes, datetime], fates: _Fates) -> Iterator[tuple[datetime, AlertOutcome]]:
+def _known_outcomes(decided: Mapping[bytes, datetime], outcomes: _Outcomes) -> Iterator[tuple[datetime, AlertOutcome]]:
     # An alert may be deleted while the back-test is at work.
-    return ((at, fates[key, at]) for key, at in decided.items() if (key, at) in fates)
+    return ((at, outcomes[key, at]) for key, at in decided.items() if (key, at) in outcomes)
 
 
 def _what_became(closed: Sequence[tuple[datetime, AlertOutcome]]) -> dict[str, Any]:
     """The fields of RuleOutcome about the alerts that would have been closed."""
-    rest = [(at, fate) for at, fate in closed if not (fate.escalated or fate.worked)]
-    hours = [max(0.0, (fate.ended_at - at) / timedelta(hours=1)) for at, fate in rest if fate.ended_at]
+    rest = [(at, outcome) for at, outcome in closed if not (outcome.escalated or outcome.worked)]
+    hours = [max(0.0, (outcome.ended_at - at) / timedelta(hours=1)) for at, outcome in rest if outcome.ended_at]
     return {
         "false_closes": len(closed) - len(rest),
-        "escalated_later": sum(fate.escalated for _, fate in closed),
-        "resolved_with_work": sum(fate.worked for _, fate in closed),
-        "reopened_later": sum(fate.reopened for _, fate in closed),
-        "closed_later": sum(fate.ended for _, fate in rest),
-        "auto_closed_later": sum(fate.auto_closed for _, fate in rest),
-        "never_closed": sum(not fate.ended for _, fate in rest),
+        "escalated_later": sum(outcome.escalated for _, outcome in closed),
+        "resolved_with_work": sum(outcome.worked for _, outcome in closed),
+        "reopened_later": sum(outcome.reopened for _, outcome in closed),
+        "closed_later": sum(outcome.ended for _, outcome in rest),
+        "auto_closed_later": sum(outcome.auto_closed for _, outcome in rest),
+        "never_closed": sum(not outcome.ended for _, outcome in rest),
         "hours_earlier_total": sum(hours),
         "hours_earlier_median": statistics.median(hours) if hours else None,
     }

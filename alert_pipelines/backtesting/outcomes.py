@@ -66,7 +66,9 @@ def outcomes_after(
     """
     waiting = iter(keys)
     while batch := [bson.decode(key, KNOWN_CODEC)["_id"] for key in islice(waiting, _BATCH)]:
-        with db[COLLECTION].aggregate([{"$match": {"_id": {"$in": batch}}}, *_fate_stages(as_of, scans_until)]) as rows:
+        with db[COLLECTION].aggregate(
+            [{"$match": {"_id": {"$in": batch}}}, *_outcome_stages(as_of, scans_until)]
+        ) as rows:
             for row in rows:
                 yield (
                     alert_key(row["_id"]),
@@ -110,7 +112,7 @@ def actual_activity(db: AlertDatabase, start: datetime, end: datetime) -> Actual
     return ActualActivity(**done)
 
 
-def _fate_stages(as_of: datetime, scans_until: datetime) -> list[Stage]:
+def _outcome_stages(as_of: datetime, scans_until: datetime) -> list[Stage]:
     to_status = "$$entry.to_status"
     ends = {"$in": [to_status, SETTLED_NAMES]}
     resolved_by_person = {

@@ -76,12 +76,12 @@ def touched_within(start: datetime, end: datetime) -> list[Filter]:
 
 
 @at_the_door
-def sources_of_untold_severity(db: AlertDatabase, since: datetime) -> set[str]:
+def sources_with_unknown_severity(db: AlertDatabase, since: datetime) -> set[str]:
     """The sources with alerts that somebody escalated after `since` without noting the severity that was replaced.
 
     Scans note it. People and the older service's job do not, so until then only the severity of now is known.
     """
-    untold = {
+    unrecorded = {
         "timestamp": {"$gt": since},
         "to_status": str(Status.ESCALATED),
         # Who opens an alert again as escalated leaves its severity as it is.
@@ -89,7 +89,7 @@ def sources_of_untold_severity(db: AlertDatabase, since: datetime) -> set[str]:
         "before": {"$not": {"$type": "object"}},
     }
     rows = db[COLLECTION].aggregate(
-        [{"$match": {"state_history": {"$elemMatch": untold}}}, {"$group": {"_id": "$source_type"}}]
+        [{"$match": {"state_history": {"$elemMatch": unrecorded}}}, {"$group": {"_id": "$source_type"}}]
     )
     return {row["_id"] for row in rows if type(row["_id"]) is str}
 

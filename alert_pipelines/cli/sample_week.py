@@ -5,7 +5,7 @@ import click
 from alert_pipelines.cli.output import print_table
 from alert_pipelines.loading import insert_week
 from alert_pipelines.loading.sample_edge_cases import MALFORMED
-from alert_pipelines.loading.sample_story import latest_week, told, week_id
+from alert_pipelines.loading.sample_story import find_chapters, latest_week, week_id
 from alert_pipelines.mongo import open_database, server_now
 
 
@@ -25,7 +25,7 @@ def sample_week(seed: int, *, story: bool) -> None:
             click.echo(
                 f"{done.inserted} alerts inserted, {done.already_there} already there, {len(done.refused)} refused"
             )
-        chapters = told(db, week)
+        chapters = find_chapters(db, week)
     print_table(("from", "what happened", "now"), chapters)
     click.echo("The alerts AWKWARD-… are odd on purpose.")
     click.echo(f"Of them, scans report these as malformed: {', '.join(MALFORMED)}.")

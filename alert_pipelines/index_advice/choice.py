@@ -181,7 +181,7 @@ _Branch = list[_Narrowing]
 
 def _branches_of(rule: Rule, clause: Clause, as_of: datetime) -> list[_Branch]:
     """The alternatives by which an alert becomes due, each with what an index can answer of it."""
-    tests = {test.name: test for test in clause.tests}
+    tests = {test.name: test for test in clause.predicates}
     everywhere = []
     if "severities" in tests:
         everywhere.append(_Narrowing("severity", tests["severities"].filter, point=True))
@@ -246,7 +246,7 @@ def _narrowest(
         limit_ms = MAX_MEASURE_SECONDS * 1000
         return db[COLLECTION].count_documents({"$and": asked}, maxTimeMS=limit_ms)
 
-    base = [test.filter for test in clause.tests if test.name in _ALWAYS_INDEXED]
+    base = [test.filter for test in clause.predicates if test.name in _ALWAYS_INDEXED]
     base += [narrowing.filter for narrowing in branch if narrowing.path in _ALWAYS_INDEXED]
     left = [narrowing for narrowing in branch if narrowing.path not in _ALWAYS_INDEXED]
     chosen: list[_Narrowing] = []

@@ -13,11 +13,11 @@ from alert_pipelines.loading.durations import end_of
 from alert_pipelines.loading.events import SYSTEM, UNKNOWN_ACTOR, Event
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.mapping_parts import Actor, AlertId, Choice, Events, MetadataColumn, Source, Timestamp
+from alert_pipelines.loading.merge import Scope, Snapshot
 from alert_pipelines.loading.paths import holder
 from alert_pipelines.loading.readers.rows import Values
 from alert_pipelines.loading.row_values import Lookup, Read, RowError, ValueReader, missing
 from alert_pipelines.loading.snapshot import SnapshotReader, end_reader, tells_status
-from alert_pipelines.loading.told import Scope, Snapshot
 from alert_pipelines.loading.values import to_text
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.rules.clause import MAX_ID_BYTES
@@ -87,7 +87,7 @@ class RowReader:
     def alert(self, values: Values, until: datetime | None = None) -> Snapshot:
         """The row as an alert that stands as the row says it stood at `until`; OPEN where it says nothing."""
         alert = self.complete(self.fields(values))
-        return self._snapshot.told(alert, values, until) if self._snapshot else Snapshot(alert, None, self._scope)
+        return self._snapshot.snapshot(alert, values, until) if self._snapshot else Snapshot(alert, None, self._scope)
 
     def fields(self, values: Values) -> Fields:
         """What the row says of its alert: of the required fields only `alert_id` has to be among it."""

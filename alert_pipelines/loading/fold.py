@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from alert_pipelines.alerts import PENDING
 from alert_pipelines.loading.documents import RowReader
 from alert_pipelines.loading.events import AlertState, Event
+from alert_pipelines.loading.merge import Updates
 from alert_pipelines.loading.row_values import RowError
 from alert_pipelines.loading.spool import Update
-from alert_pipelines.loading.told import Updates
 from alert_pipelines.mongo.client import AlertDocument
 
 _IN_ALL_ROWS = " in all rows of its id"
@@ -19,7 +19,7 @@ class Folded(NamedTuple):
 
     line: int
     alert: AlertDocument | None
-    told: Updates
+    incoming: Updates
     fields: dict[str, Any]
     fault: RowError | None = None
 
@@ -31,24 +31,24 @@ def folded(updates: Iterator[Update], reader: RowReader, *, first: bool) -> Fold
     """
     fields: dict[str, Any] = {"metadata": {}}
     events: list[Event] = []
-    told = Updates([])
+    incoming = Updates([])
     line = 0
     for update in updates:
         said = update.fields()
         fields = {**fields, **said, "metadata": {**fields["metadata"], **said["metadata"]}}
         line = update.line
-        told.rows.append((update.event, said))
+        incoming.rows.append((update.event, said))
         if events or not first or update.event.status in PENDING:
             events.append(update.event)
     if not events:
-        return Folded(line, None, told, fields)
+        return Folded(line, None, incoming, fields)
     if first:
         fields["timestamp"] = events[0].time
     try:
         alert = reader.complete(fields, _IN_ALL_ROWS)
     except RowError as error:
-        return Folded(line, None, told, fields, error)
+        return Folded(line, None, incoming, fields, error)
     standing = AlertState(events[0].time)
     for event in events:
         standing.apply(event)
-    return Folded(line, standing.of(alert), told, fields)
+    return Folded(line, standing.of(alert), incoming, fields)

@@ -71,13 +71,13 @@ class LoadReport:
 
 
 class _Written(NamedTuple):
-    """What became of a batch; `there` were there already and not refused, `not_whole` are no alerts."""
+    """What became of a batch; `there` were there already and not refused, `incomplete` are no alerts."""
 
     there: int
     updated: Updated
     inserted: Inserted
     refused: list[tuple[int, AlertDocument, str]]
-    not_whole: list[Loaded]
+    incomplete: list[Loaded]
 
 
 @at_the_door
@@ -220,8 +220,8 @@ class _Load:
         there = {loaded.alert_id: loaded for loaded in batch if loaded.alert_id in stored}
         new = [loaded for loaded in batch if loaded.alert_id not in stored]
         whole = [(loaded.line, loaded.alert) for loaded in new if loaded.alert is not None]
-        told = {alert_id: loaded.told for alert_id, loaded in there.items()}
-        updated = update_stored(self._db, told, stored, write=self._update)
+        incoming = {alert_id: loaded.incoming for alert_id, loaded in there.items()}
+        updated = update_stored(self._db, incoming, stored, write=self._update)
         refused = [(there[alert_id].line, stored[alert_id], reason) for alert_id, reason in updated.refused]
         inserted = insert_new(self._db, [alert for _, alert in whole])
         refused += [(*whole[index], reason) for index, reason in inserted.refused]
@@ -235,7 +235,7 @@ class _Load:
         self._updated += done.updated.written
         self._differ += done.updated.differing
         self._kept += done.updated.decisions_kept
-        for loaded in done.not_whole:
+        for loaded in done.incomplete:
             self._reading.refuse(loaded)
         for line, alert, reason in done.refused:
             text = json_util.dumps(alert)

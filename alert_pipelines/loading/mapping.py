@@ -69,9 +69,9 @@ class Mapping(Layout):
     def _events_tell_the_status(self) -> Self:
         if self.events is None and self.timestamp.first:
             raise ValueError("timestamp: first is for a log of updates: write events, or name a column")
-        told = [name for name in SNAPSHOT_KEYS if self.events is not None and getattr(self, name) is not None]
-        if told:
-            raise ValueError(f"{', '.join(told)}: in a log of updates the events say this; leave it out, or events")
+        given = [name for name in SNAPSHOT_KEYS if self.events is not None and getattr(self, name) is not None]
+        if given:
+            raise ValueError(f"{', '.join(given)}: in a log of updates the events say this; leave it out, or events")
         return self
 
     @property

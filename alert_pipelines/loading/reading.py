@@ -10,11 +10,11 @@ from bson import json_util
 from alert_pipelines.loading.documents import RowReader
 from alert_pipelines.loading.fold import folded
 from alert_pipelines.loading.mapping import Mapping
+from alert_pipelines.loading.merge import Snapshot, Updates
 from alert_pipelines.loading.readers.rows import BadRow, Row
 from alert_pipelines.loading.rejects import Rejects
 from alert_pipelines.loading.row_values import RowError
 from alert_pipelines.loading.spool import Spool, Update
-from alert_pipelines.loading.told import Snapshot, Updates
 from alert_pipelines.mongo.client import AlertDocument
 
 
@@ -28,7 +28,7 @@ class Loaded(NamedTuple):
     line: int
     alert_id: str
     alert: AlertDocument | None
-    told: Snapshot | Updates
+    incoming: Snapshot | Updates
     fault: RowError | None = None
 
 
@@ -65,16 +65,16 @@ class Reading:
         numbered = self._mapping.alert_id.content_hash is not None
         for row in rows:
             try:
-                told = self._reader.alert(row.values, self._until)
+                incoming = self._reader.alert(row.values, self._until)
             except RowError as error:
                 self._reject(row, error)
                 continue
-            alert = told.alert
+            alert = incoming.alert
             if self._is_after_until(alert["timestamp"]):
                 continue
             if numbered:
                 alert["alert_id"] += f"-{self._spool.ordinal(alert['alert_id'])}"
-            yield Loaded(row.line, alert["alert_id"], alert, told)
+            yield Loaded(row.line, alert["alert_id"], alert, incoming)
 
     def _from_updates(self, rows: Iterable[Row]) -> Iterator[Loaded]:
         for row in rows:
@@ -91,15 +91,15 @@ class Reading:
         first = self._mapping.starts_with_first_event
         for updates in self._spool.alerts():
             done = folded(updates, self._reader, first=first)
-            yield Loaded(done.line, done.fields["alert_id"], done.alert, done.told, done.fault)
+            yield Loaded(done.line, done.fields["alert_id"], done.alert, done.incoming, done.fault)
 
     def refuse(self, loaded: Loaded) -> None:
         """Count what is not a whole alert: it never fired, or is rejected for its fault."""
         if loaded.fault is None:
             self.never_fired += 1
         else:
-            assert isinstance(loaded.told, Updates)
-            text = json_util.dumps([said for _, said in loaded.told.rows])
+            assert isinstance(loaded.incoming, Updates)
+            text = json_util.dumps([said for _, said in loaded.incoming.rows])
             self._rejects.add(loaded.line, str(loaded.fault), text, loaded.fault.kind)
 
     def _reject(self, row: Row, error: RowError) -> None:

@@ -53,7 +53,7 @@ def story_alerts(week: str, until: datetime) -> Iterator[AlertDocument]:
 
 
 @at_the_door
-def told(db: AlertDatabase, week: str) -> list[Chapter]:
+def find_chapters(db: AlertDatabase, week: str) -> list[Chapter]:
     """The story of the week `week` as its alerts stand now; a part whose alerts are not there is left out."""
     chapters = []
     for name, what in _WHAT.items():

@@ -9,9 +9,9 @@ from alert_pipelines.loading.durations import duration_reader, end_of
 from alert_pipelines.loading.events import UNKNOWN_ACTOR, AlertState, Event
 from alert_pipelines.loading.mapping import SNAPSHOT_KEYS, Mapping
 from alert_pipelines.loading.mapping_parts import Choice, End, Source
+from alert_pipelines.loading.merge import Scope, Snapshot
 from alert_pipelines.loading.readers.rows import Values
 from alert_pipelines.loading.row_values import Lookup, Read, ValueReader, missing
-from alert_pipelines.loading.told import Scope, Snapshot
 from alert_pipelines.loading.values import to_text
 from alert_pipelines.mongo.client import AlertDocument
 
@@ -41,7 +41,7 @@ class SnapshotReader:
         self._by = _optional(mapping.resolved_by, text)
         self._notes = _optional(mapping.resolution_notes, text)
 
-    def told(self, alert: AlertDocument, values: Values, until: datetime | None) -> Snapshot:
+    def snapshot(self, alert: AlertDocument, values: Values, until: datetime | None) -> Snapshot:
         """The fresh `alert` as its row says that it stood at `until`: what came after is not known yet."""
         start: datetime = alert["timestamp"]
         status, ended = self._what(values, start)

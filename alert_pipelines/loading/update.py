@@ -7,7 +7,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from alert_pipelines.alerts import COLLECTION
-from alert_pipelines.loading.told import Snapshot, Updates
+from alert_pipelines.loading.merge import Snapshot, Updates
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import at_the_door
 
@@ -34,13 +34,13 @@ def find_stored(db: AlertDatabase, alert_ids: list[str]) -> dict[str, AlertDocum
 
 @at_the_door
 def update_stored(
-    db: AlertDatabase, told: Mapping[str, Snapshot | Updates], stored: dict[str, AlertDocument], *, write: bool
+    db: AlertDatabase, incoming: Mapping[str, Snapshot | Updates], stored: dict[str, AlertDocument], *, write: bool
 ) -> Updated:
     """Put what the file tells, by id, onto the `stored` alerts; without `write` only count what differs.
 
     Each alert is changed in one write, and only if it still is as it was read; a repeated load finds nothing to do.
     """
-    changes, kept = _changes(told, stored)
+    changes, kept = _changes(incoming, stored)
     if not write:
         return Updated(0, len(changes), kept, [])
     first = len(changes)
@@ -49,7 +49,7 @@ def update_stored(
         if not changes:
             break
         refused |= _write(db, changes)
-        waiting = {alert_id: told[alert_id] for alert_id in changes if alert_id not in refused}
+        waiting = {alert_id: incoming[alert_id] for alert_id in changes if alert_id not in refused}
         changes, _ = _changes(waiting, find_stored(db, list(waiting)))
     return Updated(first - len(changes) - len(refused), len(changes), kept, list(refused.items()))
 
@@ -57,11 +57,11 @@ def update_stored(
 _Changes = dict[str, tuple[AlertDocument, AlertDocument]]
 
 
-def _changes(told: Mapping[str, Snapshot | Updates], stored: dict[str, AlertDocument]) -> tuple[_Changes, int]:
+def _changes(incoming: Mapping[str, Snapshot | Updates], stored: dict[str, AlertDocument]) -> tuple[_Changes, int]:
     changes, kept = {}, 0
-    for alert_id, what in told.items():
+    for alert_id, what in incoming.items():
         if alert_id in stored:
-            merged = what.onto(stored[alert_id])
+            merged = what.merge_into(stored[alert_id])
             kept += merged.decision_kept
             if merged.alert != stored[alert_id]:
                 changes[alert_id] = (stored[alert_id], merged.alert)

@@ -53,7 +53,7 @@ REOPEN_AT_LEAST = 20
 MAX_STATUSES = 20
 """At most this many statuses outside the contract are named."""
 
-SWEEPING_TAKES = timedelta(minutes=2)
+STALLED_GRACE = timedelta(minutes=2)
 """The sensor ends dead records every 15 s; one that is dead for so long is seen by nobody."""
 
 
@@ -299,15 +299,15 @@ def replica_set(db: AlertDatabase) -> HealthResult:
 @at_the_door
 def orphaned_records(db: AlertDatabase, now: datetime) -> list[str]:
     """The job ids of running records whose owner is long dead, and that nobody swept."""
-    long_dead = now - SWEEPING_TAKES
+    overdue = now - STALLED_GRACE
     orphaned = {
         "status": RUNNING,
         "$or": [
-            {"lease_expires_at": {"$lt": long_dead}},
+            {"lease_expires_at": {"$lt": overdue}},
             {
                 "job_type": SCANNER,
                 "lease_expires_at": None,
-                "started_at": {"$not": {"$gte": long_dead - STALLED_WITHOUT_LEASE}},
+                "started_at": {"$not": {"$gte": overdue - STALLED_WITHOUT_LEASE}},
             },
         ],
     }

@@ -68,7 +68,7 @@ class FailedScan(NamedTuple):
         return frozenset(one.kind for one in self.blocked) or frozenset({_FAILURE})
 
 
-class Told(BaseModel):
+class DeliveryState(BaseModel):
     """What one receiver has been told: of all failed scans that ended before `since`, and of `jobs`.
 
     `jobs` has the end of each by its job id, `last` when each kind of failure was told of last. `decided` and
@@ -101,21 +101,21 @@ class News(NamedTuple):
 
 
 @at_the_door
-def untold(db: AlertDatabase, told: Told, now: datetime) -> News:
+def find_news(db: AlertDatabase, state: DeliveryState, now: datetime) -> News:
     """The failed scans and the decisions of rules that notify of which this receiver has not been told."""
-    decided_since = (told.decided_since or told.since) - _OVERLAP
-    return News(failed_scans(db, told, now), rule_news(db, decided_since, told.decided, now))
+    decided_since = (state.decided_since or state.since) - _OVERLAP
+    return News(failed_scans(db, state, now), rule_news(db, decided_since, state.decided, now))
 
 
 @at_the_door
-def failed_scans(db: AlertDatabase, told: Told, now: datetime) -> list[FailedScan]:
+def failed_scans(db: AlertDatabase, state: DeliveryState, now: datetime) -> list[FailedScan]:
     """The failed scans that this receiver has not been told of, newest first, at most 1000."""
     query = {
         "job_type": SCANNER,
         **OURS,
         "status": FAILED,
-        "completed_at": {"$gte": told.since - _OVERLAP, "$lte": now},
-        "job_id": {"$nin": [*told.jobs]},
+        "completed_at": {"$gte": state.since - _OVERLAP, "$lte": now},
+        "job_id": {"$nin": [*state.jobs]},
     }
     fields = {"errors": {"$slice": 1}, "stats": 1, "job_id": 1, "run_id": 1, "completed_at": 1} | dict.fromkeys(
         ("alerts_closed", "alerts_escalated"), 1
@@ -132,29 +132,31 @@ def last_completed(db: AlertDatabase, since: datetime) -> datetime | None:
     return record["completed_at"] if record else None
 
 
-def tell(told: Told, news: News, now: datetime, ui_url: str | None) -> tuple[Message | None, Told]:
-    """The one message, if any, that a receiver who was `told` that much gets now, and what it has been told then."""
-    read_until = told.since if news.failed is None else now
+def build_message(
+    state: DeliveryState, news: News, now: datetime, ui_url: str | None
+) -> tuple[Message | None, DeliveryState]:
+    """The one message, if any, that a receiver in `state` gets now, and the state that it is in after that."""
+    read_until = state.since if news.failed is None else now
     failed = news.failed or ()
-    due = [scan for scan in failed if any(_is_due(told, kind, now) for kind in scan.kinds)]
+    due = [scan for scan in failed if any(_is_due(state, kind, now) for kind in scan.kinds)]
     due_ids = {scan.job_id for scan in due}
     since = min((scan.ended_at for scan in failed if scan.job_id not in due_ids), default=read_until)
-    known = told.jobs | {scan.job_id: scan.ended_at for scan in due}
-    after = Told(
+    known = state.jobs | {scan.job_id: scan.ended_at for scan in due}
+    after = DeliveryState(
         since=since,
         jobs={job_id: ended_at for job_id, ended_at in known.items() if ended_at >= since - _OVERLAP},
-        last={kind: at for kind, at in told.last.items() if not _is_due(told, kind, now)}
+        last={kind: at for kind, at in state.last.items() if not _is_due(state, kind, now)}
         | {kind: now for scan in due for kind in scan.kinds},
         stale=news.stale is not None,
-        digest_of=news.digest.day if news.digest and lacks_digest(told, news.digest.day) else told.digest_of,
-        **_decided_after(told, news.decided, now),
+        digest_of=news.digest.day if news.digest and lacks_digest(state, news.digest.day) else state.digest_of,
+        **_decided_after(state, news.decided, now),
     )
     parts = [
-        *_of_staleness(told, news.stale),
+        *_of_staleness(state, news.stale),
         *_of_decisions(news.decided or (), ui_url),
         *_of_blocked(due, ui_url),
         *_of_failures([scan for scan in due if not scan.blocked], ui_url),
-        *_of_day(told, news.digest),
+        *_of_day(state, news.digest),
     ]
     if not parts:
         return None, after
@@ -162,32 +164,32 @@ def tell(told: Told, news: News, now: datetime, ui_url: str | None) -> tuple[Mes
     return Message(title, "\n\n".join(text for _, text in parts)), after
 
 
-def lacks_digest(told: Told, day: date) -> bool:
-    """Whether a receiver who was `told` that much has neither the digest of `day` nor that of a later day."""
-    return told.digest_of is None or told.digest_of < day
+def lacks_digest(state: DeliveryState, day: date) -> bool:
+    """Whether a receiver in `state` has neither the digest of `day` nor that of a later day."""
+    return state.digest_of is None or state.digest_of < day
 
 
-def _decided_after(told: Told, decided: Sequence[ScanNews] | None, now: datetime) -> dict[str, Any]:
+def _decided_after(state: DeliveryState, decided: Sequence[ScanNews] | None, now: datetime) -> dict[str, Any]:
     if decided is None:
-        return {"decided": told.decided, "decided_since": told.decided_since}
-    known = told.decided | {scan.job_id: scan.ended_at for scan in decided}
+        return {"decided": state.decided, "decided_since": state.decided_since}
+    known = state.decided | {scan.job_id: scan.ended_at for scan in decided}
     kept = {job_id: ended_at for job_id, ended_at in known.items() if ended_at >= now - _OVERLAP}
     return {"decided": kept, "decided_since": now}
 
 
-def _is_due(told: Told, kind: str, now: datetime) -> bool:
-    return kind not in told.last or now - told.last[kind] >= REPEAT_AFTER
+def _is_due(state: DeliveryState, kind: str, now: datetime) -> bool:
+    return kind not in state.last or now - state.last[kind] >= REPEAT_AFTER
 
 
-def _of_staleness(told: Told, stale: str | None) -> Iterator[tuple[str, str]]:
-    if stale and not told.stale:
+def _of_staleness(state: DeliveryState, stale: str | None) -> Iterator[tuple[str, str]]:
+    if stale and not state.stale:
         yield "no scan completes", stale
-    elif told.stale and not stale:
+    elif state.stale and not stale:
         yield "scans complete again", "Scans complete again."
 
 
-def _of_day(told: Told, digest: Digest | None) -> Iterator[tuple[str, str]]:
-    if digest and lacks_digest(told, digest.day):
+def _of_day(state: DeliveryState, digest: Digest | None) -> Iterator[tuple[str, str]]:
+    if digest and lacks_digest(state, digest.day):
         yield digest.title, digest.text
 
 

@@ -23,7 +23,7 @@ from alert_pipelines.rules.words import sentences
 from alert_pipelines.timestamps import EARLIEST_AS_OF, LATEST_AS_OF
 
 TOP = 10
-WHATS = ("opened", "closed", "escalated", "resolved", "reopened", "undone")
+CHANGES = ("opened", "closed", "escalated", "resolved", "reopened", "undone")
 
 # What the first table lists, each with what it counts.
 _SUMMARY = (
@@ -93,11 +93,11 @@ class DailyReport:
 
     def by_source(self) -> pd.DataFrame:
         """What was done to the alerts of each source, the most first."""
-        return self._by("source", self.counts, WHATS[:-1])
+        return self._by("source", self.counts, CHANGES[:-1])
 
     def per_day(self) -> pd.DataFrame:
         """A row a day, also where nothing was done: counts, closes by rules and people, time to close in minutes."""
-        frame = _spread(self.counts, "day", "what", WHATS)
+        frame = _spread(self.counts, "day", "what", CHANGES)
         for by in ("rules", "people"):
             ends = self.counts[(self.counts["by"] == by) & self.counts["what"].isin(["closed", "resolved"])]
             frame[f"ended_by_{by}"] = ends.groupby("day")["alerts"].sum()
@@ -120,9 +120,9 @@ class DailyReport:
         """The keys with the most alerts opened in all days: what was done to these, and how many opened on the day."""
         keys = self.keys[["source", "key"]].apply(tuple, axis=1) if len(self.keys) else None
         if keys is None:
-            return pd.DataFrame(columns=["source", "key", *WHATS[:4], "opened_on_the_day"])
+            return pd.DataFrame(columns=["source", "key", *CHANGES[:4], "opened_on_the_day"])
         frame = self.keys.assign(which=keys)
-        table = _spread(frame, "which", "what", WHATS[:4])
+        table = _spread(frame, "which", "what", CHANGES[:4])
         opened_today = frame[frame["of_day"] & (frame["what"] == "opened")].groupby("which")["alerts"].sum()
         table = table.assign(opened_on_the_day=opened_today).fillna(0).astype(int)
         table.insert(0, "key", [key for _, key in table.index])

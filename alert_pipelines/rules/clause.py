@@ -79,7 +79,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Others:
+class OtherAlerts:
     """Other alerts that decide at one as_of: an alert goes with those whose values at `theirs` equal its own at `ours`.
 
     `groups` selects those that have such values, `filter` those of them that say so; `later` asks also that they were
@@ -123,10 +123,10 @@ class Link(NamedTuple):
 class Clause:
     """One deciding condition of one rule at one as_of.
 
-    `tests` are all that is asked of the alert itself; the write repeats them. `candidates` selects what the aggregation
-    starts from, `stages` lead from there to the alerts that are due. Where other alerts matter, `key` are the paths
-    that alerts are grouped by, and `evidence` gives, for an alert's timestamp, the filter of those of its key that
-    speak for the decision, or, for `close_if_no_repeat_mins`, against it.
+    `predicates` are all that is asked of the alert itself; the write repeats them. `candidates` selects what the
+    aggregation starts from, `stages` lead from there to the alerts that are due. Where other alerts matter, `key` are
+    the paths that alerts are grouped by, and `evidence` gives, for an alert's timestamp, the filter of those of its key
+    that speak for the decision, or, for `close_if_no_repeat_mins`, against it.
 
     What could become due after an earlier time shares its key with an alert that was touched since, or with one that
     `became_eligible` gives for that time, since the clock alone has brought it into play. `lookback`, where it is not
@@ -142,7 +142,7 @@ class Clause:
     condition: str
     to_status: Status
     reason: str
-    tests: tuple[Predicate, ...]
+    predicates: tuple[Predicate, ...]
     candidates: Filter
     stages: tuple[Stage, ...] = ()
     key: tuple[str, ...] = ()
@@ -150,8 +150,8 @@ class Clause:
     became_eligible: Callable[[datetime], Sequence[Slice]] = lambda _: ()
     lookback: timedelta | None = None
     depends_on_removals: bool = False
-    others: Others | None = None
-    suppressed_by: Others | None = None
+    others: OtherAlerts | None = None
+    suppressed_by: OtherAlerts | None = None
     in_one_pass: Callable[[datetime], "Clause"] | None = None
     by_touch: bool = False
 
@@ -178,7 +178,7 @@ class Clause:
     @property
     def alert_filter(self) -> Filter:
         """The filter of the alerts that pass every test."""
-        return all_of(self.tests)
+        return all_of(self.predicates)
 
     @property
     def deciding_fields(self) -> tuple[str, ...]:
@@ -186,7 +186,7 @@ class Clause:
         return tuple(
             dict.fromkeys(
                 field
-                for test in self.tests
+                for test in self.predicates
                 if test.name in (self.condition, "only_if", "group_by")
                 for field in test.fields
             )
@@ -195,7 +195,7 @@ class Clause:
     @property
     def groups(self) -> Filter:
         """The filter of the alerts that have a key, of the rule's source."""
-        return all_of(test for test in self.tests if test.name in ("source_type", "group_by"))
+        return all_of(test for test in self.predicates if test.name in ("source_type", "group_by"))
 
     def pipeline(self, scope: Filter | None = None) -> list[Stage]:
         """The aggregation over `alerts` that yields the due alerts as PLANNED; `scope` narrows the candidates."""

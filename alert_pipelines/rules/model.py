@@ -25,7 +25,7 @@ from alert_pipelines.alerts import PENDING, Severity, Status
 from alert_pipelines.rules.names import one_line
 from alert_pipelines.rules.others import Other
 from alert_pipelines.rules.paths import WRITTEN_FIELDS, FieldPath, MetadataName
-from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS, GoesByCalendars
+from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS, HasCalendars
 from alert_pipelines.rules.sources import EVERY_SOURCE, SourceType, sources_of
 from alert_pipelines.rules.tree import AGING, MAX_VALUES, WHOLE, CheckedTree, Minutes, Scalar, leaves
 
@@ -238,7 +238,7 @@ class Conditions(BaseModel):
         return tuple(self.group_by or (DEFAULT_KEY,))
 
 
-class Rule(GoesByCalendars):
+class Rule(HasCalendars):
     """One source type, several or all, and a set of conditions.
 
     Fields this language does not know are not part of it.

@@ -13,7 +13,7 @@ from alert_pipelines.rules.clause import (
     LOOKED_UP,
     Clause,
     Filter,
-    Others,
+    OtherAlerts,
     Predicate,
     Slice,
     Stage,
@@ -34,7 +34,7 @@ from alert_pipelines.rules.windows import MaintenanceWindow
 
 def compile_others(
     rule: Rule, condition: str, other: Other, as_of: datetime, windows: Sequence[MaintenanceWindow]
-) -> Others:
+) -> OtherAlerts:
     """The other alerts that `condition` of `rule` looks for at `as_of`."""
     match = other.match or {path: path for path in rule.conditions.key}
     theirs, ours = tuple(match), tuple(match.values())
@@ -54,7 +54,7 @@ def compile_others(
         slices = [Slice(path, {**of_them, path: crossing}) for path, spans in crossed.items() for crossing in spans]
         return [Slice("timestamp", {**of_them, "timestamp": {"$gt": since, "$lte": as_of}}), *slices]
 
-    return Others(
+    return OtherAlerts(
         condition,
         _in_words(other, match, later=later),
         theirs,
@@ -68,7 +68,7 @@ def compile_others(
 
 
 def close_if_other(
-    rule: Rule, closing: Sequence[Predicate], as_of: datetime, collection: str, others: Others
+    rule: Rule, closing: Sequence[Predicate], as_of: datetime, collection: str, others: OtherAlerts
 ) -> Clause:
     """Closes where another alert says so."""
     ignored = rule.conditions.ignore_keys
@@ -97,7 +97,7 @@ def close_if_other(
     )
 
 
-def suppressed(clause: Clause, others: Others, collection: str) -> Clause:
+def suppressed(clause: Clause, others: OtherAlerts, collection: str) -> Clause:
     """`clause`, which decides no alert while one of `others` says so."""
     in_one_pass = clause.in_one_pass
     return replace(
@@ -109,7 +109,7 @@ def suppressed(clause: Clause, others: Others, collection: str) -> Clause:
     )
 
 
-def _look_up(others: Others, collection: str) -> Stage:
+def _look_up(others: OtherAlerts, collection: str) -> Stage:
     names = [f"k{n}" for n in range(len(others.ours))]
     let = dict(zip(names, (f"${path}" for path in others.ours), strict=True))
     same = [{"$eq": [f"${path}", f"$${name}"]} for name, path in zip(names, others.theirs, strict=True)]

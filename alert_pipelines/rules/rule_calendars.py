@@ -14,7 +14,7 @@ from alert_pipelines.rules.hours import Hours
 CALENDAR_FIELDS = ("calendar", "only_during", "calendars")
 
 
-class GoesByCalendars(BaseModel):
+class HasCalendars(BaseModel):
     """The part of a rule that names calendars. Those of the collection are added before it is compiled."""
 
     calendar: StrictStr | None = Field(

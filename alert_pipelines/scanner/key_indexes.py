@@ -67,7 +67,7 @@ def in_one_pass(clause: Clause, alerts: Collection[AlertDocument], session: Clie
     """What decides the same as `clause` and reads each alert once."""
     if clause.in_one_pass is None:
         return clause
-    [of_sources] = [test.filter for test in clause.tests if test.name == "source_type"]
+    [of_sources] = [test.filter for test in clause.predicates if test.name == "source_type"]
     # The oldest that is pending, whether it has a key or not: an index has it, and it is no later than the candidates'.
     pending = {**of_sources, **IS_PENDING, "timestamp": A_DATE}
     oldest = alerts.find_one(pending, {"timestamp": 1}, sort=[("timestamp", 1)], session=session)

@@ -39,7 +39,7 @@ MAX_PLAN_SECONDS = 240
 SAMPLES_PER_CLAUSE = 5
 _CURSOR_BATCH = 10_000
 # About this number of lines of the log says how far a rule is, where it takes as many queries or more.
-_TOLD = 10
+_PROGRESS_LINES = 10
 # Unauthorized and AuthenticationFailed concern the whole scan, never one rule.
 _FATAL_CODES = frozenset({13, 18})
 _QUERY_PLAN_KILLED = 175
@@ -277,7 +277,7 @@ class _Planner:
             # Queries may overlap, and what is touched meanwhile may be met again.
             decided.update(part.keys())
             planned.take_in(part)
-            if len(looks) >= _TOLD and number % (len(looks) // _TOLD) == 0:
+            if len(looks) >= _PROGRESS_LINES and number % (len(looks) // _PROGRESS_LINES) == 0:
                 told = (clause.rule_id, clause.condition, number, len(looks), sum(planned.by_source.values()))
                 _log.info("Rule %r, %s: %d of %d queries done, %d alerts due", *told)
 
@@ -360,15 +360,16 @@ def _bad_histories(planned: PlannedClause) -> Iterator[str]:
 
 def _bad_history(clause: Clause, due: dict[str, Any]) -> str:
     bad = due["bad_history"]
+    alert = f"alert {bad.get('alert_id', due['_id'])!r:.200}"
+    would = f"rule {clause.rule_id!r} would {decision_of(clause.to_status)} it, but"
     if bad["id_bytes"] > MAX_ID_BYTES:
         return (
-            f"alert {bad.get('alert_id', due['_id'])!r:.200}: its _id has {bad['id_bytes']} bytes, more than "
-            f"{MAX_ID_BYTES}: rule {clause.rule_id!r} would {decision_of(clause.to_status)} it, but cannot name it to "
-            "the server; give it a shorter one"
+            f"{alert}: _id is not valid: expected at most {MAX_ID_BYTES} bytes; got {bad['id_bytes']}: {would} cannot "
+            "name it to the server; give it a shorter one"
         )
     return (
-        f"alert {bad.get('alert_id', due['_id'])!r:.200}: state_history is of type {bad['type']}, no array: rule "
-        f"{clause.rule_id!r} would {decision_of(clause.to_status)} it, but the decision cannot be recorded; fix it"
+        f"{alert}: state_history is not valid: expected an array; got {bad['type']}: {would} the decision cannot be "
+        "recorded; make it an array of its entries"
     )
 
 

@@ -23,7 +23,7 @@ _KEYS_A_QUERY = 500
 _IDS_A_QUERY = 5_000
 
 
-class _UnaskableKeyError(AlertPipelinesError):
+class _UnqueryableKeyError(AlertPipelinesError):
     """A key is too long to ask for it together with others, or would not be sent back as it is stored."""
 
 
@@ -64,7 +64,7 @@ class Scopes:
             try:
                 # An alert that came of age is not news to those that go with it, as long as it has no say about them.
                 keys = self._keys(link, [*touched, *(part.filter for part in link.became_eligible(since))])
-            except (InvalidBSON, _UnaskableKeyError):
+            except (InvalidBSON, _UnqueryableKeyError):
                 return None
             if len(keys) > MAX_TOUCHED:
                 return None
@@ -92,7 +92,7 @@ class Scopes:
         """The values of a key; what is not exactly what is stored would not be found again."""
         values: dict[str, Any] = bson.decode(key, self._options)
         if len(key) > MAX_ID_BYTES or bson.encode(values, codec_options=self._options) != key:
-            raise _UnaskableKeyError
+            raise _UnqueryableKeyError
         return values
 
 

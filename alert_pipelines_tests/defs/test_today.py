@@ -58,7 +58,7 @@ def test_a_day_on_which_nothing_happened_shows_no_empty_tables(
 def test_with_very_many_pending_alerts_the_page_does_not_plan_a_day_of_scans(
     instance: DagsterInstance, mongodb_env: None, db: AlertDatabase, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(today, "MAX_FORESEEN", 0)
+    monkeypatch.setattr(today, "MAX_FORECAST", 0)
     fill(db, [alert(timestamp=datetime.now(UTC))], EXPIRE)
     page = page_of(instance)
     assert "run `alert-pipelines forecast`" in page["in short"]

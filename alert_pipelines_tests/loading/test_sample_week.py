@@ -7,7 +7,7 @@ import pytest
 from alert_pipelines.alerts import Alert, SourceType
 from alert_pipelines.loading import generate_week, insert_week
 from alert_pipelines.loading.sample_edge_cases import MALFORMED
-from alert_pipelines.loading.sample_story import latest_week, told, week_id
+from alert_pipelines.loading.sample_story import find_chapters, latest_week, week_id
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import publish_rules
@@ -118,10 +118,10 @@ def test_the_week_told_no_story_that_its_rules_decide(db: AlertDatabase) -> None
         insert_week(db, 1, until, 300)
     assert latest_week(db, 1) == week_id(1, UNTIL)
     assert latest_week(db, 2) is None
-    assert [chapter.now for chapter in told(db, week_id(1, UNTIL))] == ["3 OPEN", "24 OPEN", "3 OPEN"]
+    assert [chapter.now for chapter in find_chapters(db, week_id(1, UNTIL))] == ["3 OPEN", "24 OPEN", "3 OPEN"]
     publish_rules(db, default_rules())
     run_scan(db, ScanRequest(as_of=UNTIL, allow_over_limit=("scan",)))
-    assert [tuple(chapter) for chapter in told(db, week_id(1, UNTIL))] == [
+    assert [tuple(chapter) for chapter in find_chapters(db, week_id(1, UNTIL))] == [
         (
             "Tue 14 Jan",
             "Truck VEH-217, depot Hamburg: roadworthiness renewed",

@@ -187,7 +187,7 @@ def test_a_decision_between_reading_and_writing_stands(db: AlertDatabase, tmp_pa
     declared = load_preset("pagerduty")
     rows = read_rows(FILES / "pagerduty_incidents_next_day.csv", declared)
     with open_spool() as spool:
-        found = {each.alert_id: each.told for each in Reading(declared, None, Rejects(), spool).alerts(rows)}
+        found = {each.alert_id: each.incoming for each in Reading(declared, None, Rejects(), spool).alerts(rows)}
     stored = find_stored(db, list(found))
     close_here(db, "P3", updated_at=datetime(2026, 11, 20, 11, 30, tzinfo=UTC))
     done = update_stored(db, found, stored, write=True)

@@ -7,7 +7,7 @@ from alert_pipelines.job_records import RUNNING, SCANNER, create_job_record, fai
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import health
 from alert_pipelines.monitoring.metrics import ScannerCollector
-from alert_pipelines.monitoring.notices import Told, failed_scans, last_completed
+from alert_pipelines.monitoring.notices import DeliveryState, failed_scans, last_completed
 from alert_pipelines.monitoring.scan_records import hours_of_scans
 from alert_pipelines.scanner.scan import auto_close_scanner
 
@@ -63,14 +63,14 @@ def test_what_the_services_job_closed_or_left_running_was_counted_as_ours(db: Al
         f"job_records_last_day:{SCANNER}:{status}": 0 for status in (RUNNING, "completed", "failed")
     }
     assert hours_of_scans(db, now, 24) == []
-    assert failed_scans(db, Told(since=now - timedelta(hours=1)), now) == []
+    assert failed_scans(db, DeliveryState(since=now - timedelta(hours=1)), now) == []
 
 
 def test_a_record_of_the_service_that_was_swept_counted_as_ours(db: AlertDatabase) -> None:
     db.background_jobs.insert_one(service_record(300, RUNNING))
     assert [one.job_id for one in fail_stalled_jobs(db)] == ["JOB-SERVICE-300"]
     now = datetime.now(UTC)
-    assert failed_scans(db, Told(since=now - timedelta(hours=1)), now) == []
+    assert failed_scans(db, DeliveryState(since=now - timedelta(hours=1)), now) == []
     assert numbers(db)[f"job_records_last_day:{SCANNER}:failed"] == 0
 
 
@@ -80,4 +80,4 @@ def test_a_scan_of_ours_that_died_is_ours(db: AlertDatabase) -> None:
     db.background_jobs.update_one({}, {"$set": {"lease_expires_at": datetime.now(UTC) - timedelta(minutes=1)}})
     assert [one.job_id for one in fail_stalled_jobs(db)] == [job_id]
     now = datetime.now(UTC)
-    assert [one.job_id for one in failed_scans(db, Told(since=now - timedelta(hours=1)), now)] == [job_id]
+    assert [one.job_id for one in failed_scans(db, DeliveryState(since=now - timedelta(hours=1)), now)] == [job_id]

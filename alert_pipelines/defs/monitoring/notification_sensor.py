@@ -23,7 +23,14 @@ from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.errors import AlertPipelinesError, NotificationError
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.monitoring.digests import Digest, day_due
-from alert_pipelines.monitoring.notices import News, Told, lacks_digest, last_completed, tell, untold
+from alert_pipelines.monitoring.notices import (
+    DeliveryState,
+    News,
+    build_message,
+    find_news,
+    lacks_digest,
+    last_completed,
+)
 from alert_pipelines.monitoring.notifications import Message, Receiver, deliver, receivers_of
 from alert_pipelines.reports.digest import day_digest
 from alert_pipelines.settings import NOTIFY_VARIABLE, read_settings
@@ -40,7 +47,7 @@ class Cursor(BaseModel):
 
     began: datetime
     completed: datetime | None = None
-    receivers: tuple[Told, ...] = ()
+    receivers: tuple[DeliveryState, ...] = ()
     digest: Digest | None = None
 
 
@@ -59,7 +66,8 @@ def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource, 
     cursor = _cursor(context.cursor, datetime.now(UTC), len(receivers))
     seen = _look(cursor, context.instance, location_of_sensor(context), names, mongo)
     answers = [
-        tell(told, news, seen.now, settings.ui_url) for told, news in zip(cursor.receivers, seen.news, strict=True)
+        build_message(state, news, seen.now, settings.ui_url)
+        for state, news in zip(cursor.receivers, seen.news, strict=True)
     ]
     messages = {
         receiver: message for receiver, (message, _) in zip(receivers, answers, strict=True) if message is not None
@@ -72,8 +80,8 @@ def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource, 
         completed=seen.completed,
         digest=seen.digest,
         receivers=tuple(
-            before if receiver in faults else told
-            for receiver, before, (_, told) in zip(receivers, cursor.receivers, answers, strict=True)
+            before if receiver in faults else state
+            for receiver, before, (_, state) in zip(receivers, cursor.receivers, answers, strict=True)
         ),
     )
     return SensorResult(skip_reason=_in_words(messages, faults), cursor=after.model_dump_json())
@@ -95,7 +103,7 @@ def _look(cursor: Cursor, instance: DagsterInstance, own: Location | None, names
     try:
         with mongo.open() as db:
             now, completed = server_now(db), last_completed(db, cursor.began)
-            news = [untold(db, told, now) for told in cursor.receivers]
+            news = [find_news(db, state, now) for state in cursor.receivers]
             digest = _digest(cursor, db, day_due(now), names)
     except (AlertPipelinesError, PyMongoError) as error:
         # That, too, has to be told, and Dagster knows whether scans are due.
@@ -107,7 +115,7 @@ def _look(cursor: Cursor, instance: DagsterInstance, own: Location | None, names
 
 def _digest(cursor: Cursor, db: AlertDatabase, day: date, names: Names) -> Digest | None:
     """The digest of `day`, made once and then that of the cursor; None if no receiver lacks it."""
-    if not any(lacks_digest(told, day) for told in cursor.receivers):
+    if not any(lacks_digest(state, day) for state in cursor.receivers):
         return None
     if cursor.digest and cursor.digest.day == day:
         return cursor.digest
@@ -152,11 +160,11 @@ def _cursor(text: str | None, now: datetime, receivers: int) -> Cursor:
         _log.warning("The cursor cannot be read and starts again: %s", error)
         cursor = Cursor(began=now)
     known = cursor.receivers[:receivers]
-    added = (Told(since=now, digest_of=day_due(now)),) * (receivers - len(known))
+    added = (DeliveryState(since=now, digest_of=day_due(now)),) * (receivers - len(known))
     return cursor.model_copy(update={"receivers": (*known, *added)})
 
 
 def _in_words(messages: Mapping[Receiver, Message], faults: Mapping[Receiver, NotificationError]) -> str:
-    told = [f"Told {receiver}: {message.title}." for receiver, message in messages.items() if receiver not in faults]
-    untold = [f"Not told, tried again at the next tick: {fault}." for fault in faults.values()]
-    return " ".join([*told, *untold]) or "Nothing to tell."
+    sent = [f"Told {receiver}: {message.title}." for receiver, message in messages.items() if receiver not in faults]
+    failed = [f"Not told, tried again at the next tick: {fault}." for fault in faults.values()]
+    return " ".join([*sent, *failed]) or "Nothing to tell."

@@ -19,7 +19,7 @@ from alert_pipelines.monitoring.scan_records import last_ended_scan
 from alert_pipelines.scanner.report import stored_violations
 from alert_pipelines.timestamps import as_age
 
-MAX_FORESEEN = 100_000
+MAX_FORECAST = 100_000
 """With more pending alerts than these the page is made without the next hours: they take a plan of a scan each."""
 
 _NAMED = 3
@@ -56,17 +56,17 @@ def today(mongo: MongoResource, names: Names) -> MaterializeResult[None]:
 def _page(db: AlertDatabase, now: datetime) -> dict[str, Any]:
     activity, pending = activity_by_rule(db, now), pending_by_age(db, now)
     waiting = sum(one.alerts for one in pending)
-    foreseen = forecast(db, as_of=now) if waiting <= MAX_FORESEEN else None
+    coming = forecast(db, as_of=now) if waiting <= MAX_FORECAST else None
     totals = {what: sum(row.today for row in activity if row.what is what) for what in What}
     blocked = [one.message for one in stored_violations((last_ended_scan(db, now) or {}).get("stats"))]
     return {
-        "in short": _in_short(totals, waiting, foreseen),
+        "in short": _in_short(totals, waiting, coming),
         **({"blocked by limits in the last scan": " ".join(blocked)} if blocked else {}),
         **without_empty_tables(
             {
                 "by rule": table(_ACTIVITY_COLUMNS, ((one.rule_id, str(one.what), *one[2:]) for one in activity)),
                 "pending by source and age": table(_PENDING_COLUMNS, (_pending_row(one, now) for one in pending)),
-                **(_foreseen(foreseen) if foreseen else {}),
+                **(_forecast_tables(coming) if coming else {}),
             }
         ),
         "pending": waiting,
@@ -75,17 +75,17 @@ def _page(db: AlertDatabase, now: datetime) -> dict[str, Any]:
     }
 
 
-def _in_short(totals: dict[What, int], waiting: int, foreseen: Forecast | None) -> str:
+def _in_short(totals: dict[What, int], waiting: int, coming: Forecast | None) -> str:
     done = ", ".join(f"{what} {alerts:,}" for what, alerts in totals.items())
     said = f"Today, since midnight UTC: {done}. Pending: {waiting:,}."
-    if foreseen is None:
+    if coming is None:
         return (
-            f"{said} What comes next is left out with over {MAX_FORESEEN:,} pending alerts: run `alert-pipelines "
+            f"{said} What comes next is left out with over {MAX_FORECAST:,} pending alerts: run `alert-pipelines "
             "forecast`."
         )
     return (
-        f"{said} In the next {foreseen.hours} hours {foreseen.count('close'):,} will close and "
-        f"{foreseen.count('escalate'):,} will escalate, if no alert changes and no new one comes."
+        f"{said} In the next {coming.hours} hours {coming.count('close'):,} will close and "
+        f"{coming.count('escalate'):,} will escalate, if no alert changes and no new one comes."
     )
 
 
@@ -94,19 +94,19 @@ def _pending_row(one: PendingOfAge, now: datetime) -> tuple[str | int, ...]:
     return one.source_type, one.alerts, one.escalated, *ages, unbroken(as_age(one.oldest, now))
 
 
-def _foreseen(foreseen: Forecast) -> dict[str, Any]:
-    by_rule = ((one.rule_id, one.decision, one.alerts, _when(one.first, foreseen.as_of)) for one in foreseen.by_rule())
+def _forecast_tables(coming: Forecast) -> dict[str, Any]:
+    by_rule = ((one.rule_id, one.decision, one.alerts, _when(one.first, coming.as_of)) for one in coming.by_rule())
     return {
         "next 24 hours by rule": table(_BY_RULE_COLUMNS, by_rule),
-        "next 24 hours by hour": table(_BY_HOUR_COLUMNS, _by_hour(foreseen)),
+        "next 24 hours by hour": table(_BY_HOUR_COLUMNS, _by_hour(coming)),
     }
 
 
-def _by_hour(foreseen: Forecast) -> Iterator[tuple[str | int, ...]]:
-    for one in foreseen.by_hour():
+def _by_hour(coming: Forecast) -> Iterator[tuple[str | int, ...]]:
+    for one in coming.by_hour():
         named = [f"{rule_id} {alerts}" for rule_id, alerts in one.rules[:_NAMED]]
         more = [f"{len(one.rules) - _NAMED} more"] if len(one.rules) > _NAMED else []
-        yield _when(one.at, foreseen.as_of), one.close, one.escalate, ", ".join([*named, *more])
+        yield _when(one.at, coming.as_of), one.close, one.escalate, ", ".join([*named, *more])
 
 
 def _when(at: datetime, now: datetime) -> str:

@@ -42,7 +42,7 @@ def build_schedule(cron: str | None, timezone: str = "UTC") -> ScheduleDefinitio
 def _tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     own, names = location_of_tick(context), context.resources.names
     if own is not None:
-        _end_the_dead(context, own, names)
+        _end_stalled(context, own, names)
     busy = busy_scan(context.instance, own, names)
     if busy is not None:
         return SkipReason(f"Scan run {busy.run_id} is {busy.status.value}: one scan at a time.")
@@ -50,7 +50,7 @@ def _tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     return RunRequest(tags={"dagster/priority": str(priority)} if priority else {})
 
 
-def _end_the_dead(context: ScheduleEvaluationContext, own: Location, names: Names) -> None:
+def _end_stalled(context: ScheduleEvaluationContext, own: Location, names: Names) -> None:
     """Look as the sensor does, so that what a dead process left skips no tick. The tick itself goes on in any case."""
     ended = end_overdue_runs(context.instance, own, names)
     try:

@@ -112,7 +112,7 @@ def _does_not_start(record: RunRecord, now: float) -> str | None:
     return f"This run did not start within {LONGEST_START_S:.0f} s."
 
 
-def _does_not_heed(record: RunRecord, now: float) -> str | None:
+def _ignores_cancel(record: RunRecord, now: float) -> str | None:
     if now - record.update_timestamp.timestamp() <= LONGEST_CANCEL_S:
         return None
     return f"This run was cancelled and did not end within {LONGEST_CANCEL_S:.0f} s."
@@ -122,7 +122,7 @@ _BOUNDS = {
     DagsterRunStatus.STARTED: _past_its_bound,
     DagsterRunStatus.NOT_STARTED: _does_not_start,
     DagsterRunStatus.STARTING: _does_not_start,
-    DagsterRunStatus.CANCELING: _does_not_heed,
+    DagsterRunStatus.CANCELING: _ignores_cancel,
 }
 
 

@@ -27,8 +27,8 @@ def checked_header(
     if not header and not advice:
         raise LoadError(f"{path} has no header: its first line has to name the columns")
     faults = [f"  {place}: no column {_instead(columns, header)}" for place, columns in missing]
-    told = [f"{path} does not fit the mapping:", *faults, f"Its columns: {', '.join(header)}{advice}"]
-    raise LoadError("\n".join(told))
+    lines = [f"{path} does not fit the mapping:", *faults, f"Its columns: {', '.join(header)}{advice}"]
+    raise LoadError("\n".join(lines))
 
 
 def _refuse_repeated(path: Path, header: list[str], wanted: list[tuple[str, list[str]]]) -> None:

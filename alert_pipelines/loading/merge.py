@@ -45,7 +45,7 @@ class Snapshot(NamedTuple):
     event: Event | None
     scope: Scope
 
-    def onto(self, stored: AlertDocument) -> Merged:
+    def merge_into(self, stored: AlertDocument) -> Merged:
         """The stored alert in the state of this row; an older row changes nothing."""
         known = _Known.of(stored)
         if known is None:
@@ -73,7 +73,7 @@ class Updates(NamedTuple):
 
     rows: list[tuple[Event, dict[str, Any]]]
 
-    def onto(self, stored: AlertDocument) -> Merged:
+    def merge_into(self, stored: AlertDocument) -> Merged:
         """The stored alert after those updates that are later than the last change that it knows."""
         known = _Known.of(stored)
         if known is None:
@@ -103,12 +103,12 @@ class _Known(NamedTuple):
         if not _is_well_formed(stored):
             return None
         history = stored["state_history"]
-        told = [entry for entry in history if is_of_source(entry)]
+        of_source = [entry for entry in history if is_of_source(entry)]
         decided = [entry["timestamp"] for entry in history if not is_of_source(entry)]
         last = history[-1]["to_status"] if history else str(Status.OPEN)
         return cls(
-            status=Status(told[-1]["to_status"]) if told else Status.OPEN,
-            latest=max([stored["created_at"], *(entry["timestamp"] for entry in told)]),
+            status=Status(of_source[-1]["to_status"]) if of_source else Status.OPEN,
+            latest=max([stored["created_at"], *(entry["timestamp"] for entry in of_source)]),
             last_decision=max(decided, default=None),
             decided_here=bool(decided) or last != stored["status"],
         )
