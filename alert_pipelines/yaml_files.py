@@ -53,10 +53,44 @@ for _kind, _form, _first in _SCALARS:
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _form, _first)
 
 
+MAX_NODES = 1_000_000
+"""So many keys and values a file may have, with what its aliases stand for written out."""
+
+
+def _refuse_endless(root: yaml.Node) -> None:
+    """Raise ConstructorError for an alias within what it stands for, and for aliases that multiply past MAX_NODES."""
+    sizes: dict[int, int] = {}
+    within: set[int] = set()
+
+    def size(node: yaml.Node) -> int:
+        if id(node) in within:
+            raise ConstructorError(None, None, "it contains itself, by an alias within its anchor", node.start_mark)
+        if id(node) not in sizes:
+            within.add(id(node))
+            sizes[id(node)] = 1 + sum(map(size, _parts(node)))
+            within.remove(id(node))
+            if sizes[id(node)] > MAX_NODES:
+                raise ConstructorError(None, None, f"its aliases stand for over {MAX_NODES} values", node.start_mark)
+        return sizes[id(node)]
+
+    size(root)
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
+
+
 def parse_yaml(text: str, *, as_text: bool = False) -> Any:
     """The content of a YAML text, where all scalars may be taken `as_text`. Raises ValueError saying what is wrong."""
     try:
-        return yaml.load(text, _TextLoader if as_text else _Loader)
+        loader = (_TextLoader if as_text else _Loader)(text)
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _refuse_endless(root)
+        return loader.construct_document(root)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from error
 

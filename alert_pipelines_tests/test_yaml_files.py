@@ -58,3 +58,17 @@ def test_a_key_given_twice_in_a_json_mapping_kept_the_last(tmp_path: Path, name:
 def test_what_is_not_yaml_is_named(text: str) -> None:
     with pytest.raises(ValueError, match=r"YAML|line 1|recursion"):
         parse_yaml(text)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("text", ["a: &x [*x]", "a: &x {b: *x}", "&x [{a: 1}, {b: [*x]}]", "a: &x {<<: *x}"])
+def test_a_file_that_contains_itself_was_read_for_ever(text: str, as_text: bool) -> None:
+    with pytest.raises(ValueError, match="it contains itself, by an alias within its anchor"):
+        parse_yaml(text, as_text=as_text)
+
+
+def test_aliases_that_multiply_were_all_written_out() -> None:
+    lines = ["a0: &a0 []", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30))]
+    with pytest.raises(ValueError, match="its aliases stand for over 1000000 values"):
+        parse_yaml("\n".join(lines))
+    assert parse_yaml("\n".join(lines[:4]))["a3"] == [[[[]] * 10] * 10] * 10
