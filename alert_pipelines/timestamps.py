@@ -57,9 +57,14 @@ def as_age(since: Any, now: datetime) -> str:
     """How long ago `since` is, in two units at most; a dash for what is not a date that Python knows."""
     if not isinstance(since, datetime):
         return "-"
-    minutes = abs(now - since) // timedelta(minutes=1)
+    text = as_duration(abs(now - since))
+    return text if since <= now else f"in {text}"
+
+
+def as_duration(duration: timedelta) -> str:
+    """`duration`, which is not negative, in days, hours and whole minutes, of these two units at most."""
+    minutes = duration // timedelta(minutes=1)
     days, hours = divmod(minutes // 60, 24)
     units = ((days, "d"), (hours, "h"), (minutes % 60, "min"))
     first = next((n for n, (number, _) in enumerate(units) if number), 2)
-    text = " ".join(f"{number} {unit}" for number, unit in units[first : first + 2])
-    return text if since <= now else f"in {text}"
+    return " ".join(f"{number} {unit}" for number, unit in units[first : first + 2])

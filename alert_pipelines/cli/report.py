@@ -24,7 +24,7 @@ def report(day: date | None, days: int, out: Path | None, as_json: bool) -> None
     """
     # Both load pandas, which the list of commands must not.
     from alert_pipelines.reports.daily import daily_report  # noqa: PLC0415
-    from alert_pipelines.reports.daily_page import export, plain_rows, tables  # noqa: PLC0415
+    from alert_pipelines.reports.daily_page import export, for_people, plain_rows, tables  # noqa: PLC0415
 
     with open_database() as db:
         made = daily_report(db, day or server_now(db).date(), days=days)
@@ -38,8 +38,9 @@ def report(day: date | None, days: int, out: Path | None, as_json: bool) -> None
     click.echo(f"{made.day}, and the {made.days} days that end with it, in UTC; pending as of {as_text(made.made_at)}")
     for name, frame in frames:
         if len(frame):
+            shown = for_people(frame)
             click.echo(f"\n{name}:")
-            print_table([str(column).replace("_", " ") for column in frame], plain_rows(frame))
+            print_table([str(column).replace("_", " ") for column in shown], plain_rows(shown))
     for file in files:
         click.echo(f"\nWritten: {click.format_filename(file)}")
 

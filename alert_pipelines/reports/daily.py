@@ -138,7 +138,8 @@ class DailyReport:
                 one.source_type,
                 str(one.status),
                 one.alerts,
-                None if one.oldest is None else round((self.made_at - one.oldest) / timedelta(days=1), 1),
+                # To about a minute.
+                None if one.oldest is None else round((self.made_at - one.oldest) / timedelta(days=1), 3),
             )
             for one in self.pending
         ]

@@ -5,6 +5,7 @@
 
 import importlib.util
 import io
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,20 @@ import pandas as pd
 from alert_pipelines.reports.daily import DailyReport
 from alert_pipelines.reports.files import html_page, html_picture, html_table, write_report
 from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, lines, stacked_bars
+from alert_pipelines.timestamps import as_duration
 
 MAX_RULES_PLOTTED = 7
 _OTHERS = "all others"
+_DURATIONS = {
+    "median_min": ("median", timedelta(minutes=1)),
+    "p90_min": ("p90", timedelta(minutes=1)),
+    "oldest_days": ("oldest", timedelta(days=1)),
+}
+"""The columns that hold a duration as a number: what they are called for people, and the unit."""
 
 
 def tables(report: DailyReport) -> dict[str, pd.DataFrame]:
-    """The report's tables by their headings, in the order in which people read."""
+    """The report's tables by their headings, in the order in which people read; durations are numbers."""
     return {
         "What was done": report.summary(),
         "By rule": report.by_rule(),
@@ -36,6 +44,16 @@ def plain_rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
     return list(frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None))
 
 
+def for_people(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with its durations in days, hours and minutes."""
+    shown = frame.copy()
+    for column, (_, unit) in _DURATIONS.items():
+        if column in frame:
+            texts = [None if pd.isna(number) else as_duration(number * unit) for number in frame[column]]
+            shown[column] = pd.Series(texts, index=frame.index, dtype=object)
+    return shown.rename(columns={column: name for column, (name, _) in _DURATIONS.items()})
+
+
 def plots(report: DailyReport) -> dict[str, str]:
     """The report's plots as SVG by their headings; none of what was not done, nor where matplotlib is not installed."""
     if not can_plot():
@@ -43,12 +61,15 @@ def plots(report: DailyReport) -> dict[str, str]:
     days = report.per_day()
     labels = days["day"].tolist()
     done = {what: days[what].tolist() for what in ("opened", "closed", "escalated", "resolved")}
-    times = {"median": days["median_min"].tolist(), "90th percentile": days["p90_min"].tolist()}
+    hours = {
+        name: (days[column].astype(float) / 60).tolist()
+        for name, column in (("median", "median_min"), ("90th percentile", "p90_min"))
+    }
     drawn = {"Opened, closed, escalated and resolved": lines("alerts a day", labels, done)}
     if by_rule := _closed_by_rule(report, labels):
         drawn["Closed by rule"] = stacked_bars("alerts a day, closed by rules", labels, by_rule)
     if len(report.ages):
-        drawn["Time to close"] = lines("minutes from opened to closed or resolved", labels, times)
+        drawn["Time to close"] = lines("hours from opened to closed or resolved", labels, hours)
     return drawn
 
 
@@ -60,7 +81,8 @@ def render(report: DailyReport) -> str:
         f"histories at {report.made_at:%Y-%m-%d %H:%M} UTC.</p>"
     )
     pictures = [html_picture(name, svg) for name, svg in drawn.items()] or [f"<p>{HOW_TO_GET_PLOTS}</p>"]
-    written = [html_table(name, map(_heading, frame.columns), _texts(frame)) for name, frame in tables(report).items()]
+    shown = {name: for_people(frame) for name, frame in tables(report).items()}
+    written = [html_table(name, map(_heading, frame.columns), _texts(frame)) for name, frame in shown.items()]
     return html_page(f"Alerts on {report.day}", [intro, written[0], *pictures, *written[1:]])
 
 

@@ -9,11 +9,13 @@ from alert_pipelines.errors import ReportFileError
 from alert_pipelines.files import is_special, write_file
 from alert_pipelines.reports.plots import data_uri
 
+_LONGEST_LINE = 30
 _STYLE = """
 body { font: 14px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; margin: 1em 0 } caption { text-align: left; font-weight: bold }
 th, td { border: 1px solid #ccc; padding: .2em .5em; text-align: right } th:first-child { text-align: left }
-td:first-child { text-align: left } div { overflow-x: auto } img { max-width: 100%; height: auto }
+td:first-child { text-align: left } td { white-space: nowrap } td.long { white-space: normal; text-align: left }
+div { overflow-x: auto } img { max-width: 100%; height: auto }
 """
 
 
@@ -26,10 +28,14 @@ def html_page(title: str, parts: Iterable[str]) -> str:
 
 
 def html_table(caption: str, headings: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of plain texts."""
+    """A table of plain texts; one that is not long, such as a date or a duration, is one line."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     return f"<div><table><caption>{escape(caption)}</caption><tr>{head}</tr>{body}</table></div>"
+
+
+def _cell(text: str) -> str:
+    return f"<td{' class=long' if len(text) > _LONGEST_LINE else ''}>{escape(text)}</td>"
 
 
 def html_picture(title: str, svg: str) -> str:

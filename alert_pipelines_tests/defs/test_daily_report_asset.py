@@ -77,8 +77,8 @@ def test_a_days_numbers_are_shown_and_plotted_and_alerts_are_only_read(
         "escalated": 1,
         "resolved by people": 1,
         "reopened": 0,
-        "minutes to close, median": 300.0,
-        "minutes to close, p90": 348.0,
+        "hours to close, median": 5.0,
+        "hours to close, p90": 5.8,
     }
     assert {name: seen[name] for name in numbers} == numbers
     assert rows(seen, "By rule")[0] == {
@@ -91,6 +91,12 @@ def test_a_days_numbers_are_shown_and_plotted_and_alerts_are_only_read(
     }
     assert [row["source"] for row in rows(seen, "Pending now")] == ["SAFETY"]
     assert len(rows(seen, "Day by day")) == 30
+    last = rows(seen, "Day by day")[-1]
+    assert (last["day"], last["median"], last["p90"]) == (
+        "01\xa0Mar\xa02026",
+        "5\xa0h\xa00\xa0min",
+        "5\xa0h\xa048\xa0min",
+    )
     for plot in ("Opened, closed, escalated and resolved", "Closed by rule", "Time to close"):
         assert any(str(value).startswith(f"![{plot}](data:image/svg+xml;base64,") for value in seen.values()), plot
     assert len(json.dumps([str(value) for value in seen.values()])) < 500_000, "kept with every run"
@@ -111,7 +117,7 @@ def test_its_files_stay_in_the_home_unless_told_otherwise(instance: DagsterInsta
 def test_a_day_on_which_nothing_was_done_is_a_report_as_well(instance: DagsterInstance) -> None:
     seen = shown(run_day(instance, date(2020, 1, 1)))
     assert (seen["opened"], rows(seen, "By rule")) == (0, [])
-    assert "minutes to close, median" not in seen
+    assert "hours to close, median" not in seen
 
 
 @pytest.mark.usefixtures("mongodb_env")

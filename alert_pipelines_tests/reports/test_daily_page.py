@@ -2,6 +2,7 @@
 
 import csv
 import html
+import math
 import os
 import re
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.reports.daily import DailyReport, daily_report
 from alert_pipelines.reports.daily_page import export, plots, render, tables
-from alert_pipelines.reports.plots import stacked_bars
+from alert_pipelines.reports.plots import lines, stacked_bars
 from alert_pipelines_tests.factories import alert, fill, rule
 from alert_pipelines_tests.reports.test_daily import DAY, entry, with_history
 
@@ -40,11 +41,22 @@ def test_the_page_holds_all_tables_and_plots_and_needs_nothing_else(report: Dail
         assert name in page, name
     assert "2026-03-01 and the 5 days from 2026-02-25" in page
     assert "&lt;script&gt;$x" in page
-    assert "<td>Closes OVERSPEEDING alerts when they are 1 hour old.</td>" in page
+    assert "<td class=long>Closes OVERSPEEDING alerts when they are 1 hour old.</td>" in page
     assert not re.search(r"<script|<link|href=|<b>", page)
     assert re.findall(r'src="(?!data:)', page) == []
     assert page.count("<img ") == 3
     assert "nan" not in page.lower()
+
+
+def test_ages_were_decimal_days_and_times_to_close_bare_minutes_and_dates_wrapped(report: DailyReport) -> None:
+    page = render(report)
+    [pending] = [row for row in tables(report)["Pending now"].itertuples() if row.source == "SAFETY"]
+    days, hours = divmod(int(pending.oldest_days * 24), 24)
+    assert f"<td>{days} d {hours} h</td>" in page
+    assert "<td>1 h 0 min</td>" in page
+    assert "<td>2026-02-27</td>" in page
+    assert not re.search(r"<th>[^<]* min</th>|<th>oldest days</th>", page)
+    assert "td { white-space: nowrap }" in page
 
 
 def test_the_plot_of_rules_names_the_busiest_and_adds_up_the_others(report: DailyReport) -> None:
@@ -60,6 +72,12 @@ def test_a_series_without_bars_had_anothers_colour_in_the_legend() -> None:
     drawn = stacked_bars("t", ["Mon", "Tue"], {"none": [0, 0], "some": [1, 2]})
     legend = drawn[drawn.index('id="legend_1"') :]
     assert re.findall(r"fill: (#\w+)", legend)[:2] == ["#0072b2", "#e69f00"]
+
+
+def test_an_empty_line_has_its_own_colour_in_the_legend() -> None:
+    drawn = lines("t", ["Mon", "Tue"], {"none": [math.nan, math.nan], "some": [1, 2]})
+    legend = drawn[drawn.index('id="legend_1"') :]
+    assert list(dict.fromkeys(re.findall(r"stroke: (#0072b2|#e69f00)", legend))) == ["#0072b2", "#e69f00"]
 
 
 def test_the_same_numbers_make_the_same_plots(report: DailyReport) -> None:

@@ -3,6 +3,7 @@
 What is counted is `reports`' matter, which is loaded only when a report is made: it needs pandas.
 """
 
+import re
 from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import report_root
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.tables import table
+from alert_pipelines.defs.tables import table, unbroken
 from alert_pipelines.errors import ActivityTimeoutError
 from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, data_uri
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from alert_pipelines.reports.daily import DailyReport
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DURATION = re.compile(r"\d+ (?:d|h|min)(?: \d+ (?:h|min))?")
 
 MAX_SECONDS = 40.0
 """No run may last over a minute: a scheduled scan may be waiting behind it."""
@@ -97,7 +101,7 @@ def _shown(report: "DailyReport", files: list[Path]) -> dict[str, Any]:
         "resolved by people": report.count("resolved", "people"),
         "reopened": report.count("reopened"),
         **{
-            f"minutes to close, {name}": float(times[column])
+            f"hours to close, {name}": round(float(times[column]) / 60, 2)
             for name, column in (("median", "median_min"), ("p90", "p90_min"))
             if column in times
         },
@@ -110,8 +114,18 @@ def _shown(report: "DailyReport", files: list[Path]) -> dict[str, Any]:
 
 
 def _as_table(frame: "pd.DataFrame") -> TableMetadataValue:
-    from alert_pipelines.reports.daily_page import plain_rows  # noqa: PLC0415
+    from alert_pipelines.reports.daily_page import for_people, plain_rows  # noqa: PLC0415
 
+    shown = for_people(frame)
     kinds = {"i": "int", "f": "float"}
-    columns = {str(name): kinds.get(frame[name].dtype.kind, "string") for name in frame.columns}
-    return table(columns, plain_rows(frame))
+    columns = {str(name): kinds.get(shown[name].dtype.kind, "string") for name in shown.columns}
+    return table(columns, (tuple(map(_in_one_line, row)) for row in plain_rows(shown)))
+
+
+def _in_one_line(value: object) -> object:
+    """A day or a duration as one line of a narrow column; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    if _DAY.fullmatch(value):
+        return unbroken(f"{date.fromisoformat(value):%d %b %Y}")
+    return unbroken(value) if _DURATION.fullmatch(value) else value
