@@ -38,10 +38,14 @@ MAX_RUNS = 1000
 """So many runs of the last day are looked at."""
 
 
+_Ask = Callable[[AlertDatabase, datetime, DagsterInstance, Location | None, Names], HealthResult]
+
+
 class _Check(NamedTuple):
-    spec: AssetCheckSpec
-    severity: AssetCheckSeverity
-    ask: Callable[[AlertDatabase, datetime, DagsterInstance, Location | None, Names], HealthResult]
+    name: str
+    description: str
+    ask: _Ask
+    severity: AssetCheckSeverity = AssetCheckSeverity.WARN
 
 
 def _orphans(
@@ -84,101 +88,72 @@ def _scans_without_record(
 
 _CHECKS = (
     _Check(
-        AssetCheckSpec("scan_fresh", asset=HEALTH, description="Checks how long ago the last scan completed."),
-        AssetCheckSeverity.ERROR,
+        "scan_fresh",
+        "Checks how long ago the last scan completed.",
         lambda db, now, *_: health.scans_are_fresh(db, now, stale_after(read_settings())),
+        AssetCheckSeverity.ERROR,
     ),
     _Check(
-        AssetCheckSpec(
-            "none_overlooked",
-            asset=HEALTH,
-            description="Compares what a full scan a day decides with what an incremental one would have looked at.",
-        ),
-        AssetCheckSeverity.ERROR,
+        "none_overlooked",
+        "Compares what a full scan a day decides with what an incremental one would have looked at.",
         lambda db, now, *_: health.none_overlooked(db, now),
+        AssetCheckSeverity.ERROR,
     ),
     _Check(
-        AssetCheckSpec(
-            "no_orphans",
-            asset=HEALTH,
-            description="Lists running job records without an owner, and scans without a job record.",
-        ),
-        AssetCheckSeverity.ERROR,
+        "no_orphans",
+        "Lists running job records without an owner, and scans without a job record.",
         _orphans,
+        AssetCheckSeverity.ERROR,
     ),
     # What follows is for people to look at; the scanner does what the rules say all the same.
     _Check(
-        AssetCheckSpec(
-            "queue_wait", asset=HEALTH, description="Checks how long scans wait in Dagster's queue behind other runs."
-        ),
-        AssetCheckSeverity.WARN,
+        "queue_wait",
+        "Checks how long scans wait in Dagster's queue behind other runs.",
         lambda _db, _now, instance, own, names: scans_wait_little(instance, own, names),
     ),
     _Check(
-        AssetCheckSpec(
-            "no_spike",
-            asset=HEALTH,
-            description="Compares the last hour's closes, escalations and pending alerts with the week before.",
-        ),
-        AssetCheckSeverity.WARN,
+        "no_spike",
+        "Compares the last hour's closes, escalations and pending alerts with the week before.",
         lambda db, now, *_: health.spikes(db, now),
     ),
     _Check(
-        AssetCheckSpec("no_silent_rule", asset=HEALTH, description="Lists active rules that decided nothing for days."),
-        AssetCheckSeverity.WARN,
+        "no_silent_rule",
+        "Lists active rules that decided nothing for days.",
         lambda db, now, *_: health.silent_rules(db, now, read_settings().silent_days),
     ),
     _Check(
-        AssetCheckSpec("reopen_rate", asset=HEALTH, description="Lists rules whose closed alerts people often reopen."),
-        AssetCheckSeverity.WARN,
+        "reopen_rate",
+        "Lists rules whose closed alerts people often reopen.",
         lambda db, now, *_: health.reopened(db, now, read_settings().reopen_percent),
     ),
     _Check(
-        AssetCheckSpec(
-            "oldest_pending",
-            asset=HEALTH,
-            description="Checks the age of the oldest pending alert. Counts pending alerts by source.",
-        ),
-        AssetCheckSeverity.WARN,
+        "oldest_pending",
+        "Checks the age of the oldest pending alert. Counts pending alerts by source.",
         lambda db, now, *_: health.oldest_pending(db, now, read_settings().pending_days),
     ),
     _Check(
-        AssetCheckSpec(
-            "known_statuses",
-            asset=HEALTH,
-            description="Lists statuses that no rule knows, so nothing decides their alerts.",
-        ),
-        AssetCheckSeverity.WARN,
+        "known_statuses",
+        "Lists statuses that no rule knows, so nothing decides their alerts.",
         lambda db, *_: health.known_statuses(db),
     ),
     _Check(
-        AssetCheckSpec(
-            "comparable_fields",
-            asset=HEALTH,
-            description="Lists tests of a field that pending alerts keep as another kind, such as numbers as text.",
-        ),
-        AssetCheckSeverity.WARN,
+        "comparable_fields",
+        "Lists tests of a field that pending alerts keep as another kind, such as numbers as text.",
         lambda db, *_: health.comparable_fields(db),
     ),
     _Check(
-        AssetCheckSpec(
-            "replica_set",
-            asset=HEALTH,
-            description="Checks whether MongoDB is a replica set, which incremental scans need.",
-        ),
-        AssetCheckSeverity.WARN,
+        "replica_set",
+        "Checks whether MongoDB is a replica set, which incremental scans need.",
         lambda db, *_: health.replica_set(db),
     ),
     _Check(
-        AssetCheckSpec(
-            "one_database", asset=HEALTH, description="Checks whether runs of this code location were of one database."
-        ),
-        AssetCheckSeverity.WARN,
+        "one_database",
+        "Checks whether runs of this code location were of one database.",
         lambda db, _now, instance, own, names: _one_database(db, instance, own, names),
     ),
 )
 
-HEALTH_CHECKS = tuple(check.spec for check in _CHECKS)
+HEALTH_CHECKS = tuple(AssetCheckSpec(check.name, asset=HEALTH, description=check.description) for check in _CHECKS)
 
 
 # can_subset lets a person run one of them in the UI.
@@ -191,8 +166,8 @@ def scanner_health(
     asked = context.op_execution_context.selected_asset_check_keys
     with as_dagster_failure(), mongo.open() as db:
         now = server_now(db)
-        for check in _CHECKS:
-            if names.check(check.spec.key) in asked:
+        for spec, check in zip(HEALTH_CHECKS, _CHECKS, strict=True):
+            if names.check(spec.key) in asked:
                 yield _result(check, names, db.name, check.ask(db, now, context.instance, own, names))
 
 
@@ -213,8 +188,8 @@ def _one_database(db: AlertDatabase, instance: DagsterInstance, own: Location | 
 
 def _result(check: _Check, names: Names, database: str, verdict: HealthResult) -> AssetCheckResult:
     return AssetCheckResult(
-        check_name=check.spec.name,
-        asset_key=names.key(check.spec.asset_key),
+        check_name=check.name,
+        asset_key=names.key(HEALTH),
         passed=verdict.passed,
         severity=check.severity,
         description=verdict.description,
