@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from alert_pipelines import job_records
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
 from alert_pipelines.settings import LOCAL_DIR_VARIABLE
 from alert_pipelines_tests import slow_tests
@@ -108,6 +109,13 @@ def _no_limit_of_the_scan() -> Iterator[None]:
         patch.setenv("AUTO_CLOSE_MAX_FRACTION", "1")
         patch.setenv("AUTO_CLOSE_MAX_ESCALATE_FRACTION", "1")
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_wait_for_a_server_that_was_away(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To sweep a dead scan, wait a second only in tests whose server may have been away with a write in hand."""
+    if not any(map(request.node.get_closest_marker, ("process", "long"))):
+        monkeypatch.setattr(job_records, "_LAST_WRITE_S", 0.01)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from alert_pipelines.defs.scan import watcher
 from alert_pipelines_tests.memory import MEMORY, PREFIX, RUN, RUN_VARIABLE
 
 # A process that was told to end may take this long.
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 
 
 def leftovers() -> list[str]:

@@ -17,7 +17,7 @@ from alert_pipelines_tests.ports import free_port
 
 PASSWORD = "s3cret of:the@instance"
 _START_LIMIT_S = 180.0
-_END_LIMIT_S = 30.0
+_END_LIMIT_S = 120.0
 
 
 @contextmanager

@@ -152,7 +152,11 @@ def bash(commands: str, clone: Path) -> str:
 
 def test_arguments_that_make_no_sense_are_answered_with_the_usage() -> None:
     done = subprocess.run(
-        [str(CHECKOUT / "scripts" / "demo"), "--data", "x.csv"], capture_output=True, text=True, timeout=20, check=False
+        [str(CHECKOUT / "scripts" / "demo"), "--data", "x.csv"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "scripts/demo --data FILE --mapping FILE" in done.stderr

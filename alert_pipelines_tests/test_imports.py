@@ -55,6 +55,7 @@ def test_the_code_server_loads_nothing_that_only_reports_need() -> None:
     assert not loaded & HEAVY
 
 
+@pytest.mark.slow
 def test_neither_does_a_run_of_a_scan(database: AlertDatabase) -> None:
     loaded = loaded_by(_SCAN)
     assert database.background_jobs.count_documents({"status": "completed"}) == 1

@@ -17,6 +17,7 @@ def test_not_there(): pass
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("ci", "outcome"), [("", "1 passed, 1 skipped"), ("true", "1 passed, 1 error")])
 def test_programs_that_are_not_there_are_no_silent_skip_in_ci(tmp_path: Path, ci: str, outcome: str) -> None:
     done = run_tests(tmp_path, TESTS, "-rs", env={"CI": ci})

@@ -14,19 +14,27 @@ from alert_pipelines_tests.inner_pytest import run_tests
 from alert_pipelines_tests.leftovers import semaphores
 from alert_pipelines_tests.memory import MEMORY
 
-SLOW = """
+# To the inner run no machine is busy.
+IDLE = """
+import os
 import time
+from pathlib import Path
+
+os.getloadavg = lambda: (0.0, 0.0, 0.0)
+"""
+
+SLOW = f"""{IDLE}
 import pytest
 
 def test_quick(): pass
 
-def test_waiting(): time.sleep(0.5)
+def test_waiting(): time.sleep(0.8)
 
 @pytest.mark.process
-def test_process(): time.sleep(0.5)
+def test_process(): time.sleep(0.8)
 
 @pytest.fixture
-def waiting(): time.sleep(0.5)
+def waiting(): time.sleep(0.8)
 
 def test_prepared(waiting): pass
 """
@@ -45,28 +53,21 @@ def test_leaving():
 """
 
 
-FAILING_ALONE = """
-import time
-from pathlib import Path
-
+FAILING_ALONE = f"""{IDLE}
 def test_once():
     Path(__file__).with_name("asked").open("x").close()
-    time.sleep(0.5)
+    time.sleep(0.8)
 """
 
 # Slow beside others, and once alone.
-SLOW_TWICE = """
-import time
-from pathlib import Path
-
+SLOW_TWICE = f"""{IDLE}
 def test_twice():
     asked = Path(__file__).with_name("asked")
     asked.write_text(asked.read_text() + "." if asked.exists() else ".")
-    time.sleep(0.5 if len(asked.read_text()) < 3 else 0)
+    time.sleep(0.8 if len(asked.read_text()) < 3 else 0)
 """
 
-# Far below what the slow ones take, since a busy machine is allowed more.
-LIMIT = "--slow=0.05"
+LIMIT = "--slow=0.6"
 
 
 @pytest.mark.process
@@ -75,8 +76,8 @@ def test_a_slow_test_made_every_run_slower_and_nobody_was_told(tmp_path: Path, w
     done = run_tests(tmp_path, SLOW, LIMIT, "--numprocesses", workers)
     assert "4 passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "::test_waiting: its call took 0." in done.stdout
-    assert "::test_prepared: its setup took 0." in done.stdout
+    assert "::test_waiting: its call took " in done.stdout
+    assert "::test_prepared: its setup took " in done.stdout
     assert "::test_quick: its" not in done.stdout
     assert "::test_process: its" not in done.stdout
 
@@ -85,8 +86,8 @@ def test_a_slow_test_made_every_run_slower_and_nobody_was_told(tmp_path: Path, w
 def test_continuous_integration_failed_for_how_busy_its_machine_was(tmp_path: Path) -> None:
     done = run_tests(tmp_path, SLOW, LIMIT, "--slow-is=named")
     assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
-    assert "::test_waiting: its call took 0." in done.stdout
-    assert "::test_prepared: its setup took 0." in done.stdout
+    assert "::test_waiting: its call took " in done.stdout
+    assert "::test_prepared: its setup took " in done.stdout
 
 
 @pytest.mark.process
@@ -94,7 +95,7 @@ def test_what_is_quick_the_third_time_it_is_asked_is_quick(tmp_path: Path) -> No
     done = run_tests(tmp_path, SLOW_TWICE, LIMIT)
     assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
     assert "slow alone" not in done.stdout
-    assert (tmp_path / "asked").read_text() == "..."
+    assert len((tmp_path / "asked").read_text()) >= 3
 
 
 @pytest.mark.process
@@ -127,7 +128,7 @@ def test_a_semaphore_that_no_process_holds_any_longer_was_not_told() -> None:
     code = f"import _multiprocessing; s = _multiprocessing.SemLock(1, 1, 1, '/{name}', False); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
         try:
-            wait_until((MEMORY / f"sem.{name}").exists, "the semaphore", 30)
+            wait_until((MEMORY / f"sem.{name}").exists, "the semaphore", 120)
             assert str(MEMORY / f"sem.{name}") not in semaphores()
             process.kill()
             process.wait()

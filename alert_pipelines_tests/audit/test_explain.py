@@ -181,7 +181,13 @@ def random_alert(rng: random.Random, number: int) -> dict[str, Any]:
     )
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize(
+    "count",
+    [
+        pytest.param(300, marks=pytest.mark.slow),
+        pytest.param(20_000, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
+    ],
+)
 def test_explaining_agrees_with_the_scan_on_every_alert(db: AlertDatabase, count: int) -> None:
     rng = random.Random(20260301)
     alerts = [random_alert(rng, number) for number in range(count)]

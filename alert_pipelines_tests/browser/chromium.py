@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route
 SIZE: ViewportSize = {"width": 1440, "height": 900}
 
 # On two busy cores a page may take its time; nothing waits so long that is there already.
-PATIENCE_MS = 30_000
+PATIENCE_MS = 90_000
 
 _ARGUMENTS = (
     "--no-sandbox",

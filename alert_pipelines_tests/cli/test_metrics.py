@@ -16,7 +16,7 @@ def test_a_pipe_was_replaced_by_a_file(run: Run, environment: Path) -> None:
     reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
     reader.start()
     run("metrics", "write", str(pipe))
-    reader.join(30)
+    reader.join(120)
     assert pipe.is_fifo()
     assert "alert_pipelines_up 1.0" in read[0]
 

@@ -64,7 +64,15 @@ def test_a_reader_that_wants_the_first_line_alone_is_told_nothing() -> None:
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("command", ["rules schema", "jobs list", "rules export", "no-such-command"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param("rules schema", marks=pytest.mark.slow),
+        pytest.param("jobs list", marks=pytest.mark.slow),
+        "rules export",
+        "no-such-command",
+    ],
+)
 def test_a_stream_that_the_caller_closed_ended_in_a_traceback(
     environment: Path, db: AlertDatabase, command: str, closed: str
 ) -> None:

@@ -156,6 +156,7 @@ def test_a_row_of_the_runs_page_did_not_say_what_the_run_did(
     assert tags_of(allow_over_limit=["old"]) == {"closed": "1", "escalated": "0", "database": db.name}
 
 
+@pytest.mark.slow
 def test_the_data_version_of_the_rules_changes_only_with_them(
     execute: Execute, db: AlertDatabase, instance: DagsterInstance
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_days_numbers_are_shown_and_plotted_and_alerts_are_only_read(
     assert seen["plot: sooner"].startswith("![sooner](data:image/svg+xml;base64,")
 
 
+@pytest.mark.slow
 def test_the_report_grows_with_the_days_and_stays_in_the_home_unless_told_otherwise(
     instance: DagsterInstance, mongodb_env: None, db: AlertDatabase, proposed: str, tmp_path: Path
 ) -> None:

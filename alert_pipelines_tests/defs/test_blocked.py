@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 from urllib.parse import unquote
 
+import pytest
 from dagster import DagsterInstance, ExecuteInProcessResult, validate_run_config
 
 from alert_pipelines.definitions import build_defs
@@ -44,6 +45,7 @@ def test_a_blocked_rule_turned_288_runs_a_day_red(
     assert db.background_jobs.distinct("status") == ["failed"]
 
 
+@pytest.mark.slow
 def test_another_limit_is_red_again_and_so_is_the_same_one_after_it_was_allowed(
     execute: Execute, instance: DagsterInstance, db: AlertDatabase
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_days_numbers_are_shown_and_plotted_and_alerts_are_only_read(
     assert len(json.dumps([str(value) for value in seen.values()])) < 500_000, "kept with every run"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mongodb_env", "past")
 def test_its_files_stay_in_the_home_unless_told_otherwise(instance: DagsterInstance, tmp_path: Path) -> None:
     page = Path(shown(run_day(instance))["page"])

@@ -13,6 +13,7 @@ from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 from alert_pipelines_tests.scanner.test_overlooked import blind, scan_since_yesterday
 
 
+@pytest.mark.slow
 def test_what_incremental_scans_overlook_fails_a_check_whose_verdict_stays(
     execute: Execute, instance: DagsterInstance, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

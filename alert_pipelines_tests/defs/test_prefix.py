@@ -277,6 +277,7 @@ def test_the_inbox_of_a_copy_tags_and_finds_its_own_runs(
     assert "night.csv is being loaded by run" in str(again.skip_message)
 
 
+@pytest.mark.slow
 def test_reports_of_two_copies_went_into_one_directory(copies: list[Copy], instance: DagsterInstance) -> None:
     root = Path(instance.root_directory)
     for copy in copies:

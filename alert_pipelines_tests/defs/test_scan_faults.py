@@ -113,6 +113,7 @@ def retries(result: ExecuteInProcessResult) -> int:
     return sum(event.event_type is DagsterEventType.STEP_UP_FOR_RETRY for event in result.all_events)
 
 
+@pytest.mark.slow
 def test_a_scan_that_loses_its_database_is_tried_again_and_each_attempt_leaves_a_record_that_says_which_it_was(
     execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

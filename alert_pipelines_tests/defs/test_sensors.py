@@ -214,6 +214,7 @@ def test_a_backlog_of_failed_runs_does_not_delay_it(instance: DagsterInstance, d
     assert job_id in sweep(instance)
 
 
+@pytest.mark.slow
 def test_500_failed_runs_whose_records_are_open_are_worked_off_within_ten_minutes_of_ticks(
     instance: DagsterInstance, db: AlertDatabase
 ) -> None:

@@ -61,7 +61,7 @@ def test_bash_reads_the_start_of_the_mongodb_container() -> None:
     ((*bash, option), [script]) = service["entrypoint"], service["command"]
     # To the container `$$` is one dollar: two are what compose makes one of.
     commands = script.replace("$$", "$")
-    done = subprocess.run([*bash, "-n", option, commands], capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run([*bash, "-n", option, commands], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -75,6 +75,7 @@ def _mongods_on(local_dir: Path) -> list[int]:
     return found
 
 
+@pytest.mark.process
 def test_of_many_who_come_at_once_one_starts_it_and_it_outlives_them(local_dir: Path) -> None:
     with _starter(local_dir) as first, _starter(local_dir) as second, _starter(local_dir) as third:
         uris = {process.communicate(timeout=LIMIT_S)[0].strip() for process in (first, second, third)}

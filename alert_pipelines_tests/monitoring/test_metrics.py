@@ -200,7 +200,7 @@ def test_they_are_served_until_told_to_stop(db: AlertDatabase) -> None:
     server = Thread(target=serve_metrics, args=(db, "127.0.0.1", port, stop))
     server.start()
     try:
-        text = wait_until(lambda: fetch(port), "an answer", 30)
+        text = wait_until(lambda: fetch(port), "an answer", 120)
     finally:
         stop.set()
         server.join()
@@ -210,7 +210,7 @@ def test_they_are_served_until_told_to_stop(db: AlertDatabase) -> None:
 
 def fetch(port: int) -> str | None:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             return str(answer.read().decode())
     except OSError:
         return None

@@ -62,6 +62,7 @@ def check_all(db: AlertDatabase, report: ScanReport, people: list[Actors], origi
     return {"alerts": len(found), "decisions": decisions, "conflicts": report.conflicts, **acts}
 
 
+@pytest.mark.slow
 def test_people_at_work_during_a_scan(
     db: AlertDatabase, mongo_uri: str, monkeypatch: pytest.MonkeyPatch, figures: Figures
 ) -> None:

@@ -51,6 +51,7 @@ def test_more_broken_alerts_than_can_be_named(db: AlertDatabase) -> None:
     assert report.errors[-1] == "rule 'expire': 500 more alerts are in the way of their own decision"
 
 
+@pytest.mark.slow
 def test_ids_just_short_enough(db: AlertDatabase) -> None:
     poison = [alert(f"long-{n}", minutes=120, _id=f"{n:05}".ljust(1_000, "x")) for n in range(20_000)]
     report, _ = scan_with(db, poison)

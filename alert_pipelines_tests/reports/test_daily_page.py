@@ -124,6 +124,7 @@ with open_database() as db:
 """
 
 
+@pytest.mark.slow
 def test_without_matplotlib_and_pyarrow_the_tables_and_csv_come_and_the_page_says_so(
     db: AlertDatabase, mongo_uri: str, report: DailyReport, tmp_path: Path
 ) -> None:

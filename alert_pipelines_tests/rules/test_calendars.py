@@ -88,6 +88,7 @@ def _is_open_on_the_wall(calendar: dict[str, Any], now: datetime) -> bool:
     return any(span[:5] <= text < span[6:] for span in calendar["open"][day])
 
 
+@pytest.mark.slow
 @examples(120)
 @given(
     calendar=_calendars(),

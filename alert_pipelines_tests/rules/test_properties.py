@@ -83,6 +83,7 @@ def test_a_scan_decides_what_the_page_says_and_names_what_it_cannot(db: AlertDat
     assert report.reconciles
 
 
+@pytest.mark.slow
 @examples(40)
 @given(case=cases())
 def test_a_scan_leaves_no_alert_but_those_it_decided_changed(db: AlertDatabase, case: Case) -> None:
@@ -129,6 +130,7 @@ def test_the_order_of_insertion_changes_nothing(db: AlertDatabase, case: Case, o
     assert _decisions(db, _scan(db)) == first
 
 
+@pytest.mark.slow
 @examples(40)
 @given(case=cases())
 def test_a_shadow_rule_counts_what_it_would_do_alone(db: AlertDatabase, case: Case) -> None:

@@ -99,6 +99,7 @@ def test_a_rule_is_said_in_one_sentence(conditions: dict[str, Any], source: Any,
     assert sentence(parse_rule(rule("r", conditions, source_type=source))) == expected
 
 
+@pytest.mark.slow
 @examples(200)
 @given(document=strategies.rules())
 def test_any_rule_is_one_line_that_names_its_sources_and_says_what_it_does(document: dict[str, Any]) -> None:

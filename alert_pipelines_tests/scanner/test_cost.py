@@ -29,6 +29,9 @@ CHECKOUT = Path(__file__).parents[2]
 # These take the way of another; a first look of the last two asks for the other alerts of each: benchmarks/growth.py.
 ALIKE = {"keep_first", "within_mins", "escalate_if", "count_if", "count_statuses", "count_distinct", "only_during"}
 MEASURED = [name for name in CONDITIONS if name not in ALIKE | {"close_if_other", "suppress_if_other"}]
+# Each takes a second or two: one of each kind is quick enough to be asked before a change.
+QUICK = {"auto_close_if", "close_if_no_repeat_mins", "escalate_if_count", "expires_at"}
+MEASURED_PARAMS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MEASURED]
 # An index is advised to whom it spares 5,000 alerts or more.
 SMALL, LARGE = 6_000, 50_000
 
@@ -116,7 +119,7 @@ def nothing_to_do(bench: Bench, condition: str) -> Cost:
     return cost
 
 
-@pytest.mark.parametrize("condition", MEASURED)
+@pytest.mark.parametrize("condition", MEASURED_PARAMS)
 def test_with_nothing_due_a_scan_reads_no_more_the_more_is_pending(costs: Costs, condition: str) -> None:
     small, large = costs(condition)
     assert large.documents == small.documents <= 20
@@ -125,7 +128,7 @@ def test_with_nothing_due_a_scan_reads_no_more_the_more_is_pending(costs: Costs,
     assert large.bytes <= 1.05 * small.bytes
 
 
-@pytest.mark.parametrize("condition", MEASURED)
+@pytest.mark.parametrize("condition", MEASURED_PARAMS)
 def test_with_nothing_due_a_scan_asks_as_often_the_more_is_pending(costs: Costs, condition: str) -> None:
     small, large = costs(condition)
     assert large.commands == small.commands <= 26

@@ -1,7 +1,5 @@
 """The bound on how fast a scan writes."""
 
-import time
-
 import pytest
 
 from alert_pipelines.mongo import AlertDatabase
@@ -26,20 +24,20 @@ def test_a_bounded_scan_takes_as_long_as_the_bound_says_at_least(
     assert sum(command.get("update") == "alerts" for command in recorder.commands) == 30
 
 
+def give_up() -> None:
+    """As a check that is asked while one waits."""
+    raise InterruptedError
+
+
 def test_one_who_waits_gives_up_when_told() -> None:
     limiter = RateLimiter(1)
     limiter.wait(3600, lambda: None)
-
-    def give_up() -> None:
-        raise InterruptedError
-
     with pytest.raises(InterruptedError):
         limiter.wait(1, give_up)
 
 
 def test_without_a_bound_nobody_waits() -> None:
-    limiter, started = RateLimiter(None), time.monotonic()
-    for _ in range(1000):
-        limiter.wait(1_000_000, lambda: None)
+    limiter = RateLimiter(None)
+    for _ in range(2):
+        limiter.wait(1_000_000, give_up)
     assert limiter.batch(5_000) == 5_000
-    assert time.monotonic() - started < 60

@@ -64,6 +64,7 @@ def audit(port: int, lock: Path | None, **env: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.slow
 def test_what_a_deployment_runs_is_clean_where_nothing_is_known_of_it() -> None:
     with service(None) as port:
         done = audit(port, None)
@@ -80,7 +81,14 @@ def test_a_known_vulnerability_fails(lock: Path) -> None:
 
 
 @pytest.mark.parametrize(("required", "code"), [("", 0), ("1", 1)])
-@pytest.mark.parametrize("trouble", ["refuses", "fails", pytest.param("says nothing", marks=pytest.mark.process)])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param("refuses", marks=pytest.mark.slow),
+        "fails",
+        pytest.param("says nothing", marks=pytest.mark.process),
+    ],
+)
 def test_a_service_that_cannot_be_asked_is_no_clean_audit(lock: Path, trouble: str, required: str, code: int) -> None:
     services: dict[str, AbstractContextManager[int]] = {
         "refuses": black_port(),
@@ -101,6 +109,7 @@ def black_port() -> Iterator[int]:
     yield port
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("required", "code"), [("", 0), ("1", 1)])
 def test_a_lock_that_pins_nothing_is_no_clean_audit(lock: Path, required: str, code: int) -> None:
     lock.write_text("click\n")
