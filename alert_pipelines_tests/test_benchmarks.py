@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import first_looks, growth, interference, tick, workbench
+from benchmarks import first_looks, growth, interference, peers, tick, workbench
 from benchmarks.workbench import CHECKOUT
 
 
@@ -34,6 +34,19 @@ def test_a_first_look_is_held_against_its_siblings_and_against_fewer_alerts() ->
     assert found["the longest to the shortest at 1,000, metadata.speed: no index, 60 values"] == 6
     assert found["power of keep_first, metadata.speed"] == pytest.approx(1)
     assert found["power of keep_latest, metadata.speed"] == pytest.approx(1.3, abs=0.01)
+
+
+def test_closing_was_compared_only_where_the_alerts_do_not_fit_the_cache() -> None:
+    seconds = {("scan", 0.5): 3, ("bare_update_many", 0.5): 4, ("scan", 4): 2, ("bare_update_many", 4): 1}
+    rows = [
+        {"cache_gb": cache_gb, "contender": name, "seconds": seconds.get((name, cache_gb), 1)}
+        | {"closed_per_s": 1, "looked_at_per_s": 1}
+        for cache_gb in peers.CACHES_GB
+        for name in ("scan", "bare_update_many", "lean_loop", "old_job", "old_job_closing")
+    ]
+    what = "seconds of the scan / of the bare update_many"
+    found = {one["cache_gb"]: one["ratio"] for one in peers.ratios(rows) if one["what"] == what}
+    assert found == {0.5: 0.75, 4: 2}
 
 
 def test_a_percentile_is_never_more_than_the_slowest() -> None:
