@@ -11,7 +11,7 @@ from alert_pipelines.errors import IndexConflictError
 from alert_pipelines.index_advice.advice import Advice, advise, create_advised, lacking_indexes
 from alert_pipelines.index_advice.choice import AdvisedIndex
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.model import CLOSE_CONDITIONS, ESCALATE_CONDITIONS, Rule
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.factories import AS_OF, ago, alert, rule
 
@@ -201,7 +201,21 @@ def test_a_condition_that_reads_what_it_needs_is_not_named(db: AlertDatabase, co
     assert _advise(db, conditions) == []
 
 
-@pytest.mark.parametrize("conditions", [{"close_if_no_repeat_mins": 3000}, {"escalate_if_count": 100_000}])
+BY_KEY: list[dict[str, Any]] = [
+    {"close_if_no_repeat_mins": 3000},
+    {"keep_first": True},
+    {"escalate_if_count": 100_000},
+    {"escalate_if_count": 100_000, "count_if": _leaf("speed", "gt", 5)},
+    {"escalate_if_count": 100_000, "count_statuses": ["OPEN", "RESOLVED"]},
+    {"escalate_if_count": 100_000, "count_distinct": "metadata.zone"},
+]
+BY_OTHERS: list[dict[str, Any]] = [
+    {"close_if_other": {"source_type": "KEYLESS"}},
+    {"expire_after_mins": 1, "suppress_if_other": {"source_type": "KEYLESS"}},
+]
+
+
+@pytest.mark.parametrize("conditions", [*BY_KEY, *BY_OTHERS], ids=str)
 def test_evidence_by_another_key_wants_the_index_that_spares_looking_at_all_of_it_again(
     db: AlertDatabase, conditions: dict[str, Any]
 ) -> None:
@@ -224,6 +238,12 @@ def test_evidence_that_a_date_admits_wants_the_index_that_finds_what_has_become_
     assert advice.indexes == (AdvisedIndex(("source_type", "metadata.expiry_date"), pending_only=True),)
     create_advised(db, [advice])
     assert advise(db, AS_OF) == []
+
+
+def test_each_condition_that_decides_or_reads_other_alerts_has_its_advice_tested() -> None:
+    tested = [*(conditions for conditions, _ in HELPED.values()), *SERVED.values(), *BY_KEY, *BY_OTHERS]
+    wanted = {*CLOSE_CONDITIONS, *ESCALATE_CONDITIONS, "only_if", "hold_mins", "suppress_if_other", "count_if"}
+    assert wanted <= {name for conditions in tested for name in conditions}
 
 
 HOPELESS = {

@@ -40,7 +40,10 @@ def decided(db: AlertDatabase) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("conditions", CONDITIONS, ids=str)
+ONLY_OLD = {"only_if": {"field": "timestamp", "op": "older_than_mins", "value": 25}}
+
+
+@pytest.mark.parametrize("conditions", [*CONDITIONS, *(one | ONLY_OLD for one in CONDITIONS)], ids=str)
 @pytest.mark.parametrize("given", [list(SOURCES), "*"], ids=str)
 def test_a_rule_for_several_sources_decides_what_one_for_each_would(
     db: AlertDatabase, conditions: dict[str, Any], given: str | list[str]
