@@ -126,6 +126,10 @@ def create_job_record(
         ScanAlreadyRunningError: Another scan holds the claim.
         InvalidJobTypeError: The type is not a valid name.
         MongoAuthenticationError: The user may only read.
+
+    Example:
+        >>> create_job_record("nightly_export", db).status
+        'running'
     """
     if not isinstance(job_type, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", job_type):
         raise InvalidJobTypeError(f"job type {job_type!r}: expected a name such as {SCANNER!r}")
@@ -212,6 +216,12 @@ def update_job_record(
         JobNotFoundError: No record has this id.
         InvalidJobStatusError: The status is not one of the three.
         JobEndedError: The record has ended already.
+
+    Example:
+        >>> job = create_job_record("nightly_export", db)
+        >>> update_job_record(job.job_id, {"alerts_processed": 7}, "completed", [], db)
+        >>> get_recent_jobs(1, db)[0].alerts_processed
+        7
     """
     if status not in STATUSES:
         raise InvalidJobStatusError(f"{job_id}: status {status!r}: expected one of {', '.join(STATUSES)}")
@@ -245,8 +255,16 @@ def get_recent_jobs(limit: int, db: AlertDatabase) -> list[BackgroundJobModel]:
         limit: How many, from 1 to 1000.
         db: The database of the alerts.
 
+    Returns:
+        The records, those of other programs as they stand.
+
     Raises:
         InvalidLimitError: `limit` is not an integer from 1 to 1000.
+
+    Example:
+        >>> job = create_job_record("nightly_export", db)
+        >>> [each.job_type for each in get_recent_jobs(10, db)]
+        ['nightly_export']
     """
     return [BackgroundJobModel.of(record) for record in recent_records(limit, db)]
 

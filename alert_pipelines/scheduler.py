@@ -71,8 +71,21 @@ class SchedulerStatus(TypedDict):
 def start_scheduler(instance: DagsterInstance | None = None, *, location: str | None = None) -> SchedulerStatus:
     """Switch the schedule on and return the status, which is `running` only where the daemon lives, too.
 
-    `instance` is by default the one of DAGSTER_HOME, `location` the one whose schedule it has. Raises SchedulerError
-    without an instance, where no location or several have the schedule, or where AUTO_CLOSE_CRON says off.
+    Args:
+        instance: The Dagster instance. None: the one of DAGSTER_HOME.
+        location: The code location whose schedule is meant, as the workspace names it. None: the only one that has it.
+
+    Returns:
+        `running`, and of the one job its `id`, `name` and `next_run_time`, an ISO 8601 time in UTC; None while not
+        running.
+
+    Raises:
+        SchedulerError: There is no instance, or no code location or several have the schedule, or AUTO_CLOSE_CRON
+            says off.
+
+    Example:
+        >>> start_scheduler()["running"]
+        True
     """
     if read_settings().cron is None:
         raise SchedulerError(f"{CRON_VARIABLE} is {OFF}, which outranks this: set a cron expression, or unset it")
@@ -83,7 +96,23 @@ def start_scheduler(instance: DagsterInstance | None = None, *, location: str | 
 
 
 def shutdown_scheduler(instance: DagsterInstance | None = None, *, location: str | None = None) -> SchedulerStatus:
-    """Switch the schedule off and return the status; a scan that runs goes on. Raises SchedulerError."""
+    """Switch the schedule off and return the status; a scan that runs goes on.
+
+    Args:
+        instance: The Dagster instance. None: the one of DAGSTER_HOME.
+        location: The code location whose schedule is meant, as the workspace names it. None: the only one that has it.
+
+    Returns:
+        `running`, and of the one job its `id`, `name` and `next_run_time`, an ISO 8601 time in UTC; None while not
+        running.
+
+    Raises:
+        SchedulerError: There is no instance, or no code location or several have the schedule.
+
+    Example:
+        >>> shutdown_scheduler()["running"]
+        False
+    """
     with _instance(instance) as used:
         schedule = _schedule(used, location)
         used.stop_schedule(schedule.get_remote_origin_id(), schedule.selector_id, schedule)
@@ -91,15 +120,43 @@ def shutdown_scheduler(instance: DagsterInstance | None = None, *, location: str
 
 
 def is_scheduler_running(instance: DagsterInstance | None = None, *, location: str | None = None) -> bool:
-    """Whether ticks will really happen: the schedule is on and the daemon alive. Raises SchedulerError.
+    """Whether ticks will happen: the schedule is on and the daemon alive. One that died is noticed within 90 s.
 
-    A daemon that died is noticed after 90 s at most.
+    Args:
+        instance: The Dagster instance. None: the one of DAGSTER_HOME.
+        location: The code location whose schedule is meant, as the workspace names it. None: the only one that has it.
+
+    Returns:
+        Whether it runs.
+
+    Raises:
+        SchedulerError: There is no instance, or no code location or several have the schedule.
+
+    Example:
+        >>> is_scheduler_running()
+        True
     """
     return get_scheduler_status(instance, location=location)["running"]
 
 
 def get_scheduler_status(instance: DagsterInstance | None = None, *, location: str | None = None) -> SchedulerStatus:
-    """Whether the scheduler runs, and when the next scan is due. Raises SchedulerError."""
+    """Whether the scheduler runs, and when the next scan is due.
+
+    Args:
+        instance: The Dagster instance. None: the one of DAGSTER_HOME.
+        location: The code location whose schedule is meant, as the workspace names it. None: the only one that has it.
+
+    Returns:
+        `running`, and of the one job its `id`, `name` and `next_run_time`, an ISO 8601 time in UTC; None while not
+        running.
+
+    Raises:
+        SchedulerError: There is no instance, or no code location or several have the schedule.
+
+    Example:
+        >>> get_scheduler_status()["jobs"][0]["id"]
+        'auto_close_scanner'
+    """
     with _instance(instance) as used:
         return _status(used, _schedule(used, location))
 

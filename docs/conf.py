@@ -8,7 +8,9 @@ import json
 import logging
 from importlib.metadata import version as version_of
 from pathlib import Path
+from typing import Any
 
+from pydantic import BaseModel
 from sphinx.application import Sphinx
 
 from alert_pipelines.rules.files import language_schema
@@ -55,7 +57,17 @@ def _write_schema(app: Sphinx) -> None:
     (directory / "rules.schema.json").write_text(json.dumps(language_schema(), indent=2) + "\n", encoding="utf-8")
 
 
+def _show_fields(*given: Any) -> None:
+    """What a model says of its fields is shown as the attributes of other classes are."""
+    _app, what, _name, documented, _options, lines = given
+    if what == "class" and issubclass(documented, BaseModel):
+        fields = documented.model_fields.items()
+        lines.extend(["", "Attributes:", *(f"    {name}: {field.description}" for name, field in fields)])
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", _leave_out_unwritten)
     app.connect("builder-inited", _write_schema)
+    # Before napoleon, which makes a list of them.
+    app.connect("autodoc-process-docstring", _show_fields, priority=400)

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class SourceType(StrEnum):
@@ -68,47 +68,49 @@ Time = datetime | str | None
 class AlertMetadata(_Document):
     """What the source says of the event."""
 
-    driver_id: str | int | None = None
-    vehicle_id: str | int | None = None
-    speed: Number = None
-    speed_limit: Number = None
-    location: Any = None
-    document_type: Text = None
-    expiry_date: Time = None
-    document_valid: bool | int | str | None = None
-    feedback_rating: Number = None
-    feedback_comment: Text = None
-    event_count: Number = None
-    additional_data: Any = None
+    driver_id: str | int | None = Field(None, description="The driver; what rules group by if they name no other key.")
+    vehicle_id: str | int | None = Field(None, description="The vehicle.")
+    speed: Number = Field(None, description="The speed, in the source's unit.")
+    speed_limit: Number = Field(None, description="The limit that was exceeded, in the same unit.")
+    location: Any = Field(None, description="Where it happened, as the source says it.")
+    document_type: Text = Field(None, description="The document that expires.")
+    expiry_date: Time = Field(None, description="When it expires, UTC.")
+    document_valid: bool | int | str | None = Field(None, description="Whether it was renewed.")
+    feedback_rating: Number = Field(None, description="The rating, 1 to 5.")
+    feedback_comment: Text = Field(None, description="What the passenger wrote.")
+    event_count: Number = Field(None, description="How many events the source put into this alert.")
+    additional_data: Any = Field(None, description="Whatever else the source says.")
 
 
 class StateChange(_Document):
     """One entry of an alert's `state_history`."""
 
-    from_status: Text = None
-    to_status: Text = None
-    timestamp: Time = None
-    reason: Text = None
-    triggered_by: Text = None
-    rule_triggered: Text = None
+    from_status: Text = Field(None, description="The status before.")
+    to_status: Text = Field(None, description="The status after.")
+    timestamp: Time = Field(None, description="When it changed, UTC.")
+    reason: Text = Field(None, description="Why.")
+    triggered_by: Text = Field(None, description="Who changed it: system for a scan, undo, or a person.")
+    rule_triggered: Text = Field(None, description="The rule that decided it.")
 
 
 class Alert(_Document):
     """A document of `alerts`."""
 
-    alert_id: str
-    source_type: str
-    severity: Text = None
-    status: str
-    timestamp: Time = None
-    metadata: AlertMetadata | None = None
-    state_history: list[StateChange] | str | None = None
-    escalated_at: Time = None
-    closed_at: Time = None
-    resolved_at: Time = None
-    auto_close_reason: Text = None
-    expires_at: Time = None
-    resolved_by: Text = None
-    resolution_notes: Text = None
-    created_at: Time = None
-    updated_at: Time = None
+    alert_id: str = Field(description="Unique id.")
+    source_type: str = Field(description="What kind of alert it is; a rule is for one source type, some or all.")
+    severity: Text = Field(None, description="INFO, WARNING or CRITICAL; escalating makes it CRITICAL.")
+    status: str = Field(description="OPEN or ESCALATED (pending), AUTO_CLOSED or RESOLVED.")
+    timestamp: Time = Field(None, description="When the event happened, UTC.")
+    metadata: AlertMetadata | None = Field(None, description="What the source says of the event, such as driver_id.")
+    state_history: list[StateChange] | str | None = Field(
+        None, description="Every change of status, by whom, when and why; the one truth about decisions."
+    )
+    escalated_at: Time = Field(None, description="When it was escalated, UTC.")
+    closed_at: Time = Field(None, description="When it was closed automatically, UTC.")
+    resolved_at: Time = Field(None, description="When a person resolved it, UTC.")
+    auto_close_reason: Text = Field(None, description="Why it was closed automatically.")
+    expires_at: Time = Field(None, description="When it closes by itself, if it does, UTC.")
+    resolved_by: Text = Field(None, description="Who resolved it.")
+    resolution_notes: Text = Field(None, description="What they said.")
+    created_at: Time = Field(None, description="When the document was made, UTC.")
+    updated_at: Time = Field(None, description="When it last changed, UTC.")

@@ -133,6 +133,10 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
         AlertNotFoundError: No alert has this id.
         SharedAlertIdError: Several alerts have it.
         InvalidTimestampError: `as_of` is outside the years 1000 to 8999.
+
+    Example:
+        >>> print(explain_alert(db, "A1").why)
+        rule 'old' would close it: timestamp is 60 or more minutes old
     """
     alert = find_alert(db, alert_id)
     at = server_now(db) if as_of is None else as_of_utc(as_of)

@@ -133,6 +133,12 @@ def undo_job(
 
     Raises:
         UndoError: The job is unknown or still running, or the rule decided nothing in it.
+
+    Example:
+        >>> auto_close_scanner(db)["auto_closed"]
+        1
+        >>> undo_job(db, "latest", dry_run=False).restored
+        1
     """
     prepare_collections(db)
     # The record of a scan whose process died still says running, until this.

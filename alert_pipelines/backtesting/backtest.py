@@ -110,6 +110,13 @@ def backtest(
         BacktestError: A day is not over, the step does not divide the day, or the server cannot evaluate a rule. For a
             day or a step this is raised before any day is computed.
         InvalidTimestampError: A day is before the year 1000.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from alert_pipelines.rules.files import read_rules
+        >>> for outcome in backtest(db, read_rules(Path("rules.yaml")), [date(2025, 1, 15)]):
+        ...     print(outcome.day, sum(one.would_close for one in outcome.proposed))
+        2025-01-15 0
     """
     proposed, asked = list(rules), list(days)
     for day in asked:

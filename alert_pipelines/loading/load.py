@@ -114,6 +114,12 @@ def load_alerts(
         LoadError: The file, the reject file or, as the first rows show, the mapping cannot be used.
         IndexConflictError: The collection cannot be indexed.
         PyMongoError: The database fails; a repeated load then goes on.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from alert_pipelines.loading import load_mapping
+        >>> load_alerts(db, Path("alerts.csv"), load_mapping(Path("mapping.yaml"))).alerts_inserted
+        3
     """
     until = None if until is None else as_utc(until)
     with RejectFile(reject_path or default_reject_path(path), path) as rejects, open_spool() as spool:

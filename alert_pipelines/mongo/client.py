@@ -87,6 +87,11 @@ def open_database(settings: MongoSettings | None = None) -> Iterator[AlertDataba
         MongoAuthenticationError: The server refuses the user, or later a right that the user lacks.
         SettingsError: The environment holds settings that are not valid.
         LocalMongodError: The local mongod cannot be started.
+
+    Example:
+        >>> with open_database() as db:
+        ...     db.alerts.count_documents({"status": "OPEN"})
+        1
     """
     settings = settings or MongoSettings.from_env()
     with connect(settings) as client:

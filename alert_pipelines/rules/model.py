@@ -255,7 +255,7 @@ class Rule(HasCalendars):
     )
     name: StrictStr | None = Field(None, description="what people call it")
     description: StrictStr | None = Field(None, description="what it is for")
-    conditions: Conditions
+    conditions: Conditions = Field(description="when to close, escalate or hold")
     is_active: StrictBool = Field(True, description="what the older service reads; in a file, leave it to `mode`")
     priority: Annotated[StrictInt, Field(ge=-(2**31), lt=2**31), WHOLE] = Field(0, description="the higher goes first")
     mode: Mode | None = Field(None, description="active (writes; the default), shadow (is only counted) or off")

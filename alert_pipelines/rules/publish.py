@@ -107,6 +107,13 @@ def publish_rules(
         RuleIdTakenError: The collection holds another rule under the same id.
         IndexConflictError: The collections cannot be indexed.
         PyMongoError: The database fails.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from alert_pipelines.rules.files import read_rules
+        >>> changes = publish_rules(db, read_rules(Path("rules.yaml")))
+        >>> [change.rule_id for change in changes if change.written]
+        ['overspeed']
     """
     given, now = list(rules), server_now(db)
     ensure_indexes(db)

@@ -17,11 +17,17 @@ ALLOW_SCAN = "scan"
 class ScanRequest:
     """What to scan and how.
 
-    `as_of`: None is the server's clock; naive is read as UTC. `rule_ids`: None is every rule; `expires_at` names the
-    alerts' own expiry. `max_close_fraction`: the scan's own limit, a fraction of the pending alerts;
-    None is what AUTO_CLOSE_MAX_FRACTION says, or a half. `allow_over_limit`: rule ids, or ALLOW_SCAN, whose limit is
-    lifted this once, and `signature` who asked for that. `run_id`: the Dagster run, and `attempt` which of its attempts
-    this is, from 1. `rules`: for a dry run, as if these were published.
+    Attributes:
+        as_of: The time that the scan is for; naive is read as UTC. None: the server's clock.
+        rule_ids: The rules to evaluate; `expires_at` names the alerts' own expiry. None: every rule.
+        dry_run: Plan, and write nothing.
+        max_close_fraction: The scan's own limit, a fraction of the pending alerts from 0 to 1. None: what
+            AUTO_CLOSE_MAX_FRACTION says, or a half.
+        allow_over_limit: The rule ids, or ALLOW_SCAN, whose limit is lifted this once.
+        run_id: The Dagster run that the scan belongs to.
+        attempt: Which of the run's attempts this is, from 1.
+        signature: Who asked for the limits to be lifted, and why.
+        rules: Of a dry run, the rules to evaluate in place of the published ones.
     """
 
     as_of: datetime | None = None
@@ -91,18 +97,35 @@ def _stored_violation(one: Mapping[str, Any]) -> LimitViolation:
 class ScanReport:
     """The outcome of a scan.
 
-    `decisions` are those written, counted from the alerts' histories; of a dry run, and in `planned` always, those
-    planned. `shadow` counts what shadow rules would have done; `shadow_rules` names all that were evaluated, also
-    those that would have done nothing, and `shadow_left` those whose turn is in the next scans. planned = closed +
-    escalated + conflicts + failed + blocked. `errors` has an entry for each alert and rule that could not be handled;
-    `bad_rules` are those of them that are about rules, and `failed_rules` those of these whose query the server did
-    not finish.
-    `incremental_since` is the scan since which touched keys were looked at; None where all were: `full_scan_reason`
-    then says why.
-    `checkpoint` is what a later scan can build on. `overlooked` counts the due alerts outside of what an incremental
-    scan would have looked at; None if this one did not check that. `defects` are those of `errors` that name them.
-    `allowance` names the limits that were lifted, and who asked for it.
-    `preview`, of a dry run only, has what could be written of `planned` by the status and severity of its alerts.
+    planned = closed + escalated + conflicts + failed + blocked.
+
+    Attributes:
+        job_id: The job record of the scan.
+        as_of: The time that the scan was for, UTC.
+        rule_set_version: The hash of the rules that it evaluated.
+        dry_run: Whether nothing was to be written.
+        pending: How many alerts were pending at the start, by status.
+        planned: The decisions before any write, by rule, source and decision.
+        decisions: Those written, counted from the alerts' histories; of a dry run, those planned.
+        shadow: What shadow rules would have decided.
+        conflicts: Planned decisions whose alert changed before the write.
+        failed: Planned decisions that could not be written.
+        errors: An entry for each alert and rule that could not be handled.
+        samples: Some of the planned decisions, with their reasons.
+        violations: The limits that blocked decisions.
+        bad_rules: Those of `errors` that are about rules.
+        preview: Of a dry run, what could be written, by the status and severity of the alerts.
+        failed_rules: The rules whose query the server did not finish.
+        shadow_rules: The shadow rules that were evaluated, also those that would have decided nothing.
+        shadow_left: The shadow rules whose turn is in the next scans.
+        oldest_pending: The timestamp of the oldest pending alert, UTC.
+        incremental_since: The scan since which touched keys were looked at; None for a full scan.
+        full_scan_reason: Why the scan was full.
+        checkpoint: What a later scan can build on.
+        overlooked: The due alerts outside of what an incremental scan would have looked at; None where not checked.
+        defects: Those of `errors` that name such alerts.
+        seconds: How long each step took.
+        allowance: The limits that were lifted, and who asked for it.
     """
 
     job_id: str

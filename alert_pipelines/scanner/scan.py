@@ -88,8 +88,8 @@ def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> d
         PyMongoError: The database is unreachable.
 
     Example:
-        with open_database() as db:
-            print(auto_close_scanner(db)["auto_closed"])
+        >>> auto_close_scanner(db)["auto_closed"]
+        1
     """
     return run_scan(db, ScanRequest(as_of=as_of)).summary()
 
@@ -113,6 +113,11 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
         BlastRadiusError: A limit blocked closes or escalations.
         RuleQueryError: The server could not evaluate a rule.
         PyMongoError: The database is unreachable.
+
+    Example:
+        >>> report = run_scan(db, ScanRequest(dry_run=True))
+        >>> [(one.rule_id, one.decision, one.alerts) for one in report.planned]
+        [('old', 'close', 1)]
     """
     _log.info("Starting auto-close alert scanner%s", " (dry run)" if request.dry_run else "")
     if is_standalone(db):
@@ -166,6 +171,10 @@ def evaluate_all_pending_alerts(
     Raises:
         ScanIncompleteError: A limit blocked decisions, or the server could not evaluate a rule. What else `run_scan`
             raises is raised, too.
+
+    Example:
+        >>> evaluate_all_pending_alerts(db).closed
+        1
     """
     request = request or ScanRequest()
     return run_scan(db, replace(request, as_of=as_of or request.as_of), on_progress)
