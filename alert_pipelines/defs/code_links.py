@@ -1,7 +1,7 @@
 """From each asset to the code that makes it: a file of this checkout, or a page below ALERT_PIPELINES_CODE_URL.
 
-Code is named, not imported, and its line is looked for in the text: each run loads this module, and would else load,
-and parse, what only other runs need.
+Code is named, neither imported nor read: each run loads this module, and would else load what only other runs need. So
+a link leads to the file, and its label says which function or class in it is meant.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,16 +58,7 @@ def _reference(code: str, base: str | None) -> LocalFileCodeReference | UrlCodeR
     path = _PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
     if not path.is_file():
         return None
-    line = _line_of(path, name)
     label = f"{_PACKAGE.name}.{module}.{name}"
     if base:
-        return UrlCodeReference(url=f"{base}/{path.relative_to(_PACKAGE.parent).as_posix()}#L{line}", label=label)
-    return LocalFileCodeReference(file_path=str(path), line_number=line, label=label)
-
-
-def _line_of(path: Path, name: str) -> int:
-    starts = tuple(f"{kind} {name}{after}" for kind in ("def", "class") for after in ("(", ":"))
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.startswith(starts):
-            return number
-    raise LookupError(f"{path} defines no {name}, which code_links names: correct the name there")
+        return UrlCodeReference(url=f"{base}/{path.relative_to(_PACKAGE.parent).as_posix()}", label=label)
+    return LocalFileCodeReference(file_path=str(path), label=label)

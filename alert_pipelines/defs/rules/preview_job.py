@@ -47,9 +47,9 @@ def preview(context: OpExecutionContext, config: PreviewRulesConfig, mongo: Mong
     )
 
 
-@job(description="Preview changed rules on the alerts of now: what they would close and escalate, more and fewer.")
+@job
 def preview_rules_job() -> None:
-    """One op."""
+    """Preview changed rules on the alerts of now: what they would close and escalate, more and fewer."""
     preview()
 
 

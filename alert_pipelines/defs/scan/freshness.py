@@ -35,7 +35,8 @@ def stale_after(settings: Settings) -> timedelta | None:
 
 def _gaps(cron: str) -> list[timedelta]:
     """The gaps between the ticks of one day, and those from one day's last tick to the next one's first."""
-    # Read and not run through, which takes each run that loads this 0.3 s for a tick a minute: days that have ticks
+    # By Dagster's own reader, since one written here differed from it in 28 of 600 expressions. The ticks of a day are
+    # read and not run through, which takes each run that loads this 0.3 s for a tick a minute: days that have ticks
     # have them all at the same times.
     (minutes, hours, *day), *_ = CroniterShim.expand(cron)
     times = [
