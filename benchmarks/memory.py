@@ -33,7 +33,9 @@ def plain_scan(bench: Bench) -> tuple[float, int]:
 
 def dagster_execute(bench: Bench) -> tuple[float, int]:
     """The same of `dagster job execute`."""
-    config = {"ops": {"auto_close": {"config": {"as_of": AS_OF.isoformat(), "allow_over_limit": ["scan"]}}}}
+    config = {
+        "ops": {"auto_close": {"config": {"as_of": AS_OF.isoformat(), "allow_over_limit": ["scan"], "confirm": True}}}
+    }
     with tempfile.TemporaryDirectory() as home:
         (Path(home) / "dagster.yaml").symlink_to(CHECKOUT / "dagster.yaml")
         (Path(home) / "config.yaml").write_text(json.dumps(config))

@@ -13,8 +13,8 @@ from alert_pipelines.signature import Signature
 from alert_pipelines.timestamps import parse_timestamp
 
 
-class ScanConfig(Config):
-    """How to scan. The defaults are what the schedule runs."""
+class PlanConfig(Config):
+    """What to scan. The defaults are what the schedule runs."""
 
     rules: list[str] = Field(
         default=[],
@@ -43,7 +43,22 @@ class ScanConfig(Config):
         )
 
 
-class DryRunConfig(ScanConfig):
+class ScanConfig(PlanConfig):
+    """How to scan."""
+
+    confirm: bool = Field(
+        default=False,
+        description="Set it to true to lift the limits of allow_over_limit. Until then such a run fails, shows what it "
+        "would do, and writes nothing.",
+    )
+
+    def request(self, run_id: str, attempt: int) -> ScanRequest:
+        """What is asked of the scan; a dry run if it would lift limits and nobody has confirmed that."""
+        asked = super().request(run_id, attempt)
+        return replace(asked, dry_run=bool(self.allow_over_limit) and not self.confirm)
+
+
+class DryRunConfig(PlanConfig):
     """What a scan would have: its settings, and nothing is written."""
 
     def request(self, run_id: str, attempt: int) -> ScanRequest:

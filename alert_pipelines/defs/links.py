@@ -44,7 +44,9 @@ def decided_alerts(own: Location | None, names: Names, job_id: str, samples: Ite
 
 def limit_leads(own: Location, names: Names, blocked: Iterable[str]) -> str:
     """How to see what limits block, and how to allow it once; `blocked` are what `allow_over_limit` calls them."""
-    allow_once = _link("Allow once", own, names, AUTO_CLOSE_JOB, "auto_close", allow_over_limit=list(blocked))
+    allow_once = _link(
+        "Allow once", own, names, AUTO_CLOSE_JOB, "auto_close", allow_over_limit=list(blocked), confirm=False
+    )
     return f"{_link('Preview', own, names, DRY_RUN_JOB, 'dry_run')} · {allow_once}"
 
 

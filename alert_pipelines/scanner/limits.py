@@ -141,7 +141,7 @@ def _violation(blocked: str, who: str, planned: int, limit: int, to_status: Stat
     decision = decision_of(to_status)
     message = (
         f"{who} would {decision} {planned} alerts, its limit is {limit}: none of them was {decision}d. To allow it "
-        f"once, run with allow_over_limit: [{blocked!r}] (Launchpad) or `alert-pipelines scan --allow-over-limit "
-        f"{quote(blocked)}`."
+        f"once, run with allow_over_limit: [{blocked!r}] and confirm: true (Launchpad) or `alert-pipelines scan "
+        f"--allow-over-limit {quote(blocked)}`."
     )
     return LimitViolation(blocked, planned, limit, message, decision)

@@ -153,8 +153,11 @@ def test_a_limit_that_stops_a_rule_is_a_red_run_that_says_what_to_do(page: Page,
         page.get_by_text("within_limits", exact=True).first.click()
         expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
         expect(page.get_by_text(stop).first).to_be_visible()
-        # From what shows the need to the run it takes two clicks.
+        # From what shows the need to the run it takes three clicks: the last says yes.
         page.get_by_role("link", name="Allow once").click()
+        expect(page.get_by_text("No errors")).to_be_visible()
+        page.locator(".CodeMirror-line").filter(has_text="confirm").get_by_text("false").dblclick()
+        page.keyboard.insert_text("true")
         expect(page.get_by_text("No errors")).to_be_visible()
         steps.press_launch(page)
         steps.expect_run_end(page, "RUN_SUCCESS")

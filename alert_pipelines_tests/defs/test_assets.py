@@ -153,7 +153,7 @@ def test_a_row_of_the_runs_page_did_not_say_what_the_run_did(
     looked = {"dry_run": "true", "would_close": "1", "would_escalate": "2", "database": db.name}
     assert tags_of(*DRY_RUN) == looked
     assert tags_of() == {"closed": "0", "escalated": "2", "blocked": "1", "database": db.name}
-    assert tags_of(allow_over_limit=["old"]) == {"closed": "1", "escalated": "0", "database": db.name}
+    assert tags_of(allow_over_limit=["old"], confirm=True) == {"closed": "1", "escalated": "0", "database": db.name}
 
 
 @pytest.mark.slow
@@ -295,7 +295,7 @@ def test_a_limit_stops_its_rule_alone_and_fails_the_run_loudly(execute: Execute,
     assert (metadata["blocked"], metadata["escalated"]) == (1, 2)
     assert metadata["job record"]["status"] == "failed"
     assert statuses(db)["old"] == "OPEN"
-    allowed = execute(as_of=AS_OF.isoformat(), allow_over_limit=["old"])
+    allowed = execute(as_of=AS_OF.isoformat(), allow_over_limit=["old"], confirm=True)
     assert allowed.success
     assert statuses(db)["old"] == "AUTO_CLOSED"
 

@@ -11,8 +11,8 @@ from dagster import DagsterInstance, ExecuteInProcessResult, validate_run_config
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring.scan_records import first_blocked
-from alert_pipelines_tests.defs.conftest import OWN, Execute, check_verdicts, execute_in
-from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
+from alert_pipelines_tests.defs.conftest import OWN, Execute, check_verdicts, execute_in, failure_text
+from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 LIMITED = rule("old", {"expire_after_mins": 60, "max_close": 0})
 TICK = {"dagster/schedule_name": "auto_close_schedule"}
@@ -54,7 +54,7 @@ def test_another_limit_is_red_again_and_so_is_the_same_one_after_it_was_allowed(
     fill(db, [alert("S", minutes=120, source_type="SAFETY")], LIMITED | {"rule_id": "safety", "source_type": "SAFETY"})
     assert not tick(instance).success
     assert tick(instance).success
-    assert execute(as_of=AS_OF.isoformat(), allow_over_limit=["old", "safety"]).success
+    assert execute(as_of=AS_OF.isoformat(), allow_over_limit=["old", "safety"], confirm=True).success
     fill(db, [alert("again", minutes=120)])
     assert not tick(instance).success
 
@@ -74,6 +74,22 @@ def test_a_blocked_run_showed_two_stacks_of_calls(execute: Execute, db: AlertDat
     assert "rule 'old' would close 1 alerts" in data.error.message
 
 
+def test_limits_were_lifted_from_the_launchpad_without_a_question(execute: Execute, db: AlertDatabase) -> None:
+    fill(db, [alert("old", minutes=120)], LIMITED)
+    before = list(db.alerts.find())
+    asked = execute(as_of=AS_OF.isoformat(), allow_over_limit=["old"])
+    assert not asked.success
+    assert list(db.alerts.find()) == before
+    assert f"In {db.name} it would close 1 and escalate 0 alerts" in failure_text(asked)
+    data = asked.failure_data_for_node("auto_close")
+    assert data is not None
+    assert data.user_failure_data is not None
+    [row] = data.user_failure_data.metadata["it would"].value.records
+    assert (row.data["rule"], row.data["status"], row.data["alerts"]) == ("old", "OPEN", 1)
+    assert execute(as_of=AS_OF.isoformat(), allow_over_limit=["old"], confirm=True).success
+    assert statuses(db) == {"old": "AUTO_CLOSED"}
+
+
 def test_from_the_check_it_took_ten_steps_to_preview_what_is_blocked_or_to_allow_it_once(
     instance: DagsterInstance, mongodb_env: None, db: AlertDatabase
 ) -> None:
@@ -84,7 +100,10 @@ def test_from_the_check_it_took_ten_steps_to_preview_what_is_blocked_or_to_allow
     links = {text: (job, json.loads(unquote(config))) for text, job, config in found}
     assert links == {
         "Preview": ("dry_run_job", {"ops": {"dry_run": {"config": {}}}}),
-        "Allow once": ("auto_close_job", {"ops": {"auto_close": {"config": {"allow_over_limit": ["old"]}}}}),
+        "Allow once": (
+            "auto_close_job",
+            {"ops": {"auto_close": {"config": {"allow_over_limit": ["old"], "confirm": False}}}},
+        ),
     }
     for job, config in links.values():
         assert validate_run_config(build_defs().resolve_job_def(job), config)

@@ -10,7 +10,7 @@ from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import location_of_run
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.scan.attempt import Outcome, attempt
-from alert_pipelines.defs.scan.events import check_results, materializations, shadow_observation
+from alert_pipelines.defs.scan.events import check_results, materializations, shadow_observation, unconfirmed
 from alert_pipelines.defs.scan.run_records import tag_skipped
 from alert_pipelines.defs.scan.standing_verdicts import standing_verdicts
 from alert_pipelines.errors import BlastRadiusError, ScanAlreadyRunningError
@@ -36,6 +36,8 @@ def auto_close(
         yield from standing_verdicts(context.instance, context.selected_asset_check_keys)
         return
     report = outcome.report
+    if report.dry_run:
+        raise unconfirmed(report, outcome.database)
     if report.shadow_rules:
         context.log_event(shadow_observation(report, outcome.database, names))
     own = location_of_run(context.run)

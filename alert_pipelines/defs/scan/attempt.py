@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from dagster import AssetExecutionContext, DagsterLogManager, Failure, RetryRequested
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.defs.config import ScanConfig
+from alert_pipelines.defs.config import PlanConfig
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_log import lines_in_run_log
@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
 
 
 def attempt(
-    context: AssetExecutionContext, config: ScanConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
+    context: AssetExecutionContext, config: PlanConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
 ) -> Outcome:
     """Do what `config` asks for, once. Raises Failure, RetryRequested, ScanAlreadyRunningError."""
     keep_from_retry(context.instance, context.run)
@@ -64,7 +64,7 @@ def attempt(
 
 
 def _attempt(
-    context: AssetExecutionContext, config: ScanConfig, rule_engine: RuleEngine, names: Names, db: AlertDatabase
+    context: AssetExecutionContext, config: PlanConfig, rule_engine: RuleEngine, names: Names, db: AlertDatabase
 ) -> Outcome:
     number = context.op_execution_context.retry_number + 1
     if number > 1:

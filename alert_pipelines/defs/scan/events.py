@@ -14,6 +14,7 @@ from dagster import (
     AssetCheckSeverity,
     AssetObservation,
     DataVersion,
+    Failure,
     MaterializeResult,
     MetadataValue,
     TableMetadataValue,
@@ -165,6 +166,18 @@ def dry_run_materialization(report: ScanReport, database: str, names: Names) -> 
                 **_listed("list", report.errors),
             }
         ),
+    )
+
+
+def unconfirmed(report: ScanReport, database: str) -> Failure:
+    """The end of a scan that was to lift limits and that nobody confirmed; `report` is of the dry run made instead."""
+    closed, escalated = (f"{count(report.planned, decision):,}" for decision in ("close", "escalate"))
+    still = f" Still blocked: {_messages(report)}" if report.violations else ""
+    return Failure(
+        f"Nothing was written: allow_over_limit lifts limits only with confirm: true. In {database} it would close "
+        f"{closed} and escalate {escalated} alerts.{still} To do it, launch it again with confirm: true.",
+        metadata=without_empty_tables({"it would": table(_PREVIEW_COLUMNS, report.preview)}),
+        allow_retries=False,
     )
 
 
