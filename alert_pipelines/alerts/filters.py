@@ -1,9 +1,11 @@
 """Tests of an alert's fields, as MongoDB's query language."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
+
+from bson import DBRef, Regex
 
 from alert_pipelines.alerts.model import PENDING, SETTLED, Status
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
@@ -13,6 +15,8 @@ A_DATE: dict[str, Any] = {"$gte": datetime.min.replace(tzinfo=UTC), "$not": {"$t
 """The test of a field that holds one date, as Python knows dates."""
 
 
+MAX_ID_BYTES = 1_024
+"""The most that an `_id`, or a value that alerts are grouped by, may have: batches of them must fit into a command."""
 _BY_NAME = sorted(map(str, Status))
 OUTSIDE_CONTRACT: dict[str, Any] = {
     "$or": [
@@ -40,3 +44,31 @@ def one_of(texts: Iterable[str]) -> dict[str, Any]:
 
 IS_PENDING: dict[str, Any] = {"status": one_of(PENDING)}
 """The filter of the pending alerts."""
+
+
+def of_sources(sources: Sequence[str] | None) -> dict[str, Any]:
+    """The filter of the alerts of one of `sources`; for None, of every source that is a text."""
+    if sources is None:
+        return {"source_type": {"$type": "string", "$not": {"$type": "array"}}}
+    return {"source_type": one_of(sources)}
+
+
+def equal_to_any(path: str, values: Sequence[Any]) -> dict[str, Any]:
+    """The filter of the documents whose value at `path` equals one of `values`, which anybody may have stored."""
+    # In a list the server takes {"$gt": ""} for an operator, and a regex for the texts that it matches.
+    odd = [value for value in values if isinstance(value, dict | DBRef | Regex)]
+    if not odd:
+        return {path: {"$in": list(values)}}
+    plain = [value for value in values if not isinstance(value, dict | DBRef | Regex)]
+    return {"$or": [{path: {"$in": plain}}, *({path: {"$eq": value}} for value in odd)]}
+
+
+def at_or_before(timestamp: datetime) -> dict[str, Any]:
+    """The test of a field that holds one date, at or before `timestamp`."""
+    # The server compares dates with dates only, but an array of them would match by its elements.
+    return {"$lte": timestamp, "$not": {"$type": "array"}}
+
+
+def dated(as_of: datetime) -> dict[str, Any]:
+    """The filter of the alerts whose timestamp is a date at or before `as_of`."""
+    return {"timestamp": at_or_before(as_of)}

@@ -13,11 +13,12 @@ from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status, find_alert
 from alert_pipelines.alerts.decisions import Decision, decision_of
+from alert_pipelines.alerts.filters import MAX_ID_BYTES, equal_to_any
 from alert_pipelines.audit.decisions import is_automatic
 from alert_pipelines.mongo.bson_types import kind_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, OtherAlerts, Predicate, equal_to_any
+from alert_pipelines.rules.clause import Clause, Filter, OtherAlerts, Predicate
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.store import load_rules, load_windows

@@ -15,10 +15,11 @@ from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
 from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING_IN_INDEX, SETTLED_NAMES, Severity, Status, entries_from
+from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules.clause import Filter, Stage, of_sources
+from alert_pipelines.rules.clause import Filter, Stage
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
 
 SCRATCH_PREFIX = "backtest_"

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from alert_pipelines.alerts import Severity, Status
+from alert_pipelines.alerts.filters import MAX_ID_BYTES
 from alert_pipelines.loading.durations import end_of
 from alert_pipelines.loading.events import SYSTEM, UNKNOWN_ACTOR, Event
 from alert_pipelines.loading.mapping import Mapping
@@ -20,7 +21,6 @@ from alert_pipelines.loading.row_values import Lookup, Read, RowError, ValueRead
 from alert_pipelines.loading.snapshot import SnapshotReader, end_reader, tells_status
 from alert_pipelines.loading.values import to_text
 from alert_pipelines.mongo.client import AlertDocument
-from alert_pipelines.rules.clause import MAX_ID_BYTES
 
 Fields = dict[str, Any]
 

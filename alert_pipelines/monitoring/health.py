@@ -20,6 +20,7 @@ from alert_pipelines.alerts import (
     Status,
     entries_from,
 )
+from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.alerts.pending import PendingOfSources, of_one_source
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import RUNNING, SCANNER, STALLED_WITHOUT_LEASE
@@ -35,7 +36,6 @@ from alert_pipelines.monitoring.scan_records import (
     last_checked_scan,
     last_completed_scan,
 )
-from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.shelves import COLLECTIONS as RULES
 from alert_pipelines.rules.store import load_rules

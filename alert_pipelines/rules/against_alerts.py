@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules.clause import Stage, of_sources
+from alert_pipelines.rules.clause import Stage
 from alert_pipelines.rules.field_kinds import ABSENT, MAX_READ, kind_faults
 from alert_pipelines.rules.model import Conditions, Mode, Rule
 from alert_pipelines.rules.others import Other

@@ -8,10 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from bson import DBRef, Regex
-
-from alert_pipelines.alerts import IS_PENDING, Status, one_of
-from alert_pipelines.mongo.bson_types import NEITHER_DATE_NOR_ARRAY
+from alert_pipelines.alerts import Status, one_of
+from alert_pipelines.alerts.filters import MAX_ID_BYTES
 
 Filter = dict[str, Any]
 Stage = dict[str, Any]
@@ -20,7 +18,6 @@ NONE: Filter = {"_id": {"$in": []}}
 """Matches no alert, without looking at any."""
 LOOKED_UP = "__others"
 """Where an aggregation puts the other alerts that it looked up."""
-MAX_ID_BYTES = 1_024
 _ID_BYTES = {"$bsonSize": {"_id": "$_id"}}
 _HISTORY_TYPES = ["array", "missing", "null", "undefined"]
 
@@ -43,17 +40,6 @@ PLANNED: Stage = {
 }
 """What a plan reads of a due alert: `_id`, `source_type`, and `bad_history` where no entry can be appended, or where
 the `_id` is too long for a batch of them to fit into a command."""
-
-BAD_TIMESTAMP: Filter = {
-    **IS_PENDING,
-    "timestamp": {"$not": {"$type": "array"}},
-    "$or": [
-        {"timestamp": None},
-        # Type ranges are index ranges; `$not: {$type: "date"}` would read every pending alert.
-        {"timestamp": {"$type": NEITHER_DATE_NOR_ARRAY}},
-    ],
-}
-"""The pending alerts that no rule can judge, since their `timestamp` is not a date, nor an array."""
 
 
 @dataclass(frozen=True)
@@ -234,31 +220,3 @@ def status_among(statuses: Iterable[Status]) -> Predicate:
     """The test for one of `statuses`."""
     names = [str(status) for status in statuses]
     return Predicate("status", f"status is {' or '.join(names)}", {"status": one_of(names)}, ("status",))
-
-
-def of_sources(sources: Sequence[str] | None) -> Filter:
-    """The filter of the alerts of one of `sources`; for None, of every source that is a text."""
-    if sources is None:
-        return {"source_type": {"$type": "string", "$not": {"$type": "array"}}}
-    return {"source_type": one_of(sources)}
-
-
-def equal_to_any(path: str, values: Sequence[Any]) -> Filter:
-    """The filter of the documents whose value at `path` equals one of `values`, which anybody may have stored."""
-    # In a list the server takes {"$gt": ""} for an operator, and a regex for the texts that it matches.
-    odd = [value for value in values if isinstance(value, dict | DBRef | Regex)]
-    if not odd:
-        return {path: {"$in": list(values)}}
-    plain = [value for value in values if not isinstance(value, dict | DBRef | Regex)]
-    return {"$or": [{path: {"$in": plain}}, *({path: {"$eq": value}} for value in odd)]}
-
-
-def at_or_before(timestamp: datetime) -> Filter:
-    """The test of a field that holds one date, at or before `timestamp`."""
-    # The server compares dates with dates only, but an array of them would match by its elements.
-    return {"$lte": timestamp, "$not": {"$type": "array"}}
-
-
-def dated(as_of: datetime) -> Filter:
-    """The filter of the alerts whose timestamp is a date at or before `as_of`."""
-    return {"timestamp": at_or_before(as_of)}

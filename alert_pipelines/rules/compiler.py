@@ -10,19 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, UNDONE_JOBS, Status, one_of
+from alert_pipelines.alerts.filters import at_or_before, dated, of_sources
 from alert_pipelines.mongo.bson_types import is_date
-from alert_pipelines.rules.clause import (
-    NONE,
-    Clause,
-    Filter,
-    Predicate,
-    Slice,
-    all_of,
-    at_or_before,
-    dated,
-    of_sources,
-    status_among,
-)
+from alert_pipelines.rules.clause import NONE, Clause, Filter, Predicate, Slice, all_of, status_among
 from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.evidence import escalate, keep_first, keep_latest, no_repeat, old_enough
 from alert_pipelines.rules.grouping import admitted, between, crossed, dated_since, held_until, pending_of

@@ -8,17 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from alert_pipelines.alerts import PENDING, Status
-from alert_pipelines.rules.clause import (
-    Clause,
-    Filter,
-    Predicate,
-    Slice,
-    Stage,
-    all_of,
-    dated,
-    of_sources,
-    status_among,
-)
+from alert_pipelines.alerts.filters import dated, of_sources
+from alert_pipelines.rules.clause import Clause, Filter, Predicate, Slice, Stage, all_of, status_among
 from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.grouping import (
     NO_KEY_TYPES,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import COLLECTION, IS_PENDING
+from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.mongo.bson_types import kind_of, kind_of_type
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.model import Conditions, Mode, Rule
 from alert_pipelines.rules.path_values import types_at
 from alert_pipelines.rules.tree import BARE, ORDERED, TEXTUAL, TIMED, Any_, Leaf, Op, Tree, parts

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import PENDING, Status
-from alert_pipelines.rules.clause import Filter, Predicate, Slice, dated, of_sources, status_among
+from alert_pipelines.alerts.filters import dated, of_sources
+from alert_pipelines.rules.clause import Filter, Predicate, Slice, status_among
 from alert_pipelines.rules.model import DEFAULT_KEY, Rule
 from alert_pipelines.rules.tree import Scalar, Tree
 from alert_pipelines.rules.tree_compiler import crossings

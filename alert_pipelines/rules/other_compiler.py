@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from alert_pipelines.alerts import Status
+from alert_pipelines.alerts.filters import dated, of_sources
 from alert_pipelines.rules.clause import (
     LOOKED_UP,
     Clause,
@@ -18,8 +19,6 @@ from alert_pipelines.rules.clause import (
     Slice,
     Stage,
     all_of,
-    dated,
-    of_sources,
     status_among,
 )
 from alert_pipelines.rules.grouping import admitted, dated_since, has_values, held_until

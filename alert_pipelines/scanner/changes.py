@@ -27,12 +27,13 @@ from pymongo.errors import PyMongoError
 from pymongo.synchronous.change_stream import ChangeStream
 
 from alert_pipelines.alerts import COLLECTION, SETTLED_NAMES
+from alert_pipelines.alerts.filters import MAX_ID_BYTES
 from alert_pipelines.errors import UnknownChangesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
 from alert_pipelines.mongo.retry import TRANSIENT
-from alert_pipelines.rules.clause import MAX_ID_BYTES, Stage
+from alert_pipelines.rules.clause import Stage
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.scanner.checkpoint import MAX_CHECKPOINT_CHARS, Checkpoint
 

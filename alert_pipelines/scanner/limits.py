@@ -9,11 +9,11 @@ from shlex import quote
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status, one_of
 from alert_pipelines.alerts.decisions import Decision, decision_of
+from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.alerts.pending import PendingOfSources
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.rules.clause import of_sources
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.scanner.plan import Plan
 from alert_pipelines.scanner.preview import preview_of

@@ -13,12 +13,22 @@ from pymongo.collection import Collection
 from alert_pipelines.alerts import IS_PENDING
 from alert_pipelines.mongo.bson_types import NEITHER_DATE_NOR_ARRAY
 from alert_pipelines.mongo.client import AlertDocument
-from alert_pipelines.rules.clause import BAD_TIMESTAMP, Filter, Stage
+from alert_pipelines.rules.clause import Filter, Stage
 
 MAX_NAMED = 1000
 CLOCK_AHEAD = timedelta(days=1)
 """Clocks of devices differ by minutes; a timestamp this far ahead of the server's clock is wrong."""
 
+BAD_TIMESTAMP: Filter = {
+    **IS_PENDING,
+    "timestamp": {"$not": {"$type": "array"}},
+    "$or": [
+        {"timestamp": None},
+        # Type ranges are index ranges; `$not: {$type: "date"}` would read every pending alert.
+        {"timestamp": {"$type": NEITHER_DATE_NOR_ARRAY}},
+    ],
+}
+"""The pending alerts that no rule can judge, since their `timestamp` is not a date, nor an array."""
 BAD_EXPIRES_AT: Filter = {
     **IS_PENDING,
     # `$exists` lets the server use the partial index; type ranges are ranges of it.

@@ -19,11 +19,12 @@ from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import A_DATE, COLLECTION, IS_PENDING, Status
 from alert_pipelines.alerts.decisions import Decision, DecisionCount, decision_of
+from alert_pipelines.alerts.filters import MAX_ID_BYTES
 from alert_pipelines.alerts.pending import count_pending
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
-from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause
+from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, Rule, RuleSet
 from alert_pipelines.rules.windows import MaintenanceWindow

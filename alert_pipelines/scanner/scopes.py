@@ -13,9 +13,10 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 
 from alert_pipelines.alerts import COLLECTION
+from alert_pipelines.alerts.filters import MAX_ID_BYTES, dated, equal_to_any
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter, Link, dated, equal_to_any
+from alert_pipelines.rules.clause import Clause, Filter, Link
 from alert_pipelines.scanner.changes import MAX_TOUCHED, Changes
 from alert_pipelines.scanner.key_indexes import KeyIndexes
 

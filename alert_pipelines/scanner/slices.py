@@ -15,8 +15,9 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
+from alert_pipelines.alerts.filters import MAX_ID_BYTES
 from alert_pipelines.mongo.client import AlertDocument
-from alert_pipelines.rules.clause import MAX_ID_BYTES, Clause, Filter
+from alert_pipelines.rules.clause import Clause, Filter
 from alert_pipelines.scanner.key_indexes import KeyIndexes, in_one_pass
 
 SLICE = 100_000

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.rules.clause import BAD_TIMESTAMP
 from alert_pipelines.rules.compiler import compile_expires_at
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.scanner.malformed import holds_array
+from alert_pipelines.scanner.malformed import BAD_TIMESTAMP, holds_array
 from alert_pipelines_tests.rules.tables import (
     ALWAYS,
     AS_OF,
