@@ -21,7 +21,7 @@ _location = click.option(
 
 @click.group()
 def schedule() -> None:
-    """Show whether scans are made on schedule, and switch the schedule on or off.
+    """Show the schedule of scans, and switch it on or off.
 
     Works on the Dagster instance of DAGSTER_HOME.
     """
@@ -31,7 +31,10 @@ def schedule() -> None:
 @_location
 @json_option
 def status(location: str | None, as_json: bool) -> None:
-    """Show whether the schedule is on and when the next scan is; exit 1 if no scan will be made."""
+    """Show whether the schedule is on, and the next scan.
+
+    Exits with 1 if no scan will be made.
+    """
     state = schedule_state(location=location)
     if as_json:
         print_json(state)

@@ -206,8 +206,9 @@ def _only_location(instance: DagsterInstance) -> str:
             f"--location {found[0].name}"
         )
     raise SchedulerError(
-        f"this Dagster instance does not know {_schedule_name()} yet: start dagster-daemon with a workspace that "
-        f"has the code location, or name the location as the workspace does, as in location={CODE_LOCATION!r}"
+        f"this Dagster instance does not know {_schedule_name()} yet: start dagster-daemon with the code location "
+        f"{CODE_LOCATION}, as scripts/dev does. If the workspace gives it another name, name it: location=…, or on the "
+        "command line --location …"
     )
 
 

@@ -1,13 +1,14 @@
 """`alerts`: which alerts there are."""
 
 from datetime import datetime, timedelta
+from shlex import quote
 
 import click
 
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.audit.backlog import MAX_COUNTED, AlertFilter, AlertList, list_alerts
 from alert_pipelines.cli.options import duration, json_option, text
-from alert_pipelines.cli.output import print_json, print_table
+from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.timestamps import as_age
@@ -46,7 +47,10 @@ def list_command(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List alerts, by default the pending ones, the newest first; with --older-than, the oldest first."""
+    """List alerts. Lists the pending ones unless an option says otherwise.
+
+    The newest come first; with --older-than, the oldest.
+    """
     which = AlertFilter(_statuses(statuses, rule_id), source_type, rule_id, key, older_than, newer_than)
     with open_database() as db:
         now = server_now(db)
@@ -87,4 +91,4 @@ def _print(found: AlertList, which: AlertFilter, now: datetime) -> None:
             for one in found.alerts
         ),
     )
-    click.echo(f"\n`alert-pipelines explain {found.alerts[0].alert_id}` says what the rules say of one.")
+    click.echo(f"\nWhy, for one of them: alert-pipelines explain {as_text(quote(found.alerts[0].alert_id))}")

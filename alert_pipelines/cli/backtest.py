@@ -34,7 +34,10 @@ from alert_pipelines.rules.store import load_rules
 def backtest(
     first: date, last: date | None, *, file: Path | None, step_mins: int, html: Path | None, as_json: bool
 ) -> None:
-    """Say what rules would have decided on the days FIRST to LAST (YYYY-MM-DD, UTC), and what became of the alerts."""
+    """Compare what rules would have decided with what happened.
+
+    Evaluates the rules on the days FIRST to LAST (YYYY-MM-DD, UTC).
+    """
     days = [first + n * ONE_DAY for n in range(((last or first) - first) // ONE_DAY + 1)]
     if not days:
         raise click.BadParameter("LAST lies before FIRST")

@@ -18,7 +18,10 @@ from alert_pipelines.rules.windows import MaintenanceWindow, Span
 @as_of_option
 @json_option
 def explain(alert_id: str, as_of: datetime | None, as_json: bool) -> None:
-    """Say what each rule says of an alert, test by test, and what a scan would do."""
+    """Explain an alert: what was decided, what a scan would do.
+
+    Lists each test of each rule with the alert's values.
+    """
     with open_database() as db:
         explanation = explain_alert(db, alert_id, as_of=as_of)
     if as_json:

@@ -24,9 +24,9 @@ _NAMED = 3
 )
 @json_option
 def forecast(as_of: datetime | None, hours: int, as_json: bool) -> None:
-    """Show what the rules will close and escalate in the coming hours, if no alert changes and no new one comes.
+    """Show what the rules will close and escalate, hour by hour.
 
-    Changes nothing.
+    Assumes that no alert changes and no new one comes. Changes nothing.
     """
     with open_database() as db:
         found = make_forecast(db, as_of=as_of, hours=hours)

@@ -12,7 +12,10 @@ from alert_pipelines.mongo import open_database
 @click.argument("alert_id", type=text)
 @json_option
 def history(alert_id: str, as_json: bool) -> None:
-    """List the automatic decisions about an alert, each with its job, and the rule as it was then."""
+    """List the automatic decisions about an alert.
+
+    Names the job of each, and shows the rule as it was then.
+    """
     with open_database() as db:
         decisions = decisions_of_alert(db, alert_id)
     if as_json:

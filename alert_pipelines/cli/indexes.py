@@ -14,14 +14,14 @@ from alert_pipelines.mongo import open_database, server_now
 
 @click.group()
 def indexes() -> None:
-    """Find the conditions whose plan examines far more documents than it needs."""
+    """Find slow conditions, and create indexes for them."""
 
 
 @indexes.command()
 @as_of_option
 @json_option
 def advise(as_of: datetime | None, as_json: bool) -> None:
-    """Name them, with the index that would help, and create nothing."""
+    """List slow conditions with the index that would help each. Creates nothing."""
     with open_database() as db:
         advice = find_advice(db, as_of or server_now(db))
     if as_json:

@@ -18,7 +18,9 @@ TEMPLATES = {
 @click.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 def init(directory: Path) -> None:
-    """Write dagster.yaml, workspace.yaml and the MongoDB roles into DIRECTORY. Replaces no file.
+    """Write the files that Dagster and MongoDB need.
+
+    Writes dagster.yaml, workspace.yaml and the MongoDB roles into DIRECTORY. Replaces no file.
 
     For an installation from a wheel: a checkout has these files.
     """

@@ -26,7 +26,7 @@ _FOR_PROGRAMS = ("checkpoint", "rule_set_version", "attempt", "lease_expires_at"
 
 @click.group()
 def jobs() -> None:
-    """Look at job records: scans, dry runs, undos."""
+    """List and show job records: scans, dry runs, undos."""
 
 
 @jobs.command("list")
@@ -49,7 +49,10 @@ def list_jobs(limit: int, as_json: bool) -> None:
 @click.option("--alerts", is_flag=True, help="List every alert that the job decided.")
 @json_option
 def show(job_id: str, alerts: bool, as_json: bool) -> None:
-    """Show a job record, by default the latest, and what the job closed and escalated by which rule."""
+    """Show one job record. Shows the latest unless you name another.
+
+    Counts what the job closed and escalated by rule.
+    """
     with open_database() as db:
         record = _record(db, job_id)
         # A record of another service may have none, and entries that name no job are not its decisions.
@@ -83,7 +86,9 @@ def _print_record(record: dict[str, Any]) -> None:
     fields = record | stats
     for name in dict.fromkeys([*(name for name in _FIRST if name in fields), *fields]):
         value = fields[name]
-        if not isinstance(value, list | dict | None) and name not in _FOR_PROGRAMS:
+        if name == "execution_time_ms" and isinstance(value, int | float):
+            click.echo(f"took: {value / 1000:.3f} s")
+        elif not isinstance(value, list | dict | None) and name not in _FOR_PROGRAMS:
             click.echo(f"{name}: {as_text(value)}")
     if allowed := stats.get("allowed"):
         click.echo(f"limits lifted: {', '.join(map(str, allowed))}")

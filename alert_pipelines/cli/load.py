@@ -54,7 +54,9 @@ def load(
     check: bool,
     reject: Path | None,
 ) -> None:
-    """Load alerts from CSV, JSON, Excel or Parquet; those that are there already are left as they are.
+    """Load alerts from CSV, JSON, Excel or Parquet.
+
+    Alerts that are in the database already are left as they are, unless you add --update.
 
     With --update they take over what the source changed since, but for what a rule or a person decided here.
 

@@ -11,20 +11,26 @@ from alert_pipelines.loading.presets import preset_names, preset_text
 
 @click.group()
 def mapping() -> None:
-    """Draft the mapping that `load` needs to know of a file, or show one that comes with the package."""
+    """Draft or show the mapping that `load` needs for a file."""
 
 
 @mapping.command()
 @click.argument("file", type=FILE)
 def draft(file: Path) -> None:
-    """Look at all of FILE, and print a mapping for it: what it seems to hold, with samples, for you to correct."""
+    """Print a mapping for FILE, for you to correct.
+
+    Reads all of FILE, and says with samples what it seems to hold.
+    """
     click.echo(draft_mapping(file), nl=False)
 
 
 @mapping.command()
 @click.argument("name", required=False)
 def show(name: str | None) -> None:
-    """Print the preset NAME, to be edited; without NAME, what each preset is for."""
+    """Print the preset NAME, for you to edit.
+
+    Without NAME, say what each preset is for.
+    """
     if name is not None:
         click.echo(preset_text(name), nl=False)
         return

@@ -34,7 +34,10 @@ def serve(host: str, port: int) -> None:
 @metrics.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def write(file: Path) -> None:
-    """Write them once into FILE, for node_exporter's textfile collector (which wants a name that ends in .prom)."""
+    """Write the numbers into FILE once.
+
+    For node_exporter's textfile collector, which needs a name that ends in .prom.
+    """
     exporter = _exporter()
     try:
         with open_database() as db:

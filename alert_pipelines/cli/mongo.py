@@ -7,20 +7,23 @@ from alert_pipelines.mongo import MongoSettings, ensure_local_mongod, local_mong
 
 @click.group()
 def mongo() -> None:
-    """Start, stop and find the local MongoDB, which is used where MONGODB_URI is not set."""
+    """Start, stop and find the local MongoDB.
+
+    It is used if MONGODB_URI is not set.
+    """
     if MongoSettings.from_env().uri is not None:
         click.echo("MONGODB_URI is set: that server is used, not the local one.", err=True)
 
 
 @mongo.command()
 def start() -> None:
-    """Start it where it does not run yet, and print its URI."""
+    """Start the local MongoDB if it is not running, and print its URI."""
     click.echo(ensure_local_mongod(MongoSettings.from_env().local_dir))
 
 
 @mongo.command()
 def stop() -> None:
-    """Shut it down."""
+    """Shut the local MongoDB down."""
     stopped = stop_local_mongod(MongoSettings.from_env().local_dir)
     again = "A running scripts/dev starts it again with its next scan, and so does any command."
     click.echo(f"Stopped. {again}" if stopped else "It was not running.")
@@ -29,7 +32,7 @@ def stop() -> None:
 @mongo.command()
 @click.pass_context
 def status(ctx: click.Context) -> None:
-    """Print its URI, process and directory; exit 1 where it does not run."""
+    """Print its URI, process and directory. Exits with 1 if it is not running."""
     local_dir = MongoSettings.from_env().local_dir
     mongod = local_mongod_status(local_dir)
     if mongod is None:

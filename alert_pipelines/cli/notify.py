@@ -15,7 +15,7 @@ _TEST = Message(
 
 @click.group()
 def notify() -> None:
-    """Tell people."""
+    """Send test notifications."""
 
 
 @notify.command()

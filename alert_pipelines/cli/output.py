@@ -31,6 +31,11 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
 
 
+def number_of(number: int, noun: str) -> str:
+    """`number` with its noun, as "1 rule" or "2,919 rules"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def as_text(value: Any) -> str:
     """`value` as one line; times as ISO 8601, what is absent as a dash, what would steer a terminal as a dot."""
     if value is None:

@@ -37,7 +37,8 @@ def pending(as_json: bool) -> None:
     if len(found) > _SHOWN:
         click.echo(f"\n{len(found) - _SHOWN} more sources, with fewer: --json lists all.")
     if without:
-        click.echo(f"\n{sum(one.no_date for one in without)} without a date: no rule decides them. `scan` names them.")
+        dateless = sum(one.no_date for one in without)
+        click.echo(f"\n{dateless} without a date: no rule decides them. `alert-pipelines jobs show` names them.")
 
 
 def _rows(found: Sequence[PendingOfAge], now: Any, *, with_no_date: bool) -> Iterator[list[Any]]:

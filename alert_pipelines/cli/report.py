@@ -18,7 +18,9 @@ from alert_pipelines.reports.activity import MAX_DAYS
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Directory for the report's files.")
 @json_option
 def report(day: date | None, days: int, out: Path | None, as_json: bool) -> None:
-    """Show what was opened, closed, escalated and resolved on DAY and in the days that end with it.
+    """Show what was done to alerts on a day.
+
+    Counts what was opened, closed, escalated and resolved on DAY and in the days that end with it.
 
     DAY is YYYY-MM-DD, in UTC. Default: today, so far.
     """

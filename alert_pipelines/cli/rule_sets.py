@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from alert_pipelines.cli.options import json_option, signed, text
-from alert_pipelines.cli.output import as_text, print_json, print_table
+from alert_pipelines.cli.output import as_text, number_of, print_json, print_table
 from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.publish import FieldChange, diff_rules, publish_rules
@@ -30,7 +30,7 @@ _SHOWN = 12
 @click.command("list")
 @json_option
 def list_rules(as_json: bool) -> None:
-    """List the rules of both collections; exit 1 if one cannot be used."""
+    """List the rules of both collections. Exits with 1 if a rule cannot be used."""
     with open_database() as db:
         found, problems = usable_rules(db)
         stands_in = {one.document.get("rule_id"): one.collection for one in stored_rules(db)}
@@ -50,7 +50,9 @@ def list_rules(as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many rule sets.")
 @json_option
 def history(rule_id: str | None, limit: int, as_json: bool) -> None:
-    """List the rule sets that scans have used, the newest first, with what changed in each.
+    """List the rule sets that scans have used.
+
+    The newest comes first, each with what changed in it.
 
     A rule set that came back is listed once, where it was first used. Rules in shadow are not part of it.
     """
@@ -73,7 +75,9 @@ def history(rule_id: str | None, limit: int, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @signed
 def rollback(version: str, yes: bool, signature: Signature) -> None:
-    """Publish the rules of VERSION again, also over what a person changed; active rules that it lacks are switched off.
+    """Publish the rules of an earlier VERSION again.
+
+    Replaces what a person changed in them, and switches off active rules that the version lacks.
 
     VERSION is a version, or how it begins, as `history` lists it. Rules in shadow stay as they are.
     """
@@ -86,7 +90,8 @@ def rollback(version: str, yes: bool, signature: Signature) -> None:
             click.confirm(f"Write {to_write} rules to {db.name}?", abort=True)
         written = publish_rules(db, given, overwrite=True, signature=signature)
         in_force = load_rules(db).rule_set.version
-    click.echo(f"{sum(change.written for change in written)} rules written. The next scan uses {in_force[:_SHOWN]}.")
+    number = number_of(sum(change.written for change in written), "rule")
+    click.echo(f"{number} written. The next scan uses {in_force[:_SHOWN]}.")
 
 
 def print_versions_diff(db: AlertDatabase, before: str, after: str) -> None:

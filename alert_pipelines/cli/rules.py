@@ -8,7 +8,7 @@ import click
 
 from alert_pipelines.audit.rule_preview import preview_rules
 from alert_pipelines.cli.options import FILE, signed, text
-from alert_pipelines.cli.output import print_json, print_table
+from alert_pipelines.cli.output import number_of, print_json, print_table
 from alert_pipelines.cli.rule_effect import print_effect
 from alert_pipelines.cli.rule_sets import history, list_rules, print_fields, print_versions_diff, rollback
 from alert_pipelines.index_advice.advice import lacking_indexes
@@ -59,7 +59,9 @@ def validate(file: Path | None, against_alerts: bool) -> None:
 @click.argument("what", nargs=-1, type=text, metavar="[FILE | VERSION VERSION]")
 @click.pass_context
 def diff(ctx: click.Context, what: tuple[str, ...]) -> None:
-    """Show what publishing FILE would change, or what is different in the second of two rule sets.
+    """Show what publishing FILE would change.
+
+    Of two rule sets, show what is different in the second.
 
     Of FILE also: what the next scan would do by it to the alerts of now, compared with the rules in force.
 
@@ -84,7 +86,7 @@ def diff(ctx: click.Context, what: tuple[str, ...]) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @signed
 def publish(file: Path | None, overwrite: bool, yes: bool, signature: Signature) -> None:
-    """Show what publishing FILE would change, ask, and do it. No rule is ever deleted."""
+    """Publish the rules of FILE. Shows what would change and asks. No rule is ever deleted."""
     given = _read(file)
     with open_database() as db:
         planned = diff_rules(db, given)
@@ -96,7 +98,7 @@ def publish(file: Path | None, overwrite: bool, yes: bool, signature: Signature)
             click.confirm(f"Write {to_write} rules to {db.name}?", abort=True)
         changes = publish_rules(db, given, overwrite=overwrite, signature=signature)
         idle = with_calendars(db, given).errors
-    click.echo(f"{sum(change.written for change in changes)} rules written.")
+    click.echo(f"{number_of(sum(change.written for change in changes), 'rule')} written.")
     for error in idle:
         click.echo(f"Warning: {error}. The rule decides nothing until there is one.", err=True)
     kept = [change.rule_id for change in changes if change.kind is ChangeKind.CHANGED_BY_PERSON and not change.written]
@@ -119,7 +121,7 @@ def export(file_format: Literal["yaml", "json"], output: TextIO) -> None:
 @file_argument
 @click.option("--published", is_flag=True, help="Describe the published rules instead of those of a file.")
 def describe(file: Path | None, published: bool) -> None:
-    """Say each rule in one English sentence."""
+    """Describe each rule in one English sentence."""
     if file and published:
         raise click.UsageError("Give FILE or --published, not both.")
     if published:

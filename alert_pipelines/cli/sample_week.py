@@ -13,7 +13,10 @@ from alert_pipelines.mongo import open_database, server_now
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed gives other alerts.")
 @click.option("--story", is_flag=True, help="Insert nothing; show how the latest week's incidents stand.")
 def sample_week(seed: int, *, story: bool) -> None:
-    """Insert a generated week of fleet alerts, to try things out; the same seed gives the same alerts for a day."""
+    """Insert a generated week of fleet alerts.
+
+    They are for trying things out. The same seed gives the same alerts all day.
+    """
     with open_database() as db:
         if story:
             week = latest_week(db, seed)

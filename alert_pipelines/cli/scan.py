@@ -54,9 +54,10 @@ def scan(
     as_json: bool,
     signature: Signature,
 ) -> None:
-    """Close and escalate the pending alerts as the rules say; exit 3 where a limit blocked closes or escalations.
+    """Close and escalate pending alerts that match a rule.
 
-    Exits with 1 if the server could not evaluate a rule. With --allow-over-limit: show what would be done, and ask.
+    Exits with 3 if a limit blocked closes or escalations, with 1 if the server could not evaluate a rule. With
+    --allow-over-limit: show what would be done, and ask.
     """
     if file and not dry_run:
         raise click.UsageError("--rules is for --dry-run: publish the file with `rules publish` to scan by it.")

@@ -16,7 +16,10 @@ from alert_pipelines.rules.maintenance import snooze_alert
 @click.option("--reason", type=text, required=True, help="Reason, shown where the alert is explained.")
 @click.option("--by", "created_by", type=text, required=True, help="Your name.")
 def snooze(alert_id: str, lasting: timedelta, reason: str, created_by: str) -> None:
-    """Leave one alert undecided for a while, by a maintenance window for it alone."""
+    """Keep scans away from one alert for a while.
+
+    Adds a maintenance window for this alert alone.
+    """
     with open_database() as db:
         window = snooze_alert(db, alert_id, lasting, reason=reason, created_by=created_by)
     click.echo(f"{alert_id} is snoozed until {as_text(window.to)} by the maintenance window {window.window_id}.")

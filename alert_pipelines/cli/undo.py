@@ -4,7 +4,7 @@ import click
 
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.cli.options import json_option, signed, text
-from alert_pipelines.cli.output import print_json, print_table
+from alert_pipelines.cli.output import number_of, print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.signature import Signature
 
@@ -19,9 +19,9 @@ from alert_pipelines.signature import Signature
 def undo(
     job_id: str, *, rule_id: str | None, allow_again: bool, yes: bool, as_json: bool, signature: Signature
 ) -> None:
-    """Take back the decisions of a job; `latest` is the last scan that decided anything.
+    """Undo the decisions of a job.
 
-    Without --yes: only say what that would be.
+    `latest` is the last scan that decided anything. Without --yes, only says what would be undone.
     """
     with open_database() as db:
         report = undo_job(db, job_id, rule_id=rule_id, allow_again=allow_again, dry_run=not yes, signature=signature)
@@ -31,15 +31,15 @@ def undo(
     if job_id != report.job_id:
         click.echo(f"The last scan that decided anything: {report.job_id}")
     if report.already_undone:
-        click.echo(f"{report.already_undone} alerts are already undone.")
+        click.echo(f"Undone already: {number_of(report.already_undone, 'decision')}.")
     if report.dry_run:
-        todo = " To do it, add --yes." if report.restored else ""
-        click.echo(f"{report.restored} alerts would be set back.{todo}")
+        todo = " To undo them, add --yes." if report.restored else ""
+        click.echo(f"Dry run: {number_of(report.restored, 'decision')} would be undone.{todo}")
     else:
-        click.echo(f"{report.undo_job_id}: {report.restored} alerts set back.")
+        click.echo(f"{report.undo_job_id}: {number_of(report.restored, 'decision')} undone.")
     if report.alerts:
         click.echo("\nBy rule:")
         print_table(["rule", "from", "to", "alerts"], report.by_rule())
     if report.skipped_total:
-        click.echo(f"\n{report.skipped_total} alerts were touched since and stay as they are:")
+        click.echo(f"\nLeft as they are, since they changed: {number_of(report.skipped_total, 'alert')}:")
         print_table(["alert", "why"], report.skipped)

@@ -138,8 +138,8 @@ class DailyReport:
                 one.source_type,
                 str(one.status),
                 one.alerts,
-                # To about a minute.
-                None if one.oldest is None else round((self.made_at - one.oldest) / timedelta(days=1), 3),
+                # To the second.
+                None if one.oldest is None else round((self.made_at - one.oldest) / timedelta(days=1), 5),
             )
             for one in self.pending
         ]

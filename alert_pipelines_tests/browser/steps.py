@@ -13,10 +13,10 @@ _RUN = re.compile(r"/runs/([0-9a-f-]{36})")
 
 
 def open_launchpad(page: Page, job: str) -> Locator:
-    """The Launchpad's editor, ready. A job of assets has it behind the arrow beside **Materialize all**."""
+    """The Launchpad's editor, ready. A job of assets has it behind the arrow beside **Materialize**, or its **all**."""
     page.goto(f"/locations/{CODE_LOCATION}/jobs/{job}")
     tab = page.get_by_role("tab", name="Launchpad")
-    materialize = page.get_by_role("button", name="Materialize all")
+    materialize = page.get_by_role("button", name=re.compile("Materialize( all)?$")).first
     expect(tab.or_(materialize).first).to_be_visible()
     if materialize.is_visible():
         materialize.locator("xpath=following::button[1]").click()

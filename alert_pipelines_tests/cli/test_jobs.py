@@ -100,13 +100,13 @@ def test_no_record_at_all(run: Run) -> None:
 
 def test_undo_is_a_dry_run_unless_told(run: Run, db: AlertDatabase, job_id: str) -> None:
     foretold = run("undo", job_id).stdout
-    assert "2 alerts would be set back" in foretold
+    assert "Dry run: 2 decisions would be undone" in foretold
     assert {tuple(row) for row in _rows(foretold)} >= {
         ("speed", "AUTO_CLOSED", "OPEN", "1"),
         ("safety", "AUTO_CLOSED", "OPEN", "1"),
     }
     assert stored(db, "A")["status"] == "AUTO_CLOSED"
-    assert "1 alerts set back" in run("undo", job_id, "--rule", "speed", "--yes").stdout
+    assert ": 1 decision undone." in run("undo", job_id, "--rule", "speed", "--yes").stdout
     assert (stored(db, "A")["status"], stored(db, "B")["status"]) == ("OPEN", "AUTO_CLOSED")
     assert json.loads(run("undo", job_id, "--json").stdout)["restored"] == 1
 
@@ -114,7 +114,7 @@ def test_undo_is_a_dry_run_unless_told(run: Run, db: AlertDatabase, job_id: str)
 def test_undo_lists_what_was_touched_since(run: Run, db: AlertDatabase, job_id: str) -> None:
     db.alerts.update_one({"alert_id": "A"}, {"$set": {"updated_at": AS_OF}})
     out = run("undo", job_id).stdout
-    assert "1 alerts were touched since" in out
+    assert "Left as they are, since they changed: 1 alert:" in out
     assert _rows(out)[-1][:2] == ["A", "it"]
 
 
@@ -155,6 +155,6 @@ def test_history_of_an_alert_without_decisions_and_of_none(run: Run, job_id: str
 def test_a_second_undo_did_not_say_that_it_was_already_done(run: Run, db: AlertDatabase, job_id: str) -> None:
     assert f"The last scan that decided anything: {job_id}" in run("undo", "latest", "--allow-again", "--yes").stdout
     assert run("undo", "latest").stdout.splitlines()[1:] == [
-        "2 alerts are already undone.",
-        "0 alerts would be set back.",
+        "Undone already: 2 decisions.",
+        "Dry run: 0 decisions would be undone.",
     ]

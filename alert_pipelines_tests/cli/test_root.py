@@ -7,9 +7,10 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import pytest
 
-from alert_pipelines.cli.root import _COMMANDS
+from alert_pipelines.cli.root import _COMMANDS, cli
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines_tests.cli.conftest import MAPPING, Run
@@ -230,3 +231,20 @@ def test_a_rule_that_would_have_decided_nothing_was_missing_from_the_table_of_a_
     assert counted[3:] == ["fact", "active", *["0"] * 4, "0.0", *["0"] * 2, "metadata.valid"]
     assert " ".join(said) == "on trial fact Closes COMPLIANCE alerts when metadata.valid is true."
     assert lines[-1] == "No rule would have decided anything."
+
+
+def test_most_commands_were_cut_off_in_the_middle_of_their_first_sentence() -> None:
+    cut = [line for line in _help_of(cli, "alert-pipelines").splitlines() if line.endswith("...")]
+    assert [line for line in cut if not line.startswith("Usage: ")] == []
+
+
+def _help_of(command: click.Command, name: str) -> str:
+    """The help of `command` and of all commands below it, in a terminal of 80 columns."""
+    context = click.Context(command, info_name=name, terminal_width=80)
+    texts = [command.get_help(context)]
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            assert found is not None
+            texts.append(_help_of(found, below))
+    return "\n".join(texts)

@@ -87,7 +87,7 @@ def test_rules_that_do_not_meet_are_not_warned_of(run: Run, environment: Path, c
 def test_publish_asks_and_a_no_writes_nothing(run: Run, file: str, db: AlertDatabase) -> None:
     run("rules", "publish", file, typed="n\n", code=1)
     assert db.rules.count_documents({}) == 0
-    assert "1 rules written" in run("rules", "publish", file, typed="y\n").stdout
+    assert "1 rule written" in run("rules", "publish", file, typed="y\n").stdout
     assert db.rules.distinct("rule_id") == ["overspeed"]
 
 
@@ -102,7 +102,7 @@ def test_a_rule_changed_by_a_person_needs_overwrite(run: Run, file: str, db: Ale
     assert "conditions.escalate_if_count: 9 -> 3" in run("rules", "diff", file).stdout
     kept = run("rules", "publish", file, "--yes").stdout
     assert "Left as a person changed them: overspeed" in kept
-    assert "1 rules written" in run("rules", "publish", file, "--yes", "--overwrite").stdout
+    assert "1 rule written" in run("rules", "publish", file, "--yes", "--overwrite").stdout
     [stored] = db.rules.find()
     assert stored["conditions"]["escalate_if_count"] == 3
 

@@ -24,7 +24,9 @@ PAGE = "docs/add-to-dagster.md"
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Look at the Dagster instance of DAGSTER_HOME and at the database; exit with 1 if anything is missing.
+    """Check that scans are made: Dagster, the database.
+
+    Looks at the Dagster instance of DAGSTER_HOME. Exits with 1 if anything is missing.
 
     Run it with the environment of the code server. Nothing is changed.
     """
