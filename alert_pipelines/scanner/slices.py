@@ -83,6 +83,10 @@ class Slices:
         if clause.lookback is not None:
             spans = _spans(self._estimate(clause, "timestamp").cuts, _WINDOWS_A_SPAN * clause.lookback)
             return [Look(clause.of_span(since, until)) for since, until in spans]
+        if self._all_stored() > MUST_SLICE:
+            # Without an index each range reads all alerts, so there are as few ranges as can be.
+            cuts = self._estimate(clause, clause.key[0], MUST_SLICE).cuts
+            return [Look(clause, scope) for scope in _ranges(clause.key[0], cuts)] if cuts else [Look(clause)]
         return [Look(clause)]
 
     def _all_stored(self) -> int:
@@ -91,10 +95,11 @@ class Slices:
             self._stored = self._alerts.estimated_document_count()
         return self._stored
 
-    def _estimate(self, clause: Clause, path: str) -> _Estimate:
+    def _estimate(self, clause: Clause, path: str, slice_size: int | None = None) -> _Estimate:
+        slice_size = slice_size or SLICE
         stored = self._all_stored()
         size = min(max(stored // _ALERTS_A_SAMPLE, _SAMPLES[0]), _SAMPLES[1])
-        cut = {"$bucketAuto": {"groupBy": f"${path}", "buckets": max(1, stored // SLICE)}}
+        cut = {"$bucketAuto": {"groupBy": f"${path}", "buckets": max(1, stored // slice_size)}}
         pipeline: list[dict[str, Any]] = [
             {"$sample": {"size": size}},
             {"$match": clause.groups},
@@ -105,7 +110,7 @@ class Slices:
         candidates = sum(bucket["count"] for bucket in buckets) * each_stands_for
         keyed = sum(counted["alerts"] for counted in found["keyed"]) * each_stands_for
         largest = max((bucket["count"] for bucket in buckets), default=0) * each_stands_for
-        wanted = math.ceil(candidates / SLICE)
+        wanted = math.ceil(candidates / slice_size)
         starts = [bucket["_id"]["min"] for bucket in buckets]
         step = max(1, len(starts) // max(1, wanted))
         return _Estimate(candidates, keyed, _of_one_kind(starts[step::step]), largest)

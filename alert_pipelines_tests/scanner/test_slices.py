@@ -148,3 +148,22 @@ def test_a_key_with_most_of_the_alerts_was_one_slice_however_many_they_are(
     assert all(look.scope is None for look in looks)
     # Of each pair the later one, in whichever slice its neighbour is.
     assert scan(db) == 299
+
+
+@pytest.mark.parametrize("conditions", [{"keep_latest": True}, {"keep_first": True}, {"close_if_no_repeat_mins": 1}])
+def test_without_an_index_by_key_millions_of_alerts_were_one_query(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, conditions: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(slices, "MUST_SLICE", 40)
+    by_region = rule("by-region", {**conditions, "group_by": "metadata.region"})
+    # Of each region two alerts; and some with regions of other kinds, which no cut lies between.
+    regions = [*(f"R{n:03}" for n in range(90)), 5, 7.5, {"x": 1}, True]
+    pairs = [
+        alert(f"{n}-{m}", minutes=10 * m, metadata={"region": region})
+        for n, region in enumerate(regions)
+        for m in (1, 2)
+    ]
+    fill(db, [*pairs, alert("none")], by_region)
+    assert 3 <= len(slices_of(db, by_region)) <= 6
+    report = run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,)))
+    assert report.closed == (len(pairs) if "close_if_no_repeat_mins" in conditions else len(regions))
