@@ -33,7 +33,7 @@ from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.settings import NOTIFY_VARIABLE
 from alert_pipelines_tests.dagster_processes import dagster_home
-from alert_pipelines_tests.defs.notification_ticks import Ticks
+from alert_pipelines_tests.defs.monitoring.notification_ticks import Ticks
 from alert_pipelines_tests.receivers import Inbox, webhook
 
 Execute: TypeAlias = Callable[..., ExecuteInProcessResult]

@@ -15,7 +15,7 @@ from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.settings import NOTIFY_VARIABLE
 from alert_pipelines_tests.defs.conftest import sensor_context
-from alert_pipelines_tests.defs.notification_ticks import Ticks
+from alert_pipelines_tests.defs.monitoring.notification_ticks import Ticks
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 from alert_pipelines_tests.receivers import Inbox, hanging, webhook
 

@@ -18,7 +18,7 @@ from alert_pipelines.defs.monitoring.index_checks import INDEX_ADVICE
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, Execute, check_verdicts, execute_in, scan_metadata
-from alert_pipelines_tests.defs.test_schedules import make_run, tick
+from alert_pipelines_tests.defs.scan.test_schedules import make_run, tick
 from alert_pipelines_tests.factories import alert, fill, rule
 
 NAMES = {spec.name for spec in HEALTH_CHECKS}

@@ -38,7 +38,7 @@ from alert_pipelines_tests.defs.conftest import (
     failure_text,
     scan_metadata,
 )
-from alert_pipelines_tests.defs.scans import ALL_PASSED, ESCALATE, EXPIRE, fill_with_work
+from alert_pipelines_tests.defs.scan.scans import ALL_PASSED, ESCALATE, EXPIRE, fill_with_work
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 DRY_RUN = ("dry_run_job", "dry_run")

@@ -6,7 +6,7 @@ from dagster import DagsterInstance
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import Execute, in_one_line
-from alert_pipelines_tests.defs.test_today import page_of
+from alert_pipelines_tests.defs.reports.test_today import page_of
 from alert_pipelines_tests.factories import alert, fill, rule
 
 

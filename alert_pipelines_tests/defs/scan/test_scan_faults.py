@@ -18,7 +18,7 @@ from alert_pipelines.mongo import AlertDatabase, retry
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import apply
 from alert_pipelines_tests.defs.conftest import Execute, check_verdicts, dry_run_metadata, failure_text
-from alert_pipelines_tests.defs.scans import ALL_PASSED, EXPIRE, fill_with_work
+from alert_pipelines_tests.defs.scan.scans import ALL_PASSED, EXPIRE, fill_with_work
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 

@@ -11,7 +11,7 @@ from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.scan import queue_wait
 from alert_pipelines.defs.scan.queue_wait import scans_wait_little
 from alert_pipelines_tests.defs.conftest import OWN
-from alert_pipelines_tests.defs.test_schedules import make_run
+from alert_pipelines_tests.defs.scan.test_schedules import make_run
 
 ELSEWHERE = Location("another", "__repository__")
 

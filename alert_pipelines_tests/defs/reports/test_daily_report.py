@@ -21,7 +21,7 @@ from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.reports import daily_report as daily_report_asset
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import failure_text, in_one_line
-from alert_pipelines_tests.defs.test_schedules import make_run, tick
+from alert_pipelines_tests.defs.scan.test_schedules import make_run, tick
 from alert_pipelines_tests.factories import alert, fill, rule
 from alert_pipelines_tests.reports.test_daily import DAY, entry, with_history
 

@@ -7,8 +7,8 @@ from dagster import DagsterInstance
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import Execute, check_verdicts
-from alert_pipelines_tests.defs.scans import ALL_PASSED
-from alert_pipelines_tests.defs.test_health_checks import checked
+from alert_pipelines_tests.defs.monitoring.test_health_checks import checked
+from alert_pipelines_tests.defs.scan.scans import ALL_PASSED
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 from alert_pipelines_tests.scanner.test_overlooked import blind, scan_since_yesterday
 

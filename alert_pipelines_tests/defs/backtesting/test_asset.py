@@ -13,7 +13,7 @@ from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.backtesting import asset as backtest_asset
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import failure_text
-from alert_pipelines_tests.defs.test_schedules import make_run, tick
+from alert_pipelines_tests.defs.scan.test_schedules import make_run, tick
 from alert_pipelines_tests.factories import alert, fill, rule
 
 DAY = date(2024, 5, 6)

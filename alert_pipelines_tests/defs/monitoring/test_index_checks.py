@@ -14,7 +14,7 @@ from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.monitoring.index_checks import INDEX_ADVICE
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import Execute, check_verdicts
-from alert_pipelines_tests.defs.test_schedules import make_run, tick
+from alert_pipelines_tests.defs.scan.test_schedules import make_run, tick
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 
 YEARS = 3_000_000
