@@ -10,6 +10,7 @@ from alert_pipelines.audit.explain import ClauseResult, Explanation, explain_ale
 from alert_pipelines.cli.options import as_of_option, json_option, text
 from alert_pipelines.cli.output import as_text, print_json
 from alert_pipelines.mongo import open_database
+from alert_pipelines.rules.maintenance import why_it_holds
 from alert_pipelines.rules.windows import MaintenanceWindow, Span
 
 
@@ -62,7 +63,7 @@ def _window(window: MaintenanceWindow, span: Span | None) -> str:
     concerned = f", where {window.field} is one of {window.values}" if window.field else ""
     start, end = span or (None, None)
     recurs = f", recurring by {window.rrule} in {window.zone}" if window.rrule else ""
-    return f"{as_text(start)} to {as_text(end)}{recurs}{concerned}: {window.reason or 'no reason given'}"
+    return f"{as_text(start)} to {as_text(end)}{recurs}{concerned}: {why_it_holds(window) or 'no reason given'}"
 
 
 def _clause_lines(clause: ClauseResult) -> Iterator[str]:

@@ -15,6 +15,7 @@ from alert_pipelines.rules.maintenance import (
     WindowChange,
     WindowState,
     add_windows,
+    end_in_words,
     end_window,
     list_windows,
     signed_windows,
@@ -111,8 +112,7 @@ def _row(stored: StoredWindow) -> Sequence[Any]:
     if window is None:
         return [stored.window_id, stored.state, *[None] * 7]
     sources = ", ".join(window.source_types or ["all"])
-    ended = Signature(window.ended_by, window.end_reason).in_words
-    reason = f"{window.reason or ''} (ended{ended})".strip() if ended else window.reason
+    reason = f"{window.reason or ''}{end_in_words(window)}".strip() or None
     about = (window.rrule, sources, window.alerts, reason, window.created_by)
     return [stored.window_id, stored.state, *(stored.span or (None, None)), *about]
 

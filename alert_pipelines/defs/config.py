@@ -168,6 +168,8 @@ class AddWindowsConfig(Config):
 
     file: str = Field(description="A file of maintenance windows, YAML or JSON, on the host of the run.")
     dry_run: bool = Field(default=True, description="Only show what would change. Set it to false to write.")
+    by: str = Field(default="", description="Your name, kept with each window that names no created_by.")
+    reason: str = Field(default="", description="Reason, kept with each window that names none.")
 
 
 class EndWindowConfig(Config):
@@ -175,6 +177,8 @@ class EndWindowConfig(Config):
 
     window_id: str = Field(description="The window's window_id; list_windows_job shows it.")
     dry_run: bool = Field(default=True, description="Only show what would be ended. Set it to false to do it.")
+    by: str = Field(default="", description="Your name, kept with the window.")
+    reason: str = Field(default="", description="Reason, kept with the window.")
 
 
 class SnoozeConfig(Config):

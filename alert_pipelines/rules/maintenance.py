@@ -147,6 +147,18 @@ def signed_windows(windows: Iterable[MaintenanceWindow], signature: Signature) -
     ]
 
 
+def why_it_holds(window: MaintenanceWindow) -> str:
+    """The reason of the window, by whom it was made, and by whom and why it was ended; empty if nobody said so."""
+    by = f" (by {window.created_by})" if window.created_by else ""
+    return f"{window.reason or ''}{by}{end_in_words(window)}".strip()
+
+
+def end_in_words(window: MaintenanceWindow) -> str:
+    """` (ended by NAME: REASON)`; empty if nobody said so."""
+    ended = Signature(window.ended_by, window.end_reason).in_words
+    return f" (ended{ended})" if ended else ""
+
+
 @at_the_door
 def snooze_alert(
     db: AlertDatabase, alert_id: str, duration: timedelta, *, reason: str, created_by: str

@@ -20,6 +20,7 @@ from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan.run_records import disown_tags, record_of_run, run_of_job, tag_run
 from alert_pipelines.defs.tables import MAX_LISTED, table, unbroken
+from alert_pipelines.rules.maintenance import why_it_holds
 from alert_pipelines.rules.model import Mode
 from alert_pipelines.signature import Signature
 
@@ -134,7 +135,7 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
         "maintenance windows of its source": _table_if_any(
             _WINDOW_COLUMNS,
             (
-                (_in_two_lines(span.start), _in_two_lines(span.end), window.alerts, window.reason or "")
+                (_in_two_lines(span.start), _in_two_lines(span.end), window.alerts, why_it_holds(window))
                 for window in explanation.windows
                 if (span := window.span_about(explanation.timestamp, explanation.as_of))
             ),

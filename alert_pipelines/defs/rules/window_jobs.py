@@ -9,7 +9,7 @@ from alert_pipelines.defs.config import AddWindowsConfig, EndWindowConfig, Snooz
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.tables import table
+from alert_pipelines.defs.tables import table, unbroken
 from alert_pipelines.errors import InvalidWindowError
 from alert_pipelines.rules.maintenance import (
     StoredWindow,
@@ -18,19 +18,19 @@ from alert_pipelines.rules.maintenance import (
     end_window,
     list_windows,
     read_duration,
+    signed_windows,
     snooze_alert,
     warnings_of,
+    why_it_holds,
 )
 from alert_pipelines.rules.publish import ChangeKind
 from alert_pipelines.rules.window_files import read_windows
+from alert_pipelines.signature import Signature
 
 _WINDOW_COLUMNS = {
     "window": "string",
     "state": "string",
-    "from": "string",
-    "to": "string",
-    "recurs": "string",
-    "sources": "string",
+    "when": "string",
     "alerts": "string",
     "reason": "string",
 }
@@ -60,7 +60,7 @@ def list_windows_op(context: OpExecutionContext, mongo: MongoResource) -> None:
 def add_windows_op(context: OpExecutionContext, config: AddWindowsConfig, mongo: MongoResource) -> None:
     """Add the maintenance windows of a file, or only show what that would change."""
     with as_dagster_failure():
-        windows = read_windows(host_file(config.file))
+        windows = signed_windows(read_windows(host_file(config.file)), Signature.of(config.by, config.reason))
         with mongo.open() as db:
             changes = add_windows(db, windows, dry_run=config.dry_run)
         warnings = warnings_of(windows)
@@ -82,7 +82,8 @@ def add_windows_op(context: OpExecutionContext, config: AddWindowsConfig, mongo:
 def end_window_op(context: OpExecutionContext, config: EndWindowConfig, mongo: MongoResource) -> None:
     """End a maintenance window now, or only show what that would be."""
     with as_dagster_failure(), mongo.open() as db:
-        found = end_window(db, config.window_id, dry_run=config.dry_run)
+        signature = Signature.of(config.by, config.reason)
+        found = end_window(db, config.window_id, dry_run=config.dry_run, signature=signature)
     rows = ((one.window_id, str(one.state), one.ended_at.isoformat() if one.ended_at else "") for one in found)
     context.add_output_metadata({"windows": table(_ENDED_COLUMNS, rows)})
 
@@ -126,10 +127,20 @@ def snooze_alert_job() -> None:
 def _row(stored: StoredWindow) -> tuple[str, ...]:
     window = stored.window
     if window is None:
-        return stored.window_id, str(stored.state), "", "", "", "", "", stored.problem or ""
-    sources = ", ".join(window.source_types or ["all"])
-    span = (_text(stored.span.start), _text(stored.span.end)) if stored.span else ("", "")
-    return stored.window_id, str(stored.state), *span, window.rrule or "", sources, window.alerts, window.reason or ""
+        return stored.window_id, str(stored.state), "", "", stored.problem or ""
+    sources = ", ".join(window.source_types or ["all sources"])
+    alerts = f"{sources}\n{window.alerts}" if window.field else sources
+    return stored.window_id, str(stored.state), "\n".join(_when(stored)), alerts, why_it_holds(window)
+
+
+def _when(stored: StoredWindow) -> Iterator[str]:
+    """The lines of when it holds: few columns leave each its room."""
+    if stored.span:
+        yield from (
+            unbroken(f"{word} {at:%d %b %Y %H:%M} UTC") for word, at in zip(("from", "to"), stored.span, strict=True)
+        )
+    if stored.window and stored.window.rrule:
+        yield f"recurs {stored.window.rrule}"
 
 
 def _change_rows(change: WindowChange) -> Iterator[tuple[str | bool, ...]]:
