@@ -1,16 +1,19 @@
 """What a first look at all alerts takes: by a key with an index, and by keys without one, of few values and of many.
 
-    python -m benchmarks.first_looks [--sizes 45540 437000] [--json]
+    python -m benchmarks.first_looks [--sizes 45540 437000] [--indexed-sizes 2000000] [--json]
 
-On a mongod of its own, a dry run of one rule each time, in a process of its own, over the alerts of benchmarks.growth.
+On a mongod of its own, a dry run of one rule each time, in a process of its own, over the alerts of benchmarks.growth;
+at the --indexed-sizes by the key with an index only. At the end one scan with ten shadow rules of these conditions.
 The target: at each size and by each key no condition takes over three times the least of them, and none grows with more
 than the 1.1th power of the alerts. What a query may read is held by alert_pipelines_tests/scanner/test_cost.py.
 """
 
+import json
 import math
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 from alert_pipelines.mongo import AlertDatabase, open_database
@@ -40,7 +43,9 @@ KEYS = {
     "metadata.speed": "no index, 60 values",
     "metadata.location": "no index, a value each",
 }
+INDEXED = next(iter(KEYS))
 TARGET, POWER = 3, 1.1
+SHADOW_RULES = 10
 
 
 def first_look(bench: Bench, condition: str, key: str) -> float:
@@ -54,32 +59,57 @@ def first_look(bench: Bench, condition: str, key: str) -> float:
             "is_active": True,
         }
     )
+    return float(_in_child(bench, "dry-run")["plan"])
+
+
+def shadow_rules(bench: Bench) -> dict[str, Any]:
+    """Seconds that a scan plans by SHADOW_RULES shadow rules, the conditions in turn, and how many it evaluated."""
+    names = [f"{number}-{condition}" for number, condition in zip(range(SHADOW_RULES), cycle(CONDITIONS), strict=False)]
+    bench.db.rules.delete_many({})
+    bench.db.pipeline_rules.insert_many(
+        {
+            "rule_id": name,
+            "source_type": SOURCE,
+            "conditions": {**CONDITIONS[name.partition("-")[2]], "group_by": INDEXED},
+            "mode": "shadow",
+        }
+        for name in names
+    )
+    found = _in_child(bench, "scan")
+    return {"rules": SHADOW_RULES, "evaluated": found["shadow_rules"], "seconds": found["plan"]}
+
+
+def _in_child(bench: Bench, kind: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.first_looks", "--child"],
+        [sys.executable, "-m", "benchmarks.first_looks", "--child", kind],
         cwd=CHECKOUT,
         env=bench.env,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    return float(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
-def _dry_run(db: AlertDatabase) -> float:
-    report = run_scan(db, ScanRequest(as_of=AS_OF, dry_run=True))
+def _scan(db: AlertDatabase, *, dry_run: bool) -> dict[str, Any]:
+    report = run_scan(db, ScanRequest(as_of=AS_OF, dry_run=dry_run))
     if report.failed_rules:
         raise RuntimeError(f"not evaluated: {report.failed_rules}")
-    return report.seconds["plan"]
+    return {"plan": report.seconds["plan"], "shadow_rules": len(report.shadow_rules)}
 
 
-def _measured(bench: Bench, sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
+def _measured(bench: Bench, sizes: Sequence[int], indexed_sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
     present = 0
-    for pending in sorted(sizes):
+    for pending in sorted({*sizes, *indexed_sizes}):
+        if present:
+            # Kept, they would be written to for each alert.
+            bench.db.alerts.drop_indexes()
         grow(bench.db, present=present, pending=pending, as_of=AS_OF)
         present = pending
         prepare_collections(bench.db)
         settle(bench.db)
-        for key in KEYS:
+        for key in KEYS if pending in sizes else [INDEXED]:
             for condition in CONDITIONS:
                 seconds = first_look(bench, condition, key)
                 print(f"{pending:9} {condition:24} {key:20} {seconds:7.2f} s", flush=True)
@@ -89,8 +119,8 @@ def _measured(bench: Bench, sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
 def ratios(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """By size and key, the longest look to the shortest; and by key and condition, the power of its growth."""
     found: list[dict[str, Any]] = []
-    sizes = sorted({row["pending"] for row in rows})
     for key, says in KEYS.items():
+        sizes = sorted({row["pending"] for row in rows if row["key"] == key})
         for pending in sizes:
             taken = [row["seconds"] for row in rows if (row["pending"], row["key"]) == (pending, key)]
             what = f"the longest to the shortest at {pending:,}, {key}: {says}"
@@ -116,18 +146,21 @@ def main() -> None:
     """Measure every condition by every key at every size and print the rows."""
     parser = benchmark_parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[45_540, 437_000])
-    parser.add_argument("--child", action="store_true", help="One dry run; started by the benchmark itself.")
+    parser.add_argument("--indexed-sizes", type=int, nargs="+", default=[])
+    parser.add_argument("--child", choices=["dry-run", "scan"], help="One of them; started by the benchmark itself.")
     args = parser.parse_args()
     if args.child:
         with open_database() as db:
-            print(_dry_run(db))
+            print(json.dumps(_scan(db, dry_run=args.child == "dry-run")))
         return
     with own_mongod() as bench:
         mongod = mongod_version(bench.db)
-        rows = list(_measured(bench, args.sizes))
+        rows = list(_measured(bench, args.sizes, args.indexed_sizes))
+        shadow = {"pending": max(row["pending"] for row in rows), **shadow_rules(bench)}
     for one in ratios(rows):
         print(f"{one['what']}: {one['ratio']:.2f} ({one['target']})")
-    keep_results("first_looks", args, mongod, {"rows": rows, "ratios": ratios(rows)})
+    print("a scan with {rules} shadow rules at {pending}: {seconds:.1f} s, {evaluated} evaluated".format(**shadow))
+    keep_results("first_looks", args, mongod, {"rows": rows, "ratios": ratios(rows), "shadow": shadow})
 
 
 if __name__ == "__main__":

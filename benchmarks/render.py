@@ -192,6 +192,9 @@ def _first_looks(result: dict[str, Any]) -> list[str]:
         *_table(("key", "pending", *(f"{name}, s" for name in conditions)), looks),
         "",
         *_table(("ratio", "measured", "target"), ratios),
+        "",
+        "A scan with {rules} shadow rules, these conditions in turn, at {pending:,} pending planned {seconds:.1f} s "
+        "and evaluated {evaluated} of them: the next scan begins with the others.".format(**result["shadow"]),
     ]
 
 
