@@ -163,6 +163,12 @@ def create_job_record(
     return BackgroundJobModel.of(inserted or {})
 
 
+@at_the_door
+def is_claimed(db: AlertDatabase) -> bool:
+    """Whether a scan holds the claim, whichever program makes it."""
+    return db[COLLECTION].find_one({"job_type": SCANNER, "status": RUNNING}, {"_id": 1}) is not None
+
+
 def _claimed_by_another(db: AlertDatabase, job_type: str) -> ScanAlreadyRunningError:
     holder = db[COLLECTION].find_one({"job_type": job_type, "status": RUNNING})
     if holder is None:

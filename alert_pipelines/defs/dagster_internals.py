@@ -19,7 +19,6 @@ from dagster import (
     SensorDefinition,
     SupersessionWarning,
 )
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.target import AutomationTarget
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -28,13 +27,10 @@ from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInsti
 from dagster._core.remote_representation.external import RemoteSchedule
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.scheduler.instigation import ScheduleInstigatorData, TickStatus
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._utils.schedules import CroniterShim, cron_string_iterator
 
 __all__ = [
-    "AssetCheckEvaluation",
-    "AssetCheckExecutionRecordStatus",
     "CroniterShim",
     "DagsterHomeNotSetError",
     "InProcessCodeLocationOrigin",

@@ -25,12 +25,11 @@ from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
-from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
+from alert_pipelines.defs.scan.run_records import JOB_ID_TAG
 from alert_pipelines.defs.scan.runs import busy_scan
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.defs.scan.stalled_runs import LONGEST_RUN_S, LONGEST_SILENCE_S
-from alert_pipelines.job_records import COMPLETED, FAILED, RUNNING, SCANNER, create_job_record, update_job_record
-from alert_pipelines.leases import Lease
+from alert_pipelines.job_records import COMPLETED, FAILED, RUNNING, SCANNER
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.scheduler import CODE_LOCATION, shutdown_scheduler, start_scheduler
@@ -259,21 +258,14 @@ def test_two_databases_with_one_cron_were_not_both_scanned(
         assert skipped_for(dagster, f"{name}_schedule") <= {own}
 
 
-def test_a_skipped_run_that_is_executed_again_and_scans_does_not_stay_skipped(
+def test_a_run_that_is_executed_again_bears_its_own_job_id(
     dagster: DagsterProcesses, databases: dict[str, AlertDatabase]
 ) -> None:
     db = databases[CODE_LOCATION]
     with without_ticks(dagster):
-        elsewhere = create_job_record(SCANNER, db).job_id
-        with Lease(db, elsewhere):
-            skipped = dagster.wait_for_success(dagster.launch())
-        update_job_record(elsewhere, {}, COMPLETED, [], db)
-        scanned = dagster.wait_for_success(dagster.reexecute(skipped.run_id))
-        # Once more, of a run that bears a job id.
+        scanned = dagster.wait_for_success(dagster.launch())
         again = dagster.wait_for_success(dagster.reexecute(scanned.run_id))
-    assert skipped.tags[SKIPPED_TAG]
     for run in (scanned, again):
-        assert run.tags[SKIPPED_TAG] == ""
         [record] = db.background_jobs.find({"run_id": run.run_id})
         assert run.tags[JOB_ID_TAG] == record["job_id"]
 

@@ -27,7 +27,6 @@ from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.scan.stalled_runs import disown_tags_of_unbegun, end_overdue_runs
 from alert_pipelines.errors import SchedulerError, SettingsError
-from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scheduler import is_scheduler_running
 from alert_pipelines_tests.defs.conftest import daemons_tick, launched_from, sensor_context
@@ -232,16 +231,6 @@ def test_run_tags_of_two_copies_had_the_same_names(copies: list[Copy], instance:
     record = north.db.background_jobs.find_one({"run_id": result.run_id}) or {}
     undone = {"north_job_id": record["job_id"], "north_database": north.db.name, "north_undone": "1"}
     assert tags_of(result, instance) == undone
-
-
-def test_a_copy_reads_its_own_tag_of_a_skipped_run(copies: list[Copy], instance: DagsterInstance) -> None:
-    north, _ = copies
-    create_job_record(SCANNER, north.db)
-    skipped = tags_of(north.execute(), instance)
-    assert skipped == {"north_alert_pipelines/skipped": "another scan was running"}
-    checks = north.execute("check_health_job").get_asset_check_evaluations()
-    (orphans,) = [check for check in checks if check.check_name == "no_orphans"]
-    assert orphans.metadata["runs without a record"].value == 0
 
 
 def test_a_repeat_of_a_copy_loses_its_own_tags_and_keeps_the_others(instance: DagsterInstance) -> None:

@@ -7,15 +7,15 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
-from dagster import DagsterRunStatus
+from dagster import DagsterEventType, DagsterRunStatus
 from dagster._daemon.sensor import MIN_INTERVAL_LOOP_TIME
 
-from alert_pipelines.defs.scan.run_records import SKIPPED_TAG
 from alert_pipelines.defs.scan.sensor import dead_scan_sensor
 from alert_pipelines.errors import ScanAlreadyRunningError
 from alert_pipelines.job_records import (
@@ -162,26 +162,29 @@ def job_execute(site: Site) -> None:
 
 @pytest.mark.process
 @pytest.mark.parametrize("start", [launchpad, materialize, job_launch, job_execute], ids=lambda start: start.__name__)
-def test_a_scan_that_another_host_is_making_is_left_alone_however_the_next_is_started(
+def test_a_scan_that_another_host_is_making_is_waited_for_however_the_next_is_started(
     site: Site, start: Callable[[Site], None]
 ) -> None:
     originals = fill_fleet(site.db, SIZE)
     known = site.scans()
     # All that is seen of a scan of another host: its claim, renewed.
     elsewhere = create_job_record(SCANNER, site.db).job_id
-    with Lease(site.db, elsewhere):
-        start(site)
-        [new] = site.scans() - known
-        run = site.dagster.wait_for_success(new)
-        assert SKIPPED_TAG in run.tags
-        warned = [entry.user_message for entry in site.dagster.instance.all_logs(new) if entry.level == logging.WARNING]
-        assert any(elsewhere in text for text in warned)
-        # Nothing tries again.
-        assert site.scans() == {*known, new}
-        [record] = site.db.background_jobs.find()
-        assert (record["job_id"], record["status"]) == (elsewhere, RUNNING)
-    assert check_whole_or_untouched(site.db, originals).total() == 0
-    update_job_record(elsewhere, {}, COMPLETED, [], site.db)
+    with ThreadPoolExecutor() as pool:
+        with Lease(site.db, elsewhere):
+            started = pool.submit(start, site)
+            [new] = wait_until(lambda: site.scans() - known, "a run", RUN_LIMIT_S)
+            again = DagsterEventType.STEP_UP_FOR_RETRY
+            wait_until(lambda: site.dagster.instance.all_logs(new, of_type=again), "a wait", RUN_LIMIT_S)
+            entries = site.dagster.instance.all_logs(new)
+            assert any(elsewhere in entry.user_message for entry in entries if entry.level == logging.WARNING)
+            [record] = site.db.background_jobs.find()
+            assert (record["job_id"], record["status"]) == (elsewhere, RUNNING)
+            assert check_whole_or_untouched(site.db, originals).total() == 0
+        update_job_record(elsewhere, {}, COMPLETED, [], site.db)
+        started.result()
+        site.dagster.wait_for_success(new)
+    assert site.scans() == {*known, new}
+    assert (site.db.background_jobs.find_one({"run_id": new}) or {})["status"] == COMPLETED
 
 
 @pytest.mark.process

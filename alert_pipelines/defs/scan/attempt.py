@@ -1,5 +1,6 @@
 """One attempt at a scan or a dry run, within a Dagster run: its job record, its log, and which errors try again."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,9 +27,13 @@ from alert_pipelines.mongo.retry import TRANSIENT
 from alert_pipelines.monitoring.scan_records import first_blocked
 from alert_pipelines.scanner.report import ScanReport
 
-MAX_RETRIES = 2
+MAX_RETRIES = 3
+"""With what is between them these take longer than the lease of a scan whose process died."""
+
 RETRY_AFTER_S = 10
 PROGRESS_EVERY_S = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 class Outcome(NamedTuple):
@@ -51,12 +56,12 @@ class Outcome(NamedTuple):
 def attempt(
     context: AssetExecutionContext, config: PlanConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
 ) -> Outcome:
-    """Do what `config` asks for, once. Raises Failure, RetryRequested, ScanAlreadyRunningError."""
+    """Do what `config` asks for, once. Raises Failure, RetryRequested."""
     keep_from_retry(context.instance, context.run)
     disown_tags(context.instance, names, context.run)
     with (
         lines_in_run_log(context.log, context.instance),
-        _translated_errors(),
+        _translated_errors(context.op_execution_context.retry_number),
         mongo.open() as db,
         record_ended_if_killed(context.run.run_id, db.name),
     ):
@@ -98,17 +103,19 @@ def _named_by_its_run(context: AssetExecutionContext, names: Names, db: AlertDat
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
-    """A database that is away for a moment is tried again; all else fails at once, with the error's own text."""
+def _translated_errors(retries: int) -> Iterator[None]:
+    """Try again what passes: a database that is away, a scan that is running. All else fails with the error's text."""
+    again = RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=RETRY_AFTER_S)
     try:
         yield
     except TRANSIENT as fault:
-        raise RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=RETRY_AFTER_S) from fault
-    except ScanAlreadyRunningError:
-        raise
+        raise again from fault
     except AlertPipelinesError as error:
         if isinstance(error.__cause__, TRANSIENT):
-            raise RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=RETRY_AFTER_S) from error
+            raise again from error
+        if isinstance(error, ScanAlreadyRunningError) and retries < MAX_RETRIES:
+            _log.warning("Waiting for %s", error)
+            raise again from error
         raise Failure(str(error), allow_retries=False) from None
 
 

@@ -2,7 +2,7 @@
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
-from alert_pipelines.defs.asset_specs import DRY_RUNS, SCAN_ASSETS, SCAN_CHECKS
+from alert_pipelines.defs.asset_specs import DRY_RUNS, SCAN_ASSETS
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, own_runs
 
@@ -18,17 +18,12 @@ BUSY = [
 ]
 
 _SCAN_KEYS = frozenset(spec.key for spec in SCAN_ASSETS)
-# A check that others put on these assets runs without a scan.
-_SCAN_CHECK_KEYS = frozenset(spec.key for spec in SCAN_CHECKS)
 
 
 def is_scan(run: DagsterRun, names: Names) -> bool:
     """Whether a run of this code location is a scan, however it was launched."""
-    return (
-        run.job_name == names.name(AUTO_CLOSE_JOB)
-        or not {names.key(key) for key in _SCAN_KEYS}.isdisjoint(run.asset_selection or ())
-        or not {names.check(key) for key in _SCAN_CHECK_KEYS}.isdisjoint(run.asset_check_selection or ())
-    )
+    scanned = {names.key(key) for key in _SCAN_KEYS}
+    return run.job_name == names.name(AUTO_CLOSE_JOB) or not scanned.isdisjoint(run.asset_selection or ())
 
 
 def makes_job_record(run: DagsterRun, names: Names) -> bool:

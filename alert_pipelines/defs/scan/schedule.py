@@ -17,6 +17,7 @@ from alert_pipelines.defs.scan.job import auto_close_job
 from alert_pipelines.defs.scan.runs import busy_scan
 from alert_pipelines.defs.scan.stalled_runs import end_overdue_runs, end_stalled_scans
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.job_records import is_claimed
 from alert_pipelines.settings import CRON_VARIABLE, DEFAULT_CRON, OFF, TIMEZONE_VARIABLE, read_settings
 
 AUTO_CLOSE_SCHEDULE = "auto_close_schedule"
@@ -41,26 +42,32 @@ def build_schedule(cron: str | None, timezone: str = "UTC") -> ScheduleDefinitio
 
 def _tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     own, names = location_of_tick(context), context.resources.names
-    if own is not None:
-        _end_stalled(context, own, names)
+    is_elsewhere = own is not None and _end_stalled(context, own, names)
     busy = busy_scan(context.instance, own, names)
     if busy is not None:
         return SkipReason(f"Scan run {busy.run_id} is {busy.status.value}: one scan at a time.")
+    if is_elsewhere:
+        return SkipReason("A scan started elsewhere is running, see `alert-pipelines jobs list`: one scan at a time.")
     priority = read_settings().run_priority
     return RunRequest(tags={"dagster/priority": str(priority)} if priority else {})
 
 
-def _end_stalled(context: ScheduleEvaluationContext, own: Location, names: Names) -> None:
-    """Look as the sensor does, so that what a dead process left skips no tick. The tick itself goes on in any case."""
-    ended = end_overdue_runs(context.instance, own, names)
+def _end_stalled(context: ScheduleEvaluationContext, own: Location, names: Names) -> bool:
+    """Look as the sensor does, so that what a dead process left skips no tick; whether a scan is running after that.
+
+    The tick itself goes on in any case.
+    """
+    ended, is_running = end_overdue_runs(context.instance, own, names), False
     try:
         with context.resources.mongo.open() as db:
             ended += end_stalled_scans(context.instance, own, names, db)
+            is_running = is_claimed(db)
     except (AlertPipelinesError, PyMongoError) as fault:
         # The scan that this tick makes meets the same fault, and fails with it where people look.
         _log.warning("Dead scans were not looked for: %s", fault)
     if ended:
         _log.warning("Ended as failed: %s", ", ".join(ended))
+    return is_running
 
 
 def _tick_while_off(context: ScheduleEvaluationContext) -> SkipReason:

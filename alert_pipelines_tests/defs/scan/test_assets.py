@@ -9,26 +9,23 @@ from urllib.parse import unquote
 import pytest
 from dagster import (
     AssetKey,
-    AssetSelection,
     DagsterEventType,
     DagsterInstance,
     DagsterInvalidConfigError,
+    DagsterInvalidSubsetError,
     Definitions,
-    materialize,
     validate_run_config,
 )
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from alert_pipelines.definitions import build_defs
-from alert_pipelines.defs.asset_specs import SCAN_CHECKS, WITHIN_LIMITS
-from alert_pipelines.defs.names import NAMES, Names
+from alert_pipelines.defs.asset_specs import SCAN_CHECKS
 from alert_pipelines.defs.own_runs import Location
-from alert_pipelines.defs.resources import MongoResource, RuleEngine
-from alert_pipelines.defs.scan.asset import auto_close
+from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.scan import attempt
 from alert_pipelines.defs.scan.events import UNDO_OR_EXPLAIN
-from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
-from alert_pipelines.defs.scan.standing_verdicts import JUDGED_IN
-from alert_pipelines.job_records import SCANNER, create_job_record
+from alert_pipelines.defs.scan.run_records import JOB_ID_TAG
+from alert_pipelines.job_records import COMPLETED, LEASE, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import (
     OWN,
@@ -244,43 +241,44 @@ def test_empty_tables_are_not_shown(execute: Execute, db: AlertDatabase) -> None
     assert not {"by rule and source", "by status and severity", "samples"} & looked.keys()
 
 
-def test_a_scan_that_finds_another_running_ends_with_nothing_done(
-    execute: Execute, db: AlertDatabase, instance: DagsterInstance
+def test_a_run_that_found_another_scan_running_was_green_and_gave_old_verdicts_as_its_own(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
     fill_with_work(db)
     holder = create_job_record(SCANNER, db).job_id
     result = execute(as_of=AS_OF.isoformat())
-    assert result.success
-    assert scan_metadata(result) == {}
-    assert check_verdicts(result) == {}
+    assert not result.success
+    assert failure_text(result).startswith(f"{holder} of auto_close_scanner is running")
+    assert (scan_metadata(result), check_verdicts(result)) == ({}, {})
     assert set(statuses(db).values()) == {"OPEN"}
-    run = instance.get_run_by_id(result.run_id)
-    assert run is not None
-    assert SKIPPED_TAG in run.tags
-    warnings = [entry.user_message for entry in instance.all_logs(result.run_id) if entry.level == 30]
-    assert any(holder in text for text in warnings)
+    assert db.background_jobs.count_documents({}) == 1
 
 
-def test_a_failed_check_is_not_hidden_by_a_run_that_judges_nothing(execute: Execute, db: AlertDatabase) -> None:
-    limited = rule("old", {"expire_after_mins": 60, "max_close": 0})
-    fill(db, [alert("old", minutes=120)], limited)
-    red = execute(as_of=AS_OF.isoformat())
-    before = {check.check_name: check for check in red.get_asset_check_evaluations()}
-    assert not before[WITHIN_LIMITS].passed
-    create_job_record(SCANNER, db)
-    for _ in range(2):
-        result = execute(as_of=AS_OF.isoformat())
-        assert result.success
-        after = {check.check_name: check for check in result.get_asset_check_evaluations()}
-        assert {name: check.passed for name, check in after.items()} == {
-            name: check.passed for name, check in before.items()
-        }
-        stands = after[WITHIN_LIMITS]
-        assert (stands.description, stands.severity) == (
-            before[WITHIN_LIMITS].description,
-            before[WITHIN_LIMITS].severity,
-        )
-        assert stands.metadata[JUDGED_IN].value == red.run_id
+def test_a_scan_waits_for_another_that_is_about_to_end(
+    execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_with_work(db)
+    holder = create_job_record(SCANNER, db).job_id
+    monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
+    begin, begun = attempt.close_records_of_run, []
+
+    def end_the_other(*args: Any) -> list[str]:
+        begun.append(args)
+        if len(begun) == attempt.MAX_RETRIES:
+            update_job_record(holder, {}, COMPLETED, [], db)
+        return begin(*args)
+
+    monkeypatch.setattr(attempt, "close_records_of_run", end_the_other)
+    result = execute(as_of=AS_OF.isoformat())
+    assert result.success
+    assert check_verdicts(result) == ALL_PASSED
+    record = db.background_jobs.find_one({"run_id": result.run_id}) or {}
+    assert (record["status"], record["attempt"]) == (COMPLETED, attempt.MAX_RETRIES + 1)
+
+
+def test_the_waits_for_another_scan_were_shorter_than_the_lease_of_one_that_died() -> None:
+    assert LEASE.total_seconds() <= attempt.MAX_RETRIES * attempt.RETRY_AFTER_S
 
 
 def test_a_limit_stops_its_rule_alone_and_fails_the_run_loudly(execute: Execute, db: AlertDatabase) -> None:
@@ -300,20 +298,13 @@ def test_a_limit_stops_its_rule_alone_and_fails_the_run_loudly(execute: Execute,
     assert statuses(db)["old"] == "AUTO_CLOSED"
 
 
-def test_part_of_the_outcome_selected_in_the_ui_is_scanned_whole_and_shown_in_part(
-    instance: DagsterInstance, mongodb_env: None, db: AlertDatabase
-) -> None:
-    fill_with_work(db)
-    result = materialize(
-        [auto_close],
-        instance=instance,
-        selection=AssetSelection.assets("closed_alerts"),
-        resources={"mongo": MongoResource(), "rule_engine": RuleEngine(), NAMES: Names()},
-        run_config={"ops": {"auto_close": {"config": {"as_of": AS_OF.isoformat()}}}},
-    )
-    assert set(scan_metadata(result)) == {"closed_alerts"}
-    assert check_verdicts(result) == {"within_limits": True}
-    assert statuses(db)["second"] == "ESCALATED"
+@pytest.mark.parametrize(
+    "part",
+    [{"asset_selection": {AssetKey("closed_alerts")}}, {"asset_check_selection": {spec.key for spec in SCAN_CHECKS}}],
+)
+def test_a_run_of_a_part_of_a_scan_scanned_and_did_not_show_what_it_did(part: dict[str, Any]) -> None:
+    with pytest.raises(DagsterInvalidSubsetError):
+        build_defs().resolve_implicit_global_asset_job_def().get_subset(**part)
 
 
 def test_definitions_take_other_resources(instance: DagsterInstance, mongodb_env: None, db: AlertDatabase) -> None:

@@ -10,8 +10,7 @@ from dagster._core.test_utils import create_run_for_test
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS
 from alert_pipelines.defs.scan.job import SCAN_TAGS
-from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
-from alert_pipelines.job_records import COMPLETED, SCANNER, create_job_record, update_job_record
+from alert_pipelines.defs.scan.run_records import BLOCKED_TAG, CLOSED_TAG, JOB_ID_TAG
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import Execute
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
@@ -41,14 +40,14 @@ def test_a_blocked_run_was_retried_by_an_instance_with_run_retries(
         assert "dagster/auto_retry_run_id" not in run.tags
 
 
-def test_a_skipped_run_that_was_executed_again_and_scanned_was_still_tagged_as_skipped(
+def test_a_blocked_run_that_was_executed_again_and_closed_was_still_tagged_as_blocked(
     execute: Execute, db: AlertDatabase, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60}))
-    holder = create_job_record(SCANNER, db).job_id
+    fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60, "max_close": 0}))
     first = instance.get_run_by_id(execute(as_of=AS_OF.isoformat()).run_id)
     assert first is not None
-    update_job_record(holder, {}, COMPLETED, [], db)
+    assert first.tags[BLOCKED_TAG] == "1"
+    db.rules.update_one({}, {"$unset": {"conditions.max_close": 1}})
     create = instance.create_run_for_job
 
     def create_again(**noted: Any) -> DagsterRun:
@@ -57,7 +56,7 @@ def test_a_skipped_run_that_was_executed_again_and_scanned_was_still_tagged_as_s
     monkeypatch.setattr(instance, "create_run_for_job", create_again)
     again = instance.get_run_by_id(execute(as_of=AS_OF.isoformat()).run_id)
     assert again is not None
-    assert again.tags[SKIPPED_TAG] == ""
+    assert (again.tags[BLOCKED_TAG], again.tags[CLOSED_TAG]) == ("", "1")
     record = db.background_jobs.find_one({"run_id": again.run_id}) or {}
     assert again.tags[JOB_ID_TAG] == record["job_id"]
 

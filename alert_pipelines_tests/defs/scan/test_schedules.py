@@ -1,10 +1,10 @@
 """When a tick makes a scan and when it is skipped."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from dagster import (
-    AssetCheckKey,
     AssetKey,
     DagsterInstance,
     DagsterRun,
@@ -15,11 +15,14 @@ from dagster import (
 from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.definitions import build_defs
+from alert_pipelines.defs.asset_specs import SCAN_ASSETS
 from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan.runs import BUSY
 from alert_pipelines.defs.scan.schedule import build_schedule
+from alert_pipelines.job_records import SCANNER, create_job_record
+from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, daemons_tick, launched_from
 
 
@@ -47,16 +50,20 @@ def test_a_tick_is_skipped_while_a_scan_waits_or_runs(instance: DagsterInstance,
     assert tick(instance) == f"Scan run {run.run_id} is {status.value}: one scan at a time."
 
 
-@pytest.mark.parametrize(
-    "selection",
-    [
-        {"asset_selection": frozenset({AssetKey("closed_alerts")})},
-        {"asset_check_selection": frozenset({AssetCheckKey(AssetKey("alert_rules"), "rules_valid")})},
-    ],
-)
-def test_a_scan_started_by_materialize_counts_as_well(instance: DagsterInstance, selection: dict[str, Any]) -> None:
-    run = make_run(instance, "__ASSET_JOB", DagsterRunStatus.STARTED, **selection)
+def test_a_scan_started_by_materialize_counts_as_well(instance: DagsterInstance) -> None:
+    selection = frozenset(spec.key for spec in SCAN_ASSETS)
+    run = make_run(instance, "__ASSET_JOB", DagsterRunStatus.STARTED, asset_selection=selection)
     assert run.run_id in (tick(instance) or "")
+
+
+def test_a_tick_made_a_run_that_could_only_wait_for_a_scan_of_another_program(
+    instance: DagsterInstance, mongodb_env: None, db: AlertDatabase
+) -> None:
+    job_id = create_job_record(SCANNER, db).job_id
+    assert "A scan started elsewhere is running" in (tick(instance) or "")
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    db.background_jobs.update_one({"job_id": job_id}, {"$set": {"lease_expires_at": long_ago}})
+    assert tick(instance) is None
 
 
 def test_a_tick_makes_one_scan_whatever_else_runs(instance: DagsterInstance) -> None:

@@ -12,7 +12,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.scan import stalled_runs as dead_runs
-from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, SKIPPED_TAG
+from alert_pipelines.defs.scan.run_records import BLOCKED_TAG, JOB_ID_TAG
 from alert_pipelines.defs.scan.schedule import build_schedule
 from alert_pipelines.defs.scan.sensor import dead_scan_sensor
 from alert_pipelines.job_records import DRY_RUN, SCANNER, create_job_record
@@ -216,7 +216,7 @@ def test_a_killed_scan_was_not_ended_while_a_slow_sensor_of_somebody_elses_held_
 
 
 def test_a_repeat_that_never_began_bore_the_job_id_of_the_run_it_repeats(instance: DagsterInstance) -> None:
-    tags = {JOB_ID_TAG: "JOB-1", SKIPPED_TAG: "another scan was running", "owner": "somebody"}
+    tags = {JOB_ID_TAG: "JOB-1", BLOCKED_TAG: "3", "owner": "somebody"}
     first = run_of(instance, tags=tags)
     again = {"tags": tags, "parent_run_id": first.run_id, "root_run_id": first.run_id}
     repeats = {place: run_of(instance, location=place, status=STARTING, **again) for place in (OWN, ELSEWHERE)}
@@ -228,7 +228,7 @@ def test_a_repeat_that_never_began_bore_the_job_id_of_the_run_it_repeats(instanc
     }
     own = found[OWN]
     assert own is not None
-    assert (own.tags[JOB_ID_TAG], own.tags[SKIPPED_TAG], own.tags["owner"]) == ("", "", "somebody")
+    assert (own.tags[JOB_ID_TAG], own.tags[BLOCKED_TAG], own.tags["owner"]) == ("", "", "somebody")
     kept = instance.get_run_by_id(first.run_id)
     assert kept is not None
     assert kept.tags[JOB_ID_TAG] == "JOB-1"
