@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,12 +39,15 @@ shutil.rmtree(sys.argv[1])
 """
 
 
+# What a test of each mark may take, in quick ones.
+_TAKES = {"proof": 100, "process": 50, "slow": 20}
 _LEFT = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What scripts/test asks of the tests that need few processes."""
     slow_tests.add_options(parser)
+    parser.addoption("--longest-first", action="store_true", help="begin with the files that may take longest")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,6 +56,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(slow_tests.SlowTests(config))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where files are shared out to workers, let none be left with a long one when the others have ended."""
+    if config.getoption("--longest-first"):
+        takes = Counter[Path]()
+        for item in items:
+            takes[item.path] += max((_TAKES.get(mark.name, 1) for mark in item.iter_markers()), default=1)
+        items.sort(key=lambda item: -takes[item.path])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

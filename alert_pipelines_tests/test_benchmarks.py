@@ -75,8 +75,8 @@ def test_the_command_in_a_result_is_the_one_that_keeps_it_for_the_page(
     [
         ("peers", "--pending 2000 --due 100 --rounds 1 --loop-seconds 1"),
         ("growth", "--sizes 200 400 --conditions close_if keep_latest"),
-        ("first_looks", "--sizes 200 400 --indexed-sizes 600"),
-        ("memory", "--sizes 200 400 --due 20 --many-due 40"),
+        ("first_looks", "--sizes 200 --indexed-sizes 400"),
+        ("memory", "--sizes 200 --due 20 --many-due 40"),
         ("tick", "--pending 200 --samples 1"),
         # So many that the scan outlasts some calls of the other client.
         ("interference", "--pending 20000 --due 10000 --rounds 1"),

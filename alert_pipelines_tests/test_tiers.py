@@ -19,10 +19,15 @@ DIRECTORY = "alert_pipelines_tests/reliability"
 
 def collected(*arguments: str, paths: tuple[str, ...] = (DIRECTORY,)) -> set[str]:
     """The tests that the script would run."""
+    return set(in_order(*arguments, paths=paths))
+
+
+def in_order(*arguments: str, paths: tuple[str, ...] = (DIRECTORY,)) -> list[str]:
+    """The same in the order in which workers are given them."""
     command = [CHECKOUT / "scripts" / "test", *arguments, "--collect-only", "-q", "-p", "no:cacheprovider", *paths]
     done = subprocess.run(command, env=env_of_another_run(), capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return {line for line in done.stdout.splitlines() if "::" in line}
+    return [line for line in done.stdout.splitlines() if "::" in line]
 
 
 @pytest.mark.process
@@ -38,3 +43,9 @@ def test_the_default_leaves_out_what_takes_processes_but_its_short_proof_and_no_
 @pytest.mark.process
 def test_without_a_path_the_suite_s_own_options_were_unknown() -> None:
     assert len(collected("-m", "proof", paths=())) == 3
+
+
+@pytest.mark.process
+def test_at_the_end_of_a_run_a_worker_was_left_with_a_file_that_takes_long() -> None:
+    first, *_ = in_order()
+    assert "test_replica_set.py::test_the_primary_steps_down_in_mid_scan" in first
