@@ -1,8 +1,10 @@
 """`backtest`: what rules would have decided on past days."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -66,43 +68,28 @@ def _sides(outcome: DayOutcome) -> list[tuple[str, tuple[RuleOutcome, ...]]]:
     return sides[:1] if outcome.proposed_version == outcome.today_version else sides
 
 
+_COLUMNS: Mapping[str, Callable[[RuleOutcome], Any]] = {
+    "rule": attrgetter("rule_id"),
+    "mode": attrgetter("mode.value"),
+    "would close": attrgetter("would_close"),
+    "false": attrgetter("false_closes"),
+    "closed later": attrgetter("closed_later"),
+    "never closed": attrgetter("never_closed"),
+    "hours earlier": lambda one: f"{one.hours_earlier_total:.1f}",
+    "would escalate": attrgetter("would_escalate"),
+    "really escalated": attrgetter("really_escalated"),
+    "known as of now only": lambda one: ", ".join(one.known_as_of_now),
+}
+
+
 def _print_days(outcomes: Sequence[DayOutcome]) -> None:
     rows = [
-        (
-            outcome.day.isoformat(),
-            whose,
-            one.rule_id,
-            one.mode.value,
-            one.would_close,
-            one.false_closes,
-            one.closed_later,
-            one.never_closed,
-            f"{one.hours_earlier_total:.1f}",
-            one.would_escalate,
-            one.really_escalated,
-            ", ".join(one.known_as_of_now),
-        )
+        (outcome.day.isoformat(), whose, *(value(one) for value in _COLUMNS.values()))
         for outcome in outcomes
         for whose, rules in _sides(outcome)
         for one in rules
     ]
-    print_table(
-        [
-            "day",
-            "rules",
-            "rule",
-            "mode",
-            "would close",
-            "false",
-            "closed later",
-            "never closed",
-            "hours earlier",
-            "would escalate",
-            "really escalated",
-            "known as of now only",
-        ],
-        rows,
-    )
+    print_table(["day", "rules", *_COLUMNS], rows)
     # Once a rule, and not in each line about it.
     says = dict.fromkeys(
         (whose, one.rule_id, one.what_it_does)

@@ -3,7 +3,7 @@
 Of all of them `counted` is the filter of the alerts that count as evidence, empty where all do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -58,13 +58,6 @@ def no_repeat(rule: Rule, closing: Sequence[Predicate], as_of: datetime, minutes
     def repeats(_: datetime) -> Filter:
         return any_status_evidence(rule, {"$gt": cutoff}, as_of, counted)
 
-    def became_eligible(since: datetime) -> list[Slice]:
-        return [
-            dated_since(rule, since, as_of, minutes),
-            *admitted(rule, since, as_of),
-            *held_until(rule, since, as_of),
-        ]
-
     return Clause(
         rule.rule_id,
         condition,
@@ -75,7 +68,7 @@ def no_repeat(rule: Rule, closing: Sequence[Predicate], as_of: datetime, minutes
         stages,
         key,
         evidence=repeats,
-        became_eligible=became_eligible,
+        became_eligible=_by_the_clock(rule, as_of, minutes),
         depends_on_removals=True,
     )
 
@@ -87,12 +80,50 @@ def keep_latest(rule: Rule, closing: Sequence[Predicate], as_of: datetime, colle
     follows the pending keys and not the years of settled alerts. Without such an index `in_one_pass` is the way.
     """
     key = rule.conditions.key
+    tests = (*closing, keyed(rule))
+    stages = _seek_newer(rule, tests, as_of, collection, counted)
+    description, candidates = f"a newer alert of {same_key(key)} exists", pending_evidence(rule, as_of, counted)
+
+    def newer(timestamp: datetime) -> Filter:
+        return any_status_evidence(rule, {"$gt": timestamp}, as_of, counted)
+
+    clause = Clause(
+        rule.rule_id,
+        "keep_latest",
+        Status.AUTO_CLOSED,
+        description,
+        tests,
+        candidates,
+        stages,
+        key,
+        evidence=newer,
+        became_eligible=_by_the_clock(rule, as_of),
+    )
+    last = {"$setWindowFields": {"partitionBy": key_of(rule), "output": {"__newest": {"$max": "$timestamp"}}}}
+    is_older = {"$expr": {"$lt": ["$timestamp", "$__newest"]}}
+
+    def in_one_pass(oldest: datetime) -> Clause:
+        # What settled no later than the oldest pending alert is newer than none.
+        return replace(
+            clause,
+            candidates={"$or": [pending_evidence(rule, oldest, counted), newer(oldest)]},
+            stages=(last, {"$match": is_older}, {"$match": all_of(tests)}),
+            in_one_pass=None,
+        )
+
+    return replace(clause, in_one_pass=in_one_pass)
+
+
+def _seek_newer(
+    rule: Rule, tests: Sequence[Predicate], as_of: datetime, collection: str, counted: Filter
+) -> tuple[Stage, ...]:
+    """From the pending alerts to those of them of whose key a newer one exists, by two lookups a key."""
+    key = rule.conditions.key
     names = [f"k{n}" for n in range(len(key))]
     same_values = [{"$eq": [f"${path}", f"$${name}"]} for name, path in zip(names, key, strict=True)]
     sources = source_of(rule)
     same_values += [{"$eq": ["$source_type", "$$source"]} for _ in sources]
     let_key = {name: f"$_id.{name}" for name in (*sources, *names)}
-    tests = (*closing, keyed(rule))
 
     def of_the_key(let: dict[str, str], stages: list[Stage], as_: str) -> Stage:
         # localField uses an index also where some alert holds an array; the exact test follows in $expr.
@@ -117,7 +148,7 @@ def keep_latest(rule: Rule, closing: Sequence[Predicate], as_of: datetime, colle
         {"$match": all_of(tests)},
         {"$match": {"$expr": {"$and": [*same_values, {"$lt": ["$timestamp", "$$newest"]}]}}},
     ]
-    stages = (
+    return (
         {
             "$group": {
                 "_id": {**sources, **{name: f"${path}" for name, path in zip(names, key, strict=True)}},
@@ -131,39 +162,6 @@ def keep_latest(rule: Rule, closing: Sequence[Predicate], as_of: datetime, colle
         {"$unwind": "$due"},
         {"$replaceRoot": {"newRoot": "$due"}},
     )
-    description, candidates = f"a newer alert of {same_key(key)} exists", pending_evidence(rule, as_of, counted)
-
-    def newer(timestamp: datetime) -> Filter:
-        return any_status_evidence(rule, {"$gt": timestamp}, as_of, counted)
-
-    def became_eligible(since: datetime) -> list[Slice]:
-        return [dated_since(rule, since, as_of), *admitted(rule, since, as_of), *held_until(rule, since, as_of)]
-
-    clause = Clause(
-        rule.rule_id,
-        "keep_latest",
-        Status.AUTO_CLOSED,
-        description,
-        tests,
-        candidates,
-        stages,
-        key,
-        evidence=newer,
-        became_eligible=became_eligible,
-    )
-    last = {"$setWindowFields": {"partitionBy": key_of(rule), "output": {"__newest": {"$max": "$timestamp"}}}}
-    is_older = {"$expr": {"$lt": ["$timestamp", "$__newest"]}}
-
-    def in_one_pass(oldest: datetime) -> Clause:
-        # What settled no later than the oldest pending alert is newer than none.
-        return replace(
-            clause,
-            candidates={"$or": [pending_evidence(rule, oldest, counted), newer(oldest)]},
-            stages=(last, {"$match": is_older}, {"$match": all_of(tests)}),
-            in_one_pass=None,
-        )
-
-    return replace(clause, in_one_pass=in_one_pass)
 
 
 def keep_first(rule: Rule, closing: Sequence[Predicate], as_of: datetime, counted: Filter) -> Clause:
@@ -177,9 +175,6 @@ def keep_first(rule: Rule, closing: Sequence[Predicate], as_of: datetime, counte
     def older(timestamp: datetime) -> Filter:
         return {"$and": [candidates, {"timestamp": {"$lt": timestamp}}]}
 
-    def became_eligible(since: datetime) -> list[Slice]:
-        return [dated_since(rule, since, as_of), *admitted(rule, since, as_of), *held_until(rule, since, as_of)]
-
     return Clause(
         rule.rule_id,
         "keep_first",
@@ -190,8 +185,17 @@ def keep_first(rule: Rule, closing: Sequence[Predicate], as_of: datetime, counte
         (oldest, {"$match": is_newer}, {"$match": all_of(tests)}),
         key,
         evidence=older,
-        became_eligible=became_eligible,
+        became_eligible=_by_the_clock(rule, as_of),
     )
+
+
+def _by_the_clock(rule: Rule, as_of: datetime, minutes: int = 0) -> Callable[[datetime], list[Slice]]:
+    """What the clock alone brings into play: alerts that came to be `minutes` old, are admitted, or held no longer."""
+    return lambda since: [
+        dated_since(rule, since, as_of, minutes),
+        *admitted(rule, since, as_of),
+        *held_until(rule, since, as_of),
+    ]
 
 
 def escalate(rule: Rule, escalating: Sequence[Predicate], as_of: datetime, count: int, counted: Filter) -> Clause:

@@ -5,9 +5,10 @@ What is counted, and what it means, is `backtesting.backtest`'s; here it is only
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -49,21 +50,21 @@ PLOTTED_DAYS = 14
 DAYS = DailyPartitionsDefinition(start_date="2016-01-01", timezone="UTC")
 
 _OUTCOME: TypeAdapter[DayOutcome] = TypeAdapter(DayOutcome)
-_RULE_COLUMNS = {
-    "rule": "string",
-    "mode": "string",
-    "would close": "int",
-    "false closes": "int",
-    "really closed later": "int",
-    "never closed": "int",
-    "hours earlier": "float",
-    "hours earlier, median": "float",
-    "would escalate": "int",
-    "really escalated": "int",
-    "closes shared": "int",
-    "escalations shared": "int",
-    "known as of now only": "string",
-    "what it does": "string",
+_RULE_COLUMNS: Mapping[str, tuple[str, Callable[[RuleOutcome], Any]]] = {
+    "rule": ("string", attrgetter("rule_id")),
+    "mode": ("string", attrgetter("mode.value")),
+    "would close": ("int", attrgetter("would_close")),
+    "false closes": ("int", attrgetter("false_closes")),
+    "really closed later": ("int", attrgetter("closed_later")),
+    "never closed": ("int", attrgetter("never_closed")),
+    "hours earlier": ("float", lambda one: round(one.hours_earlier_total, 2)),
+    "hours earlier, median": ("float", attrgetter("hours_earlier_median")),
+    "would escalate": ("int", attrgetter("would_escalate")),
+    "really escalated": ("int", attrgetter("really_escalated")),
+    "closes shared": ("int", attrgetter("closes_shared")),
+    "escalations shared": ("int", attrgetter("escalates_shared")),
+    "known as of now only": ("string", lambda one: ", ".join(one.known_as_of_now)),
+    "what it does": ("string", attrgetter("what_it_does")),
 }
 
 
@@ -147,16 +148,8 @@ def _shown(outcome: DayOutcome, outcomes: Sequence[DayOutcome]) -> dict[str, Any
 
 def _numbers(rules: Iterable[RuleOutcome]) -> dict[str, int | float]:
     """What the UI plots over the days."""
-    return {
-        f"{one.rule_id}: {name}": value
-        for one in rules
-        for name, value in (
-            ("would close", one.would_close),
-            ("would escalate", one.would_escalate),
-            ("false closes", one.false_closes),
-            ("hours earlier", round(one.hours_earlier_total, 2)),
-        )
-    }
+    plotted = ("would close", "would escalate", "false closes", "hours earlier")
+    return {f"{one.rule_id}: {name}": _RULE_COLUMNS[name][1](one) for one in rules for name in plotted}
 
 
 def _plots(day: date, outcomes: Iterable[DayOutcome]) -> dict[str, MetadataValue[Any]]:
@@ -176,25 +169,5 @@ def _alternative(rule_id: str) -> str:
 
 
 def _rule_table(rules: Iterable[RuleOutcome]) -> TableMetadataValue:
-    return table(
-        _RULE_COLUMNS,
-        (
-            (
-                one.rule_id,
-                one.mode.value,
-                one.would_close,
-                one.false_closes,
-                one.closed_later,
-                one.never_closed,
-                round(one.hours_earlier_total, 2),
-                one.hours_earlier_median,
-                one.would_escalate,
-                one.really_escalated,
-                one.closes_shared,
-                one.escalates_shared,
-                ", ".join(one.known_as_of_now),
-                one.what_it_does,
-            )
-            for one in rules
-        ),
-    )
+    kinds = {name: kind for name, (kind, _) in _RULE_COLUMNS.items()}
+    return table(kinds, (tuple(value(one) for _, value in _RULE_COLUMNS.values()) for one in rules))

@@ -40,7 +40,6 @@ _END = ("resolved", "closed", "ended", "end", "ends", "finished", "recovered", "
 _EXPIRY = ("expires", "expiry", "expiration", "expire", "valid", "until", "due")
 _SOURCE = ("source_type", "source", "type", "kind", "category", "alertname", "rule", "service")
 _KEY = ("driver", "fahrer", "vehicle", "fahrzeug", "device", "host", "hostname", "asset", "truck", "unit", "service")
-_LATER = (*_UPDATED, *_END, *_EXPIRY, "acknowledged", "snoozed")
 
 _SEVERITIES = (
     ("CRITICAL", r"crit|krit|high|emerg|fatal|severe|disaster|major|alarm|urgent|hoch|^p?[01]\b"),
