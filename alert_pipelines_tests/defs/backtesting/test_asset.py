@@ -88,7 +88,8 @@ def test_a_days_numbers_are_shown_and_plotted_and_alerts_are_only_read(
     assert {name: seen[name] for name in numbers} == numbers
     on_trial = {record.data["rule"]: record.data for record in seen["proposed rules"].records}
     assert (on_trial["sooner"]["never closed"], on_trial["sooner"]["closes shared"]) == (1, 1)
-    assert on_trial["sooner"]["what it does"] == "Closes OVERSPEEDING alerts when they are 1 hour old."
+    sentence = " ".join(on_trial["sooner"]["what it does"].split())
+    assert sentence == "Closes OVERSPEEDING alerts when they are 1 hour old."
     todays = {record.data["rule"]: record.data for record in seen["today's rules"].records}
     assert (todays["later"]["would close"], todays["later"]["never closed"]) == (1, 1)
     really = {record.data["what"]: record.data["alerts"] for record in seen["what really happened"].records}
