@@ -263,8 +263,7 @@ class Settings(BaseModel):
     ] = Field(
         None,
         alias=UI_URL_VARIABLE,
-        description="the address of Dagster's web UI as people open it, for the links in "
-        "[messages](operating.md#notifications)",
+        description="the address of Dagster's web UI as people open it, for the links in [messages](notifications.md)",
     )
     run_priority: Annotated[int | None, *_whole_number("priority of runs", 100, "none: as everybody's")] = Field(
         None,
@@ -297,7 +296,7 @@ class Settings(BaseModel):
         (),
         alias=NOTIFY_VARIABLE,
         repr=False,
-        description="[who is notified](operating.md#notifications) of failures, of what rules with `notify` decided "
+        description="[who is notified](notifications.md) of failures, of what rules with `notify` decided "
         "and, once a day, of what was done, as apprise URLs with blanks between",
     )
     prefix: Annotated[

@@ -106,6 +106,7 @@ def fleet(db: AlertDatabase) -> None:
 PREPARED: dict[str, Callable[[AlertDatabase], None]] = {
     "docs/migrating.md": fleet,
     "docs/deployment.md": fleet,
+    "docs/upgrade.md": fleet,
     "docs/windows.md": lambda db: fill(db, [alert("ALERT_ID")]),
 }
 
