@@ -21,7 +21,8 @@ def test_who_installed_the_wheel_had_no_settings_of_dagster_and_no_roles(run: Ru
     shown = run("init", str(target)).stdout
     assert {path.name for path in target.iterdir()} == set(TEMPLATES) == set(OF_THE_CHECKOUT)
     for name, original in OF_THE_CHECKOUT.items():
-        assert (target / name).read_bytes() == original.read_bytes(), f"copy {name} to alert_pipelines/templates"
+        assert (target / name).read_bytes() == original.read_bytes()
+        assert original.resolve() == CHECKOUT / "alert_pipelines" / "templates" / name
         assert f"{target / name}: " in shown
     assert yaml.safe_load((target / "workspace.yaml").read_text())["load_from"]
 
