@@ -5,7 +5,7 @@ anything else a scan does, and the closes of the active rules must not wait so l
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -31,8 +31,8 @@ def by_turn(db: AlertDatabase, rules: Sequence[Rule], session: ClientSession | N
     took_turns = {"job_type": SCANNER, "started_at": since, "stats.shadow_left": {"$type": "array"}}
     fields = {"stats.shadow_left": 1, "stats.shadow_rules": 1}
     newest = [("started_at", -1)]
-    record = db[COLLECTION].find_one(took_turns, fields, sort=newest, session=session) or {"stats": {}}
-    queue = [*_names(record["stats"].get("shadow_left")), *_names(record["stats"].get("shadow_rules"))]
+    record = db[COLLECTION].find_one(took_turns, fields, sort=newest, session=session) or {}
+    queue = _queue(record.get("stats"))
     return sorted(rules, key=lambda rule: queue.index(rule.rule_id) if rule.rule_id in queue else -1)
 
 
@@ -53,6 +53,7 @@ def waiting(left: Sequence[str]) -> str:
     )
 
 
-def _names(stored: Any) -> list[str]:
-    # Anybody may have edited a job record.
-    return [one for one in stored if isinstance(one, str)] if isinstance(stored, list) else []
+def _queue(stats: Any) -> list[str]:
+    """The rules that a scan left, then those it evaluated; anybody may have edited its job record."""
+    lists = (stats.get("shadow_left"), stats.get("shadow_rules")) if isinstance(stats, Mapping) else ()
+    return [name for names in lists if isinstance(names, list) for name in names if isinstance(name, str)]

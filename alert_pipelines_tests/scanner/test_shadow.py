@@ -61,6 +61,8 @@ def test_what_a_person_asks_for_is_evaluated_whole(db: AlertDatabase, one_a_scan
 def test_a_record_that_was_edited_only_loses_the_turns(db: AlertDatabase, one_a_scan: None, stored: Any) -> None:
     fill(db, [alert("A", minutes=60)], *map(shadow_rule, "ab"))
     turns(db, 1)
-    edited = {"stats.shadow_left": stored, "stats.shadow_rules": stored}
-    db.background_jobs.update_many({}, {"$set": edited})
+    edited = {"shadow_left": stored, "shadow_rules": stored}
+    db.background_jobs.update_many({}, {"$set": {f"stats.{name}": value for name, value in edited.items()}})
     assert turns(db, 1, first=1) == [("a",)]
+    db.background_jobs.update_many({}, {"$set": {"stats": [edited | {"shadow_left": ["b"]}]}})
+    assert turns(db, 1, first=2) == [("a",)]
