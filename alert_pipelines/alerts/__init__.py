@@ -15,7 +15,16 @@ from alert_pipelines.alerts.filters import (
     WITH_STATUS_ARRAY,
     one_of,
 )
-from alert_pipelines.alerts.history import HISTORY, UNDONE_JOBS, DecisionTally, entries_from, tally_decisions
+from alert_pipelines.alerts.history import (
+    HISTORY,
+    UNDONE_JOBS,
+    DecisionTally,
+    author_of_change,
+    entries_from,
+    is_reopening,
+    kind_of_change,
+    tally_decisions,
+)
 from alert_pipelines.alerts.model import (
     PENDING,
     SETTLED,
@@ -52,9 +61,12 @@ __all__ = [
     "StateChange",
     "Status",
     "alert_key",
+    "author_of_change",
     "ensure_indexes",
     "entries_from",
     "find_alert",
+    "is_reopening",
+    "kind_of_change",
     "one_of",
     "tally_decisions",
 ]

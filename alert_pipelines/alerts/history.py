@@ -1,8 +1,9 @@
-"""What an alert's own history holds, as expressions, and the decisions of one job counted from it."""
+"""What an alert's own history holds and what its entries did, as expressions; one job's decisions counted from it."""
 
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts.collection import COLLECTION
+from alert_pipelines.alerts.filters import PENDING_NAMES, SETTLED_NAMES
 from alert_pipelines.alerts.model import Status
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
@@ -19,6 +20,42 @@ def entries_from(position: str | dict[str, Any]) -> dict[str, Any]:
 
 UNDONE_JOBS: dict[str, Any] = {"$let": {"vars": {"history": HISTORY}, "in": "$$history.undoes.job_id"}}
 """The jobs whose decision on the alert was undone, as an expression. Their decisions leave every figure."""
+
+
+def is_reopening(entry: str) -> dict[str, Any]:
+    """Whether `entry`, a path, sets a settled alert pending again, as an expression; an undo does, too.
+
+    Not whatever comes from no settled status: some services note an alert's creation as its first entry.
+    """
+    to, was = f"{entry}.to_status", f"{entry}.from_status"
+    return {"$and": [{"$in": [to, PENDING_NAMES]}, {"$in": [was, SETTLED_NAMES]}]}
+
+
+def kind_of_change(entry: str) -> dict[str, Any]:
+    """What `entry`, a path, did: closed, resolved, reopened, escalated, undone; null for any other. An expression."""
+    to = f"{entry}.to_status"
+    return {
+        "$switch": {
+            "branches": [
+                {"case": {"$eq": [f"{entry}.triggered_by", "undo"]}, "then": "undone"},
+                {"case": {"$eq": [to, str(Status.AUTO_CLOSED)]}, "then": "closed"},
+                {"case": {"$eq": [to, str(Status.RESOLVED)]}, "then": "resolved"},
+                {"case": is_reopening(entry), "then": "reopened"},
+                {"case": {"$eq": [to, str(Status.ESCALATED)]}, "then": "escalated"},
+            ],
+            "default": None,
+        }
+    }
+
+
+def author_of_change(entry: str) -> dict[str, Any]:
+    """Who made `entry`, a path: rules, undo or people, which is whoever else. An expression."""
+    by = f"{entry}.triggered_by"
+    branches = [
+        {"case": {"$eq": [by, "system"]}, "then": "rules"},
+        {"case": {"$eq": [by, "undo"]}, "then": "undo"},
+    ]
+    return {"$switch": {"branches": branches, "default": "people"}}
 
 
 class DecisionTally(NamedTuple):

@@ -3,6 +3,7 @@
 What rules would have done is counted by `backtest`.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,17 @@ from typing import Any
 
 import bson
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING_NAMES, SETTLED_NAMES, Status, alert_key, entries_from
+from alert_pipelines.alerts import (
+    COLLECTION,
+    HISTORY,
+    SETTLED_NAMES,
+    Status,
+    alert_key,
+    author_of_change,
+    entries_from,
+    is_reopening,
+    kind_of_change,
+)
 from alert_pipelines.backtesting.snapshot import effective_time, entries_by, touched_within
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import KNOWN_CODEC, at_the_door
@@ -93,22 +104,23 @@ def actual_activity(db: AlertDatabase, start: datetime, end: datetime) -> Actual
         {"$match": {"$expr": {"$gt": ["$to", "$from"]}}},
         {"$project": {"entry": changes, "notes": _WITH_NOTES}},
         {"$unwind": "$entry"},
+        {"$set": {"what": kind_of_change("$entry"), "by": author_of_change("$entry")}},
+        {"$match": {"what": {"$nin": [None, "undone"]}}},
         {
             "$group": {
-                "_id": {"from": "$entry.from_status", "to": "$entry.to_status", "by": "$entry.triggered_by"},
+                "_id": {"what": "$what", "by": "$by"},
                 "changes": {"$sum": 1},
                 "with_notes": {"$sum": {"$cond": ["$notes", 1, 0]}},
             }
         },
     ]
-    done: dict[str, int] = {}
+    done: Counter[str] = Counter()
     with db[COLLECTION].aggregate(pipeline, allowDiskUse=True) as rows:
         for row in rows:
-            name = _kind_of_change(**row["_id"])
-            if name is not None:
-                done[name] = done.get(name, 0) + row["changes"]
-            if name == "resolved":
-                done["resolved_with_work"] = done.get("resolved_with_work", 0) + row["with_notes"]
+            what, by = row["_id"]["what"], row["_id"]["by"]
+            done[f"{what}_by_{by}" if what in ("closed", "escalated") else what] += row["changes"]
+            if what == "resolved":
+                done["resolved_with_work"] += row["with_notes"]
     return ActualActivity(**done)
 
 
@@ -117,16 +129,14 @@ def _outcome_stages(as_of: datetime, scans_until: datetime) -> list[Stage]:
     ends = {"$in": [to_status, SETTLED_NAMES]}
     resolved_by_person = {
         "$and": [
-            {"$eq": [to_status, str(Status.RESOLVED)]},
-            {"$not": [{"$in": ["$$entry.triggered_by", ["system", "undo"]]}]},
+            {"$eq": [kind_of_change("$$entry"), "resolved"]},
+            {"$eq": [author_of_change("$$entry"), "people"]},
         ]
     }
     # An undone close goes back to ESCALATED without anybody escalating it.
     escalates = {
         "$and": [{"$eq": [to_status, str(Status.ESCALATED)]}, {"$ne": ["$$entry.triggered_by", "undo"]}],
     }
-    # Not whatever comes from no pending status: some services note an alert's creation as its first entry.
-    reopens = {"$and": [{"$in": [to_status, PENDING_NAMES]}, {"$in": ["$$entry.from_status", SETTLED_NAMES]}]}
 
     def any_later(condition: dict[str, Any]) -> dict[str, Any]:
         return {"$anyElementTrue": [{"$map": {"input": "$later", "as": "entry", "in": condition}}]}
@@ -140,27 +150,9 @@ def _outcome_stages(as_of: datetime, scans_until: datetime) -> list[Stage]:
             "$project": {
                 "escalated": any_later(escalates),
                 "worked": {"$and": [_WITH_NOTES, any_later(resolved_by_person)]},
-                "reopened": any_later(reopens),
+                "reopened": any_later(is_reopening("$$entry")),
                 "ended": {"$ifNull": ["$end.to_status", None]},
                 "ended_at": {"$let": {"vars": {"entry": "$end"}, "in": effective_time("entry")}},
             }
         },
     ]
-
-
-def _kind_of_change(
-    to: str | None = None,
-    by: str | None = None,
-    **others: str | None,
-) -> str | None:
-    """The field of ActualActivity that counts a change; None for undos and what is not a change of the contract."""
-    if by == "undo":
-        return None
-    who = "rules" if by == "system" else "people"
-    if to == Status.AUTO_CLOSED:
-        return f"closed_by_{who}"
-    if to == Status.RESOLVED:
-        return "resolved"
-    if to in PENDING_NAMES and others.get("from") in SETTLED_NAMES:
-        return "reopened"
-    return f"escalated_by_{who}" if to == Status.ESCALATED else None

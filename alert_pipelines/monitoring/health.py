@@ -15,10 +15,10 @@ from alert_pipelines.alerts import (
     HISTORY,
     OUTSIDE_CONTRACT,
     PENDING,
-    PENDING_NAMES,
     UNDONE_JOBS,
     Status,
     entries_from,
+    kind_of_change,
 )
 from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.alerts.pending import PendingOfSources, of_one_source
@@ -317,12 +317,7 @@ def orphaned_records(db: AlertDatabase, now: datetime) -> list[str]:
 def _reopened_by_rule(jobs: Sequence[str]) -> list[dict[str, Any]]:
     closed = {"entry.job_id": {"$in": jobs}, "entry.to_status": str(Status.AUTO_CLOSED), "entry.triggered_by": "system"}
     next_ = {"$first": entries_from({"$add": ["$position", 1]})}
-    again = {
-        "$and": [
-            {"$in": ["$next.to_status", PENDING_NAMES]},
-            {"$ne": ["$next.triggered_by", "undo"]},
-        ]
-    }
+    again = {"$eq": [kind_of_change("$next"), "reopened"]}
     return [
         {"$match": {"state_history.job_id": {"$in": jobs}}},
         {"$set": {"entry": HISTORY, "undone_jobs": UNDONE_JOBS}},

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pymongo import DESCENDING
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING_NAMES, Status, entries_from
+from alert_pipelines.alerts import COLLECTION, HISTORY, Status, entries_from, kind_of_change
 from alert_pipelines.audit.undo import JOB_TYPE as UNDO
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import SCANNER
@@ -107,7 +107,7 @@ def _reopened(jobs: Iterable[str], starts: tuple[datetime, ...]) -> list[dict[st
         "entry.to_status": str(Status.AUTO_CLOSED),
         "entry.triggered_by": "system",
     }
-    again = {"next.to_status": {"$in": PENDING_NAMES}, "next.triggered_by": {"$ne": "undo"}}
+    again = {"$expr": {"$eq": [kind_of_change("$next"), "reopened"]}}
     next_ = {"$first": entries_from({"$add": ["$position", 1]})}
     return [
         *_entries(jobs),

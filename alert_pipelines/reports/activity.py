@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pymongo.errors import ExecutionTimeout
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING_NAMES, SETTLED_NAMES, UNDONE_JOBS, Status
+from alert_pipelines.alerts import COLLECTION, HISTORY, UNDONE_JOBS, author_of_change, kind_of_change
 from alert_pipelines.errors import ActivityTimeoutError
 from alert_pipelines.mongo.bson_types import NEITHER_DATE_NOR_ARRAY, is_date
 from alert_pipelines.mongo.client import AlertDatabase
@@ -93,8 +93,8 @@ def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
     stands = {"$and": [within_days, {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]}]}
     entries = {"$filter": {"input": HISTORY, "as": "entry", "cond": stands}}
     read = {
-        "what": _what("$$entry"),
-        "by": _by("$$entry"),
+        "what": kind_of_change("$$entry"),
+        "by": author_of_change("$$entry"),
         "at": "$$entry.timestamp",
         "rule": "$$entry.rule_triggered",
     }
@@ -133,32 +133,6 @@ def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
             }
         },
     ]
-
-
-def _what(entry: str) -> dict[str, Any]:
-    to, was = f"{entry}.to_status", f"{entry}.from_status"
-    reopens = {"$and": [{"$in": [to, PENDING_NAMES]}, {"$in": [was, SETTLED_NAMES]}]}
-    return {
-        "$switch": {
-            "branches": [
-                {"case": {"$eq": [f"{entry}.triggered_by", "undo"]}, "then": "undone"},
-                {"case": {"$eq": [to, str(Status.AUTO_CLOSED)]}, "then": "closed"},
-                {"case": {"$eq": [to, str(Status.RESOLVED)]}, "then": "resolved"},
-                {"case": reopens, "then": "reopened"},
-                {"case": {"$eq": [to, str(Status.ESCALATED)]}, "then": "escalated"},
-            ],
-            "default": None,
-        }
-    }
-
-
-def _by(entry: str) -> dict[str, Any]:
-    by = f"{entry}.triggered_by"
-    branches = [
-        {"case": {"$eq": [by, "system"]}, "then": "rules"},
-        {"case": {"$eq": [by, "undo"]}, "then": "undo"},
-    ]
-    return {"$switch": {"branches": branches, "default": "people"}}
 
 
 def _is_within(expression: str, start: datetime, end: datetime) -> dict[str, Any]:
