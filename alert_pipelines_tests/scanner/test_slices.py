@@ -85,6 +85,23 @@ def test_a_fault_within_a_first_look_once_made_it_begin_again(db: AlertDatabase,
     assert len(asked) == looks + 1
 
 
+def test_a_scan_that_breaks_off_within_a_first_look_has_lost_nothing(
+    db: AlertDatabase, third_query: ThirdQuery
+) -> None:
+    fill(db, [*piles(20), alert("old", minutes=600, driver="none")], PILE, rule("expire", {"expire_after_mins": 500}))
+
+    def broken_off(_: Stages) -> Stages:
+        raise KeyboardInterrupt
+
+    third_query(broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        scan(db)
+    # Nothing is written before all is planned, and the claim is free again.
+    assert set(statuses(db).values()) == {"OPEN"}
+    assert scan(db) == 40
+    assert statuses(db)["old"] == "AUTO_CLOSED"
+
+
 def test_a_rule_of_which_the_server_could_not_answer_one_slice_decides_nothing(
     db: AlertDatabase, third_query: ThirdQuery
 ) -> None:
