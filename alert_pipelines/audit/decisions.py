@@ -1,6 +1,7 @@
 """Where decisions came from, read from the one ledger there is: the alerts' own histories."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import COLLECTION, DecisionTally, find_alert, tally_decisions
@@ -53,6 +54,27 @@ def decisions_of_job(db: AlertDatabase, job_id: str) -> Iterator[PastDecision]:
         for entry in alert["state_history"] if isinstance(alert["state_history"], list) else ():
             if isinstance(entry, dict) and entry.get("job_id") == job_id:
                 yield PastDecision(str(alert.get("alert_id")), entry, rules.of(entry))
+
+
+def matched_in_words(entry: Mapping[str, Any]) -> str:
+    """The values that the rule met when it decided, as the history entry keeps them; empty if it keeps none."""
+    matched = entry.get("matched")
+    kept = [one for one in matched if isinstance(one, dict)] if isinstance(matched, list) else []
+    # A field that the alert lacked has no value.
+    return ", ".join(
+        f"{one.get('field')} = {value_in_words(one['value'])}" if "value" in one else f"no {one.get('field')}"
+        for one in kept
+    )
+
+
+def value_in_words(value: Any) -> str:
+    """A value of an alert, texts in quotes, times to the second."""
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else repr(value)
+
+
+def run_url(entry: Mapping[str, Any], ui_url: str | None) -> str | None:
+    """The page of the Dagster run that decided, None where either is not known."""
+    return f"{ui_url}/runs/{entry['run_id']}" if ui_url and isinstance(entry.get("run_id"), str) else None
 
 
 class _RuleTexts:

@@ -14,7 +14,7 @@ from bson.datetime_ms import DatetimeMS
 from alert_pipelines.alerts import COLLECTION, PENDING, Status, find_alert
 from alert_pipelines.alerts.decisions import Decision, decision_of
 from alert_pipelines.alerts.filters import MAX_ID_BYTES, equal_to_any
-from alert_pipelines.audit.decisions import is_automatic
+from alert_pipelines.audit.decisions import is_automatic, value_in_words
 from alert_pipelines.mongo.bson_types import kind_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
@@ -49,7 +49,7 @@ class TestResult:
     def values_in_words(self) -> str:
         """The values with texts in quotes; where the test does not hold, with their kinds."""
         return ", ".join(
-            f"{path} = {_in_words(value)}{'' if self.holds else f' ({self.kinds[path]})'}"
+            f"{path} = {value_in_words(value)}{'' if self.holds else f' ({self.kinds[path]})'}"
             for path, value in self.values.items()
         )
 
@@ -281,10 +281,6 @@ class _Explainer:
         return TestResult(
             test.name, description, values, {path: kind_of(value) for path, value in values.items()}, holds
         )
-
-
-def _in_words(value: Any) -> str:
-    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else repr(value)
 
 
 def _value_at(document: Any, path: str) -> Any:

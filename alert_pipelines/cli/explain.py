@@ -1,17 +1,20 @@
 """`explain`: what each rule makes of one alert, and why."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 import click
 
+from alert_pipelines.audit.decisions import matched_in_words, run_url
 from alert_pipelines.audit.explain import ClauseResult, Explanation, explain_alert
 from alert_pipelines.cli.options import as_of_option, json_option, text
 from alert_pipelines.cli.output import as_text, print_json
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.maintenance import why_it_holds
 from alert_pipelines.rules.windows import MaintenanceWindow, Span
+from alert_pipelines.settings import read_settings
 
 
 @click.command()
@@ -25,13 +28,15 @@ def explain(alert_id: str, as_of: datetime | None, as_json: bool) -> None:
     """
     with open_database() as db:
         explanation = explain_alert(db, alert_id, as_of=as_of)
+    ui_url = read_settings().ui_url
     if as_json:
-        print_json(explanation)
+        past = [{**entry, "run_url": run_url(entry, ui_url)} for entry in explanation.past]
+        print_json({field.name: getattr(explanation, field.name) for field in fields(explanation)} | {"past": past})
     else:
-        click.echo("\n".join(_lines(explanation)))
+        click.echo("\n".join(_lines(explanation, ui_url)))
 
 
-def _lines(explanation: Explanation) -> Iterator[str]:
+def _lines(explanation: Explanation, ui_url: str | None) -> Iterator[str]:
     yield (
         f"{explanation.alert_id}: {explanation.source_type}, {explanation.status}, "
         f"timestamp {as_text(explanation.timestamp)}"
@@ -47,7 +52,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         )
     if explanation.past:
         yield "\nDecided before:"
-        yield from (f"  {_past(entry)}" for entry in explanation.past)
+        yield from (f"  {line}" for entry in explanation.past for line in _past(entry, ui_url))
     if explanation.windows:
         yield "\nMaintenance windows of its source:"
         yield from (
@@ -79,6 +84,8 @@ def _clause_lines(clause: ClauseResult) -> Iterator[str]:
         yield f"  evidence: {', '.join(clause.evidence)}{f' and {more} more' if more else ''}"
 
 
-def _past(entry: dict[str, Any]) -> str:
-    fields = ("timestamp", "from_status", "to_status", "job_id", "reason")
-    return "  ".join(as_text(entry.get(name)) for name in fields)
+def _past(entry: dict[str, Any], ui_url: str | None) -> Iterator[str]:
+    names = ("timestamp", "from_status", "to_status", "job_id", "reason")
+    yield "  ".join(as_text(entry.get(name)) for name in names)
+    kept = {"as of": entry.get("as_of"), "matched": matched_in_words(entry), "run": run_url(entry, ui_url)}
+    yield from (f"  {name} {as_text(value)}" for name, value in kept.items() if value)

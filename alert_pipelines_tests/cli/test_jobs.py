@@ -131,6 +131,29 @@ def test_explain_says_why_and_why_not(run: Run, db: AlertDatabase, job_id: str) 
     assert re.match(r"A: .*\nClosed .* UTC by rule speed: .* would leave it: it is not pending, but ", settled)
 
 
+def test_explain_left_out_what_a_past_decision_saw_and_its_run(
+    run: Run, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALERT_PIPELINES_UI_URL", "https://dagster.fleet.example")
+    entry = {"from_status": "OPEN", "to_status": "ESCALATED", "timestamp": AS_OF, "triggered_by": "system"}
+    matched = [{"field": "metadata.driver_id", "value": "D1"}, {"field": "metadata.location"}]
+    seen = {"as_of": AS_OF, "matched": matched, "run_id": "R1", "job_id": "J1", "rule_triggered": "often"}
+    # The first is as the older service and older releases of ours wrote it.
+    fill(db, [alert("P", status="ESCALATED", state_history=[entry | {"reason": "many"}, entry | seen])])
+    _, past = run("explain", "P").stdout.split("Decided before:\n")
+    at = AS_OF.isoformat()
+    assert past.splitlines() == [
+        f"  {at}  OPEN  ESCALATED  -  many",
+        f"  {at}  OPEN  ESCALATED  J1  -",
+        f"    as of {at}",
+        "    matched metadata.driver_id = 'D1', no metadata.location",
+        "    run https://dagster.fleet.example/runs/R1",
+    ]
+    first, second = json.loads(run("explain", "P", "--json").stdout)["past"]
+    assert (first["run_url"], second["run_url"]) == (None, "https://dagster.fleet.example/runs/R1")
+    assert (second["as_of"], second["matched"]) == (at, matched)
+
+
 def test_explain_names_the_evidence(run: Run, db: AlertDatabase) -> None:
     fill(db, [alert(f"E{n}", minutes=n) for n in range(3)], rule("count", {"escalate_if_count": 3}))
     out = run("explain", "E0", "--as-of", AS_OF.isoformat()).stdout

@@ -10,7 +10,13 @@ from typing import Any
 
 from dagster import AssetKey, AssetObservation, MetadataValue, OpExecutionContext, TableMetadataValue, job, op
 
-from alert_pipelines.audit.decisions import PastDecision, decisions_of_alert, decisions_of_job, tally_of_job
+from alert_pipelines.audit.decisions import (
+    PastDecision,
+    decisions_of_alert,
+    decisions_of_job,
+    matched_in_words,
+    tally_of_job,
+)
 from alert_pipelines.audit.explain import ClauseResult, Explanation, explain_alert
 from alert_pipelines.audit.undo import UndoReport, undo_job
 from alert_pipelines.defs.asset_specs import ALERTS
@@ -182,10 +188,16 @@ def _past_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     before, after = _text(entry.get("from_status")), _text(entry.get("to_status"))
     why = [
         _text(entry.get("reason")),
+        *([matched] if (matched := matched_in_words(entry)) else []),
+        *([f"as of {_in_one_line(entry['as_of'])}"] if entry.get("as_of") else []),
         *([] if entry.get("rule_triggered") else [f"by {_text(entry.get('triggered_by'))}"]),
         *([str(entry["job_id"])] if entry.get("job_id") else []),
     ]
     return _in_two_lines(entry.get("timestamp")), f"{before},\n{after}", "\n".join(why)
+
+
+def _in_one_line(at: Any) -> str:
+    return unbroken(f"{at:%d %b %Y %H:%M} UTC") if isinstance(at, datetime) else _text(at)
 
 
 def _in_two_lines(at: Any) -> str:

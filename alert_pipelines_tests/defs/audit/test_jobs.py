@@ -60,8 +60,10 @@ def test_an_explanation_links_past_decisions_to_their_runs_with_the_rules_text_o
     (past,) = rows(seen["decided before"])
     assert past["from, to"] == "OPEN,\nAUTO_CLOSED"
     # The reason begins with the rule, which is said once.
-    *reason, job_id = past["why"].splitlines()
+    *reason, matched, as_of, job_id = past["why"].replace("\N{NO-BREAK SPACE}", " ").splitlines()
     assert " ".join(reason).startswith("old: timestamp is 60 or more minutes old")
+    assert matched == f"timestamp = {ago(120).isoformat()}"
+    assert as_of == "as of 01 Mar 2026 12:00 UTC"
     assert "by rule old: timestamp is 60 or more minutes old" in seen["explanation"]
     assert seen["explanation"].startswith("Closed ")
     assert seen[f"run of {job_id}"] == scan.run_id
