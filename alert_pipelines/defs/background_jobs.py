@@ -14,6 +14,8 @@ from dagster import (
 
 from alert_pipelines.defs.dagster_internals import UnresolvedAssetJobDefinition
 
+MAX_SECONDS = 40.0
+"""What such a run takes at most. None may last over a minute: a scheduled scan may be waiting behind it."""
 # A run keeps a scan waiting for minutes at the very worst.
 BACKGROUND_TAGS = {"dagster/priority": "-10", "dagster/max_runtime": "120"}
 

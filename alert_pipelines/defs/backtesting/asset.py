@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 
 from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome, backtest_day
 from alert_pipelines.defs.asset_specs import ALERT_RULES, PREVIEWS_GROUP
-from alert_pipelines.defs.background_jobs import background_job
+from alert_pipelines.defs.background_jobs import MAX_SECONDS, background_job
 from alert_pipelines.defs.config import BacktestConfig
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file, report_root
@@ -40,9 +40,6 @@ from alert_pipelines.reports.plots import HOW_TO_GET_PLOTS, can_plot, data_uri
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.store import load_rules
-
-MAX_SECONDS = 40.0
-"""No run may last over a minute: a scheduled scan may be waiting behind it."""
 
 PLOTTED_DAYS = 14
 """So many days a plot in the run's page holds, as it is kept with every run; the report holds all."""

@@ -20,7 +20,7 @@ from dagster import (
 )
 
 from alert_pipelines.defs.asset_specs import JOBS, REPORTS_GROUP
-from alert_pipelines.defs.background_jobs import background_job, background_schedule
+from alert_pipelines.defs.background_jobs import MAX_SECONDS, background_job, background_schedule
 from alert_pipelines.defs.backtesting.asset import DAYS
 from alert_pipelines.defs.config import DailyReportConfig
 from alert_pipelines.defs.failures import as_dagster_failure
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DURATION = re.compile(r"\d+ (?:d|h|min)(?: \d+ (?:h|min))?")
-
-MAX_SECONDS = 40.0
-"""No run may last over a minute: a scheduled scan may be waiting behind it."""
 
 
 @asset(

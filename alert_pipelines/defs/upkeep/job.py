@@ -14,15 +14,12 @@ from dagster import (
     schedule,
 )
 
-from alert_pipelines.defs.background_jobs import BACKGROUND_TAGS
+from alert_pipelines.defs.background_jobs import BACKGROUND_TAGS, MAX_SECONDS
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.own_runs import Location, location_of_run, purge_own_ticks
 from alert_pipelines.defs.upkeep.old_runs import delete_old_runs
 from alert_pipelines.errors import NothingDeletedError
 from alert_pipelines.settings import KEEP_VARIABLE, read_settings
-
-MAX_SECONDS = 40.0
-"""No run may last over a minute: a scheduled scan may be waiting behind it."""
 
 
 @op(name="delete_old_runs")

@@ -16,11 +16,12 @@ from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._core.test_utils import create_run_for_test
 
+from alert_pipelines.defs.background_jobs import MAX_SECONDS
 from alert_pipelines.defs.own_runs import Location, purge_own_ticks
 from alert_pipelines.defs.scan.schedule import build_schedule
 from alert_pipelines.defs.upkeep import job as maintenance
 from alert_pipelines.defs.upkeep import old_runs
-from alert_pipelines.defs.upkeep.job import MAX_SECONDS, delete_old_runs_job, delete_old_runs_schedule
+from alert_pipelines.defs.upkeep.job import delete_old_runs_job, delete_old_runs_schedule
 from alert_pipelines.defs.upkeep.old_runs import Deleted, delete_old_runs
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import (
