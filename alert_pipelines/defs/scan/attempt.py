@@ -19,6 +19,7 @@ from alert_pipelines.defs.scan.run_records import (
     keep_from_retry,
     record_of_run,
     tag_run,
+    tag_skipped,
 )
 from alert_pipelines.defs.scan.watcher import record_ended_if_killed
 from alert_pipelines.errors import AlertPipelinesError, ScanAlreadyRunningError, ScanIncompleteError
@@ -61,7 +62,7 @@ def attempt(
     disown_tags(context.instance, names, context.run)
     with (
         lines_in_run_log(context.log, context.instance),
-        _translated_errors(context.op_execution_context.retry_number),
+        _translated_errors(context, names),
         mongo.open() as db,
         record_ended_if_killed(context.run.run_id, db.name),
     ):
@@ -103,7 +104,7 @@ def _named_by_its_run(context: AssetExecutionContext, names: Names, db: AlertDat
 
 
 @contextmanager
-def _translated_errors(retries: int) -> Iterator[None]:
+def _translated_errors(context: AssetExecutionContext, names: Names) -> Iterator[None]:
     """Try again what passes: a database that is away, a scan that is running. All else fails with the error's text."""
     again = RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=RETRY_AFTER_S)
     try:
@@ -113,9 +114,11 @@ def _translated_errors(retries: int) -> Iterator[None]:
     except AlertPipelinesError as error:
         if isinstance(error.__cause__, TRANSIENT):
             raise again from error
-        if isinstance(error, ScanAlreadyRunningError) and retries < MAX_RETRIES:
-            _log.warning("Waiting for %s", error)
-            raise again from error
+        if isinstance(error, ScanAlreadyRunningError):
+            if context.op_execution_context.retry_number < MAX_RETRIES:
+                _log.warning("Waiting for %s", error)
+                raise again from error
+            tag_skipped(context.instance, names, context.run.run_id)
         raise Failure(str(error), allow_retries=False) from None
 
 

@@ -18,6 +18,7 @@ from alert_pipelines.scanner.report import stored_violations
 JOB_ID_TAG, DATABASE_TAG = "job_id", "database"
 CLOSED_TAG, ESCALATED_TAG, BLOCKED_TAG, UNDONE_TAG = "closed", "escalated", "blocked", "undone"
 DRY_RUN_TAG, WOULD_CLOSE_TAG, WOULD_ESCALATE_TAG = "dry_run", "would_close", "would_escalate"
+SKIPPED_TAG = "alert_pipelines/skipped"
 _OUTCOME_TAGS = (
     JOB_ID_TAG,
     DATABASE_TAG,
@@ -28,6 +29,7 @@ _OUTCOME_TAGS = (
     DRY_RUN_TAG,
     WOULD_CLOSE_TAG,
     WOULD_ESCALATE_TAG,
+    SKIPPED_TAG,
 )
 NO_RETRY_TAGS = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_failure": "false"}
 """Keep an instance with `run_retries` from launching again a run that failed or died. An op's own retries remain.
@@ -67,6 +69,11 @@ def _done(record: Mapping[str, Any]) -> dict[str, Any]:
     blocked = sum(violation.planned for violation in stored_violations(stats))
     done = {CLOSED_TAG: record["alerts_closed"], ESCALATED_TAG: record["alerts_escalated"]}
     return done | ({BLOCKED_TAG: blocked} if blocked else {})
+
+
+def tag_skipped(instance: DagsterInstance, names: Names, run_id: str) -> None:
+    """Let the run say that it did nothing."""
+    instance.add_run_tags(run_id, {names.name(SKIPPED_TAG): "another scan was running"})
 
 
 def keep_from_retry(instance: DagsterInstance, run: DagsterRun) -> None:

@@ -9,8 +9,10 @@ from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS
+from alert_pipelines.defs.scan import attempt
 from alert_pipelines.defs.scan.job import SCAN_TAGS
-from alert_pipelines.defs.scan.run_records import BLOCKED_TAG, CLOSED_TAG, JOB_ID_TAG
+from alert_pipelines.defs.scan.run_records import BLOCKED_TAG, CLOSED_TAG, JOB_ID_TAG, SKIPPED_TAG
+from alert_pipelines.job_records import COMPLETED, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import Execute
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
@@ -40,14 +42,10 @@ def test_a_blocked_run_was_retried_by_an_instance_with_run_retries(
         assert "dagster/auto_retry_run_id" not in run.tags
 
 
-def test_a_blocked_run_that_was_executed_again_and_closed_was_still_tagged_as_blocked(
-    execute: Execute, db: AlertDatabase, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60, "max_close": 0}))
-    first = instance.get_run_by_id(execute(as_of=AS_OF.isoformat()).run_id)
-    assert first is not None
-    assert first.tags[BLOCKED_TAG] == "1"
-    db.rules.update_one({}, {"$unset": {"conditions.max_close": 1}})
+def executed_again(
+    first: DagsterRun, execute: Execute, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> DagsterRun:
+    """The run that Dagster makes of `first` when it is executed again: with its tags."""
     create = instance.create_run_for_job
 
     def create_again(**noted: Any) -> DagsterRun:
@@ -56,6 +54,32 @@ def test_a_blocked_run_that_was_executed_again_and_closed_was_still_tagged_as_bl
     monkeypatch.setattr(instance, "create_run_for_job", create_again)
     again = instance.get_run_by_id(execute(as_of=AS_OF.isoformat()).run_id)
     assert again is not None
+    return again
+
+
+def test_a_skipped_run_that_is_executed_again_and_scans_does_not_stay_skipped(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
+    fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60}))
+    holder = create_job_record(SCANNER, db).job_id
+    skipped = instance.get_run_by_id(execute(as_of=AS_OF.isoformat()).run_id)
+    assert skipped is not None
+    assert (skipped.status, skipped.tags[SKIPPED_TAG]) == (DagsterRunStatus.FAILURE, "another scan was running")
+    update_job_record(holder, {}, COMPLETED, [], db)
+    again = executed_again(skipped, execute, instance, monkeypatch)
+    assert (again.tags[SKIPPED_TAG], again.tags[CLOSED_TAG]) == ("", "1")
+
+
+def test_a_blocked_run_that_was_executed_again_and_closed_was_still_tagged_as_blocked(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60, "max_close": 0}))
+    first = instance.get_run_by_id(execute(as_of=AS_OF.isoformat()).run_id)
+    assert first is not None
+    assert first.tags[BLOCKED_TAG] == "1"
+    db.rules.update_one({}, {"$unset": {"conditions.max_close": 1}})
+    again = executed_again(first, execute, instance, monkeypatch)
     assert (again.tags[BLOCKED_TAG], again.tags[CLOSED_TAG]) == ("", "1")
     record = db.background_jobs.find_one({"run_id": again.run_id}) or {}
     assert again.tags[JOB_ID_TAG] == record["job_id"]
