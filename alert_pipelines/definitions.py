@@ -11,8 +11,8 @@ from alert_pipelines.defs.monitoring.health_checks import check_health_schedule,
 from alert_pipelines.defs.monitoring.index_checks import check_indexes_schedule, index_advice
 from alert_pipelines.defs.monitoring.notification_sensor import notification_sensor
 from alert_pipelines.defs.names import NAMES, Names
-from alert_pipelines.defs.ours import ASSETS, JOBS
 from alert_pipelines.defs.prefixing import prefixed
+from alert_pipelines.defs.registry import ASSETS, JOBS
 from alert_pipelines.defs.reports.daily_report import daily_report_schedule
 from alert_pipelines.defs.reports.overview_job import overview_schedule
 from alert_pipelines.defs.resources import MongoResource, RuleEngine

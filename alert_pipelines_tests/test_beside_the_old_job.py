@@ -11,7 +11,7 @@ from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import parse_rules
 from alert_pipelines.rules.publish import export_rules, publish_rules
-from alert_pipelines.rules.shelves import PIPELINE_RULES
+from alert_pipelines.rules.rule_collections import PIPELINE_RULES
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines_tests.factories import alert, fill, rule, stored
 

@@ -21,9 +21,9 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import Clause, Filter, OtherAlerts, Predicate
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import Mode, Rule
+from alert_pipelines.rules.sentences import sentence
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.rules.words import sentence
 from alert_pipelines.timestamps import as_of_utc
 
 MAX_EVIDENCE = 20

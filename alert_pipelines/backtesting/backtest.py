@@ -28,9 +28,9 @@ from alert_pipelines.rules.calendar_store import checked_calendars
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rule, compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, Mode, Rule, RuleSet
+from alert_pipelines.rules.sentences import sentences
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.rules.words import sentences
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.timestamps import as_of_utc
 

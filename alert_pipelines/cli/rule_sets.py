@@ -10,7 +10,7 @@ from alert_pipelines.cli.output import as_text, number_of, print_json, print_tab
 from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.publish import FieldChange, diff_rules, publish_rules
-from alert_pipelines.rules.shelves import stored_rules
+from alert_pipelines.rules.rule_collections import stored_rules
 from alert_pipelines.rules.store import load_rules, usable_rules
 from alert_pipelines.rules.versions import (
     CURRENT,

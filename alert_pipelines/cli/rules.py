@@ -18,8 +18,8 @@ from alert_pipelines.rules.calendar_store import with_calendars
 from alert_pipelines.rules.files import default_rules, dump_rules, language_schema, read_rules
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.publish import ChangeKind, RuleChange, diff_rules, export_rules, publish_rules
+from alert_pipelines.rules.sentences import sentence
 from alert_pipelines.rules.validation import warnings_of
-from alert_pipelines.rules.words import sentence
 from alert_pipelines.signature import Signature
 
 _KINDS = {

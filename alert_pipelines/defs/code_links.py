@@ -26,7 +26,7 @@ CODE: Mapping[str, Sequence[str]] = {
     asset_specs.JOBS: ("job_records:create_job_record", "job_records:update_job_record"),
     asset_specs.HEALTH: ("monitoring.health:scans_are_fresh", "index_advice.advice:advise"),
     asset_specs.TODAY: ("monitoring.rule_activity:activity_by_rule", "audit.forecast:forecast"),
-    asset_specs.RULES_OVERVIEW: ("rules.words:sentence", "monitoring.rule_activity:activity_by_rule"),
+    asset_specs.RULES_OVERVIEW: ("rules.sentences:sentence", "monitoring.rule_activity:activity_by_rule"),
     asset_specs.DRY_RUNS: ("scanner.scan:run_scan", "scanner.plan:make_plan"),
     asset_specs.SHADOW: ("scanner.plan:make_plan",),
     "backtest": ("backtesting.backtest:backtest_day",),

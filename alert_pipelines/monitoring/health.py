@@ -37,7 +37,7 @@ from alert_pipelines.monitoring.scan_records import (
     last_completed_scan,
 )
 from alert_pipelines.rules.field_kinds import kind_faults
-from alert_pipelines.rules.shelves import COLLECTIONS as RULES
+from alert_pipelines.rules.rule_collections import COLLECTIONS as RULES
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.overlooked import WOULD_OVERLOOK
 

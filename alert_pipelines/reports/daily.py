@@ -18,8 +18,8 @@ from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.health import PendingOfSource, pending_by_source
 from alert_pipelines.reports.activity import MAX_DAYS, Change, changes
+from alert_pipelines.rules.sentences import sentences
 from alert_pipelines.rules.store import usable_rules
-from alert_pipelines.rules.words import sentences
 from alert_pipelines.timestamps import EARLIEST_AS_OF, LATEST_AS_OF
 
 TOP = 10

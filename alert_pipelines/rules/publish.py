@@ -22,7 +22,7 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.topology import is_standalone
 from alert_pipelines.rules.model import Rule, canonical_json, content_hash
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
-from alert_pipelines.rules.shelves import PIPELINE_RULES, SERVICE_RULES, StoredRule, home_of, stored_rules
+from alert_pipelines.rules.rule_collections import PIPELINE_RULES, SERVICE_RULES, StoredRule, home_of, stored_rules
 from alert_pipelines.rules.store import ensure_indexes, intact_rule, load_rules, sign_version, usable_rules
 from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines.signature import UNSIGNED, Signature

@@ -18,7 +18,7 @@ from alert_pipelines.mongo.indexes import create_missing_indexes
 from alert_pipelines.rules.calendar_store import with_calendars
 from alert_pipelines.rules.edits import VERSIONS, lost_conditions
 from alert_pipelines.rules.model import Rule, RuleSet
-from alert_pipelines.rules.shelves import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, StoredRule, stored_rules
+from alert_pipelines.rules.rule_collections import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, StoredRule, stored_rules
 from alert_pipelines.rules.validation import parse_rule, parse_window
 from alert_pipelines.rules.windows import Covers, MaintenanceWindow
 from alert_pipelines.signature import Signature

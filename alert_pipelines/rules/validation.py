@@ -11,8 +11,8 @@ from pydantic_core import ErrorDetails
 from alert_pipelines.errors import MAX_PROBLEMS, AlertPipelinesError, RuleError, limit_problems
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.hints import is_negated, meant
+from alert_pipelines.rules.lint import lint
 from alert_pipelines.rules.model import Conditions, Mode, Rule, StrictRule
-from alert_pipelines.rules.not_meant import not_meant
 from alert_pipelines.rules.others import Other
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 from alert_pipelines.rules.tree import Leaf
@@ -59,7 +59,7 @@ def warnings_of(rules: Iterable[Rule]) -> list[str]:
     return [
         *(_not_brought(rule, name, known) for rule in given for name in rule.calendar_names if name not in known),
         *_cancelled(active),
-        *not_meant(given),
+        *lint(given),
     ]
 
 

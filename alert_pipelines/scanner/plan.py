@@ -34,7 +34,7 @@ from alert_pipelines.scanner.malformed import MAX_NAMED, name_malformed
 from alert_pipelines.scanner.report import Sample
 from alert_pipelines.scanner.scopes import Scopes
 from alert_pipelines.scanner.shadow import by_turn, in_time
-from alert_pipelines.scanner.slices import Look, Slices
+from alert_pipelines.scanner.slices import Query, Slices
 
 MAX_PLAN_SECONDS = 240
 SAMPLES_PER_CLAUSE = 5
@@ -272,31 +272,31 @@ class _Planner:
     def _read_all(self, planned: PlannedClause, decided: set[Hashable], scopes: Scopes | None) -> None:
         """Add to `planned`, and to `decided`, what is due, query by query: a fault costs one of them."""
         clause = planned.clause
-        looks = self._ask(lambda: self._looks(clause, scopes))
-        for number, look in enumerate(looks, start=1):
-            part = self._ask(partial(self._read, look, decided))
+        queries = self._ask(lambda: self._queries(clause, scopes))
+        for number, query in enumerate(queries, start=1):
+            part = self._ask(partial(self._read, query, decided))
             # Queries may overlap, and what is touched meanwhile may be met again.
             decided.update(part.keys())
             planned.take_in(part)
-            if len(looks) >= _PROGRESS_LINES and number % (len(looks) // _PROGRESS_LINES) == 0:
-                told = (clause.rule_id, clause.condition, number, len(looks), sum(planned.by_source.values()))
-                _log.info("Rule %r, %s: %d of %d queries done, %d alerts due", *told)
+            if len(queries) >= _PROGRESS_LINES and number % (len(queries) // _PROGRESS_LINES) == 0:
+                counts = (clause.rule_id, clause.condition, number, len(queries), sum(planned.by_source.values()))
+                _log.info("Rule %r, %s: %d of %d queries done, %d alerts due", *counts)
 
-    def _looks(self, clause: Clause, scopes: Scopes | None) -> list[Look]:
+    def _queries(self, clause: Clause, scopes: Scopes | None) -> list[Query]:
         of_touched_keys = scopes.of(clause) if scopes else None
-        return self._slices.of(clause) if of_touched_keys is None else [Look(clause, one) for one in of_touched_keys]
+        return self._slices.of(clause) if of_touched_keys is None else [Query(clause, one) for one in of_touched_keys]
 
-    def _read(self, look: Look, decided: Set[Hashable]) -> PlannedClause:
-        part = PlannedClause(look.clause)
-        for due in self._run(look):
+    def _read(self, query: Query, decided: Set[Hashable]) -> PlannedClause:
+        part = PlannedClause(query.clause)
+        for due in self._run(query):
             if hashable(due["_id"]) not in decided:
                 part.add(due)
         return part
 
-    def _run(self, look: Look) -> Iterator[dict[str, Any]]:
+    def _run(self, query: Query) -> Iterator[dict[str, Any]]:
         self._check()
         with self._alerts.aggregate(
-            pipeline_of(look.clause, look.scope, self._alerts, self._indexes, self._session),
+            pipeline_of(query.clause, query.scope, self._alerts, self._indexes, self._session),
             session=self._session,
             allowDiskUse=True,
             batchSize=_CURSOR_BATCH,

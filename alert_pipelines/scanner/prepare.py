@@ -4,7 +4,7 @@ from alert_pipelines import alerts, job_records
 from alert_pipelines.errors import IndexConflictError, MongoAuthenticationError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules import shelves, store
+from alert_pipelines.rules import rule_collections, store
 from alert_pipelines.settings import DATABASE_VARIABLE
 
 
@@ -29,7 +29,7 @@ def prepare_collections(db: AlertDatabase) -> tuple[str, ...]:
 @at_the_door
 def empty_warnings(db: AlertDatabase) -> tuple[str, ...]:
     """What is odd about a database that holds neither alerts nor rules: most likely another one was meant."""
-    if any(db[name].find_one({}, {"_id": 1}) for name in (alerts.COLLECTION, *shelves.COLLECTIONS)):
+    if any(db[name].find_one({}, {"_id": 1}) for name in (alerts.COLLECTION, *rule_collections.COLLECTIONS)):
         return ()
     said = f"the database {db.name!r} holds neither alerts nor rules: check that {DATABASE_VARIABLE} names the one "
     return (f"{said}that the alert service writes to",)

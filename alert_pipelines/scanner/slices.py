@@ -35,7 +35,7 @@ _SAMPLES = (1_000, 20_000)
 _WINDOWS_A_SPAN = 4
 
 
-class Look(NamedTuple):
+class Query(NamedTuple):
     """One query of a clause: within `scope`, or at all that the clause looks at."""
 
     clause: Clause
@@ -65,7 +65,7 @@ class Slices:
         self._session = session
         self._stored: int | None = None
 
-    def of(self, clause: Clause) -> list[Look]:
+    def of(self, clause: Clause) -> list[Query]:
         """Looks that together yield what `clause` yields, each alert once; only one where there is little to look at.
 
         Raises PyMongoError.
@@ -73,21 +73,21 @@ class Slices:
         # The newest of each key by a look-up costs more than reading all, unless most of it is settled.
         least = min(2 * SLICE, _FEW) if clause.in_one_pass else 2 * SLICE
         if not clause.key or self._all_stored() < least:
-            return [Look(clause)]
+            return [Query(clause)]
         if self._indexes.find_path(clause.key[0]):
             found = self._estimate(clause, clause.key[0])
             by_key = found.candidates > MUST_SLICE or found.keyed <= MAX_KEYED * found.candidates
             if by_key and (clause.lookback is None or found.largest <= MAX_UNEVEN * SLICE):
                 one_pass = in_one_pass(clause, self._alerts, self._session)
-                return [Look(one_pass, scope) for scope in _ranges(clause.key[0], found.cuts)]
+                return [Query(one_pass, scope) for scope in _ranges(clause.key[0], found.cuts)]
         if clause.lookback is not None:
             spans = _spans(self._estimate(clause, "timestamp").cuts, _WINDOWS_A_SPAN * clause.lookback)
-            return [Look(clause.of_span(since, until)) for since, until in spans]
+            return [Query(clause.of_span(since, until)) for since, until in spans]
         if self._all_stored() > MUST_SLICE:
             # Without an index each range reads all alerts, so there are as few ranges as can be.
             cuts = self._estimate(clause, clause.key[0], MUST_SLICE).cuts
-            return [Look(clause, scope) for scope in _ranges(clause.key[0], cuts)] if cuts else [Look(clause)]
-        return [Look(clause)]
+            return [Query(clause, scope) for scope in _ranges(clause.key[0], cuts)] if cuts else [Query(clause)]
+        return [Query(clause)]
 
     def _all_stored(self) -> int:
         if self._stored is None:

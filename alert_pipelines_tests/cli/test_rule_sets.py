@@ -9,7 +9,7 @@ import pytest
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.publish import export_rules
-from alert_pipelines.rules.shelves import PIPELINE_RULES
+from alert_pipelines.rules.rule_collections import PIPELINE_RULES
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan

@@ -10,7 +10,7 @@ from alert_pipelines.rules import publish
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.publish import ChangeKind, FieldChange, diff_rules, export_rules, publish_rules
-from alert_pipelines.rules.shelves import PIPELINE_RULES
+from alert_pipelines.rules.rule_collections import PIPELINE_RULES
 from alert_pipelines_tests.factories import rule
 
 

@@ -57,7 +57,7 @@ def scan(db: AlertDatabase) -> int:
     return run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,))).escalated
 
 
-def slices_of(db: AlertDatabase, document: dict[str, Any] = PILE) -> list[slices.Look]:
+def slices_of(db: AlertDatabase, document: dict[str, Any] = PILE) -> list[slices.Query]:
     alerts = known_form(db).alerts
     [clause] = compile_rule(Rule.model_validate(document), AS_OF)
     return slices.Slices(alerts, KeyIndexes(alerts)).of(clause)

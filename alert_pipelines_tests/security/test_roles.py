@@ -21,7 +21,7 @@ from alert_pipelines.monitoring.fitness import database_findings
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.maintenance import add_windows, end_window, list_windows, snooze_alert
 from alert_pipelines.rules.publish import publish_rules
-from alert_pipelines.rules.shelves import COLLECTIONS
+from alert_pipelines.rules.rule_collections import COLLECTIONS
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.rules.validation import parse_rule, parse_window
 from alert_pipelines.scanner.prepare import prepare_collections

@@ -22,9 +22,9 @@ from alert_pipelines.monitoring.rule_activity import (
 )
 from alert_pipelines.monitoring.scan_records import LOOK_BACK
 from alert_pipelines.rules.model import Rule
-from alert_pipelines.rules.shelves import SERVICE_RULES, stored_rules
+from alert_pipelines.rules.rule_collections import SERVICE_RULES, stored_rules
+from alert_pipelines.rules.sentences import sentence
 from alert_pipelines.rules.store import usable_rules
-from alert_pipelines.rules.words import sentence
 
 MAX_PLOTTED = 20
 """So many rules, those that did the most in 7 days, have numbers of their own, which the UI plots."""

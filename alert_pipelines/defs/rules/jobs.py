@@ -13,8 +13,8 @@ from alert_pipelines.defs.tables import table
 from alert_pipelines.rules.against_alerts import warnings_against_alerts
 from alert_pipelines.rules.files import default_rules, dump_rules, read_rules, write_rules
 from alert_pipelines.rules.publish import export_rules
+from alert_pipelines.rules.sentences import sentence
 from alert_pipelines.rules.validation import warnings_of
-from alert_pipelines.rules.words import sentence
 
 _RULE_COLUMNS = {"rule": "string", "source": "string", "mode": "string", "priority": "int", "what it does": "string"}
 

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord
 
 from alert_pipelines.defs.names import Names
-from alert_pipelines.defs.ours import is_ours_alone
 from alert_pipelines.defs.own_runs import (
     Location,
     finished_runs,
@@ -25,6 +24,7 @@ from alert_pipelines.defs.own_runs import (
     own_run_records,
     records_of_no_other,
 )
+from alert_pipelines.defs.registry import is_ours_alone
 from alert_pipelines.defs.scan.asset import auto_close
 from alert_pipelines.defs.scan.dry_run import dry_run
 from alert_pipelines.defs.scan.run_records import (

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 
 from alert_pipelines.rules.files import read_rules
+from alert_pipelines.rules.sentences import sentence
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.rules.words import sentence
 from alert_pipelines_tests.factories import rule
 from alert_pipelines_tests.rules import strategies
 from alert_pipelines_tests.rules.examples import examples

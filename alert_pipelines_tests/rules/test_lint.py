@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.rules.not_meant import not_meant
+from alert_pipelines.rules.lint import lint
 from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines_tests.factories import rule
 
@@ -19,7 +19,7 @@ def both(*leaves: dict[str, Any]) -> dict[str, Any]:
 
 def warnings(*conditions: dict[str, Any], **fields: Any) -> list[str]:
     rules = [parse_rule(rule(f"r{number}", one, **fields)) for number, one in enumerate(conditions)]
-    return not_meant(rules)
+    return lint(rules)
 
 
 @pytest.mark.parametrize(
@@ -85,4 +85,4 @@ def test_what_may_be_meant_is_not(conditions: list[dict[str, Any]]) -> None:
 def test_a_close_of_another_source_leaves_the_escalation_alone() -> None:
     closing = parse_rule(rule("a", {"expire_after_mins": 5}, source_type="SAFETY"))
     escalating = parse_rule(rule("b", {"escalate_after_mins": 60}, source_type="*"))
-    assert not_meant([closing, escalating]) == []
+    assert lint([closing, escalating]) == []

@@ -20,7 +20,7 @@ from alert_pipelines.errors import RuleIdTakenError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.rules.publish import NOT_ATOMIC, ChangeKind, FieldChange, diff_rules, export_rules, publish_rules
-from alert_pipelines.rules.shelves import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, home_of
+from alert_pipelines.rules.rule_collections import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, home_of
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.report import ScanRequest
 from alert_pipelines.scanner.scan import run_scan

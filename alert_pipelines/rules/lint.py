@@ -16,7 +16,7 @@ _OPPOSITES = ({Op.EQ, Op.NE}, {Op.IN, Op.NOT_IN}, {Op.EXISTS, Op.MISSING})
 _FLOORS, _CEILINGS = {Op.GT, Op.GTE}, {Op.LT, Op.LTE}
 
 
-def not_meant(rules: Iterable[Rule]) -> list[str]:
+def lint(rules: Iterable[Rule]) -> list[str]:
     """What the active and shadow rules of a file say that is surely not meant."""
     considered = [rule for rule in rules if rule.effective_mode is not Mode.OFF]
     found = [warning for rule in considered for warning in _of_one(rule)]
