@@ -76,6 +76,7 @@ def test_the_command_in_a_result_is_the_one_that_keeps_it_for_the_page(
         ("peers", "--pending 2000 --due 100 --rounds 1 --loop-seconds 1"),
         ("growth", "--sizes 200 400 --conditions close_if keep_latest"),
         ("first_looks", "--sizes 200 --indexed-sizes 400"),
+        ("others", "--pending 10 --others 20"),
         ("memory", "--sizes 200 --due 20 --many-due 40"),
         ("tick", "--pending 200 --samples 1"),
         # So many that the scan outlasts some calls of the other client.
