@@ -51,11 +51,11 @@ class AlertState:
     @classmethod
     def of_stored(cls, alert: AlertDocument) -> "AlertState":
         """As the alert stands, whatever brought it there."""
-        standing = cls(alert["created_at"])
-        standing._status = Status(alert["status"])
-        standing._history = list(alert["state_history"])
-        standing._fields["updated_at"] = alert["updated_at"]
-        return standing
+        alert_state = cls(alert["created_at"])
+        alert_state._status = Status(alert["status"])
+        alert_state._history = list(alert["state_history"])
+        alert_state._fields["updated_at"] = alert["updated_at"]
+        return alert_state
 
     @property
     def status(self) -> Status:

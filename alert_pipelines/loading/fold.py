@@ -48,7 +48,7 @@ def folded(updates: Iterator[Update], reader: RowReader, *, first: bool) -> Fold
         alert = reader.complete(fields, _IN_ALL_ROWS)
     except RowError as error:
         return Folded(line, None, incoming, fields, error)
-    standing = AlertState(events[0].time)
+    alert_state = AlertState(events[0].time)
     for event in events:
-        standing.apply(event)
-    return Folded(line, standing.of(alert), incoming, fields)
+        alert_state.apply(event)
+    return Folded(line, alert_state.of(alert), incoming, fields)

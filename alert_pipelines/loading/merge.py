@@ -50,20 +50,20 @@ class Snapshot(NamedTuple):
         known = _Known.of(stored)
         if known is None:
             return Merged(stored, decision_kept=True)
-        said = bson.decode(bson.encode(self.alert), KNOWN_CODEC)
-        said["metadata"] = {**dict.fromkeys(self.scope.metadata), **said["metadata"]}
+        given = bson.decode(bson.encode(self.alert), KNOWN_CODEC)
+        given["metadata"] = {**dict.fromkeys(self.scope.metadata), **given["metadata"]}
         if not self.scope.expires_at:
-            del said["expires_at"]
-        time, is_dated = said["updated_at"], self.scope.is_dated
+            del given["expires_at"]
+        time, is_dated = given["updated_at"], self.scope.is_dated
         alert, status = stored, known.status
         if not is_dated or time >= known.latest:
             # The row says how things stand, not what happened: it is an event where that is new.
             new = [self.event] if self.event is not None and self.event.status is not status else []
             alert, status = known.after(stored, new)
-            if alert["status"] == said["status"] and (new or not known.decided_here):
-                alert |= {name: said[name] for name in OF_THE_END if new or said[name] is not None}
+            if alert["status"] == given["status"] and (new or not known.decided_here):
+                alert |= {name: given[name] for name in OF_THE_END if new or given[name] is not None}
         if not is_dated or time >= known.latest_word(stored):
-            alert = {**alert, **_taken_over(alert, said), "updated_at": max(alert["updated_at"], time)}
+            alert = {**alert, **_taken_over(alert, given), "updated_at": max(alert["updated_at"], time)}
         kept = known.decided_here and self.event is not None and str(status) != alert["status"]
         return Merged(alert, kept)
 
@@ -78,12 +78,12 @@ class Updates(NamedTuple):
         known = _Known.of(stored)
         if known is None:
             return Merged(stored, decision_kept=True)
-        rows = [(event._replace(time=as_stored(event.time)), said) for event, said in self.rows]
-        new = [(event, said) for event, said in rows if event.time > known.latest]
+        rows = [(event._replace(time=as_stored(event.time)), given) for event, given in self.rows]
+        new = [(event, given) for event, given in rows if event.time > known.latest]
         alert, status = known.after(stored, [event for event, _ in new])
-        for event, said in new:
+        for event, given in new:
             if event.time >= known.latest_word(stored):
-                alert |= _taken_over(alert, _with_end(said, alert))
+                alert |= _taken_over(alert, _with_end(given, alert))
         return Merged(alert, known.decided_here and str(status) != alert["status"])
 
 
@@ -122,14 +122,14 @@ class _Known(NamedTuple):
 
         What was closed here is reopened only where the source had it closed and raised it again after that.
         """
-        standing, status = AlertState.of_stored(stored), self.status
+        alert_state, status = AlertState.of_stored(stored), self.status
         for event in events:
-            reopens = event.status in PENDING and standing.status not in PENDING
+            reopens = event.status in PENDING and alert_state.status not in PENDING
             again = status not in PENDING and (self.last_decision is None or event.time > self.last_decision)
             if again or not reopens:
-                standing.apply(event)
+                alert_state.apply(event)
             status = event.status
-        alert = standing.of(stored)
+        alert = alert_state.of(stored)
         return {**alert, "updated_at": max(stored["updated_at"], alert["updated_at"])}, status
 
 
@@ -151,17 +151,17 @@ def _is_entry(entry: Any) -> bool:
     )
 
 
-def _taken_over(stored: AlertDocument, said: dict[str, Any]) -> AlertDocument:
+def _taken_over(stored: AlertDocument, given: dict[str, Any]) -> AlertDocument:
     """Of what the source says, the fields that are its own to change."""
-    taken = {name: said[name] for name in _TAKEN_OVER if name in said}
+    taken = {name: given[name] for name in _TAKEN_OVER if name in given}
     if stored.get("escalated_at") is not None:
         taken.pop("severity", None)
-    metadata = {**stored["metadata"], **said["metadata"]}
+    metadata = {**stored["metadata"], **given["metadata"]}
     return {**taken, "metadata": {name: value for name, value in metadata.items() if value is not None}}
 
 
-def _with_end(said: dict[str, Any], alert: AlertDocument) -> dict[str, Any]:
-    if "expires_after" not in said:
-        return said
-    start: datetime = {**alert, **said}["timestamp"]
-    return {**said, "expires_at": end_of(timedelta(seconds=said["expires_after"]), start)}
+def _with_end(given: dict[str, Any], alert: AlertDocument) -> dict[str, Any]:
+    if "expires_after" not in given:
+        return given
+    start: datetime = {**alert, **given}["timestamp"]
+    return {**given, "expires_at": end_of(timedelta(seconds=given["expires_after"]), start)}

@@ -59,7 +59,7 @@ def find_chapters(db: AlertDatabase, week: str) -> list[Chapter]:
     for name, what in _WHAT.items():
         found = list(db[COLLECTION].find({"alert_id": {"$regex": f"^{week}-{name}-"}}).sort("timestamp"))
         if found:
-            chapters.append(Chapter(f"{found[0]['timestamp']:%a %d %b}", what, _standing(found)))
+            chapters.append(Chapter(f"{found[0]['timestamp']:%a %d %b}", what, _by_status(found)))
     return chapters
 
 
@@ -99,7 +99,7 @@ def _late(day: datetime) -> Iterator[_Draft]:
         yield _LATE, SourceType.FEEDBACK_NEGATIVE, day + timedelta(hours=hour), metadata
 
 
-def _standing(alerts: Sequence[AlertDocument]) -> str:
+def _by_status(alerts: Sequence[AlertDocument]) -> str:
     """How many alerts have which status, by which rules."""
     numbers = Counter(alert["status"] for alert in alerts)
     rules: dict[str, dict[str, None]] = {status: {} for status in numbers}

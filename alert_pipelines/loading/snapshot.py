@@ -50,14 +50,14 @@ class SnapshotReader:
         at = (ended if closed else None) or changed or start
         if until is not None and at > until:
             return Snapshot(alert, None, self._scope)
-        standing = AlertState(start)
+        alert_state = AlertState(start)
         state = self._state(values) or str(status)
         event = Event(at, status, state, self._by(values) or UNKNOWN_ACTOR)
-        standing.apply(event)
+        alert_state.apply(event)
         if changed is not None and changed > at and (until is None or changed <= until):
-            standing.touch(changed)
+            alert_state.touch(changed)
         notes = self._notes(values) if closed else None
-        return Snapshot({**standing.of(alert), "resolution_notes": notes}, event, self._scope)
+        return Snapshot({**alert_state.of(alert), "resolution_notes": notes}, event, self._scope)
 
     def _what(self, values: Values, start: datetime) -> tuple[Status, datetime | None]:
         ended = end_of(self._ended(values), start)
