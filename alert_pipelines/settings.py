@@ -271,15 +271,14 @@ class Settings(BaseModel):
         le=100,
         alias=PRIORITY_VARIABLE,
         description="`dagster/priority` of the schedule's scans, for a queue of which this package has the say; see "
-        "[run priority](operating.md#let-one-go-before-others)",
+        "[run priority](operating.md#run-priority)",
     )
     keep_runs_days: Annotated[int | None, *_whole_number("number of days", 36_500, "keep all")] = Field(
         None,
         ge=1,
         le=36_500,
         alias=KEEP_VARIABLE,
-        description="days after which this location's runs are deleted; "
-        "[job records stay](operating.md#how-long-runs-are-kept)",
+        description="days after which this location's runs are deleted; [job records stay](operating.md#run-retention)",
     )
     inbox: Annotated[
         Path | None, BeforeValidator(_directory), Form("directory", "a path", "none: no directory is looked at")

@@ -173,7 +173,7 @@ def test_a_graphql_request_is_sent_from_a_shell(recipe: Recipe) -> None:
 
 
 @pytest.mark.process
-@recipe_of("See the ticks")
+@recipe_of("Schedule history")
 def test_the_ticks_are_listed_with_what_came_of_them(recipe: Recipe, dagster: DagsterProcesses) -> None:
     ticked = RunsFilter(tags={"dagster/schedule_name": "auto_close_schedule"})
     [run, *_] = wait_until(lambda: dagster.instance.get_runs(ticked), "a tick", RUN_LIMIT_S)
@@ -235,7 +235,7 @@ def test_a_dry_run_is_launched_from_a_shell(recipe: Recipe, dagster: DagsterProc
 
 
 @pytest.mark.process
-@recipe_of("Let one go before others")
+@recipe_of("Run priority")
 def test_a_run_is_launched_with_a_priority(recipe: Recipe, dagster: DagsterProcesses) -> None:
     start = datetime.now(UTC)
     recipe.shell(ALERT_ID="ALERT-1")
