@@ -1,7 +1,7 @@
 """Job records: the documents of `background_jobs`, and the claim that lets one scan run at a time.
 
 A running record is the claim: a partial unique index admits one. It carries a lease on the server's clock,
-renewed while its owner lives; a record whose lease ran out is swept to `failed` with its true counts.
+renewed while its owner lives; a job whose lease ran out is stalled, and failed with its true counts.
 """
 
 import logging
@@ -83,7 +83,7 @@ class StalledJob(NamedTuple):
 def ensure_indexes(db: AlertDatabase) -> list[str]:
     """Create the indexes that `background_jobs` lacks; return their names.
 
-    Dead records are swept first: the service this replaces leaves several `running`, and the claim's unique
+    Stalled jobs are failed first: the service this replaces leaves several `running`, and the claim's unique
     index cannot be made over them. Raises IndexConflictError, UnusableDatabaseError.
     """
     present = present_indexes(db, COLLECTION)
@@ -247,7 +247,9 @@ def update_job_record(
         record = db[COLLECTION].find_one({"job_id": job_id}, {"status": 1})
         if record is None:
             raise JobNotFoundError(f"no job record {job_id!r} in {db.name}.{COLLECTION}: check the id")
-        raise JobEndedError(f"{job_id} is already {record['status']}: it was ended or swept; it is left as it is")
+        raise JobEndedError(
+            f"{job_id} is already {record['status']}: it was ended before, perhaps as stalled; it is left as it is"
+        )
     if status != RUNNING:
         _log.info("Updated job record: %s - Status: %s", job_id, status)
 
@@ -285,9 +287,9 @@ def recent_records(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
 
 @at_the_door
 def fail_stalled_jobs(db: AlertDatabase) -> list[StalledJob]:
-    """End, as `failed` and with their true counts, the running records whose owner is dead.
+    """End, as `failed` and with their true counts, the running records of stalled jobs.
 
-    Dead is: the lease ran out, or is one that no owner alive can hold; or, of a scan without a lease, what
+    Stalled is: the lease ran out, or is one that no owner alive can hold; or, of a scan without a lease, what
     `_stalled_without_lease` says. Records of other types without a lease are not ours to judge.
     """
     now = server_now(db)
@@ -300,9 +302,9 @@ def fail_stalled_jobs(db: AlertDatabase) -> list[StalledJob]:
     # Every claim asks this, and there is almost always none.
     if db[COLLECTION].find_one({"status": RUNNING, "$or": [*lease_is_over, _WITHOUT_LEASE]}, {"_id": 1}) is None:
         return []
-    dead = {"status": RUNNING, "$or": [*lease_is_over, _stalled_without_lease(db, now)]}
-    swept = []
-    found = list(db[COLLECTION].find(dead))
+    stalled = {"status": RUNNING, "$or": [*lease_is_over, _stalled_without_lease(db, now)]}
+    failed = []
+    found = list(db[COLLECTION].find(stalled))
     if found:
         wait_for_in_flight_writes(db)
     for record in found:
@@ -329,12 +331,12 @@ def fail_stalled_jobs(db: AlertDatabase) -> list[StalledJob]:
         # Anybody may have edited it, and every later claim has to pass here.
         if isinstance(kept, Mapping) and isinstance(undone := kept.get("undone_job_id"), str):
             leave_out_undone(db, undone)
-        # The dead-test is repeated: its owner may have come back between the two.
-        result = db[COLLECTION].update_one({**dead, "_id": record["_id"]}, [{"$set": fields}])
+        # The test is repeated: its owner may have come back between the two.
+        result = db[COLLECTION].update_one({**stalled, "_id": record["_id"]}, [{"$set": fields}])
         if result.modified_count:
-            _log.warning("Swept %s: its process died; closed %d, escalated %d", job_id, *counts)
-            swept.append(StalledJob(str(job_id), record.get("run_id"), *counts))
-    return swept
+            _log.warning("Failed the stalled job %s: its process died; closed %d, escalated %d", job_id, *counts)
+            failed.append(StalledJob(str(job_id), record.get("run_id"), *counts))
+    return failed
 
 
 def _stalled_without_lease(db: AlertDatabase, now: datetime) -> dict[str, Any]:
@@ -360,7 +362,7 @@ def _stalled_without_lease(db: AlertDatabase, now: datetime) -> dict[str, Any]:
 def _is_ahead(field: str, span: timedelta) -> dict[str, Any]:
     """The filter of records whose `field` lies further ahead than a clock that was not put back since can have set it.
 
-    By the server's clock at that moment: to a sweep that was held up, a lease renewed meanwhile would look like one.
+    By the server's clock at that moment: to a claim that was held up, a lease renewed meanwhile would look like one.
     """
     return {"$expr": {"$gt": [f"${field}", {"$add": ["$$NOW", int(span.total_seconds() * 1000)]}]}}
 

@@ -62,6 +62,6 @@ class Lease:
                 _log.warning("Lease of %s not renewed, trying again: %s", self._job_id, error)
                 continue
             if result.matched_count == 0:
-                self._lost = "the record was swept or ended by another process"
+                self._lost = "the record was ended by another process"
                 return
             self._renewed_at = asked_at

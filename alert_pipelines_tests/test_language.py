@@ -21,6 +21,7 @@ AVOIDED = {
     "(?<!in )so many": "this number of",
     r"(?<!there )(?<!There )(?<!it )is no (?!longer\b|other\b)": "is not a",
     "raced": "conflict",
+    "swe(pt|eps?)": "stalled, failed",
     "whole_because": "full_scan_reason",
 }
 

@@ -191,14 +191,14 @@ def _refuse_unknown_rule(db: AlertDatabase, job_id: str, rule_id: str) -> None:
 
 
 def _record_failure(db: AlertDatabase, undo_job_id: str, stats: dict[str, Any], error: BaseException) -> None:
-    """Finish the record as failed with what was restored, where it can still be written; else the sweep will."""
+    """Finish the record as failed with what was restored, where it can still be written; else the next claim does."""
     try:
         restored = db[COLLECTION].count_documents({"state_history.job_id": undo_job_id})
         stats = {**stats, "restored": restored}
         leave_out_undone(db, stats["undone_job_id"])
         update_job_record(undo_job_id, stats, FAILED, [failure_text(db, error)], db)
     except (PyMongoError, JobRecordError):
-        _log.exception("Job record %s could not be finished; the next sweep will", undo_job_id)
+        _log.exception("Job record %s could not be finished; the next claim does it", undo_job_id)
 
 
 def _report(

@@ -298,7 +298,7 @@ def replica_set(db: AlertDatabase) -> HealthResult:
 
 @at_the_door
 def orphaned_records(db: AlertDatabase, now: datetime) -> list[str]:
-    """The job ids of running records whose owner is long dead, and that nobody swept."""
+    """The job ids of running records whose owner is long dead, and that nobody failed."""
     overdue = now - STALLED_GRACE
     orphaned = {
         "status": RUNNING,

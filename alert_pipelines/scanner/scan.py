@@ -376,7 +376,7 @@ def _record_end(db: AlertDatabase, report: ScanReport) -> None:
 
 
 def _record_failure(db: AlertDatabase, job_id: str, request: ScanRequest, error: BaseException) -> None:
-    """Finish the record as failed with its true counts, where it can still be written; else the sweep will."""
+    """Finish the record as failed with its true counts, where it can still be written; else the next claim does."""
     try:
         with pymongo.timeout(RECORD_SECONDS):
             if isinstance(error, PyMongoError | LeaseLostError):
@@ -384,4 +384,4 @@ def _record_failure(db: AlertDatabase, job_id: str, request: ScanRequest, error:
             stats = {**stats_of(decisions_of(db, job_id)), **request.allowance}
             update_job_record(job_id, stats, FAILED, [failure_text(db, error)], db)
     except (PyMongoError, JobRecordError):
-        _log.exception("Job record %s could not be finished; the next sweep will", job_id)
+        _log.exception("Job record %s could not be finished; the next claim does it", job_id)

@@ -65,7 +65,7 @@ def test_a_database_that_is_gone_surfaces_and_nothing_is_recorded_as_done(
         with pytest.raises(PyMongoError):
             scan(own)
     assert last_job(db)["status"] == "running"
-    assert "the next sweep will" in caplog.text
+    assert "the next claim does it" in caplog.text
     assert statuses(db) == {"old": "OPEN"}
 
 

@@ -1,8 +1,8 @@
 """The sensor that tells people. `notices` decides what is sent, `notifications` sends it.
 
-A separate sensor, in a separate thread (dagster.yaml), so that a receiver that hangs keeps no dead scan from being
-swept. Its cursor holds what each receiver was told: one that is down gets one message when it is back, no other is told
-twice. It holds the digest of the day as well, which is made once however often a receiver is tried.
+A separate sensor, in a separate thread (dagster.yaml), so that a receiver that hangs keeps no stalled scan from being
+failed. Its cursor holds what each receiver was told: one that is down gets one message when it is back, no other is
+told twice. It holds the digest of the day as well, which is made once however often a receiver is tried.
 """
 
 import logging

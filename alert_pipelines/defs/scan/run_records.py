@@ -103,7 +103,7 @@ def close_records_of_run(db: AlertDatabase, run_id: str, reason: str) -> list[st
     closed_records = []
     for record in db[COLLECTION].find({"run_id": run_id, "status": RUNNING}, {"job_id": 1}):
         stats = stats_of(decisions_of(db, record["job_id"]))
-        # Its owner, or a sweep, may have ended it since.
+        # Its owner, or another claim, may have ended it since.
         with suppress(JobEndedError):
             update_job_record(record["job_id"], stats, FAILED, [reason], db)
             closed_records.append(record["job_id"])

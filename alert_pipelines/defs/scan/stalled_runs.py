@@ -66,7 +66,7 @@ _log = logging.getLogger(__name__)
 
 
 def end_stalled_scans(instance: DagsterInstance, own: Location | None, names: Names, db: AlertDatabase) -> list[str]:
-    """End the records of finished runs, sweep expired leases and fail the runs of the dead; returns what was ended."""
+    """End the records of finished runs, fail stalled jobs and the runs of the dead; returns what was ended."""
     ended = _close_records_of_finished_runs(instance, db)
     for record in fail_stalled_jobs(db):
         _fail_run(instance, own, names, db, record)
@@ -179,8 +179,8 @@ def _fail_runs_without_living_record(
 ) -> list[str]:
     """Fail the runs whose scan or dry run is at work for Dagster although no record of theirs runs.
 
-    No such run may block the queue. So it is when another scan's claim swept the record while no daemon was there, when
-    a tick ended between the two, and when worker and code server died before there was a record.
+    No such run may block the queue. So it is when another scan's claim failed the record while no daemon was there,
+    when a tick ended between the two, and when worker and code server died before there was a record.
     """
     ended = []
     long_ago = server_now(db) - ENDED_FOR_GOOD
@@ -202,7 +202,7 @@ def _fail_runs_without_living_record(
 
 
 def _has_ended_for_good(record: Mapping[str, Any], last: "_Last", long_ago: datetime) -> bool:
-    """Whether what the run's newest record stands for is over: long ago, or swept and not about to be tried again."""
+    """Whether what the run's newest record stands for is over: long ago, or stalled and not about to be tried again."""
     if record["status"] == RUNNING:
         return False
     is_of_last_attempt = record.get("attempt") == last.attempt
