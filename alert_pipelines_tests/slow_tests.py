@@ -68,7 +68,8 @@ class SlowTests:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Ask those again alone that were slow; xdist's workers have ended by now."""
-        if self._is == RECORDED or hasattr(session.config, "workerinput"):
+        ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if self._is == RECORDED or hasattr(session.config, "workerinput") or not ended:
             return
         failed = ""
         for _ in range(TIMES_ALONE):

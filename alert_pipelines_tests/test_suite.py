@@ -67,6 +67,11 @@ def test_twice():
     time.sleep(0.8 if len(asked.read_text()) < 3 else 0)
 """
 
+INTERRUPTED = f"""{FAILING_ALONE}
+def test_interrupted():
+    raise KeyboardInterrupt
+"""
+
 LIMIT = "--slow=0.6"
 
 
@@ -108,6 +113,13 @@ def test_a_slow_test_that_fails_when_it_is_asked_alone_fails_the_run(tmp_path: P
 
 
 @pytest.mark.process
+def test_after_ctrl_c_the_slow_tests_were_asked_again(tmp_path: Path) -> None:
+    done = run_tests(tmp_path, INTERRUPTED, LIMIT)
+    assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout + done.stderr
+    assert "FileExistsError" not in done.stdout
+
+
+@pytest.mark.process
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_what_a_test_left_on_the_machine_was_not_told(tmp_path: Path, workers: str) -> None:
     done = run_tests(tmp_path, LEAVING, "--numprocesses", workers)
@@ -144,7 +156,8 @@ def test_names_of_tests_differed_from_one_worker_to_the_other() -> None:
     for seed in ("1", "2"):
         command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "", "-p", "no:cacheprovider"]
         environment = {**os.environ, "PYTHONHASHSEED": seed}
-        done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == pytest.ExitCode.OK, done.stdout[-2_000:] + done.stderr
         names.append([line for line in done.stdout.splitlines() if "::" in line])
         # A date of a whole second, as in what gzip writes, is another one now.
         time.sleep(1)
