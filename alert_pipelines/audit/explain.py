@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import bson
 from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status, find_alert
 from alert_pipelines.alerts.decisions import Decision, decision_of
-from alert_pipelines.alerts.filters import MAX_ID_BYTES, equal_to_any
+from alert_pipelines.alerts.filters import equal_to_any
+from alert_pipelines.alerts.malformed import UNWRITABLE, malformed_dates, why_unwritable
 from alert_pipelines.audit.decisions import is_automatic, value_in_words
 from alert_pipelines.mongo.bson_types import kind_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now
@@ -84,10 +84,10 @@ class Explanation:
     """What the rules say of one alert at `as_of`.
 
     `decided_by` is the clause whose decision a scan at `as_of` would write, blast-radius limits aside; `why` says
-    so in words, also why not. `clauses` come in precedence order, shadow ones last. `past` are the entries of the
-    history that jobs left, the older service's too. `rules` says each rule that concerns it in one sentence, by its id.
-    `windows` are the maintenance windows of its source that hold at
-    `as_of`, or in which it was raised; `problems` names rules and windows that cannot be read.
+    so in words, also why not. `malformed` is what is wrong with the dates of a pending alert. `clauses` come in
+    precedence order, shadow ones last. `past` are the entries of the history that jobs left, the older service's too.
+    `rules` says each rule that concerns it in one sentence, by its id. `windows` are the maintenance windows of its
+    source that hold at `as_of`, or in which it was raised; `problems` names rules and windows that cannot be read.
     """
 
     alert_id: str
@@ -98,6 +98,7 @@ class Explanation:
     rule_set_version: str
     decided_by: ClauseResult | None
     why: str
+    malformed: tuple[str, ...]
     clauses: tuple[ClauseResult, ...]
     past: tuple[dict[str, Any], ...]
     windows: tuple[MaintenanceWindow, ...]
@@ -162,7 +163,8 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
         as_of=at,
         rule_set_version=loaded.rule_set.version,
         decided_by=decided_by,
-        why=_why(decided_by, active, alert),
+        why=_why(decided_by, active, explainer.unwritable()),
+        malformed=tuple(malformed_dates(db[COLLECTION], at, alert["_id"])),
         clauses=(*active, *shadow),
         past=tuple(entry for entry in entries if is_automatic(entry)),
         windows=tuple(
@@ -181,6 +183,12 @@ class _Explainer:
         self._alerts = db[COLLECTION]
         self._alert = alert
         self._one: Filter = {"_id": alert["_id"]}
+
+    def unwritable(self) -> dict[str, Any] | None:
+        """What UNWRITABLE gives of the alert; None if a decision can be written to it."""
+        found = self._alerts.aggregate([{"$match": self._one}, {"$project": {"unwritable": UNWRITABLE}}])
+        unwritable: dict[str, Any] | None = next(found, {}).get("unwritable")
+        return unwritable
 
     def results(self, clauses: Sequence[Clause], mode: Mode) -> list[ClauseResult]:
         holds = self._holds([test.filter for clause in clauses for test in clause.predicates])
@@ -294,16 +302,14 @@ def _value_at(document: Any, path: str) -> Any:
     return value
 
 
-def _why(decided_by: ClauseResult | None, active: Sequence[ClauseResult], alert: Mapping[str, Any]) -> str:
+def _why(decided_by: ClauseResult | None, active: Sequence[ClauseResult], unwritable: Mapping[str, Any] | None) -> str:
     if decided_by is None:
         if not active:
             return "no rule concerns it"
         return "not decided: " + "; ".join(f"{result.rule_id}: {_why_not(result)}" for result in active)
     why = f"rule {decided_by.rule_id!r} would {decided_by.decision} it: {decided_by.description}"
-    if not isinstance(alert.get("state_history"), list | None):
-        why += "; but its state_history is not an array, so the decision cannot be recorded; the scan names it"
-    if len(bson.encode({"_id": alert["_id"]})) > MAX_ID_BYTES:
-        why += f"; but its _id has more than {MAX_ID_BYTES} bytes, so the scan cannot write it and names it as failed"
+    if unwritable is not None:
+        why += f"; but {why_unwritable(unwritable)}"
     beaten = [result.rule_id for result in active if result.due and result.rule_id != decided_by.rule_id]
     return f"{why}; it ranks before {', '.join(dict.fromkeys(beaten))}" if beaten else why
 

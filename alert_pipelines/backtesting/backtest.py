@@ -220,7 +220,7 @@ class _Evaluator:
                 with self._alerts.aggregate(
                     pipeline, allowDiskUse=True, maxTimeMS=MAX_CLAUSE_SECONDS * 1000, batchSize=10_000
                 ) as rows:
-                    found = [alert_key(row["_id"]) for row in rows if "bad_history" not in row]
+                    found = [alert_key(row["_id"]) for row in rows if "unwritable" not in row]
             except OperationFailure as failure:
                 raise BacktestError(
                     f"rule {clause.rule_id!r}: the server could not evaluate {clause.condition} at "

@@ -42,6 +42,7 @@ def _lines(explanation: Explanation, ui_url: str | None) -> Iterator[str]:
         f"timestamp {as_text(explanation.timestamp)}"
     )
     yield as_text(explanation.answer)
+    yield from map(as_text, explanation.malformed)
     for clause in explanation.clauses:
         yield ""
         yield from _clause_lines(clause)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import Status, one_of
-from alert_pipelines.alerts.filters import MAX_ID_BYTES
+from alert_pipelines.alerts.malformed import UNWRITABLE
 
 Filter = dict[str, Any]
 Stage = dict[str, Any]
@@ -18,28 +18,9 @@ NONE: Filter = {"_id": {"$in": []}}
 """Matches no alert, without looking at any."""
 LOOKED_UP = "__others"
 """Where an aggregation puts the other alerts that it looked up."""
-_ID_BYTES = {"$bsonSize": {"_id": "$_id"}}
-_HISTORY_TYPES = ["array", "missing", "null", "undefined"]
 
-PLANNED: Stage = {
-    "$project": {
-        "source_type": 1,
-        "bad_history": {
-            "$cond": [
-                {
-                    "$and": [
-                        {"$in": [{"$type": "$state_history"}, _HISTORY_TYPES]},
-                        {"$lte": [_ID_BYTES, MAX_ID_BYTES]},
-                    ]
-                },
-                "$$REMOVE",
-                {"alert_id": "$alert_id", "type": {"$type": "$state_history"}, "id_bytes": _ID_BYTES},
-            ]
-        },
-    }
-}
-"""What a plan reads of a due alert: `_id`, `source_type`, and `bad_history` where no entry can be appended, or where
-the `_id` is too long for a batch of them to fit into a command."""
+PLANNED: Stage = {"$project": {"source_type": 1, "unwritable": UNWRITABLE}}
+"""What a plan reads of a due alert: `_id`, `source_type`, and `unwritable` if no decision can be written to it."""
 
 
 @dataclass(frozen=True)

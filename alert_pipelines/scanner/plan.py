@@ -19,7 +19,7 @@ from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import A_DATE, COLLECTION, IS_PENDING, Status
 from alert_pipelines.alerts.decisions import Decision, DecisionCount, decision_of
-from alert_pipelines.alerts.filters import MAX_ID_BYTES
+from alert_pipelines.alerts.malformed import MAX_NAMED, name_malformed, why_unwritable
 from alert_pipelines.alerts.pending import count_pending
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.reasons import reason_of
@@ -30,7 +30,6 @@ from alert_pipelines.rules.model import EXPIRES_AT, Rule, RuleSet
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.changes import Changes
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
-from alert_pipelines.scanner.malformed import MAX_NAMED, name_malformed
 from alert_pipelines.scanner.report import Sample
 from alert_pipelines.scanner.scopes import Scopes
 from alert_pipelines.scanner.shadow import by_turn, in_time
@@ -67,9 +66,9 @@ class PlannedClause:
         """Take in one due alert, as PLANNED."""
         # The server sends the same few texts over and over.
         self.by_source[sys.intern(str(due.get("source_type")))] += 1
-        if "bad_history" in due and len(self.unwritable) < MAX_NAMED:
+        if "unwritable" in due and len(self.unwritable) < MAX_NAMED:
             self.unwritable.append(due)
-        elif "bad_history" in due:
+        elif "unwritable" in due:
             self.unnamed.append(due["_id"])
         else:
             self.ids.append(due["_id"])
@@ -175,7 +174,7 @@ def make_plan(
         plan.shadow += merge_counts(count for planned in alone for count in planned.counts())
         plan.shadow_rules.append(rule.rule_id)
     plan.shadow_left = [rule.rule_id for rule in shadow[len(plan.shadow_rules) :]]
-    refused = (error for planned in plan.clauses for error in _bad_histories(planned))
+    refused = (error for planned in plan.clauses for error in _all_unwritable(planned))
     plan.failed_rules = planner.failures
     plan.errors = [*planner.malformed(), *refused]
     return plan
@@ -352,26 +351,17 @@ def _and_no_escalation(clause: Clause) -> str:
     return ", and no alert that it may close was escalated"
 
 
-def _bad_histories(planned: PlannedClause) -> Iterator[str]:
-    yield from (_bad_history(planned.clause, due) for due in planned.unwritable)
+def _all_unwritable(planned: PlannedClause) -> Iterator[str]:
+    yield from (_unwritable(planned.clause, due) for due in planned.unwritable)
     if planned.unnamed:
         more = len(planned.unnamed)
         yield f"rule {planned.clause.rule_id!r}: {more} more alerts are in the way of their own decision"
 
 
-def _bad_history(clause: Clause, due: dict[str, Any]) -> str:
-    bad = due["bad_history"]
-    alert = f"alert {bad.get('alert_id', due['_id'])!r:.200}"
-    would = f"rule {clause.rule_id!r} would {decision_of(clause.to_status)} it, but"
-    if bad["id_bytes"] > MAX_ID_BYTES:
-        return (
-            f"{alert}: _id is not valid: expected at most {MAX_ID_BYTES} bytes; got {bad['id_bytes']}: {would} cannot "
-            "name it to the server; give it a shorter one"
-        )
-    return (
-        f"{alert}: state_history is not valid: expected an array; got {bad['type']}: {would} the decision cannot be "
-        "recorded; make it an array of its entries"
-    )
+def _unwritable(clause: Clause, due: dict[str, Any]) -> str:
+    found = due["unwritable"]
+    alert = f"alert {found.get('alert_id', due['_id'])!r:.200}"
+    return f"{alert}: rule {clause.rule_id!r} would {decision_of(clause.to_status)} it, but {why_unwritable(found)}"
 
 
 def hashable(_id: Any) -> Hashable:

@@ -1,6 +1,7 @@
 """Explaining one alert, and that the explanation is what a scan then does."""
 
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -149,7 +150,29 @@ def test_an_unreadable_history_is_said(db: AlertDatabase) -> None:
 
 def test_an_id_that_is_too_long_to_be_written_is_said(db: AlertDatabase) -> None:
     fill(db, [alert("A", minutes=60) | {"_id": "x" * 1_100}], rule("expire", {"expire_after_mins": 60}))
-    assert "its _id has more than 1024 bytes" in explain(db, "A").why
+    assert "_id is not valid: expected at most 1024 bytes; got 1115" in explain(db, "A").why
+
+
+def test_an_explanation_had_words_of_its_own_for_what_a_scan_names_as_malformed(db: AlertDatabase) -> None:
+    odd = {
+        "no date": {"timestamp": "yesterday"},
+        "array": {"timestamp": [AS_OF]},
+        "far ahead": {"timestamp": datetime(2106, 2, 7, tzinfo=UTC)},
+        "expiry": {"expires_at": "never"},
+        "history": {"state_history": "text"},
+        "long": {"_id": "x" * 1_100},
+    }
+    alerts = [alert(name, minutes=60) | fields for name, fields in odd.items()]
+    fill(db, [*alerts, alert("fine", minutes=60)], rule("expire", {"expire_after_mins": 60}))
+    errors: dict[str, list[str]] = {name: [] for name in (*odd, "fine")}
+    for error in run_scan(db, ScanRequest(as_of=AS_OF, dry_run=True)).errors:
+        errors[error.split("'")[1]].append(error)
+    for name, named in errors.items():
+        explanation = explain(db, name)
+        *_, why_not_written = explanation.why.partition("; but ")
+        unwritable = f"alert {name!r}: rule 'expire' would close it, but {why_not_written}"
+        assert [*explanation.malformed, *([unwritable] if why_not_written else [])] == named
+        assert bool(named) == (name != "fine")
 
 
 @pytest.mark.parametrize(

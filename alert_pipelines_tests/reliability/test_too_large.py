@@ -8,9 +8,9 @@ import bson
 import pytest
 
 from alert_pipelines.alerts.decisions import MAX_COUNTS, OTHER_SOURCES, DecisionCount, limit_rows
+from alert_pipelines.alerts.malformed import MAX_NAMED
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.tree_words import MAX_REASON
-from alert_pipelines.scanner.malformed import MAX_NAMED
 from alert_pipelines.scanner.report import ScanReport
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, stored
 from alert_pipelines_tests.reliability.fleet import Document, scan

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from alert_pipelines.alerts.malformed import BAD_TIMESTAMP, holds_array
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.compiler import compile_expires_at
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.scanner.malformed import BAD_TIMESTAMP, holds_array
 from alert_pipelines_tests.rules.tables import (
     ALWAYS,
     AS_OF,

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from bson.datetime_ms import DatetimeMS
 
+from alert_pipelines.alerts.malformed import BAD_EXPIRES_AT, BAD_TIMESTAMP, MAX_NAMED, holds_array
 from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.rules.clause import Filter
-from alert_pipelines.scanner.malformed import BAD_EXPIRES_AT, BAD_TIMESTAMP, MAX_NAMED, holds_array
 from alert_pipelines.scanner.report import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses

@@ -146,6 +146,7 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
                 if (span := window.span_about(explanation.timestamp, explanation.as_of))
             ),
         ),
+        "malformed": MetadataValue.text("\n".join(explanation.malformed)) if explanation.malformed else None,
         "cannot be read": MetadataValue.json(list(explanation.problems)) if explanation.problems else None,
         **{
             f"rule {one.rule['rule_id']} in {one.entry['rule_set_version'][:12]}": MetadataValue.json(one.rule)

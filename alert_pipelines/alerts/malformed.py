@@ -1,19 +1,22 @@
-"""Names the pending alerts whose dates no rule can judge, and those whose timestamp lies far ahead.
+"""What a malformed alert is: one whose dates no rule can judge, or to which no decision can be written.
 
-Each kind is found through an index, so a scan of well-formed alerts reads none of them.
+Malformed dates are found through an index each, so a scan of well-formed alerts reads none of them. Whether a decision
+can be written is asked of due alerts alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
-from alert_pipelines.alerts import IS_PENDING
+from alert_pipelines.alerts.filters import IS_PENDING, MAX_ID_BYTES
 from alert_pipelines.mongo.bson_types import NEITHER_DATE_NOR_ARRAY
 from alert_pipelines.mongo.client import AlertDocument
-from alert_pipelines.rules.clause import Filter, Stage
+
+Filter = dict[str, Any]
+Stage = dict[str, Any]
 
 MAX_NAMED = 1000
 CLOCK_AHEAD = timedelta(days=1)
@@ -41,6 +44,33 @@ BAD_EXPIRES_AT: Filter = {
 """The pending alerts that never expire, since their `expires_at` is not a date, nor an array."""
 
 
+_ID_BYTES = {"$bsonSize": {"_id": "$_id"}}
+_HISTORY_TYPES = ["array", "missing", "null", "undefined"]
+UNWRITABLE: dict[str, Any] = {
+    "$cond": [
+        {"$and": [{"$in": [{"$type": "$state_history"}, _HISTORY_TYPES]}, {"$lte": [_ID_BYTES, MAX_ID_BYTES]}]},
+        "$$REMOVE",
+        {"alert_id": "$alert_id", "type": {"$type": "$state_history"}, "id_bytes": _ID_BYTES},
+    ]
+}
+"""What is known of an alert to which no decision can be written, as an expression; nothing of all others.
+
+Its history takes no entry, or its `_id` is so long that a batch of them does not fit into a command."""
+
+
+def why_unwritable(found: Mapping[str, Any]) -> str:
+    """Why no decision can be written to an alert, and what to do; `found` is what UNWRITABLE gave of it."""
+    if found["id_bytes"] > MAX_ID_BYTES:
+        return (
+            f"the decision cannot be written: _id is not valid: expected at most {MAX_ID_BYTES} bytes; got "
+            f"{found['id_bytes']}; give it a shorter one"
+        )
+    return (
+        f"the decision cannot be recorded: state_history is not valid: expected an array; got {found['type']}; make it "
+        "an array of its entries"
+    )
+
+
 class _Kind(NamedTuple):
     """One kind of date that is wrong: how alerts with it are found, at `field`, and what is said of each and of all."""
 
@@ -53,12 +83,24 @@ class _Kind(NamedTuple):
 _Ask = Callable[[Callable[[], list[AlertDocument]]], list[AlertDocument]]
 
 
+def malformed_dates(alerts: Collection[AlertDocument], as_of: datetime, _id: Any) -> list[str]:
+    """What is wrong with the dates of one alert, in the words of a scan, if it is pending."""
+    return name_malformed(alerts, as_of, None, lambda query: query(), {"_id": {"$eq": _id}})
+
+
 def name_malformed(
-    alerts: Collection[AlertDocument], as_of: datetime, session: ClientSession | None, ask: _Ask
+    alerts: Collection[AlertDocument],
+    as_of: datetime,
+    session: ClientSession | None,
+    ask: _Ask,
+    among: Filter | None = None,
 ) -> list[str]:
-    """Name the pending alerts with a malformed date, at most MAX_NAMED of each kind. `ask` runs the query."""
+    """Name the pending alerts with a malformed date, at most MAX_NAMED of each kind.
+
+    `ask` runs the query; `among`, a filter on `_id`, leaves out all others.
+    """
     kinds = _kinds(as_of)
-    rows = ask(lambda: list(alerts.aggregate(_finding(alerts.name, kinds), session=session)))
+    rows = ask(lambda: list(alerts.aggregate(_finding(alerts.name, kinds, among or {}), session=session)))
     errors: list[str] = []
     for number, kind in enumerate(kinds):
         found = [row for row in rows if row["kind"] == number]
@@ -72,15 +114,15 @@ def name_malformed(
     return errors
 
 
-def _finding(collection: str, kinds: Sequence[_Kind]) -> list[Stage]:
+def _finding(collection: str, kinds: Sequence[_Kind], among: Filter) -> list[Stage]:
     """The stages that find some alerts of each kind: in one command, and each kind through its own index."""
-    first, *others = (_finding_one(number, kind) for number, kind in enumerate(kinds))
+    first, *others = (_finding_one(number, kind, among) for number, kind in enumerate(kinds))
     return [*first, *({"$unionWith": {"coll": collection, "pipeline": stages}} for stages in others)]
 
 
-def _finding_one(number: int, kind: _Kind) -> list[Stage]:
+def _finding_one(number: int, kind: _Kind, among: Filter) -> list[Stage]:
     shown = {"alert_id": 1, "value": f"${kind.field}", "kind": {"$literal": number}}
-    return [{"$match": kind.filter}, {"$limit": MAX_NAMED + 1}, {"$project": shown}]
+    return [{"$match": {**kind.filter, **among}}, {"$limit": MAX_NAMED + 1}, {"$project": shown}]
 
 
 def holds_array(path: str) -> Filter:
