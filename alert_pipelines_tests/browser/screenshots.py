@@ -1,33 +1,64 @@
 """The pictures of README and docs/screens.md: `scripts/screenshots` makes them, on the demo's data, scanned day by day.
 
 Each picture is a function whose name is the picture's; it goes where a person would go, and stops where they look.
+With the pictures goes a list of what each shows; test_pictures.py takes them again and compares the lists, no dots.
 """
 
 import io
+import json
 import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import reduce
 from pathlib import Path
 from typing import TypeAlias
 
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
+from pymongo import DESCENDING
 
 from alert_pipelines.mongo import AlertDatabase, ensure_local_mongod, stop_local_mongod
 from alert_pipelines.mongo.client import server_now
+from alert_pipelines.rules.files import default_rules
 from alert_pipelines.scheduler import CODE_LOCATION
 from alert_pipelines_tests.browser import chromium, steps
 from alert_pipelines_tests.browser.dev import dagster_dev
 from alert_pipelines_tests.browser.week import sample_week
 
+# What differs from week to week, each with what stands for it.
+_VARIES = {r"JOB-[\w-]+": "JOB", r"\b[0-9a-f]{12}\b": "VERSION"}
+_OF_DAGSTER_S_LOG = {"pid", "step_keys", "captured_logs"}
+
+Shown: TypeAlias = dict[str, list[str]]
 Picture: TypeAlias = Callable[[Page, AlertDatabase], None]
 
 DAYS = 6
 DATABASE = "alert_pipelines_demo"
 COLOURS = 128
 """A screen has few: so many are enough, at a third of the bytes."""
+SHOWN = "pictures.json"
+"""By picture, what it shows: the columns of the page's tables, the labels beside them, the names in sight."""
+
+# Names are those of assets, jobs, schedules, sensors, fields. Dagster puts marks of no width where a line may break.
+_WHAT_IT_SHOWS = r"""() => {
+    const plain = element => (element.innerText ?? "").replaceAll("\u200b", "").trim();
+    const drawn = element => element.getClientRects().length > 0;
+    const inSight = element => {
+        const box = element.getBoundingClientRect();
+        return box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+    };
+    const all = selector => [...document.querySelectorAll(selector)].filter(drawn);
+    const outermost = cell => !cell.closest("table").parentElement.closest("table");
+    const unique = texts => [...new Set(texts)].sort();
+    return {
+        columns: unique(all("th").map(plain)),
+        labels: unique(all("td:first-child").filter(outermost).map(plain)),
+        names: unique(all("body *").filter(element => !element.children.length && inSight(element)).map(plain)
+            .filter(text => /^[a-z]+(_[a-z]+)+$/.test(text))),
+    };
+}"""
 
 
 def lineage(page: Page, _: AlertDatabase) -> None:
@@ -45,6 +76,7 @@ def closed_alerts(page: Page, _: AlertDatabase) -> None:
     """What the last scan closed, and by which rule."""
     steps.open_asset(page, "closed_alerts", "Events")
     expect(steps.metadata_row(page, "by rule and source")).to_be_visible()
+    expect(steps.metadata_row(page, "closed")).to_have_text(re.compile(r"^closed\s*[1-9]\d*$"))
 
 
 def trends(page: Page, _: AlertDatabase) -> None:
@@ -79,7 +111,9 @@ def dry_run(page: Page, _: AlertDatabase) -> None:
 
 def explanation(page: Page, week: AlertDatabase) -> None:
     """Why an alert was decided as it was."""
-    escalated = week.alerts.find_one({"source_type": "SAFETY", "status": "ESCALATED"})
+    # The newest: alerts of its key that count as evidence are still pending.
+    newest = [("timestamp", DESCENDING)]
+    escalated = week.alerts.find_one({"source_type": "SAFETY", "status": "ESCALATED"}, sort=newest)
     assert escalated is not None
     steps.launch(page, "explain_alert_job", "explain", alert_id=escalated["alert_id"])
     steps.expect_run_end(page, "RUN_SUCCESS")
@@ -92,7 +126,11 @@ def today(page: Page, _: AlertDatabase) -> None:
     steps.press_launch(page)
     steps.expect_run_end(page, "RUN_SUCCESS")
     steps.open_asset(page, "today", "Events")
-    expect(steps.metadata_row(page, "in short")).to_be_visible()
+    expect(steps.metadata_row(page, "in short")).to_contain_text(
+        re.compile(
+            r"Today, since midnight UTC: closed [1-9][\d,]*, escalated \d.* Pending: [1-9][\d,]*\. In the next 24 hours"
+        )
+    )
 
 
 def rules(page: Page, _: AlertDatabase) -> None:
@@ -118,30 +156,48 @@ def main(directory: Path) -> None:
     with tempfile.TemporaryDirectory() as local:
         uri = ensure_local_mongod(Path(local))
         try:
-            _take_all(uri, directory)
+            take_all(uri, directory)
         finally:
             stop_local_mongod(Path(local))
 
 
-def _take_all(uri: str, directory: Path) -> None:
+def take_all(uri: str, directory: Path, days: int = DAYS) -> None:
+    """Make all pictures in `directory`, on the server of `uri`, and the list of what they show, after `days` scans."""
     with sample_week(uri, DATABASE) as week, sync_playwright() as playwright:
         settings = {"MONGODB_URI": uri, "MONGODB_DATABASE": week.name}
         browser = chromium.launch(playwright)
         with dagster_dev(settings) as dev, chromium.visit(browser, dev.url) as visit:
-            for days in range(DAYS, 0, -1):
-                _scan(visit.page, week, days)
-            _take(visit.page, week, directory, BEFORE)
+            for ago in range(days, 0, -1):
+                _scan(visit.page, week, ago)
+            shown = _take(visit.page, week, directory, BEFORE)
             _scan(visit.page, week, 0)
-            _take(visit.page, week, directory, AFTER)
+            shown |= _take(visit.page, week, directory, AFTER)
+    (directory / SHOWN).write_text(json.dumps(shown, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def _take(page: Page, week: AlertDatabase, directory: Path, pictures: Iterable[Picture]) -> None:
+def _take(page: Page, week: AlertDatabase, directory: Path, pictures: Iterable[Picture]) -> dict[str, Shown]:
+    shown = {}
     for picture in pictures:
         page.set_viewport_size(chromium.SIZE)
         picture(page, week)
         # For what is still being drawn: plots grow, and dialogs fade in.
         page.wait_for_timeout(1_000)
-        _save(page.screenshot(), directory / f"{picture.__name__.replace('_', '-')}.png")
+        name = f"{picture.__name__.replace('_', '-')}.png"
+        _save(page.screenshot(), directory / name)
+        shown[name] = _same_each_week(
+            page.evaluate(_WHAT_IT_SHOWS), {rule.rule_id for rule in default_rules()} | {"expires_at"}
+        )
+    return shown
+
+
+def _same_each_week(shown: Shown, rule_ids: set[str]) -> Shown:
+    """`shown` without ids, and without the rules, of which other ones are in sight each time."""
+
+    def without_ids(text: str) -> str:
+        return reduce(lambda so_far, varies: re.sub(varies, _VARIES[varies], so_far), _VARIES, text)
+
+    left_out = _OF_DAGSTER_S_LOG | rule_ids
+    return {what: sorted({without_ids(text) for text in texts} - left_out) for what, texts in shown.items()}
 
 
 def _scan(page: Page, week: AlertDatabase, days: int) -> None:

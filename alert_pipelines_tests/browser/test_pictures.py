@@ -1,0 +1,42 @@
+"""The pictures of the docs are those of the pages today: taken again by the same code, they show the same."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from alert_pipelines_tests.browser import chromium
+from alert_pipelines_tests.browser.screenshots import SHOWN, take_all
+from alert_pipelines_tests.dagster_processes import CHECKOUT
+
+IMAGES = CHECKOUT / "docs" / "images"
+COMMITTED = sorted(IMAGES.glob("*.png"))
+
+
+def test_each_picture_of_the_docs_is_there_and_of_one_screen_and_none_is_left_over() -> None:
+    pages = [CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")]
+    named = {name for page in pages for name in re.findall(r"\(\S*images/([\w-]+\.png)\)", page.read_text())}
+    assert named == {picture.name for picture in COMMITTED}
+    for picture in COMMITTED:
+        with Image.open(picture) as opened:
+            assert opened.size == (chromium.SIZE["width"], chromium.SIZE["height"]), picture.name
+
+
+@pytest.mark.process
+@pytest.mark.needs("chromium")
+def test_a_page_that_changed_left_its_picture_in_the_docs_as_it_was(mongo_uri: str, tmp_path: Path) -> None:
+    take_all(mongo_uri, tmp_path, days=1)
+    assert [picture.name for picture in sorted(tmp_path.glob("*.png"))] == [picture.name for picture in COMMITTED]
+    then, now = (json.loads((place / SHOWN).read_text()) for place in (IMAGES, tmp_path))
+    changed = {
+        f"{name}: {what}": {
+            "gone": sorted(set(texts) - set(now[name][what])),
+            "new": sorted(set(now[name][what]) - set(texts)),
+        }
+        for name, shown in then.items()
+        for what, texts in shown.items()
+        if texts != now[name][what]
+    }
+    assert changed == {}, "Look at these pages, and run scripts/screenshots."
