@@ -72,8 +72,11 @@ class Slices:
         """
         # The newest of each key by a look-up costs more than reading all, unless most of it is settled.
         least = min(2 * SLICE, _FEW) if clause.in_one_pass else 2 * SLICE
-        if not clause.key or self._all_stored() < least:
+        if not (clause.key or clause.suppressed_by) or self._all_stored() < least:
             return [Query(clause)]
+        if not clause.key:
+            # For each alert alone the others are looked up: it may be cut anywhere.
+            return self._in_spans(clause, timedelta())
         if self._indexes.find_path(clause.key[0]):
             found = self._estimate(clause, clause.key[0])
             by_key = found.candidates > MUST_SLICE or found.keyed <= MAX_KEYED * found.candidates
@@ -81,13 +84,16 @@ class Slices:
                 one_pass = in_one_pass(clause, self._alerts, self._session)
                 return [Query(one_pass, scope) for scope in _ranges(clause.key[0], found.cuts)]
         if clause.lookback is not None:
-            spans = _spans(self._estimate(clause, "timestamp").cuts, _WINDOWS_A_SPAN * clause.lookback)
-            return [Query(clause.of_span(since, until)) for since, until in spans]
+            return self._in_spans(clause, _WINDOWS_A_SPAN * clause.lookback)
         if self._all_stored() > MUST_SLICE:
             # Without an index each range reads all alerts, so there are as few ranges as can be.
             cuts = self._estimate(clause, clause.key[0], MUST_SLICE).cuts
             return [Query(clause, scope) for scope in _ranges(clause.key[0], cuts)] if cuts else [Query(clause)]
         return [Query(clause)]
+
+    def _in_spans(self, clause: Clause, least: timedelta) -> list[Query]:
+        spans = _spans(self._estimate(clause, "timestamp").cuts, least)
+        return [Query(clause.of_span(since, until)) for since, until in spans]
 
     def _all_stored(self) -> int:
         if self._stored is None:

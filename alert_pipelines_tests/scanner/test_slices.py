@@ -184,3 +184,21 @@ def test_without_an_index_by_key_millions_of_alerts_were_one_query(
     assert 3 <= len(slices_of(db, by_region)) <= 6
     report = run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,)))
     assert report.closed == (len(pairs) if "close_if_no_repeat_mins" in conditions else len(regions))
+
+
+@pytest.mark.parametrize("conditions", [{"expire_after_mins": 1}, {"escalate_after_mins": 1}])
+def test_a_look_at_all_that_may_be_suppressed_was_one_query_however_many_there_were(
+    db: AlertDatabase, conditions: dict[str, Any]
+) -> None:
+    kept = rule("kept", {**conditions, "suppress_if_other": {"source_type": "OFFLINE"}})
+    # Two of each time, so that a cut lies between equals, and some without a key, which nothing suppresses.
+    alerts = [alert(f"{driver}-{n}", minutes=5 * n, driver=driver) for n in range(1, 61) for driver in ("D1", "D2")]
+    alerts += [alert(f"none-{n}", minutes=5 * n, metadata={}) for n in range(1, 11)]
+    fill(db, [*alerts, alert("off", source_type="OFFLINE", driver="D2")], kept)
+    looks = slices_of(db, kept)
+    assert len(looks) > 10
+    due = [found["_id"] for look in looks for found in db.alerts.aggregate(look.clause.pipeline(look.scope))]
+    assert len(due) == len(set(due)) == 70
+    run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,)))
+    left = {name for name, status in statuses(db).items() if status == "OPEN"}
+    assert left == {"off", *(f"D2-{n}" for n in range(1, 61))}
