@@ -98,6 +98,8 @@ def check(page: Page, _: AlertDatabase) -> None:
 def launchpad(page: Page, _: AlertDatabase) -> None:
     """A dry run, about to be launched."""
     steps.open_launchpad(page, "dry_run_job")
+    expect(page.get_by_text("No errors")).to_be_visible()
+    expect(page.get_by_text("Checking config")).to_be_hidden()
 
 
 def dry_run(page: Page, _: AlertDatabase) -> None:
