@@ -26,7 +26,7 @@ from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan.freshness import stale_after
 from alert_pipelines.defs.scan.queue_wait import scans_wait_little
-from alert_pipelines.defs.scan.run_records import DATABASE_TAG, record_of_run
+from alert_pipelines.defs.scan.run_records import DATABASE_TAG, record_of_run, was_skipped
 from alert_pipelines.defs.scan.runs import is_scan
 from alert_pipelines.defs.tables import table
 from alert_pipelines.mongo.client import AlertDatabase, server_now
@@ -79,7 +79,8 @@ def _scans_without_record(
     return [
         run.run_id
         for run in own_runs(instance, own, statuses=succeeded, created_after=now - timedelta(days=1), limit=MAX_RUNS)
-        if is_scan(run, names) and record_of_run(db, run.run_id) is None
+        # Before the second edition a run that found another scan at work was green.
+        if is_scan(run, names) and not was_skipped(run, names) and record_of_run(db, run.run_id) is None
     ]
 
 

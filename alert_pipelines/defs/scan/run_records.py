@@ -76,6 +76,11 @@ def tag_skipped(instance: DagsterInstance, names: Names, run_id: str) -> None:
     instance.add_run_tags(run_id, {names.name(SKIPPED_TAG): "another scan was running"})
 
 
+def was_skipped(run: DagsterRun, names: Names) -> bool:
+    """Whether the run did nothing, for another scan was running."""
+    return bool(run.tags.get(names.name(SKIPPED_TAG)))
+
+
 def keep_from_retry(instance: DagsterInstance, run: DagsterRun) -> None:
     """Give the run NO_RETRY_TAGS: one from "Materialize" lacks its job's tags, and others may have been changed."""
     if not NO_RETRY_TAGS.items() <= run.tags.items():

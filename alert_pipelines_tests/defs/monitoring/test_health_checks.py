@@ -16,6 +16,7 @@ from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS
 from alert_pipelines.defs.monitoring.health_checks import HEALTH_CHECKS
 from alert_pipelines.defs.monitoring.index_checks import INDEX_ADVICE
 from alert_pipelines.defs.own_runs import Location
+from alert_pipelines.defs.scan.run_records import SKIPPED_TAG
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, Execute, check_verdicts, execute_in, scan_metadata
 from alert_pipelines_tests.defs.scan.test_schedules import make_run, tick
@@ -72,6 +73,15 @@ def test_scans_of_other_locations_lacked_a_record_in_our_database(
     execute: Execute, instance: DagsterInstance, db: AlertDatabase, location: Location | None
 ) -> None:
     execute(location=location)
+    db.background_jobs.delete_many({})
+    assert checked(instance)["no_orphans"].passed
+
+
+def test_runs_that_an_earlier_version_had_skipped_were_orphans_after_the_upgrade(
+    execute: Execute, instance: DagsterInstance, db: AlertDatabase
+) -> None:
+    skipped = execute(location=OWN)
+    instance.add_run_tags(skipped.run_id, {SKIPPED_TAG: "another scan was running"})
     db.background_jobs.delete_many({})
     assert checked(instance)["no_orphans"].passed
 
