@@ -215,7 +215,11 @@ BY_OTHERS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("conditions", [*BY_KEY, *BY_OTHERS], ids=str)
+# Without the index, each alert's look-up of others reads all of them.
+_SLOW = [pytest.param(conditions, marks=pytest.mark.slow) for conditions in BY_OTHERS]
+
+
+@pytest.mark.parametrize("conditions", [*BY_KEY, *_SLOW], ids=str)
 def test_evidence_by_another_key_wants_the_index_that_spares_looking_at_all_of_it_again(
     db: AlertDatabase, conditions: dict[str, Any]
 ) -> None:
