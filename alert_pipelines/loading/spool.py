@@ -8,7 +8,7 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -91,7 +91,7 @@ def _update(row: tuple[str, int, int, str, str, str, bytes]) -> Update:
 
 @contextmanager
 def open_spool() -> Iterator[Spool]:
-    """A fresh spool in the directory for temporary files, removed afterwards.
+    """A fresh spool in the directory for temporary files; nothing of it is left, whatever ends the process.
 
     Raises LoadError when that directory cannot be written or is full.
     """
@@ -99,15 +99,15 @@ def open_spool() -> Iterator[Spool]:
         directory = tempfile.TemporaryDirectory(prefix="alert_pipelines_load_")
     except OSError as error:
         raise _no_room(error) from error
-    with directory as name:
-        connection = sqlite3.connect(Path(name) / "spool.sqlite", isolation_level=None)
-        try:
+    try:
+        with directory as name:
+            connection = sqlite3.connect(Path(name) / "spool.sqlite", isolation_level=None)
             connection.executescript(_SCHEMA + "BEGIN;")
+        # The file has no name any more, so that a load that is killed leaves none.
+        with closing(connection):
             yield Spool(connection)
-        except sqlite3.Error as error:
-            raise _no_room(error) from error
-        finally:
-            connection.close()
+    except sqlite3.Error as error:
+        raise _no_room(error) from error
 
 
 def _no_room(error: Exception) -> LoadError:

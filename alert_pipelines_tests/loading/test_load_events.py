@@ -1,4 +1,8 @@
 import json
+import os
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -115,14 +119,15 @@ def test_a_refused_alert_is_rejected_under_the_line_of_its_last_update(db: Alert
     assert json.loads((tmp_path / "bad.jsonl").read_text())["line"] == 4
 
 
-def test_nothing_of_the_temporary_file_is_left(
-    db: AlertDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool_dir = tmp_path / "spool"
-    spool_dir.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(spool_dir))
-    seen: list[int] = []
-    path = write(tmp_path / "log.csv", LOG)
-    load_alerts(db, path, mapping(TICKETS), on_progress=lambda _: seen.append(len(list(spool_dir.iterdir()))))
-    assert seen == [1]
-    assert list(spool_dir.iterdir()) == []
+def test_a_killed_load_left_its_temporary_file(tmp_path: Path) -> None:
+    killed = (
+        "import os, signal\n"
+        "from alert_pipelines.loading.spool import open_spool\n"
+        "with open_spool() as spool:\n"
+        "    assert [spool.ordinal('A'), spool.ordinal('A')] == [1, 2]\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", killed], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+    assert list(tmp_path.iterdir()) == []
