@@ -76,3 +76,12 @@ def schedule_switch(page: Page, schedule: str) -> Locator:
     switch, name = "label[contains(@class, 'Switch')]", "*[text()[contains(., '_schedule') or contains(., '_sensor')]]"
     of_row = f"xpath=ancestor::*[.//{switch}][1][count(.//{name})=1]//{switch}//input"
     return page.get_by_text(schedule, exact=True).first.locator(of_row)
+
+
+def press_schedule_switch(page: Page, schedule: str, *, on: bool) -> None:
+    """Switch `schedule` on or off on the page Automation."""
+    switch = schedule_switch(page, schedule)
+    expect(switch).to_be_checked(checked=not on)
+    # The box itself is hidden; what is pressed is its label, which is drawn as a switch.
+    switch.locator("xpath=..").click()
+    expect(switch).to_be_checked(checked=on)
