@@ -81,6 +81,7 @@ def test_the_image_s_steps_install_what_runs_and_no_more(tmp_path: Path, require
     env = {"PATH": f"{installed}:/usr/bin:/bin", "DAGSTER_HOME": str(home), "HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=home, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert "All code locations passed validation" in done.stdout, done.stderr
+    assert (installed.parent / "share" / "doc" / "alert_pipelines" / "docs" / "rules.md").is_file()
     names = "from importlib.metadata import distributions; import json; "
     names += "print(json.dumps(sorted(d.name.lower() for d in distributions())))"
     listed = subprocess.run([str(installed / "python"), "-c", names], capture_output=True, text=True, check=True)
