@@ -302,7 +302,7 @@ _SECTIONS = (
         "Closing",
         (
             "A scan, whole, beside one bare `update_many` of the same alerts, and beside the loops people run today: "
-            "on a server whose cache a million alerts and their indexes do not fit, and on one whose cache they do. "
+            "on a server whose cache the alerts and their indexes do not fit, and on one whose cache they do. "
             "`judged` are the pending alerts that were looked at, or passed over since an index says that they are not "
             "due. The same part is due of those that the old job comes to as of all, so its two ratios are one and the "
             "same; `old_job_closing` is its closing alone, of due alerts that an index of ours finds."
