@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from alert_pipelines.alerts.decisions import decisions_of, leave_out_undone, stats_of
 from alert_pipelines.errors import (
@@ -30,7 +30,6 @@ from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase, as_permission_error, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes, present_indexes
-from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.record_owners import BY_SERVICE, JOB_RECORDS
 
 COLLECTION = JOB_RECORDS
@@ -189,18 +188,6 @@ def _when_its_claim_ends(holder: Mapping[str, Any]) -> str:
         "its record has no lease, as the older service writes it; if its process is dead, its claim ends when that "
         f"service starts its next job{latest}"
     )
-
-
-@at_the_door
-def failure_text(db: AlertDatabase, error: BaseException) -> str:
-    """What the record of an execution says of the error that ended it."""
-    named = as_permission_error(error, db.name) or error
-    if isinstance(named, PyMongoError):
-        return f"{type(named).__name__}: {reason_of(named)}"
-    if not isinstance(named, Exception):
-        # A signal, or Dagster's own interrupt, which says nothing.
-        return f"cancelled ({type(named).__name__}{f': {named}' if str(named) else ''})"
-    return f"{type(named).__name__}: {named}"
 
 
 @outside_event_loops

@@ -4,12 +4,11 @@ python -m benchmarks.render
 """
 
 import json
-import math
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks import arithmetic, first_looks, growth, peers
+from benchmarks.plot import draw
 from benchmarks.workbench import CHECKOUT, RESULTS
 
 PAGE = CHECKOUT / "docs" / "performance.md"
@@ -28,15 +27,6 @@ _NOT_MEASURED = """\
 What the figures above make when they are extrapolated, on so many shards as the machine of each section; not measured.
 A first look by a key that an index finds goes in slices, one after the other, each a query of its own.
 What it leaves out is in [scaling](scaling.md)."""
-
-_PLOTTED = {
-    "seconds": "a scan, s",
-    "database_ms": "database time, ms",
-    "documents": "documents examined",
-    "keys": "index keys examined",
-    "bytes": "bytes sent",
-    "peak_rss_mb": "peak RSS, MB",
-}
 
 
 def page() -> str:
@@ -80,11 +70,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str
 
 def _closing(result: dict[str, Any]) -> list[str]:
     lines = [f"{result['due']:,} of {result['pending']:,} pending alerts are due."]
-    measured = {row["cache_gb"] for row in result["rows"]}
     for cache_gb in peers.CACHES_GB:
-        if cache_gb not in measured:
-            lines += ["", f"With a cache of {cache_gb:g} GB: not measured yet; the command measures both."]
-            continue
         rows = [
             (
                 row["contender"],
@@ -395,37 +381,9 @@ def _arithmetic() -> list[str]:
         "",
         _NOT_MEASURED,
         "",
-        *_table(("", "measured", *(_shards(shards) for shards in arithmetic.SHARDS)), rows),
+        *_table(("", "measured", *(f"{shards} shard{'s' * (shards > 1)}" for shards in arithmetic.SHARDS)), rows),
         "",
     ]
-
-
-def _shards(shards: int) -> str:
-    return "1 shard" if shards == 1 else f"{shards} shards"
-
-
-def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw what grows with the pending alerts, a line a condition."""
-    import matplotlib as mpl  # noqa: PLC0415 - the page alone, and its test, need no plot
-
-    mpl.use("svg")
-    import matplotlib.pyplot as plt  # noqa: PLC0415
-
-    # The same figures make the same file.
-    mpl.rcParams["svg.hashsalt"] = "growth"
-    figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout="constrained")
-    for axis, (name, title) in zip(axes.flat, _PLOTTED.items(), strict=True):
-        for condition in dict.fromkeys(row["condition"] for row in rows):
-            points = [(row["pending"], row[name]) for row in rows if row["condition"] == condition and name in row]
-            axis.plot(*zip(*points, strict=True), marker="o", markersize=3, linewidth=1, label=condition)
-        values = [row[name] for row in rows if name in row]
-        # Whole powers of ten: else a figure that stays as it is fills the axis with its noise.
-        between = (10 ** math.floor(math.log10(min(values))), 10 ** (math.floor(math.log10(max(values))) + 1))
-        axis.set(title=title, xscale="log", yscale="log", xlabel="pending", ylim=between)
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
 
 
 def main() -> None:

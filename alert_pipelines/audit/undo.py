@@ -21,11 +21,10 @@ from alert_pipelines.job_records import (
     SCANNER,
     create_job_record,
     fail_stalled_jobs,
-    failure_text,
     update_job_record,
 )
 from alert_pipelines.leases import Lease
-from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.client import AlertDatabase, failure_text
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.record_owners import OURS

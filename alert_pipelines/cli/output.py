@@ -11,7 +11,7 @@ import click
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print `rows` under `headers`, columns aligned, numbers to the right; nothing where there are no rows."""
+    """Print `rows` under `headers`, columns aligned, numbers to the right. Without rows, print nothing."""
     table = [list(row) for row in rows]
     if not table:
         return

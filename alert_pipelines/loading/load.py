@@ -71,7 +71,7 @@ class LoadReport:
 
 
 class _Written(NamedTuple):
-    """What became of a batch; `there` were there already and not refused, `incomplete` are no alerts."""
+    """What became of a batch; `there` counts alerts that existed; `incomplete` ones lack what an alert needs."""
 
     there: int
     updated: Updated

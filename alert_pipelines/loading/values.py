@@ -214,7 +214,7 @@ def _date_reader(date_format: str, local: ZoneInfo) -> Callable[[str], datetime]
 
 
 def _excel(text: str) -> datetime:
-    # To the millisecond, as Excel reckons: most times of day are no exact fraction.
+    # To the millisecond, as Excel reckons: few times of day are an exact fraction of a day.
     days = to_float(text.replace(",", "."))
     return _EXCEL_DAY_0 + timedelta(milliseconds=round(days * _EXCEL_DAY_MS))
 

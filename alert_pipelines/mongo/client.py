@@ -17,7 +17,7 @@ from pymongo.database import Database
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 
 from alert_pipelines.errors import MongoAuthenticationError, MongoConnectionError, SettingsError
-from alert_pipelines.mongo.door import known_form
+from alert_pipelines.mongo.door import at_the_door, known_form
 from alert_pipelines.mongo.local import ensure_local_mongod
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.settings import MongoSettings
@@ -131,6 +131,18 @@ def as_permission_error(error: BaseException, database: str) -> MongoAuthenticat
         "mongodb-roles.json (`alert-pipelines init` writes it) has a role for each task, docs/security.md says which: "
         "give the user that one"
     )
+
+
+@at_the_door
+def failure_text(db: AlertDatabase, error: BaseException) -> str:
+    """What the record of an execution says of the error that ended it."""
+    named = as_permission_error(error, db.name) or error
+    if isinstance(named, PyMongoError):
+        return f"{type(named).__name__}: {reason_of(named)}"
+    if not isinstance(named, Exception):
+        # A signal, or Dagster's own interrupt, which says nothing.
+        return f"cancelled ({type(named).__name__}{f': {named}' if str(named) else ''})"
+    return f"{type(named).__name__}: {named}"
 
 
 def _uri_fault(error: Exception) -> str:

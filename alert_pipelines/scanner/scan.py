@@ -31,12 +31,11 @@ from alert_pipelines.job_records import (
     RUNNING,
     SCANNER,
     create_job_record,
-    failure_text,
     update_job_record,
     wait_for_in_flight_writes,
 )
 from alert_pipelines.leases import Lease
-from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.client import AlertDatabase, failure_text, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.mongo.topology import STANDALONE, is_standalone

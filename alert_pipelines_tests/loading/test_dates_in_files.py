@@ -109,7 +109,7 @@ def test_a_draft_said_nothing_of_rows_that_cannot_be_read(tmp_path: Path) -> Non
 
 def test_the_first_row_of_a_file_without_a_header_was_lost_without_a_word(tmp_path: Path) -> None:
     path = write(tmp_path / "copy.tsv", "1\thigh\t2026-01-01 10:00:00+00\n2\tlow\t2026-01-02 10:00:00+00\n")
-    assert "2026-01-01 10:00:00+00 is a date: if there is no header, put one above" in draft_mapping(path)
+    assert "2026-01-01 10:00:00+00 is a date. If the file has no header, put one above" in draft_mapping(path)
 
 
 def test_a_header_in_an_encoding_that_is_not_known_was_told_as_no_rows(tmp_path: Path) -> None:

@@ -98,9 +98,9 @@ def test_any_id(db: AlertDatabase, ids: tuple[Any, ...]) -> None:
 def test_text_that_is_no_utf_8(db: AlertDatabase) -> None:
     fill_among_good(db, [])
     for number, field in enumerate(("alert_id", "source_type", "severity", "status")):
-        document = alert(f"odd-{number}", minutes=120, expires_at=ago(1), state_history="bad") | {field: "XXXX"}
+        document = alert(f"odd-{number}", minutes=120, expires_at=ago(1), state_history="bad") | {field: "????"}
         db.alerts.insert_one(
-            RawBSONDocument(bson.encode({"_id": number, **document}).replace(b"XXXX", b"\xff\xfe\xff\xff"))
+            RawBSONDocument(bson.encode({"_id": number, **document}).replace(b"????", b"\xff\xfe\xff\xff"))
         )
     report = scan(db)
     check_good_closed(db, report)

@@ -57,7 +57,7 @@ def _of_instance(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             Level.MISSING,
             "DAGSTER_HOME",
-            f"there is no instance to look at: {' '.join(str(fault).split()):.300}. Set it to the absolute path of the "
+            f"Dagster finds no instance: {' '.join(str(fault).split()):.300}. Set it to the absolute path of the "
             "directory that the daemon uses",
         )
         return

@@ -9,7 +9,7 @@ from typing import Any
 from alert_pipelines.loading.paths import ColumnPath
 from alert_pipelines.loading.values import BadValueError, Converter, date_converter
 
-# More distinct values than this are no list of states or severities.
+# A column with more distinct values than this holds neither states nor severities.
 MAX_VALUES = 40
 _MAX_DISTINCT = 20_000
 _MAX_DEPTH = 6

@@ -95,7 +95,7 @@ class _Draft:
             named = Column(column.path)
             named.add(shown(column.path))
             if self._layout.format == "csv" and named.formats:
-                yield f"# {_comment(shown(column.path))} is a date: if there is no header, put one above the file"
+                yield f"# {_comment(shown(column.path))} is a date. If the file has no header, put one above the rows"
 
     def _layout_lines(self) -> Iterator[str]:
         layout = self._layout

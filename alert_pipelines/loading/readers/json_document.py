@@ -32,7 +32,7 @@ def document_rows(stream: TextIO, path: Path, layout: Layout) -> Iterator[Row | 
     """Yield the rows of the array at the keys `layout.rows`, or of the array that the document is itself.
 
     With `layout.row_key` an object may stand there: its values are rows, which have their key as the column of that
-    name. Raises LoadError where there is no such array or the document is not valid, with line and column.
+    name. Raises LoadError, with line and column, if the document is not valid or lacks that array.
     """
     text = _Text(stream, path)
     if layout.rows is None and layout.row_key is None and text.peek() == "{":
