@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from bson.decimal128 import Decimal128
@@ -24,7 +25,7 @@ def at_or_before(value: object, limit: int) -> bool:
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, int | float | Decimal128) and not isinstance(value, bool)
+    return isinstance(value, int | float | Decimal | Decimal128) and not isinstance(value, bool)
 
 
 def number_of(value: Any) -> Any:
