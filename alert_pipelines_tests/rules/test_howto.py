@@ -1,4 +1,4 @@
-"""The ten first wishes of docs/rules-howto.md, each run as a rule."""
+"""The ten example rules of docs/rules-howto.md, each run as a rule."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, statuses
 
 PAGE = Path(__file__).parents[2] / "docs" / "rules-howto.md"
-WISHES = yaml.safe_load(PAGE.read_text("utf-8").split("## Ten first wishes")[1].split("```yaml\n")[1].split("```")[0])
+WISHES = yaml.safe_load(PAGE.read_text("utf-8").split("## Ten example rules")[1].split("```yaml\n")[1].split("```")[0])
 
 Alerts = list[dict[str, Any]]
 
