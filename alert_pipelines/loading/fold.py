@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from alert_pipelines.alerts import PENDING
 from alert_pipelines.loading.documents import RowReader
 from alert_pipelines.loading.events import AlertState, Event
-from alert_pipelines.loading.merge import Updates
+from alert_pipelines.loading.merge import Snapshot, Updates
 from alert_pipelines.loading.row_values import RowError
 from alert_pipelines.loading.spool import Update
 from alert_pipelines.mongo.client import AlertDocument
@@ -14,17 +14,21 @@ from alert_pipelines.mongo.client import AlertDocument
 _IN_ALL_ROWS = " in all rows of its id"
 
 
-class Folded(NamedTuple):
-    """An alert, the line of its last update, and all that was told of it; no alert: it has a fault, or never fired."""
+class Loaded(NamedTuple):
+    """What a file tells of one alert, and the line of its row, or of its last update.
+
+    `alert` is None where it is not a whole alert: with a `fault`, or because it never fired. Of an alert that is there
+    already it may tell something nevertheless.
+    """
 
     line: int
+    alert_id: str
     alert: AlertDocument | None
-    incoming: Updates
-    fields: dict[str, Any]
+    incoming: Snapshot | Updates
     fault: RowError | None = None
 
 
-def folded(updates: Iterator[Update], reader: RowReader, *, first: bool) -> Folded:
+def folded(updates: Iterator[Update], reader: RowReader, *, first: bool) -> Loaded:
     """Fold the updates, in order of time: a field that a later one does not say stays as an earlier one said.
 
     With `first` the alert starts with the first update that is not a closing, and never fired without one.
@@ -41,14 +45,14 @@ def folded(updates: Iterator[Update], reader: RowReader, *, first: bool) -> Fold
         if events or not first or update.event.status in PENDING:
             events.append(update.event)
     if not events:
-        return Folded(line, None, incoming, fields)
+        return Loaded(line, fields["alert_id"], None, incoming)
     if first:
         fields["timestamp"] = events[0].time
     try:
         alert = reader.complete(fields, _IN_ALL_ROWS)
     except RowError as error:
-        return Folded(line, None, incoming, fields, error)
+        return Loaded(line, fields["alert_id"], None, incoming, error)
     alert_state = AlertState(events[0].time)
     for event in events:
         alert_state.apply(event)
-    return Folded(line, alert_state.of(alert), incoming, fields)
+    return Loaded(line, fields["alert_id"], alert_state.of(alert), incoming)

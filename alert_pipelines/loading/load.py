@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -16,12 +16,13 @@ from bson import json_util
 
 from alert_pipelines.alerts import ensure_indexes
 from alert_pipelines.errors import LoadError
+from alert_pipelines.loading.fold import Loaded
 from alert_pipelines.loading.insert import BATCH_SIZE, Inserted, insert_new
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.preview import preview_of, take_sample
 from alert_pipelines.loading.readers import BadRow, Row, read_rows
 from alert_pipelines.loading.readers.lines import share_read
-from alert_pipelines.loading.reading import Loaded, Reading
+from alert_pipelines.loading.reading import Reading
 from alert_pipelines.loading.rejects import RejectFile, RejectReason, default_reject_path
 from alert_pipelines.loading.spool import Spool, open_spool
 from alert_pipelines.loading.summary import Summary
@@ -131,69 +132,63 @@ def load_alerts(
         rejects.begin()
         ensure_indexes(db)
         reading = Reading(mapping, until, rejects, spool)
-        load = _Load(db, rejects, reading, batch_size, on_progress, update=update, stream=next(iter(opened), None))
+        load = _Load(db, rejects, reading, batch_size, on_progress, update, next(iter(opened), None))
         shares_ids = mapping.events is None and mapping.alert_id.content_hash is None
         load.load(reading.alerts(load.count(sample.all)), spool if shares_ids else None)
         return load.final_report()
 
 
+@dataclass
 class _Load:
     """One load under way: its counts, and the way of the alerts to the collection."""
 
-    def __init__(
-        self,
-        db: AlertDatabase,
-        rejects: RejectFile,
-        reading: Reading,
-        batch_size: int,
-        on_progress: Callable[[LoadReport], None] | None,
-        *,
-        update: bool,
-        stream: TextIO | None,
-    ) -> None:
-        self._db = db
-        self._rejects = rejects
-        self._reading = reading
-        self._batch_size = batch_size
-        self._on_progress = on_progress
-        self._update = update
-        self._started = time.monotonic()
-        self._summary = Summary()
-        self._stream = stream
-        self._rows_read = self._inserted = self._already_there = 0
-        self._updated = self._differ = self._kept = 0
+    db: AlertDatabase
+    rejects: RejectFile
+    reading: Reading
+    batch_size: int
+    on_progress: Callable[[LoadReport], None] | None
+    update: bool
+    stream: TextIO | None
+    started: float = field(default_factory=time.monotonic)
+    summary: Summary = field(default_factory=Summary)
+    rows_read: int = 0
+    inserted: int = 0
+    already_there: int = 0
+    updated: int = 0
+    differ: int = 0
+    kept: int = 0
 
     def report(self) -> LoadReport:
         """The counts so far."""
         return LoadReport(
-            rows_read=self._rows_read,
-            alerts_inserted=self._inserted,
-            alerts_already_there=self._already_there,
-            alerts_updated=self._updated,
-            alerts_differ=self._differ,
-            decisions_kept=self._kept,
-            rows_rejected=self._rejects.rows,
-            rows_after_until=self._reading.after_until,
-            never_fired=self._reading.never_fired,
-            reject_path=self._rejects.path,
-            reject_reasons=self._rejects.reasons,
-            summary=self._summary,
-            seconds=time.monotonic() - self._started,
-            share=None if self._stream is None else share_read(self._stream),
+            rows_read=self.rows_read,
+            alerts_inserted=self.inserted,
+            alerts_already_there=self.already_there,
+            alerts_updated=self.updated,
+            alerts_differ=self.differ,
+            decisions_kept=self.kept,
+            rows_rejected=self.rejects.rows,
+            rows_after_until=self.reading.after_until,
+            never_fired=self.reading.never_fired,
+            reject_path=self.rejects.path,
+            reject_reasons=self.rejects.reasons,
+            summary=self.summary,
+            seconds=time.monotonic() - self.started,
+            share=None if self.stream is None else share_read(self.stream),
         )
 
     def final_report(self) -> LoadReport:
         """The counts, and what was found in no row."""
-        if self._summary.alerts:
-            self._summary.columns_without_value = self._reading.columns_without_value
+        if self.summary.alerts:
+            self.summary.columns_without_value = self.reading.columns_without_value
         return self.report()
 
     def count(self, rows: Iterable[Row | BadRow]) -> Iterator[Row | BadRow]:
         """Count the rows and pass them on."""
         for row in rows:
-            self._rows_read += 1
+            self.rows_read += 1
             yield row
-            if self._rows_read % self._batch_size == 0:
+            if self.rows_read % self.batch_size == 0:
                 self._tell()
 
     def load(self, alerts: Iterable[Loaded], ids_seen: Spool | None = None) -> None:
@@ -204,8 +199,8 @@ class _Load:
         waiting = iter(alerts)
         written: Future[_Written] | None = None
         with ThreadPoolExecutor(max_workers=1) as writer:
-            while batch := list(itertools.islice(waiting, self._batch_size)):
-                self._summary.count(loaded.alert for loaded in batch if loaded.alert is not None)
+            while batch := list(itertools.islice(waiting, self.batch_size)):
+                self.summary.count(loaded.alert for loaded in batch if loaded.alert is not None)
                 before, written = written, writer.submit(self._write, self._first_of_each_id(batch, ids_seen))
                 if before is not None:
                     self._count(before.result())
@@ -216,38 +211,38 @@ class _Load:
         if ids_seen is None:
             return batch
         repeated = set(ids_seen.seen_before([loaded.alert_id for loaded in batch]))
-        self._summary.share_id([batch[position].alert_id for position in sorted(repeated)])
-        self._already_there += len(repeated)
+        self.summary.share_id([batch[position].alert_id for position in sorted(repeated)])
+        self.already_there += len(repeated)
         return [loaded for position, loaded in enumerate(batch) if position not in repeated]
 
     def _write(self, batch: list[Loaded]) -> _Written:
         """Update those alerts that are there, insert the others; the counting is left to the thread that reads."""
-        stored = find_stored(self._db, [loaded.alert_id for loaded in batch])
+        stored = find_stored(self.db, [loaded.alert_id for loaded in batch])
         there = {loaded.alert_id: loaded for loaded in batch if loaded.alert_id in stored}
         new = [loaded for loaded in batch if loaded.alert_id not in stored]
         whole = [(loaded.line, loaded.alert) for loaded in new if loaded.alert is not None]
         incoming = {alert_id: loaded.incoming for alert_id, loaded in there.items()}
-        updated = update_stored(self._db, incoming, stored, write=self._update)
+        updated = update_stored(self.db, incoming, stored, write=self.update)
         refused = [(there[alert_id].line, stored[alert_id], reason) for alert_id, reason in updated.refused]
-        inserted = insert_new(self._db, [alert for _, alert in whole])
+        inserted = insert_new(self.db, [alert for _, alert in whole])
         refused += [(*whole[index], reason) for index, reason in inserted.refused]
         return _Written(
             len(there) - len(updated.refused), updated, inserted, refused, [one for one in new if one.alert is None]
         )
 
     def _count(self, done: _Written) -> None:
-        self._inserted += done.inserted.inserted
-        self._already_there += done.there + done.inserted.already_there
-        self._updated += done.updated.written
-        self._differ += done.updated.differing
-        self._kept += done.updated.decisions_kept
+        self.inserted += done.inserted.inserted
+        self.already_there += done.there + done.inserted.already_there
+        self.updated += done.updated.written
+        self.differ += done.updated.differing
+        self.kept += done.updated.decisions_kept
         for loaded in done.incomplete:
-            self._reading.refuse(loaded)
+            self.reading.refuse(loaded)
         for line, alert, reason in done.refused:
             text = json_util.dumps(alert)
-            self._rejects.add(line, f"MongoDB refuses it: {reason}", text, "refused by MongoDB", reason)
+            self.rejects.add(line, f"MongoDB refuses it: {reason}", text, "refused by MongoDB", reason)
         self._tell()
 
     def _tell(self) -> None:
-        if self._on_progress is not None:
-            self._on_progress(self.report())
+        if self.on_progress is not None:
+            self.on_progress(self.report())

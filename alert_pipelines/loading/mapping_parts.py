@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from string import Formatter
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -47,12 +47,6 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def exactly_one(part: BaseModel, *names: str) -> None:
-    """Raise ValueError unless exactly one of the fields `names` is given."""
-    if sum(getattr(part, name) is not None for name in names) != 1:
-        raise ValueError(f"exactly one of {', '.join(names)} has to be given")
-
-
 def _check_otherwise(otherwise: object, values: object) -> None:
     if otherwise is not None and values is None:
         raise ValueError("otherwise needs a map: it stands for the values that the map does not hold")
@@ -80,17 +74,17 @@ class Source(Part):
     coalesce: Annotated[list[Column], Field(min_length=1)] | None = None
     template: Text | None = None
 
+    ways: ClassVar[tuple[str, ...]] = ("column", "coalesce", "template")
+    """The keys of which exactly one has to be given."""
+    always_needed: ClassVar[bool] = False
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        exactly_one(self, *self.ways())
+        if sum(getattr(self, name) is not None for name in self.ways) != 1:
+            raise ValueError(f"exactly one of {', '.join(self.ways)} has to be given")
         if self.template is not None:
             template_parts(self.template)
         return self
-
-    @classmethod
-    def ways(cls) -> tuple[str, ...]:
-        """The keys of which exactly one has to be given."""
-        return ("column", "coalesce", "template")
 
     @property
     def paths(self) -> list[ColumnPath]:
@@ -102,7 +96,7 @@ class Source(Part):
     @property
     def is_required(self) -> bool:
         """Whether the value has to come from somewhere, so that one column of a `coalesce` has to be there."""
-        return False
+        return self.always_needed
 
     def needs(self) -> Iterator[tuple[str, list[ColumnPath]]]:
         """The key and the columns of which a row has to have one."""
@@ -121,15 +115,8 @@ class AlertId(Source):
 
     content_hash: Text | None = None
 
-    @classmethod
-    def ways(cls) -> tuple[str, ...]:
-        """A content hash is one more way."""
-        return (*super().ways(), "content_hash")
-
-    @property
-    def is_required(self) -> bool:
-        """An alert needs an id."""
-        return True
+    ways = (*Source.ways, "content_hash")
+    always_needed = True
 
 
 class Choice(Source, Generic[Chosen]):
@@ -143,10 +130,7 @@ class Choice(Source, Generic[Chosen]):
     otherwise: Chosen | None = None
     default: Chosen | None = None
 
-    @classmethod
-    def ways(cls) -> tuple[str, ...]:
-        """A constant is one more way."""
-        return (*super().ways(), "constant")
+    ways = (*Source.ways, "constant")
 
     @model_validator(mode="after")
     def _of_columns(self) -> Self:
@@ -173,20 +157,13 @@ class Timestamp(DateColumn):
 
     first: bool | None = None
 
+    ways = (*Source.ways, "first")
+    always_needed = True
+
     @model_validator(mode="before")
     @classmethod
     def _written(cls, written: Any) -> Any:
         return {"first": True} if written == "first" else written
-
-    @classmethod
-    def ways(cls) -> tuple[str, ...]:
-        """`first` is one more way."""
-        return (*super().ways(), "first")
-
-    @property
-    def is_required(self) -> bool:
-        """An alert needs a timestamp."""
-        return True
 
 
 class End(DateColumn):
@@ -195,10 +172,7 @@ class End(DateColumn):
     after: Column | None = None
     unit: Unit | None = None
 
-    @classmethod
-    def ways(cls) -> tuple[str, ...]:
-        """A duration is one more way."""
-        return (*super().ways(), "after")
+    ways = (*Source.ways, "after")
 
     @model_validator(mode="after")
     def _unit_of_durations(self) -> Self:

@@ -2,34 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import NamedTuple
 
 import bson
 from bson import json_util
 
 from alert_pipelines.loading.documents import RowReader
-from alert_pipelines.loading.fold import folded
+from alert_pipelines.loading.fold import Loaded, folded
 from alert_pipelines.loading.mapping import Mapping
-from alert_pipelines.loading.merge import Snapshot, Updates
+from alert_pipelines.loading.merge import Updates
 from alert_pipelines.loading.readers.rows import BadRow, Row
 from alert_pipelines.loading.rejects import Rejects
 from alert_pipelines.loading.row_values import RowError
 from alert_pipelines.loading.spool import Spool, Update
-from alert_pipelines.mongo.client import AlertDocument
-
-
-class Loaded(NamedTuple):
-    """What a file tells of one alert, and the line of its row, or of its last update.
-
-    `alert` is None where it is not a whole alert: with a `fault`, or because it never fired. Of an alert that is there
-    already it may tell something nevertheless.
-    """
-
-    line: int
-    alert_id: str
-    alert: AlertDocument | None
-    incoming: Snapshot | Updates
-    fault: RowError | None = None
 
 
 class Reading:
@@ -90,8 +74,7 @@ class Reading:
                 self._spool.add(fields["alert_id"], Update(row.line, event, bson.encode(fields)))
         first = self._mapping.starts_with_first_event
         for updates in self._spool.alerts():
-            done = folded(updates, self._reader, first=first)
-            yield Loaded(done.line, done.fields["alert_id"], done.alert, done.incoming, done.fault)
+            yield folded(updates, self._reader, first=first)
 
     def refuse(self, loaded: Loaded) -> None:
         """Count what is not a whole alert: it never fired, or is rejected for its fault."""

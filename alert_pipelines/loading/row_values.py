@@ -103,9 +103,10 @@ class ValueReader:
     def metadata(self, field: MetadataColumn) -> Read[Any]:
         """A value of `metadata`, as its type says; a default is for the caller."""
         convert = self._converter(field)
-        if field.map is not None:
-            convert = _Chain(Lookup(field.map, field.otherwise), convert)
-        return self.optional(field, convert)
+        if field.map is None:
+            return self.optional(field, convert)
+        lookup = Lookup(field.map, field.otherwise)
+        return self.optional(field, lambda value: convert(lookup(value)))
 
     def default(self, field: MetadataColumn) -> Any:
         """The default of a field of `metadata`, as its type says; None where it has none."""
@@ -158,17 +159,6 @@ def _converted(column: str, convert: Callable[[Any], T], value: Any) -> T:
         return convert(value)
     except BadValueError as error:
         raise RowError(f"column {column!r}: {error}", f"{column} {error.problem}", error.value) from error
-
-
-class _Chain:
-    """A converter after a map of the values."""
-
-    def __init__(self, lookup: "Lookup[str]", convert: Converter) -> None:
-        self._lookup = lookup
-        self._convert = convert
-
-    def __call__(self, value: Any) -> Any:
-        return self._convert(self._lookup(value))
 
 
 class Lookup(Generic[T]):

@@ -7,28 +7,8 @@ from dataclasses import dataclass
 from alert_pipelines.loading.draft.columns import Column
 from alert_pipelines.loading.paths import shown, steps
 
-_ID = (
-    "alert_id",
-    "event_id",
-    "incident_id",
-    "id",
-    "_id",
-    "eventid",
-    "fingerprint",
-    "uuid",
-    "guid",
-    "uid",
-    "number",
-    "nr",
-    "nummer",
-    "meldung",
-    "row_key",
-    "ticket",
-    "ref",
-    "reference",
-    "vorgang",
-    "kennung",
-)
+_ID = ("alert_id", "event_id", "incident_id", "id", "_id", "eventid", "fingerprint", "uuid", "guid", "uid", "number",
+       "nr", "nummer", "meldung", "row_key", "ticket", "ref", "reference", "vorgang", "kennung")  # fmt: skip
 _SEVERITY = ("severity", "priority", "urgency", "criticality", "sev", "prio", "level", "impact", "priorität", "schwere",
              "schweregrad", "dringlichkeit")  # fmt: skip
 _STATUS = ("status", "state", "incident_state", "zustand", "value")
