@@ -11,6 +11,7 @@ import pytest
 from alert_pipelines.errors import LoadError
 from alert_pipelines.loading import LoadReport, load_alerts, load_mapping
 from alert_pipelines.loading.draft import draft_mapping
+from alert_pipelines.loading.draft.layout import layout_of
 from alert_pipelines.mongo import AlertDatabase
 
 from .mappings import write
@@ -165,3 +166,20 @@ def test_the_public_data_sets_needed_a_mapping_by_hand(db: AlertDatabase, tmp_pa
     incidents = load(db, path, tmp_path, {"    Resolved:": "    Resolved: OPEN"}, until=until)
     assert incidents.alerts_inserted == 24_643
     assert incidents.summary.statuses["OPEN"] == 2_037
+
+
+@pytest.mark.parametrize(
+    ("content", "delimiter"),
+    [
+        ("id,at,note\n1,2026-11-29\n2,2026-11-29,c,d\n3,2026-11-29,c\n4,2026-11-29,c\n", ","),
+        ('id,at,note\n1,2026-11-29,"a \\"q\\", b"\n2,2026-11-29,c\n', ","),
+        ("lat;lon\n52,5;13,4\n52,6;13,5\n", ";"),
+        ("id|at\n--+----\n1|2026-11-29\n2|2026-11-29\n(2 rows)\n", "|"),
+    ],
+)
+def test_a_row_below_rows_of_another_width_was_taken_for_the_header(
+    tmp_path: Path, content: str, delimiter: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    assert (layout_of(path).csv.header_line, layout_of(path).csv.delimiter) == (1, delimiter)

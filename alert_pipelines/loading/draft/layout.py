@@ -24,7 +24,6 @@ _PARQUET = b"PAR1"
 _LINES = 60
 _PIECE = 1_000_000
 _BEGINNING = 16_000_000
-_SAME_WIDTH = 0.8
 _TEXT = 1_000
 _ROW_KEY = "row_key"
 
@@ -149,13 +148,17 @@ def _keyed(value: Any, path: list[str]) -> Iterator[list[str]]:
 def _csv(beginning: str) -> Csv:
     lines = beginning.splitlines(keepends=True)[:_LINES]
     guesses = [(*_header(lines, delimiter), delimiter) for delimiter in _DELIMITERS]
-    # As many columns as can be; of those the header that stands first.
-    columns, above, delimiter = max(guesses, key=lambda guess: (guess[0], guess[1]))
+    # What most rows fit, then as many columns as can be, then the header that stands first.
+    _, columns, above, delimiter = max(guesses, key=lambda guess: guess[:3])
     return Csv(delimiter=delimiter if columns > 1 else ",", header_line=-above)
 
 
-def _header(lines: list[str], delimiter: str) -> tuple[int, int]:
-    """How many columns there are by `delimiter`, and minus the line of the header: the first that most lines match."""
+def _header(lines: list[str], delimiter: str) -> tuple[int, int, int]:
+    """By `delimiter`: how many rows fit the header, how many columns it has, and minus its line.
+
+    The header is the first of those lines that most of the later ones fit; line 1, of one column, where most fit none.
+    """
+    none = (0, 1, -1)
     reader = csv.reader(lines, delimiter=delimiter)
     rows: list[tuple[int, list[str]]] = []
     start = 1
@@ -165,14 +168,15 @@ def _header(lines: list[str], delimiter: str) -> tuple[int, int]:
                 rows.append((start, row))
             start = reader.line_num + 1
     except csv.Error:
-        return 1, -1
+        return none
+    found = []
     for index, (line, row) in enumerate(rows):
         columns, after = _width(row), rows[index + 1 :]
+        fitting = sum(_fits(values, columns) for _, values in after)
         # One column may have no name, such as the first of a table that was written with its row numbers.
-        named = sum(map(bool, row)) >= max(2, columns - 1)
-        if named and sum(_fits(values, columns) for _, values in after) >= _SAME_WIDTH * len(after):
-            return columns, -line
-    return 1, -1
+        if sum(map(bool, row)) >= max(2, columns - 1) and 2 * fitting >= len(after):
+            found.append((fitting, columns, -line))
+    return max(found, key=lambda each: (each[0], each[2]), default=none)
 
 
 def _width(values: list[str]) -> int:
