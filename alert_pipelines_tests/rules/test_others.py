@@ -169,6 +169,30 @@ def test_an_other_that_comes_or_is_settled_brings_the_alerts_that_go_with_it_int
     assert statuses(db)["A"] == "AUTO_CLOSED"
 
 
+@pytest.mark.parametrize("minutes", [0, 5])
+@pytest.mark.parametrize(
+    ("conditions", "decided"),
+    [
+        ({"close_if_other": PARENT | {"statuses": ["AUTO_CLOSED"]}}, "AUTO_CLOSED"),
+        ({"escalate_after_mins": 1, "suppress_if_other": PARENT | {"statuses": ["OPEN"]}}, "ESCALATED"),
+    ],
+    ids=["close", "suppress"],
+)
+def test_what_a_scan_decides_is_what_other_alerts_say_at_the_next(
+    db: AlertDatabase, conditions: dict[str, Any], decided: str, minutes: int
+) -> None:
+    parent, child = ok("parent", minutes=90), alert("child", minutes=90, metadata={"parent_id": "parent"})
+    closes_parents = rule("parents", {"expire_after_mins": 60}, source_type="GEOFENCE")
+    fill(db, [parent, child], rule("children", conditions), closes_parents)
+    scan(db)
+    assert statuses(db) == {"parent": "AUTO_CLOSED", "child": "OPEN"}
+    # At the same as_of it is a full scan, later an incremental one.
+    assert (scan(db, minutes) is not None) is (minutes > 0)
+    assert statuses(db) == {"parent": "AUTO_CLOSED", "child": decided}
+    scan(db, minutes)
+    assert statuses(db) == {"parent": "AUTO_CLOSED", "child": decided}
+
+
 @pytest.mark.parametrize("index", [True, False])
 def test_an_other_that_says_so_by_the_clock_alone_is_seen(db: AlertDatabase, index: bool) -> None:
     if index:
