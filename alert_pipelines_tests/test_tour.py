@@ -1,4 +1,4 @@
-"""The guided tour, done as a reader does it: every command in order, and all that it is said to print."""
+"""The tutorial of docs/tour.md, done as a reader does it: every command in order, and all that it is said to print."""
 
 import os
 import re
