@@ -196,7 +196,7 @@ class Settings(BaseModel):
     ] = Field(
         DEFAULT_CRON,
         alias=CRON_VARIABLE,
-        description=f"when scans are made, as a cron expression in the time zone `{TIMEZONE_VARIABLE}`, or `off`",
+        description=f"the schedule of scans: a cron expression in the time zone `{TIMEZONE_VARIABLE}`, or `off`",
     )
     timezone: Annotated[
         str, BeforeValidator(_timezone), Form("time zone", "an IANA name such as 'Europe/Berlin'", "`UTC`")
@@ -206,27 +206,26 @@ class Settings(BaseModel):
         ge=0,
         le=1,
         alias=FRACTION_VARIABLE,
-        description="a scan that would close more of the pending alerts than this closes none; see "
-        "[limits](rules.md#limits)",
+        description="if a scan would close more than this fraction of the pending alerts, it closes none; see "
+        "[Limits](rules.md#limits)",
     )
     max_escalate_fraction: Annotated[float, _FRACTION] = Field(
         0.5,
         ge=0,
         le=1,
         alias=ESCALATE_FRACTION_VARIABLE,
-        description="a scan that would escalate more of the `OPEN` alerts than this escalates none; see "
-        "[limits](rules.md#limits)",
+        description="if a scan would escalate more than this fraction of the `OPEN` alerts, it escalates none; see "
+        "[Limits](rules.md#limits)",
     )
-    max_writes_per_s: Annotated[
-        int | None, *_whole_number("number of alerts a second", 1_000_000, "none: as fast as possible")
-    ] = Field(
-        None,
-        ge=1,
-        le=1_000_000,
-        alias=RATE_VARIABLE,
-        description="alerts a second that a scan closes and escalates at most, in small steps, for a server with other "
-        "work; at 500 others "
-        "[hardly notice](performance.md#what-others-notice-of-a-scan-whose-writes-are-bounded)",
+    max_writes_per_s: Annotated[int | None, *_whole_number("number of alerts a second", 1_000_000, "unlimited")] = (
+        Field(
+            None,
+            ge=1,
+            le=1_000_000,
+            alias=RATE_VARIABLE,
+            description="maximum write rate of a scan, in alerts per second. Set it if other applications use the same "
+            "server; see [Benchmarks](performance.md#impact-with-a-limited-write-rate)",
+        )
     )
     stale_mins: Annotated[
         int | None, *_whole_number("number of minutes", 60 * 24 * 366, f"follows `{CRON_VARIABLE}`: 15")
@@ -235,68 +234,67 @@ class Settings(BaseModel):
         ge=1,
         le=60 * 24 * 366,
         alias=STALE_VARIABLE,
-        description="minutes without a scan after which one counts as missed",
+        description="minutes without a scan after which a scan counts as missed",
     )
     silent_days: Annotated[int, *_whole_number("number of days", 30, "`7`")] = Field(
         7,
         ge=1,
         le=30,
         alias=SILENT_VARIABLE,
-        description="days without a decision after which a check warns of an active rule; see "
-        "[checks](operating.md#see-what-was-decided)",
+        description="a check warns of an active rule that has decided nothing for this number of days; see "
+        "[Checks](operating.md#see-what-was-decided)",
     )
     pending_days: Annotated[int, *_whole_number("number of days", 3650, "`30`")] = Field(
-        30, ge=1, le=3650, alias=PENDING_VARIABLE, description="days after which a check warns of a pending alert"
+        30, ge=1, le=3650, alias=PENDING_VARIABLE, description="a check warns of alerts pending for this number of days"
     )
     reopen_percent: Annotated[int, *_whole_number("percentage", 100, "`5`")] = Field(
         5,
         ge=1,
         le=100,
         alias=REOPEN_VARIABLE,
-        description="share of a rule's closes that people reopen, in percent, from which on a check warns of the rule",
+        description="a check warns of a rule if people reopen this percentage of its closes",
     )
     code_url: Annotated[
-        str | None, BeforeValidator(_web_url), Form("URL", "https://… or http://…", "none: the files of the checkout")
-    ] = Field(None, alias=CODE_URL_VARIABLE, description="where the assets' links to their code lead")
+        str | None, BeforeValidator(_web_url), Form("URL", "https://… or http://…", "the files of the checkout")
+    ] = Field(None, alias=CODE_URL_VARIABLE, description="the base URL of the links from assets to their code")
     ui_url: Annotated[
-        str | None, BeforeValidator(_web_url), Form("URL", "https://… or http://…", "none: messages have no link")
+        str | None, BeforeValidator(_web_url), Form("URL", "https://… or http://…", "no links in messages")
     ] = Field(
         None,
         alias=UI_URL_VARIABLE,
-        description="the address of Dagster's web UI as people open it, for the links in [messages](notifications.md)",
+        description="the URL of the Dagster UI, for the links in [notifications](notifications.md)",
     )
-    run_priority: Annotated[int | None, *_whole_number("priority of runs", 100, "none: as everybody's")] = Field(
+    run_priority: Annotated[int | None, *_whole_number("priority of runs", 100, "Dagster's default")] = Field(
         None,
         ge=1,
         le=100,
         alias=PRIORITY_VARIABLE,
-        description="`dagster/priority` of the schedule's scans, for a queue of which this package has the say; see "
-        "[run priority](operating.md#run-priority)",
+        description="the tag `dagster/priority` of scheduled scans. Set it only if other code locations in the "
+        "workspace agree; see [Run priority](operating.md#run-priority)",
     )
-    keep_runs_days: Annotated[int | None, *_whole_number("number of days", 36_500, "keep all")] = Field(
+    keep_runs_days: Annotated[int | None, *_whole_number("number of days", 36_500, "all are kept")] = Field(
         None,
         ge=1,
         le=36_500,
         alias=KEEP_VARIABLE,
-        description="days after which this location's runs are deleted; [job records stay](operating.md#run-retention)",
+        description="days after which runs of this code location are deleted. Job records are kept; see "
+        "[Run retention](operating.md#run-retention)",
     )
-    inbox: Annotated[
-        Path | None, BeforeValidator(_directory), Form("directory", "a path", "none: no directory is looked at")
-    ] = Field(
+    inbox: Annotated[Path | None, BeforeValidator(_directory), Form("directory", "a path", "no directory")] = Field(
         None,
         alias=INBOX_VARIABLE,
-        description="a directory whose files are [loaded as they come](loading.md#an-inbox)",
+        description="a directory whose files are loaded automatically; see [An inbox](loading.md#an-inbox)",
     )
     notify_urls: Annotated[
         tuple[str, ...],
         BeforeValidator(_notify_urls),
-        Form("list of apprise URLs", "service://… with blanks between", "none: nobody is notified", secret=True),
+        Form("list of apprise URLs", "service://… with blanks between", "no notifications", secret=True),
     ] = Field(
         (),
         alias=NOTIFY_VARIABLE,
         repr=False,
-        description="[who is notified](notifications.md) of failures, of what rules with `notify` decided "
-        "and, once a day, of what was done, as apprise URLs with blanks between",
+        description="apprise URLs of the receivers of notifications, separated by blanks: failures, decisions of rules "
+        "with `notify`, and a daily digest; see [Notifications](notifications.md)",
     )
     prefix: Annotated[
         str | None,
@@ -305,7 +303,7 @@ class Settings(BaseModel):
     ] = Field(
         None,
         alias=PREFIX_VARIABLE,
-        description="stands in front of what this copy is called in Dagster, for "
+        description="a prefix for the names of this copy in Dagster, for "
         "[two copies in one workspace](add-to-dagster.md#two-copies)",
     )
 

@@ -17,16 +17,17 @@ PLOT = CHECKOUT / "docs" / "images" / "growth.svg"
 _INTRO = """\
 # Performance
 
-How fast it is, what a scan costs with nothing to do, and what others notice of it. Every figure here was measured by a
-command of `benchmarks/`, on a mongod of its own with majority writes, and stands in `benchmarks/results`;
-`python -m benchmarks.render` makes this page of them. Measure on a machine that does nothing else: the load average at
-the end of each run is given. What all of it means for more than one machine is in [scaling](scaling.md).
+This page shows how fast scans are, what a scan with nothing due costs, and how scans affect other clients. Each section
+has the command in `benchmarks/` that measured its figures, on a separate mongod with majority writes. The results are
+in `benchmarks/results`, and `python -m benchmarks.render` generates this page from them. To measure, use a machine that
+does nothing else: each section shows the load average at the end of the run. For more than one machine, see
+[Scaling out](scaling.md).
 """
 
 _NOT_MEASURED = """\
-What the figures above make when they are extrapolated, on so many shards as the machine of each section; not measured.
-A first look by a key that an index finds goes in slices, one after the other, each a query of its own.
-What it leaves out is in [scaling](scaling.md)."""
+**Not measured.** This table extrapolates the figures above, for shards like the machine of each section. A first look
+by an indexed key reads slices, one after the other, each with a separate query. [Scaling out](scaling.md) lists what
+the extrapolation leaves out."""
 
 
 def page() -> str:
@@ -81,7 +82,7 @@ def _closing(result: dict[str, Any]) -> list[str]:
             if row["cache_gb"] == cache_gb
         ]
         lines += ["", f"With a cache of {cache_gb:g} GB:", ""]
-        lines += _table(("", "s", "judged", "alerts/s", "closed", "closes/s"), rows)
+        lines += _table(("", "s", "checked", "alerts/s", "closed", "closes/s"), rows)
     ratios = [
         (one["what"], f"{one['cache_gb']:g} GB", f"{one['ratio']:.2f}", one["target"]) for one in result["ratios"]
     ]
@@ -136,7 +137,7 @@ def _growth_tables(result: dict[str, Any], plot: Sequence[str] = ()) -> list[str
         *_table(columns, rows),
         "",
         *plot,
-        "Exponents: the b of a·pending^b that fits best; 0 is no growth, 1 growth as the pending alerts grow.",
+        "Exponents: the best fit for b in a·pending^b. 0 means no growth; 1 means growth like the pending alerts.",
         "",
         *_table(("condition", *growth.MEASURES), fitted),
         "",
@@ -157,7 +158,7 @@ def _growth_ratios(rows: Sequence[dict[str, Any]]) -> list[str]:
         (condition, *(ratio(condition, size) for size in sizes[1:]))
         for condition in dict.fromkeys(row["condition"] for row in rows)
     ]
-    head = f"Database time without the counts, against that at {sizes[0]:,}; the target is at most 1.5 at 1,000,000:"
+    head = f"Database time without the counts, compared with {sizes[0]:,}. The target is at most 1.5 at 1,000,000:"
     return [head, "", *_table(("condition", *(f"{size:,}" for size in sizes[1:])), lines)]
 
 
@@ -203,8 +204,8 @@ def _first_looks(result: dict[str, Any]) -> list[str]:
         "",
         *_table(("ratio", "measured", "target"), ratios),
         "",
-        "A scan with {rules} shadow rules, these conditions in turn, at {pending:,} pending planned {seconds:.1f} s "
-        "and evaluated {evaluated} of them: the next scan begins with the others.".format(**result["shadow"]),
+        "A scan with {rules} shadow rules with these conditions planned for {seconds:.1f} s at {pending:,} pending "
+        "alerts. It evaluated {evaluated} of them. The next scan starts with the others.".format(**result["shadow"]),
     ]
 
 
@@ -212,11 +213,11 @@ def _tick(result: dict[str, Any]) -> list[str]:
     stages = list(next(iter(result["rows"].values())))
     rows = [(job, *(f"{medians[stage]:.2f}" for stage in stages)) for job, medians in result["rows"].items()]
     says = (
-        "In seconds, medians: `queued` from the request to its answer; the stages from when the daemon takes the run "
-        "out of the queue; and the `whole`, where the wait between the two, which is chance and the same for each, "
-        "stands with its mean of one second. Beside them the entries of the event log. The outline has the scan's "
-        "assets, checks and log lines and does nothing: what it takes beyond the trivial job is Dagster's share, which "
-        "no change of the scan makes smaller; importing the driver and the code location, and the scan, are the rest."
+        "Medians in seconds. `queued` is the time from the request to its answer. The stages count from the time when "
+        "the daemon takes the run out of the queue. `whole` is the sum, with one second for the wait in the queue, "
+        "which is its mean. `log entries` are those of the event log. `outline_job` has the assets, checks and log "
+        "lines of the scan and does nothing. Its time beyond `trivial_job` is Dagster's share. The rest of the time of "
+        "`auto_close_job` is the scan, and importing the driver and the code location."
     )
     return [
         says,
@@ -239,7 +240,7 @@ def _interference(result: dict[str, Any]) -> list[str]:
     limit = result["max_writes_per_s"]
     rows = [
         (
-            f"{row['kind']}, {'beside a scan' if row['phase'] == 'scan' else 'quiet'}",
+            f"{row['kind']}, {'during a scan' if row['phase'] == 'scan' else 'quiet'}",
             row["calls"],
             *(f"{row[name]:.2f}" for name in ("p50_ms", "p99_ms", "slowest_ms")),
         )
@@ -250,11 +251,11 @@ def _interference(result: dict[str, Any]) -> list[str]:
     ]
     seconds = ", ".join(f"{one:.1f}" for one in result["scan_seconds"])
     return [
-        f"The scans wrote {'at full speed' if limit is None else f'at most {limit:,} alerts/s'}; took {seconds} s.",
+        f"The scans wrote {'at full speed' if limit is None else f'at most {limit:,} alerts/s'} and took {seconds} s.",
         "",
         *_table(("call", "calls", "p50, ms", "p99, ms", "slowest, ms"), rows),
         "",
-        *_table(("beside a scan / quiet", "measured", "target"), ratios),
+        *_table(("during a scan / quiet", "measured", "target"), ratios),
     ]
 
 
@@ -287,86 +288,91 @@ _SECTIONS = (
         "peers",
         "Closing",
         (
-            "A scan, whole, beside one bare `update_many` of the same alerts, and beside the loops people run today: "
-            "on a server whose cache the alerts and their indexes do not fit, and on one whose cache they do. "
-            "`judged` are the pending alerts that were looked at, or passed over since an index says that they are not "
-            "due. The same part is due of those that the old job comes to as of all, so its two ratios are one and the "
-            "same; `old_job_closing` is its closing alone, of due alerts that an index of ours finds."
+            "This compares a complete scan with one bare `update_many` of the same alerts, and with loops that people "
+            "use today. It runs with a server cache that is too small for the alerts and their indexes, and with one "
+            "that is large enough.\n\n"
+            "* `scan`: a complete scan, from claim to job record\n"
+            "* `bare_update_many`: one `update_many` with the same filter and update\n"
+            "* `lean_loop`: one query for the due alerts, then one `update_one` for each\n"
+            "* `old_job`: the APScheduler job, which reads the pending list and queries the rules for each alert\n"
+            "* `old_job_closing`: only the closing part of the old job, for due alerts that an index finds\n\n"
+            "`checked` counts the pending alerts that were read, or skipped because an index shows that they are not "
+            "due. The share of due alerts is the same in the list of the old job as in all alerts, so its two ratios "
+            "are nearly equal."
         ),
         _closing,
     ),
     _section(
         "growth",
         "Nothing to do",
-        "A scan of which no alert is due, five minutes after one of the same rules, by condition: medians of three. "
-        "`database` is what "
-        "the driver waited for the scan's commands, all in all, without the counts behind `total_checked`, which are "
-        "`counts`. Documents, keys and bytes are those of all commands, as the profiler has them; of the keys, one a "
-        "pending alert is the counts'.",
+        "This measures a scan with nothing due, five minutes after a scan with the same rules, by condition (medians "
+        "of three). `database` is the time that the driver waited for the commands of the scan, without the counts "
+        "for `total_checked`, which are in `counts`. Documents, keys and bytes are the profiler's sums over all "
+        "commands. The counts read one key per pending alert.",
         _growth,
     ),
     _section(
         "growth_second",
-        "Nothing to do: the conditions of the second edition",
-        "The same for the conditions that came with the second edition. In the scans of `suppress_if_other` 5,000 of "
-        "1,000,000 alerts came of age, and each was looked up together with all alerts of its driver. It no longer "
-        "is: the next section has it measured again.",
+        "Nothing to do: conditions of the second edition",
+        "The same for the conditions that were added in the second edition. In the scans of `suppress_if_other`, 5,000 "
+        "of 1,000,000 alerts became old enough, and each was looked up together with all alerts of its driver. This "
+        "was changed since; the next section has the new figures.",
         _growth_tables,
         "growth --conditions only_if value_of contains within_mins keep_first escalate_if escalate_after_mins count_if "
         "count_statuses count_distinct close_if_other suppress_if_other",
     ),
     _section(
         "growth_calendars",
-        "Nothing to do: calendars, and alerts that another one suppresses",
-        "The same, with the least of up to nine scans in place of a median, since the machine had much else to do. No "
-        "alert came of age; one that does costs a look-up.",
+        "Nothing to do: calendars and suppression",
+        "The same, with the shortest of up to nine scans instead of a median, since the machine was busy. No alert "
+        "became old enough in these scans. Each one that does costs a look-up.",
         _growth_tables,
         "growth --conditions only_during calendar suppress_if_other",
     ),
     _section(
         "first_looks",
         "The first look",
-        "What a dry run of one rule takes to look at all alerts, by condition: by a key that an index finds, and by "
-        "keys without one.",
+        "This is how long a dry run of one rule takes to read all alerts, by condition, with an indexed key and with "
+        "keys that have no index.",
         _first_looks,
     ),
     _section(
         "others",
-        "Another source's years",
-        "`close_if_other` of a few pending alerts, by how many alerts the other source has, settled ones of years, of "
-        "which none goes with any of them. With the advised indexes a look-up reads those that go with an alert; "
-        "without them, all of the other source, or with `when: later` all that were raised after the alert, and every "
-        "scan looks at all pending alerts. Here none is advised for `when: later`, as too little was raised since. The "
-        "next scan is five minutes later.",
+        "Conditions on a source with many alerts",
+        "This measures `close_if_other` for 100 pending alerts while the other source has many settled alerts, none of "
+        "which matches. With the advised indexes, a look-up reads only the matching alerts. Without them, it reads all "
+        "alerts of the other source or, with `when: later`, all that were raised after the alert, and every scan reads "
+        "all pending alerts. Here no index is advised for `when: later`, since few alerts were raised later. The next "
+        "scan is five minutes later.",
         _others,
     ),
-    _section("memory", "Memory", "The peak of the process that scans.", _memory),
+    _section("memory", "Memory", "This is the peak memory of the scanning process.", _memory),
     _section(
         "tick",
-        "The tick",
-        "From asking Dagster for a run to its end: a scan with nothing due, beside its outline and a job of one op "
-        "that does nothing.",
+        "Run start-up time",
+        "This is the time from requesting a run in Dagster to its end, for a scan with nothing due, its outline, and "
+        "a job with one op that does nothing.",
         _tick,
     ),
     _section(
         "interference",
-        "What others notice",
-        "Another client's single-alert reads and writes, at a steady pace, with a scan at work and without.",
+        "Impact on other clients",
+        "Another client reads and writes single alerts at a steady rate, during a scan and without one.",
         _interference,
     ),
     _section(
         "interference_limited",
-        "What others notice of a scan whose writes are bounded",
-        "The same with `AUTO_CLOSE_MAX_WRITES_PER_S`, and 20,000 due.",
+        "Impact with a limited write rate",
+        "The same with `AUTO_CLOSE_MAX_WRITES_PER_S`, and 20,000 alerts due.",
         _interference,
         "interference --due 20000 --max-writes-per-s 500",
     ),
     _section(
         "loading",
         "Loading a file",
-        "Rows per second of `load`, which reads, converts, checks and inserts, and of a bare `insert_many` loop over "
-        "the same documents, which it has in memory; both into a collection with the same indexes. Figures are medians "
-        "of the rounds. Memory is the peak of the process that loads.",
+        "This compares `load`, which reads, converts, checks and inserts rows, with a bare `insert_many` loop over the "
+        "same documents in memory. Both write to a collection with the same indexes. Figures are medians of the "
+        "rounds. Memory is the peak of the loading process.",
         _loading,
     ),
 )
@@ -377,7 +383,7 @@ def _arithmetic() -> list[str]:
     if not rows:
         return []
     return [
-        f"## To {arithmetic.PENDING:,} pending and {arithmetic.CLOSES_PER_S:,} closes/s",
+        f"## Extrapolation: {arithmetic.PENDING:,} pending alerts and {arithmetic.CLOSES_PER_S:,} closes/s",
         "",
         _NOT_MEASURED,
         "",
