@@ -1,7 +1,8 @@
-"""What scripts/test installs where it is missing, on a machine that has the rest."""
+"""What the scripts install and leave in the environment, on a machine that has the rest."""
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,16 @@ def test_a_browser_that_was_missing_was_not_installed(tmp_path: Path) -> None:
     asked = log.read_text().splitlines()
     assert "install -y -qq --no-install-recommends chromium" in asked
     assert "install -y -qq --no-install-recommends faketime" in asked
+
+
+@pytest.mark.skipif(
+    Path(sys.prefix) != CHECKOUT / ".venv", reason="the script would make the environment .venv, which is not this one"
+)
+@pytest.mark.parametrize("script", ["environment", "develop"])
+def test_each_process_compiled_dagster_again(script: str) -> None:
+    command = f"source scripts/{script} && python -c 'import sys; print(sys.dont_write_bytecode)'"
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr
