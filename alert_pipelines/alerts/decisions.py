@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
-from alert_pipelines.alerts.history import tally_decisions
+from alert_pipelines.alerts.history import count_decided, tally_decisions
 from alert_pipelines.alerts.model import Status
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
@@ -30,8 +30,14 @@ class DecisionCount(NamedTuple):
 
 
 @at_the_door
-def decisions_of(db: AlertDatabase, job_id: str) -> tuple[DecisionCount, ...]:
-    """What `job_id` decided, also what was undone or overtaken since. Raises PyMongoError."""
+def decisions_of(db: AlertDatabase, job_id: str, planned: tuple[DecisionCount, ...] = ()) -> tuple[DecisionCount, ...]:
+    """What `job_id` decided, also what was undone or overtaken since. Raises PyMongoError.
+
+    `planned` is all that the job can have written, if that is known: where as many histories name the job, each of
+    these decisions is in one of them, and none is read.
+    """
+    if planned and count_decided(db, job_id) == count(planned):
+        return tuple(sorted(planned))
     return tuple(
         DecisionCount(row.rule_id, row.source_type, decision_of(row.to_status), row.alerts)
         for row in tally_decisions(db, job_id)

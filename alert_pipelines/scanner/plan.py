@@ -129,9 +129,10 @@ class Plan:
             if planned.clause.to_status is to_status and rule_id in (None, planned.clause.rule_id)
         )
 
-    def counts(self) -> tuple[DecisionCount, ...]:
-        """The planned decisions by rule and source."""
-        return merge_counts(count for planned in self.clauses for count in planned.counts())
+    def counts(self, *, to_write: bool = False) -> tuple[DecisionCount, ...]:
+        """The planned decisions by rule and source; or only those of clauses that have something to write."""
+        clauses = (planned for planned in self.clauses if planned.ids or not to_write)
+        return merge_counts(count for planned in clauses for count in planned.counts())
 
 
 def make_plan(

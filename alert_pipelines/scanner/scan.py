@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import pymongo
@@ -269,7 +270,9 @@ def _apply(claim: _Claim, plan: Plan, rule_set_version: str) -> _Done:
     context = DecisionContext(claim.job_id, claim.request.run_id, rule_set_version, claim.as_of)
     applied = apply_plan(db, plan, context, claim.check, _progress(count(planned), claim.on_progress))
     # All is written: that must not be called a failure because the server is away for a moment.
-    decisions = retry_transient(lambda: decisions_of(db, claim.job_id), before_retry=claim.check) if planned else ()
+    to_write = plan.counts(to_write=True)
+    tally = partial(decisions_of, db, claim.job_id, to_write)
+    decisions = retry_transient(tally, before_retry=claim.check) if planned else ()
     gone = applied.written - count(decisions)
     if gone > 0:
         # Deleted after it was decided, an alert took its history along: a conflict, as if deleted before.
