@@ -8,10 +8,12 @@ import functools
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from alert_pipelines.loading.date_words import plain_words
 
 ValueType: TypeAlias = Literal["str", "int", "float", "bool", "date", "duration", "list"]
 Converter: TypeAlias = Callable[[Any], Any]
@@ -24,10 +26,10 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+", re.ASCII)
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
-_NEVER = re.compile(r"(?<![\d.])(0001|9999)(?!\d)", re.ASCII)  # as Go, .NET and SQL write "no end"
+_NEVER = re.compile(r"(?<![\d.,])(0001|9999)(?!\d)|0000-00-00", re.ASCII)  # as Go, .NET and SQL write "no end"
 _NEVER_YEARS = (1, 9999)
-_ZONE_NAME = " %Z"
 _UTC = ("UTC", "GMT", "Z")
+_OFFSET = re.compile(r"(UTC|GMT)([+-])(\d\d?):?(\d\d)?", re.ASCII)
 _PROBE = datetime(2024, 12, 31, 23, 59, tzinfo=UTC)  # a date format is tried on it
 
 
@@ -44,9 +46,9 @@ def check_date_format(date_format: str) -> str:
     """Return `date_format` if it is iso, excel, an epoch or a strptime format of whole dates; else ValueError."""
     if date_format in _READERS or date_format in _EPOCH_UNITS:
         return date_format
-    date_format, whole_format = date_format.removesuffix(_ZONE_NAME), date_format
+    whole_format, date_format = date_format, " ".join(word for word in date_format.split() if word != "%Z")
     if "%Z" in date_format:
-        raise ValueError(f"{whole_format!r} is not a valid date format: %Z stands at the end, behind a space")
+        raise ValueError(f"{whole_format!r} is not a valid date format: %Z stands apart, between spaces or at the end")
     try:
         whole = datetime.strptime(_PROBE.strftime(date_format), date_format).date() == _PROBE.date()  # noqa: DTZ007
     except ValueError:
@@ -202,13 +204,17 @@ def _date_reader(date_format: str, local: ZoneInfo) -> Callable[[str], datetime]
         return lambda text: _EPOCH + timedelta(microseconds=to_float(text) * unit)
     if date_format in _READERS:
         return _READERS[date_format]
-    if not date_format.endswith(_ZONE_NAME):
-        return lambda text: datetime.strptime(text, date_format)  # noqa: DTZ007
-    of_day = date_format.removesuffix(_ZONE_NAME)
+    plain, words = plain_words(date_format)
+    parts = plain.split()
+    if "%Z" not in parts:
+        return lambda text: datetime.strptime(words(text), plain)  # noqa: DTZ007
+    zone = parts.index("%Z")
+    of_day = " ".join(part for part in parts if part != "%Z")
 
     def read(text: str) -> datetime:
-        day, _, name = text.rpartition(" ")
-        return _in_named(datetime.strptime(day, of_day), name, local)  # noqa: DTZ007
+        found = words(text).split()
+        name = found.pop(zone) if len(found) == len(parts) else ""
+        return _in_named(datetime.strptime(" ".join(found), of_day), name, local)  # noqa: DTZ007
 
     return read
 
@@ -233,6 +239,9 @@ def _in_named(date: datetime, name: str, local: ZoneInfo | None) -> datetime:
     """
     if name in _UTC:
         return date.replace(tzinfo=UTC)
+    if offset := _OFFSET.fullmatch(name):
+        _, sign, hours, minutes = offset.groups("0")
+        return date.replace(tzinfo=timezone(timedelta(hours=int(sign + hours), minutes=int(sign + minutes))))
     if "/" in name:
         return date.replace(tzinfo=ZoneInfo(check_zone(name))).astimezone(UTC)
     for fold in (0, 1):

@@ -9,6 +9,7 @@ import pytest
 from alert_pipelines.errors import LoadError
 from alert_pipelines.loading import load_mapping, preview
 from alert_pipelines.loading.draft import draft_mapping
+from alert_pipelines.loading.values import BadValueError, date_converter, end_converter
 
 from .mappings import FLEET, from_yaml, mapping, write
 
@@ -33,6 +34,24 @@ def first_time(path: Path) -> datetime:
         (("Sun Jan 25 10:00:00 2026",), 10),
         (("25.01.2026 10.00", "26.01.2026 10.30"), 10),
         (("2026-01-25 10:00:00.25+00", "2026-01-25 10:00:00+00"), 10),
+        (("25. Jänner 2026 10:00", "3. März 2026 08:00", "1. Dez. 2026 08:00"), 10),
+        (("So., 25. Jan. 2026, 10:00", "Di., 3. Mär. 2026, 08:00"), 10),
+        (("25. Januar 2026 um 10:00 Uhr",), 10),
+        (("25 janv. 2026 10:00", "3 août 2026 08:00", "1 déc. 2026 08:00"), 10),
+        (("dim. 25 janvier 2026 à 10:00",), 10),
+        (("25 de enero de 2026 10:00", "1 de diciembre de 2026 08:00"), 10),
+        (("Jan 25, 2026 10:00 AM", "Sept. 25, 2026 10:00 PM"), 10),
+        (("Sunday, January 25, 2026 at 10:00 PM",), 22),
+        (("1/25/2026, 10:00:00\u202fPM", "1/26/2026, 9:00:00\u202fAM"), 22),
+        (("01/25/2026 10:00PM",), 22),
+        (("25/01/2026 10:00:00 p. m.", "26/01/2026 09:00:00 a.m."), 22),
+        (("Sun Jan 25 10:00:00 UTC 2026",), 10),
+        (("Sun Jan 25 10:00:00 CET 2026", "Fri Jul 25 10:00:00 CEST 2025"), 9),
+        (("Sun Jan 25 2026 10:00:00 GMT+0100 (Central European Standard Time)",), 9),
+        (("2026-01-25 10:00:00 Europe/Berlin",), 9),
+        (("2026-01-25 10:00:00 GMT+1",), 9),
+        (("2026-01-25 10:00:00 UTC-05:30",), 15),
+        (("2026-01-25 10:00:00 +0100", "2026-01-25 10:00:00 +0000"), 9),
     ],
 )
 def test_a_date_in_a_form_that_exports_have_was_not_seen(tmp_path: Path, dates: tuple[str, ...], hour: int) -> None:
@@ -40,6 +59,35 @@ def test_a_date_in_a_form_that_exports_have_was_not_seen(tmp_path: Path, dates: 
         tmp_path / "a.csv", "id;severity;raised\n" + "".join(f"A{n};high;{at}\n" for n, at in enumerate(dates))
     )
     assert first_time(path).hour == hour
+
+
+@pytest.mark.parametrize(
+    ("day", "clock", "hour"),
+    [("01/25/2026", "2:05 PM", 14), ("25.01.2026", "14:05 Uhr", 14), ("2026-01-25", "2:05pm", 14)],
+)
+def test_a_clock_of_twelve_hours_beside_its_day_left_all_at_midnight(
+    tmp_path: Path, day: str, clock: str, hour: int
+) -> None:
+    path = write(tmp_path / "a.csv", f"id,severity,date,time\nA,high,{day},{clock}\nB,high,{day},{clock}\n")
+    assert first_time(path).hour == hour
+
+
+def test_a_day_of_eight_digits_was_a_number(tmp_path: Path) -> None:
+    told = draft_mapping(write(tmp_path / "a.csv", "id,date\nA,20260125\nB,20260126\n"))
+    assert 'dates: {format: "%Y%m%d", zone: UTC, whole_days: true}' in told
+
+
+def test_the_zero_date_of_a_database_was_a_bad_end(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "id,created,closed\nA,2026-01-25 10:00:00,0000-00-00 00:00:00\n")
+    assert first_time(path).hour == 10
+    assert end_converter("%Y-%m-%d %H:%M:%S", "UTC")("0000-00-00 00:00:00") is None
+    assert end_converter("%Y-%m-%d %H:%M:%S,%f", "UTC")("2026-01-25 10:00:00,0001") is not None
+
+
+@pytest.mark.parametrize("name", ["jui", "moi", "Ma", "Monat"])
+def test_a_month_that_is_none_or_two_is_refused(name: str) -> None:
+    with pytest.raises(BadValueError, match="expected the form"):
+        date_converter("%d %b %Y", "UTC")(f"1 {name} 2026")
 
 
 def test_a_short_name_of_a_zone_counted_as_utc(tmp_path: Path) -> None:

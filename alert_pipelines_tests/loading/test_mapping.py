@@ -98,7 +98,7 @@ def test_columns_tells_every_column_and_its_place(tmp_path: Path) -> None:
         ("encoding: undefined", "encoding: 'undefined' is not a valid encoding"),
         ("events: {time: {column: u}, state: s, states: {New: PENDING}}", "events.states.New: Input should be 'OPEN'"),
         ("events: {time: {column: u}, state: s, states: {}}", "events.states: Dictionary should have at least 1"),
-        ('dates: {format: "%Z %d.%m.%Y"}', "%Z stands at the end"),
+        ('dates: {format: "%d.%m.%Y%Z"}', "%Z stands apart, between spaces or at the end"),
         ("rows: alerts", "rows is for format json or jsonl, and the format is csv"),
         ("row_key: id", "row_key is for format json, and the format is csv"),
         ("row_columns: first", "row_columns is for format json or jsonl, and the format is csv"),

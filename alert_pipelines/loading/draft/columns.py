@@ -1,11 +1,11 @@
 """What a column seems to hold: its kind, its values, its date formats."""
 
-import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from alert_pipelines.loading.date_words import HALF_OF_DAY
 from alert_pipelines.loading.paths import ColumnPath
 from alert_pipelines.loading.values import BadValueError, Converter, date_converter
 
@@ -18,34 +18,40 @@ _MAX_DEPTH = 6
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _COMMA_NUMBER = re.compile(r"[+-]?\d{1,3}(\.?\d{3})*,\d+", re.ASCII)
-_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?", re.ASCII)
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[ap]\.?m\.?| Uhr)?", re.ASCII | re.IGNORECASE)
 _EPOCHS = {"epoch_s": "{9,10}", "epoch_ms": "{12,13}", "epoch_us": "{15,16}", "epoch_ns": "{18,19}"}
 _COMPACT = "%Y%m%d%H%M%S"
 # How a date of a format begins, or for a number all of it: what reads it takes more than people write.
 _LIKE = {
     "iso": re.compile(r"\d{4}-\d\d|\d{8}T", re.ASCII),
     _COMPACT: re.compile(r"20\d{12}$", re.ASCII),
+    "%Y%m%d": re.compile(r"20\d{6}$", re.ASCII),
     **{name: re.compile(rf"[0-9]{digits}(\.\d+)?$") for name, digits in _EPOCHS.items()},
 }
 _DAYS = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%Y{0}%m{0}%d", "%d{0}%b{0}%Y", "%d{0}%m{0}%y", "%m{0}%d{0}%y", "%d{0}%b{0}%y")
-_WORDS = ("%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y", "%a %b %d %Y", "%a, %d %b %Y")
-_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S", " %H.%M", " %H.%M.%S")
+_WORDS = ("%b %d, %Y", "%b %d %Y", "%d %b %Y", "%d. %b %Y", "%d de %b de %Y")
+ISO_CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f")
+_CLOCKS = (*ISO_CLOCKS, "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p", "%H:%M Uhr")
+_DOTTED = ("%H.%M", "%H.%M.%S")
+_TIMES = ("", ":%H:%M:%S", *(mark + clock for mark in (" ", ", ") for clock in (*_CLOCKS, *_DOTTED)))
 _FORMATS = (
-    *(
-        day + time + zone
-        for day in (*(days.format(mark) for days in _DAYS for mark in "/.- "), *_WORDS)
-        for time in _TIMES
-        for zone in (("", " %z") if time else ("",))
-    ),
-    "%a %b %d %H:%M:%S %Y",
+    *(day.format(mark) + time for day in _DAYS for mark in "/.- " for time in _TIMES),
+    *(day + time for day in _WORDS for time in _TIMES),
+    *(f"{day} {mark} {clock}" for day in _WORDS for mark in ("at", "um", "à") for clock in _CLOCKS),
+    "%b %d %H:%M:%S %Y",
 )
-_OFFSET = re.compile(r" ([+-]\d\d:?\d\d|Z)$", re.ASCII)
+_OFFSET = re.compile(r" (GMT|UTC)?([+-]\d\d:?\d\d|Z)(?= \(.*\)$|$)", re.ASCII)
+_NAMED_ZONE = re.compile(r"(?<=[\dM]) ([A-Z]{3,4}([+-]\d\d?(:?\d\d)?)?|[A-Z]\w+/[\w/]+)(?=$| \d{4}$)", re.ASCII)
+# Tried in this order for dates that name their zone by a short name, such as CET.
+_LIKELY_ZONES = ("Europe/Berlin", "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles",
+                 "Europe/London", "Europe/Athens", "Asia/Kolkata", "Asia/Tokyo", "Australia/Sydney")  # fmt: skip
+_WEEKDAY = re.compile(r"([^\W\d_]+)([.,]* )(?=[\w])")
 
 
 def _shape(text: str) -> str:
     """What a date and its format have in common: `0/0/0 0:0 a` of 1/13/2026 1:30 PM."""
-    text = _OFFSET.sub(" +", " ".join(text.split()))
-    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", text))
+    letters = re.sub(r"[^\W\d_]+\.?", "a", HALF_OF_DAY.sub(r"\1m", " ".join(text.split())))
+    return re.sub(r"\d+", "0", letters)
 
 
 def _by_shape() -> dict[str, list[str]]:
@@ -55,16 +61,17 @@ def _by_shape() -> dict[str, list[str]]:
     return found
 
 
+def clock_format(clock: str) -> str:
+    """The format of a time of day of the kind `time`."""
+    day = "%Y-%m-%d "
+    return next(name for name in _CLOCKS if _date(day, date_converter(day + name, "UTC"), f"2024-01-01 {clock}"))
+
+
 # To try a format takes a thousand times as long as to see that a text is not of its shape.
 _BY_SHAPE = _by_shape()
-_ZONES = (" UTC", " GMT")
-_NAMED_ZONE = re.compile(r".*\d( [AP]M)? [A-Z]{3,4}", re.ASCII)
-# Tried in this order for dates that name their zone by a short name, such as CET.
-_LIKELY_ZONES = ("Europe/Berlin", "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles",
-                 "Europe/London", "Europe/Athens", "Asia/Kolkata", "Asia/Tokyo", "Australia/Sydney")  # fmt: skip
 # The first or last day of a year that is long past, or far off: no date, but how a database writes that there is none.
 _YEAR = r"(1900|1970|20[5-9]\d|2[1-9]\d\d)"
-_NEVER = re.compile(rf"({_YEAR}-(01-01|12-31)|(01[./]01|31[./]12|12/31)[./]{_YEAR})([T ].*)?", re.ASCII)
+_NEVER = re.compile(rf"(0000-00-00|{_YEAR}-(01-01|12-31)|(01[./]01|31[./]12|12/31)[./]{_YEAR})([T ].*)?", re.ASCII)
 _NOT_VALUES = frozenset(["?", "-", "N/A", "n/a", "NULL", "null", "None", "NaN", "nan", "\\N"])
 
 
@@ -160,14 +167,25 @@ class Column:
         self._dates = kept
 
 
-def _formats_of(text: str) -> Iterable[tuple[str, str]]:
+def _formats_of(text: str) -> Iterator[tuple[str, str]]:
     """The formats to try on a column that begins with `text`, each with its zone."""
-    if text.endswith(_ZONES):
-        return ((name + text[-4:], "UTC") for name in _BY_SHAPE.get(_shape(text[:-4]), ()))
-    if _NAMED_ZONE.fullmatch(text):
-        names = _BY_SHAPE.get(_shape(text.rpartition(" ")[0]), ())
-        return ((f"{name} %Z", zone) for zone, name in itertools.product(_LIKELY_ZONES, names))
-    return ((name, "UTC") for name in itertools.chain(_LIKE, _BY_SHAPE.get(_shape(text), ())))
+    yield from ((name, "UTC") for name in (*_LIKE, *_of_shape(text)))
+    offset, named = _OFFSET.search(text), _NAMED_ZONE.search(text)
+    if offset is not None:
+        yield from ((f"{name} {offset.group(1) or ''}%z", "UTC") for name in _of_shape(text[: offset.start()]))
+    elif named is not None:
+        before, after = text[: named.start()], text[named.end() :]
+        zones = _LIKELY_ZONES if named.group(1).isalpha() and named.group(1) not in ("UTC", "GMT") else ("UTC",)
+        names = [name.removesuffix(" %Y") + " %Z" + " %Y" * bool(after) for name in _of_shape(before + after)]
+        yield from ((name, zone) for zone in zones for name in names)
+
+
+def _of_shape(text: str) -> list[str]:
+    """The formats of the shape of `text`, which may begin with a day of the week."""
+    names, weekday = _BY_SHAPE.get(_shape(text), []), _WEEKDAY.match(text)
+    if names or weekday is None:
+        return names
+    return [f"%a{weekday.group(2)}{name}" for name in _BY_SHAPE.get(_shape(text[weekday.end() :]), [])]
 
 
 def _date(name: str, convert: Converter, text: str) -> datetime | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from alert_pipelines.errors import LoadError
-from alert_pipelines.loading.draft.columns import Column, column_path, flat
+from alert_pipelines.loading.draft.columns import ISO_CLOCKS, Column, clock_format, column_path, flat
 from alert_pipelines.loading.draft.layout import layout_of
 from alert_pipelines.loading.draft.roles import Roles, clock_of, is_of_end, roles_of, severity_of, status_of, words_of
 from alert_pipelines.loading.mapping_parts import Layout
@@ -177,9 +177,10 @@ class _Draft:
             return self._date(column)
         template = _scalar(f"{{{shown(column.path)}}} {{{shown(clock.path)}}}")
         day = _best_format(column, self._format)
-        if "%" not in day:
+        time = clock_format(clock.samples[0])
+        if "%" not in day and time in ISO_CLOCKS:
             return f"{{template: {template}}}"
-        time = "%H:%M:%S" if clock.samples[0].count(":") == 2 else "%H:%M"
+        day = "%Y-%m-%d" if "%" not in day else day
         return f"{{template: {template}, format: {_scalar(f'{day} {time}')}}}"
 
     def _seen(self, column: Column) -> str:
@@ -247,10 +248,10 @@ def _is_day_first(date_format: str) -> bool | None:
 
 
 def _zone_note(column: Column, date_format: str) -> str:
-    if date_format.endswith("%Z"):
+    if "%Z" in date_format and column.zone != "UTC":
         return "  # a guess at the zone by its short name in the dates: write yours"
     zoned = all(_ZONED.search(sample.strip()) for sample in column.samples)
-    if zoned or date_format.startswith("epoch") or date_format.endswith((" UTC", " GMT")):
+    if zoned or date_format.startswith("epoch") or "%z" in date_format.lower():
         return ""
     return "  # the dates name no zone: write yours, say Europe/Berlin"
 
