@@ -60,7 +60,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where files are shared out to workers, let none be left with a long one when the others have ended."""
+    """Where files are shared out to workers, let none be left with a long one when the others have ended.
+
+    Coverage is of the quick tests: it would make each slow one a third slower, and tell of few lines more.
+    """
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("no_cover")
     if config.getoption("--longest-first"):
         takes = Counter[Path]()
         for item in items:

@@ -72,6 +72,18 @@ def test_interrupted():
     raise KeyboardInterrupt
 """
 
+MEASURED = """
+import sys
+import pytest
+
+def test_quick():
+    assert sys.gettrace() is not None
+
+@pytest.mark.slow
+def test_slow():
+    assert sys.gettrace() is None
+"""
+
 LIMIT = "--slow=0.6"
 
 
@@ -130,6 +142,13 @@ def test_what_a_test_left_on_the_machine_was_not_told(tmp_path: Path, workers: s
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert f"process {pid}: sleep 100\n" in done.stdout
     assert directory in done.stdout
+
+
+@pytest.mark.process
+def test_coverage_made_every_slow_test_slower(tmp_path: Path) -> None:
+    environment = {"COVERAGE_CORE": "pytrace", "COVERAGE_FILE": str(tmp_path / "coverage")}
+    done = run_tests(tmp_path, MEASURED, "--cov=json", "--cov-report=", env=environment)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(MEMORY is None, reason="there is no shared memory here")
