@@ -54,7 +54,7 @@ def on(location: str | None) -> None:
 @schedule.command()
 @_location
 def off(location: str | None) -> None:
-    """Switch the schedule off; a scan that is running goes on."""
+    """Switch the schedule off. A running scan continues."""
     shutdown_scheduler(location=location)
     click.echo(_in_words(schedule_state(location=location)))
 

@@ -24,17 +24,17 @@ def alerts() -> None:
 @alerts.command("list")
 @click.option("--source", "source_type", type=text, help="Only alerts of this source.")
 @click.option("--rule", "rule_id", type=text, metavar="ID", help="Only alerts that this rule decided.")
-@click.option("--key", type=text, help="Only alerts of this key: a driver, or what the rules group the source by.")
+@click.option("--key", type=text, help="Only alerts with this key: a driver, or the value that the rules group by.")
 @click.option(
     "--status",
     "statuses",
     multiple=True,
     type=click.Choice([*map(str, Status), _ANY], case_sensitive=False),
-    help="Only this status; may be repeated. Default: the pending ones; with --rule: ANY.",
+    help="Only this status; may be repeated. Default: pending; with --rule: ANY.",
 )
-@click.option("--older-than", type=duration, help="Only alerts at least so old, such as 90m, 8h or 2d.")
-@click.option("--newer-than", type=duration, help="Only alerts that are not so old yet.")
-@click.option("--limit", type=click.IntRange(1, MAX_COUNTED), default=25, show_default=True, help="Alerts to show.")
+@click.option("--older-than", type=duration, help="Only alerts of at least this age, such as 90m, 8h or 2d.")
+@click.option("--newer-than", type=duration, help="Only alerts younger than this.")
+@click.option("--limit", type=click.IntRange(1, MAX_COUNTED), default=25, show_default=True, help="Number of alerts.")
 @json_option
 def list_command(
     *,
@@ -47,7 +47,7 @@ def list_command(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List alerts. Lists the pending ones unless an option says otherwise.
+    """List alerts. Default: pending alerts.
 
     The newest come first; with --older-than, the oldest.
     """

@@ -23,15 +23,15 @@ from alert_pipelines.rules.store import load_rules
 @click.command()
 @click.argument("first", type=DAY)
 @click.argument("last", type=DAY, required=False)
-@click.option("--rules", "file", type=FILE, help="The rules on trial; default those of the collection.")
+@click.option("--rules", "file", type=FILE, help="Rule file to test. Default: the published rules, active and shadow.")
 @click.option(
     "--step-mins",
     type=click.IntRange(1, ONE_DAY // timedelta(minutes=1)),
     default=DEFAULT_STEP // timedelta(minutes=1),
     show_default=True,
-    help="Judge this often; the day has to be a multiple of it.",
+    help="Minutes between evaluations. Must divide the day.",
 )
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="File for the report.")
 @json_option
 def backtest(
     first: date, last: date | None, *, file: Path | None, step_mins: int, html: Path | None, as_json: bool

@@ -22,9 +22,9 @@ from alert_pipelines.settings import read_settings
 @as_of_option
 @json_option
 def explain(alert_id: str, as_of: datetime | None, as_json: bool) -> None:
-    """Explain an alert: what was decided, what a scan would do.
+    """Explain past and future decisions about an alert.
 
-    Lists each test of each rule with the alert's values.
+    Lists each test of each rule with the values of the alert.
     """
     with open_database() as db:
         explanation = explain_alert(db, alert_id, as_of=as_of)

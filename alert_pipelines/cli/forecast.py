@@ -19,14 +19,12 @@ _NAMED = 3
 
 @click.command()
 @as_of_option
-@click.option(
-    "--hours", type=click.IntRange(1, MAX_HOURS), default=HOURS, show_default=True, help="Hours to look ahead."
-)
+@click.option("--hours", type=click.IntRange(1, MAX_HOURS), default=HOURS, show_default=True, help="Number of hours.")
 @json_option
 def forecast(as_of: datetime | None, hours: int, as_json: bool) -> None:
     """Show what the rules will close and escalate, hour by hour.
 
-    Assumes that no alert changes and no new one comes. Changes nothing.
+    Assumes that no alert changes and no new alert arrives. Changes nothing.
     """
     with open_database() as db:
         found = make_forecast(db, as_of=as_of, hours=hours)

@@ -14,7 +14,7 @@ from alert_pipelines.mongo import open_database
 def history(alert_id: str, as_json: bool) -> None:
     """List the automatic decisions about an alert.
 
-    Names the job of each, and shows the rule as it was then.
+    Shows the job of each decision, and the text of the rule at that time.
     """
     with open_database() as db:
         decisions = decisions_of_alert(db, alert_id)

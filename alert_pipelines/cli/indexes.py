@@ -21,7 +21,7 @@ def indexes() -> None:
 @as_of_option
 @json_option
 def advise(as_of: datetime | None, as_json: bool) -> None:
-    """List slow conditions with the index that would help each. Creates nothing."""
+    """List slow conditions and the indexes that would help. Creates nothing."""
     with open_database() as db:
         advice = find_advice(db, as_of or server_now(db))
     if as_json:
@@ -33,7 +33,7 @@ def advise(as_of: datetime | None, as_json: bool) -> None:
 @indexes.command()
 @as_of_option
 def create(as_of: datetime | None) -> None:
-    """Create the indexes that `advise` names."""
+    """Create the indexes that `advise` lists."""
     with open_database() as db:
         advice = find_advice(db, as_of or server_now(db))
         _print_advice(advice)

@@ -20,9 +20,9 @@ TEMPLATES = {
 def init(directory: Path) -> None:
     """Write the files that Dagster and MongoDB need.
 
-    Writes dagster.yaml, workspace.yaml and the MongoDB roles into DIRECTORY. Replaces no file.
+    Writes dagster.yaml, workspace.yaml and the MongoDB roles into DIRECTORY. Does not replace existing files.
 
-    For an installation from a wheel: a checkout has these files.
+    Use it after installing from a wheel. A checkout has these files.
     """
     there = [name for name in TEMPLATES if (directory / name).exists()]
     if there:

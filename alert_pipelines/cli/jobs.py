@@ -49,9 +49,9 @@ def list_jobs(limit: int, as_json: bool) -> None:
 @click.option("--alerts", is_flag=True, help="List every alert that the job decided.")
 @json_option
 def show(job_id: str, alerts: bool, as_json: bool) -> None:
-    """Show one job record. Shows the latest unless you name another.
+    """Show one job record. Default: the latest.
 
-    Counts what the job closed and escalated by rule.
+    Shows what the job closed and escalated by rule.
     """
     with open_database() as db:
         record = _record(db, job_id)

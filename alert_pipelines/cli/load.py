@@ -38,12 +38,12 @@ class _Repeating(yaml.SafeDumper):
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("--mapping", type=FILE, help="Which column becomes which field (docs/loading.md).")
-@click.option("--preset", metavar="NAME", help="A mapping of the package, such as pagerduty (docs/presets.md).")
-@click.option("--until", type=timestamp, help="Load FILE as it stood at this time.")
-@click.option("--update", is_flag=True, help="Alerts that are there take over what the source changed since.")
-@click.option("--check", is_flag=True, help="Write nothing; show what the first 1,000 rows become.")
-@click.option("--reject", type=click.Path(dir_okay=False, path_type=Path), help="Where rows go that cannot be used.")
+@click.option("--mapping", type=FILE, help="File that maps columns to fields (docs/loading.md).")
+@click.option("--preset", metavar="NAME", help="Mapping of the package, such as pagerduty (docs/presets.md).")
+@click.option("--until", type=timestamp, help="Load FILE as it was at this time.")
+@click.option("--update", is_flag=True, help="Update existing alerts from FILE.")
+@click.option("--check", is_flag=True, help="Write nothing. Show what the first 1,000 rows become.")
+@click.option("--reject", type=click.Path(dir_okay=False, path_type=Path), help="File for rejected rows.")
 def load(
     file: Path,
     *,
@@ -56,11 +56,9 @@ def load(
 ) -> None:
     """Load alerts from CSV, JSON, Excel or Parquet.
 
-    Alerts that are in the database already are left as they are, unless you add --update.
+    Existing alerts are not changed, unless you add --update. It keeps decisions by rules and people.
 
-    With --update they take over what the source changed since, but for what a rule or a person decided here.
-
-    Exits with 1 where no row could be used, with 4 where some could not.
+    Exits with 1 if no row could be used, and with 4 if some rows were rejected.
     """
     declared = _declared(mapping, preset)
     if check:

@@ -19,7 +19,7 @@ def mapping() -> None:
 def draft(file: Path) -> None:
     """Print a mapping for FILE, for you to correct.
 
-    Reads all of FILE, and says with samples what it seems to hold.
+    Reads the whole FILE and adds samples of its values.
     """
     click.echo(draft_mapping(file), nl=False)
 
@@ -29,7 +29,7 @@ def draft(file: Path) -> None:
 def show(name: str | None) -> None:
     """Print the preset NAME, for you to edit.
 
-    Without NAME, say what each preset is for.
+    Without NAME, lists the presets.
     """
     if name is not None:
         click.echo(preset_text(name), nl=False)

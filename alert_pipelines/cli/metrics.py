@@ -16,16 +16,16 @@ from alert_pipelines.mongo import open_database
 
 @click.group()
 def metrics() -> None:
-    """Export the scanner's numbers for Prometheus."""
+    """Export metrics for Prometheus."""
 
 
 @metrics.command()
 @click.option(
-    "--host", type=text, default="127.0.0.1", show_default=True, help="0.0.0.0 answers to other machines, too."
+    "--host", type=text, default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all."
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=9464, show_default=True)
 def serve(host: str, port: int) -> None:
-    """Answer at /metrics until interrupted. Each request reads the numbers again."""
+    """Serve metrics at /metrics until interrupted. Each request reads the database."""
     exporter = _exporter()
     with open_database() as db, suppress(KeyboardInterrupt):
         exporter.serve_metrics(db, host, port, Event())
@@ -34,9 +34,9 @@ def serve(host: str, port: int) -> None:
 @metrics.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def write(file: Path) -> None:
-    """Write the numbers into FILE once.
+    """Write the metrics to FILE once.
 
-    For node_exporter's textfile collector, which needs a name that ends in .prom.
+    For the textfile collector of node_exporter, FILE must end in .prom.
     """
     exporter = _exporter()
     try:

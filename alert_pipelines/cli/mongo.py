@@ -9,7 +9,7 @@ from alert_pipelines.mongo import MongoSettings, ensure_local_mongod, local_mong
 def mongo() -> None:
     """Start, stop and find the local MongoDB.
 
-    It is used if MONGODB_URI is not set.
+    Commands use the local MongoDB if MONGODB_URI is not set.
     """
     if MongoSettings.from_env().uri is not None:
         click.echo("MONGODB_URI is set: that server is used, not the local one.", err=True)
@@ -23,7 +23,7 @@ def start() -> None:
 
 @mongo.command()
 def stop() -> None:
-    """Shut the local MongoDB down."""
+    """Stop the local MongoDB."""
     stopped = stop_local_mongod(MongoSettings.from_env().local_dir)
     again = "A running scripts/dev starts it again with its next scan, and so does any command."
     click.echo(f"Stopped. {again}" if stopped else "It was not running.")
@@ -32,7 +32,7 @@ def stop() -> None:
 @mongo.command()
 @click.pass_context
 def status(ctx: click.Context) -> None:
-    """Print its URI, process and directory. Exits with 1 if it is not running."""
+    """Print URI, process and directory of the local MongoDB. Exits with 1 if it is not running."""
     local_dir = MongoSettings.from_env().local_dir
     mongod = local_mongod_status(local_dir)
     if mongod is None:

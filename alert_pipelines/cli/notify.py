@@ -20,7 +20,7 @@ def notify() -> None:
 
 @notify.command()
 def test() -> None:
-    """Send each receiver a test message."""
+    """Send a test message to each receiver."""
     receivers = receivers_of(read_settings().notify_urls)
     if not receivers:
         raise NotificationError(f"{NOTIFY_VARIABLE} is not set: give it apprise URLs with blanks between, see the docs")

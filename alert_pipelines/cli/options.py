@@ -52,7 +52,7 @@ class _Day(click.ParamType[date]):
 DAY = _Day()
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-as_of_option = click.option("--as-of", type=timestamp, help="The time to judge at; default now.")
+as_of_option = click.option("--as-of", type=timestamp, help="Evaluate at this time. Default: now.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

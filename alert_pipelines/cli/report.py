@@ -14,11 +14,13 @@ from alert_pipelines.reports.activity import MAX_DAYS
 
 @click.command()
 @click.argument("day", type=DAY, required=False)
-@click.option("--days", type=click.IntRange(1, MAX_DAYS), default=30, show_default=True, help="Days, DAY included.")
+@click.option(
+    "--days", type=click.IntRange(1, MAX_DAYS), default=30, show_default=True, help="Number of days, ending with DAY."
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Directory for the report's files.")
 @json_option
 def report(day: date | None, days: int, out: Path | None, as_json: bool) -> None:
-    """Show what was done to alerts on a day.
+    """Show the daily report: what was done to alerts.
 
     Counts what was opened, closed, escalated and resolved on DAY and in the days that end with it.
 

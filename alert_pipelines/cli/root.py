@@ -92,8 +92,8 @@ def _without_trace(error: Exception) -> str:
 def cli(ctx: click.Context, quiet: bool) -> None:
     """Close and escalate alerts by rule, on MongoDB.
 
-    The server is named by MONGODB_URI, the database by MONGODB_DATABASE (alert_management); without MONGODB_URI a local
-    MongoDB is started.
+    Uses the server in MONGODB_URI and the database in MONGODB_DATABASE (default: alert_management). Without
+    MONGODB_URI, starts a local MongoDB.
     """
     log = logging.getLogger("alert_pipelines")
     handler = logging.StreamHandler(sys.stderr)

@@ -30,7 +30,7 @@ _SHOWN = 12
 @click.command("list")
 @json_option
 def list_rules(as_json: bool) -> None:
-    """List the rules of both collections. Exits with 1 if a rule cannot be used."""
+    """List the published rules. Exits with 1 if a rule is not valid."""
     with open_database() as db:
         found, problems = usable_rules(db)
         stands_in = {one.document.get("rule_id"): one.collection for one in stored_rules(db)}
@@ -47,14 +47,14 @@ def list_rules(as_json: bool) -> None:
 
 @click.command()
 @click.option("--rule", "rule_id", type=text, help="List only the changes of this rule.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many rule sets.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Number of rule sets.")
 @json_option
 def history(rule_id: str | None, limit: int, as_json: bool) -> None:
     """List the rule sets that scans have used.
 
-    The newest comes first, each with what changed in it.
+    Lists the newest first, with the changes in each.
 
-    A rule set that came back is listed once, where it was first used. Rules in shadow are not part of it.
+    A rule set that was used again is listed once, at its first use. Shadow rules are not part of a rule set.
     """
     with open_database() as db:
         current = load_rules(db).rule_set.version
@@ -77,9 +77,9 @@ def history(rule_id: str | None, limit: int, as_json: bool) -> None:
 def rollback(version: str, yes: bool, signature: Signature) -> None:
     """Publish the rules of an earlier VERSION again.
 
-    Replaces what a person changed in them, and switches off active rules that the version lacks.
+    Replaces edits by people, and switches off active rules that are not in VERSION. Does not change shadow rules.
 
-    VERSION is a version, or how it begins, as `history` lists it. Rules in shadow stay as they are.
+    VERSION is a version from `history`, or its first characters.
     """
     with open_database() as db:
         wanted = find_rule_set(db, version)

@@ -35,13 +35,16 @@ file_argument = click.argument("file", type=FILE, required=False)
 
 @click.group()
 def rules() -> None:
-    """Validate, compare, publish, export and list rules. Without FILE: the rules that come with the package."""
+    """Validate, compare, publish, export and list rules.
+
+    Without FILE, commands use the default rules of the package.
+    """
 
 
 @rules.command()
 @file_argument
 @click.option(
-    "--against-alerts", is_flag=True, help="Warn of sources, fields and kinds of values that the alerts do not have."
+    "--against-alerts", is_flag=True, help="Also compare the rules with the alerts: sources, fields, kinds of values."
 )
 def validate(file: Path | None, against_alerts: bool) -> None:
     """Check a rule file."""
@@ -61,11 +64,9 @@ def validate(file: Path | None, against_alerts: bool) -> None:
 def diff(ctx: click.Context, what: tuple[str, ...]) -> None:
     """Show what publishing FILE would change.
 
-    Of two rule sets, show what is different in the second.
+    Also shows what the next scan would do with FILE, compared with the published rules.
 
-    Of FILE also: what the next scan would do by it to the alerts of now, compared with the rules in force.
-
-    VERSION is a version, or how it begins, as `history` lists it, or `current`.
+    With two versions, shows their differences. VERSION is a version from `history`, its first characters, or `current`.
     """
     if len(what) > 2:
         raise click.UsageError("Give one file, or two versions.")
@@ -82,11 +83,11 @@ def diff(ctx: click.Context, what: tuple[str, ...]) -> None:
 
 @rules.command()
 @file_argument
-@click.option("--overwrite", is_flag=True, help="Replace also the rules that a person changed.")
+@click.option("--overwrite", is_flag=True, help="Also replace rules that a person changed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @signed
 def publish(file: Path | None, overwrite: bool, yes: bool, signature: Signature) -> None:
-    """Publish the rules of FILE. Shows what would change and asks. No rule is ever deleted."""
+    """Publish the rules in FILE. Shows the changes and asks first. Never deletes a rule."""
     given = _read(file)
     with open_database() as db:
         planned = diff_rules(db, given)
@@ -110,7 +111,7 @@ def publish(file: Path | None, overwrite: bool, yes: bool, signature: Signature)
 @click.option("--format", "file_format", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 @click.option("-o", "--output", type=click.File("w", encoding="utf-8", lazy=True), default="-", help="Default: stdout.")
 def export(file_format: Literal["yaml", "json"], output: TextIO) -> None:
-    """Print the collection's rules as a file that `publish` reads back."""
+    """Print the published rules as a rule file."""
     with open_database() as db:
         text = dump_rules(export_rules(db), file_format)
     # Opened only now: a refused export leaves the file of an earlier one as it is.

@@ -10,12 +10,12 @@ from alert_pipelines.mongo import open_database, server_now
 
 
 @click.command()
-@click.option("--seed", type=int, default=1, show_default=True, help="Another seed gives other alerts.")
-@click.option("--story", is_flag=True, help="Insert nothing; show how the latest week's incidents stand.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random numbers.")
+@click.option("--story", is_flag=True, help="Insert nothing. Show the state of the latest week's incidents.")
 def sample_week(seed: int, *, story: bool) -> None:
     """Insert a generated week of fleet alerts.
 
-    They are for trying things out. The same seed gives the same alerts all day.
+    For trying things out. On one day, the same seed gives the same alerts.
     """
     with open_database() as db:
         if story:

@@ -29,14 +29,17 @@ _log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would be closed and escalated.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be closed and escalated.")
 @as_of_option
 @click.option("--rule", "rule_ids", multiple=True, metavar="ID", help="Only this rule; may be repeated.")
 @click.option(
-    "--rules", "file", type=FILE, help="For a dry run: decide as if this rule file were published, also over edits."
+    "--rules", "file", type=FILE, help="For a dry run: use this file as if it were published with --overwrite."
 )
 @click.option(
-    "--allow-over-limit", multiple=True, metavar="ID", help="Lift this rule's limit once; 'scan' is the scan's own."
+    "--allow-over-limit",
+    multiple=True,
+    metavar="ID",
+    help="Lift the limits of this rule once; 'scan': those of the scan.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before lifting a limit.")
 @signed
@@ -56,8 +59,8 @@ def scan(
 ) -> None:
     """Close and escalate pending alerts that match a rule.
 
-    Exits with 3 if a limit blocked closes or escalations, with 1 if the server could not evaluate a rule. With
-    --allow-over-limit: show what would be done, and ask.
+    Exits with 3 if a limit blocked closes or escalations, and with 1 if the server could not evaluate a rule. With
+    --allow-over-limit, shows what would be done and asks first.
     """
     if file and not dry_run:
         raise click.UsageError("--rules is for --dry-run: publish the file with `rules publish` to scan by it.")

@@ -13,12 +13,12 @@ from alert_pipelines.rules.maintenance import snooze_alert
 @click.command()
 @click.argument("alert_id", type=text)
 @click.option("--for", "lasting", type=duration, required=True, help="Duration, such as 90m, 8h or 2d.")
-@click.option("--reason", type=text, required=True, help="Reason, shown where the alert is explained.")
+@click.option("--reason", type=text, required=True, help="Reason, shown by `explain`.")
 @click.option("--by", "created_by", type=text, required=True, help="Your name.")
 def snooze(alert_id: str, lasting: timedelta, reason: str, created_by: str) -> None:
-    """Keep scans away from one alert for a while.
+    """Exempt one alert from scans for a time.
 
-    Adds a maintenance window for this alert alone.
+    Adds a maintenance window for this alert.
     """
     with open_database() as db:
         window = snooze_alert(db, alert_id, lasting, reason=reason, created_by=created_by)

@@ -13,7 +13,7 @@ from alert_pipelines.signature import Signature
 @click.argument("job_id", type=text)
 @click.option("--rule", "rule_id", metavar="ID", help="Only this rule's decisions.")
 @click.option("--allow-again", is_flag=True, help="Let the rules decide these alerts again.")
-@click.option("--yes", is_flag=True, help="Do it.")
+@click.option("--yes", is_flag=True, help="Apply the undo.")
 @signed
 @json_option
 def undo(
@@ -21,7 +21,7 @@ def undo(
 ) -> None:
     """Undo the decisions of a job.
 
-    `latest` is the last scan that decided anything. Without --yes, only says what would be undone.
+    `latest` is the last scan that decided anything. Without --yes, only shows what would be undone.
     """
     with open_database() as db:
         report = undo_job(db, job_id, rule_id=rule_id, allow_again=allow_again, dry_run=not yes, signature=signature)

@@ -46,7 +46,7 @@ def validate(file: Path) -> None:
 @click.option("--all", "with_over", is_flag=True, help="Also list windows that are over.")
 @json_option
 def list_(as_of: datetime | None, with_over: bool, as_json: bool) -> None:
-    """List the windows of the database; exit 1 if one is not valid."""
+    """List the maintenance windows. Exits with 1 if one is not valid."""
     with open_database() as db:
         found = list_windows(db, as_of=as_of, with_over=with_over)
     if as_json:
@@ -65,9 +65,11 @@ def list_(as_of: datetime | None, with_over: bool, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @signed
 def add(file: Path, yes: bool, signature: Signature) -> None:
-    """Show what adding the windows of FILE would change, ask, and do it. A window of the same window_id is replaced.
+    """Add the windows in FILE. Shows the changes and asks first.
 
-    --by and --reason are for windows that name no created_by or no reason.
+    Replaces windows with the same window_id.
+
+    --by and --reason apply to windows without created_by or reason.
     """
     given = signed_windows(_read(file), signature)
     with open_database() as db:
@@ -85,10 +87,13 @@ def add(file: Path, yes: bool, signature: Signature) -> None:
 
 @windows.command()
 @click.argument("window_id", type=text)
-@click.option("--yes", is_flag=True, help="Do it.")
+@click.option("--yes", is_flag=True, help="End the window.")
 @signed
 def end(window_id: str, yes: bool, signature: Signature) -> None:
-    """End a window now: its alerts are judged again by the next scan. Without --yes: only say what that would be."""
+    """End a window now. Without --yes, only shows what would be ended.
+
+    The next scan can decide its alerts again.
+    """
     with open_database() as db:
         found = end_window(db, window_id, dry_run=not yes, signature=signature)
     for one in found:

@@ -24,7 +24,7 @@ PAGE = "docs/add-to-dagster.md"
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Check that scans are made: Dagster, the database.
+    """Check that scans can run: Dagster and the database.
 
     Looks at the Dagster instance of DAGSTER_HOME. Exits with 1 if anything is missing.
 
