@@ -23,6 +23,7 @@ from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.sentences import sentence
 from alert_pipelines.rules.store import load_rules, load_windows
+from alert_pipelines.rules.tree_words import reason_in_words
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.timestamps import as_of_utc
 
@@ -108,7 +109,7 @@ class Explanation:
     @property
     def answer(self) -> str:
         """What people ask first: what was decided last and why, then what a scan would do."""
-        return f"{_last_decision(self.past)}A scan at {_moment(self.as_of)}{self._next()}."
+        return f"{_last_decision(self.past)}A scan at {_moment(self.as_of)}{reason_in_words(self._next())}."
 
     def _next(self) -> str:
         if self.decided_by is not None:
@@ -150,7 +151,9 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
 
     explainer = _Explainer(db, alert)
     active_rules, shadow_rules = concerning(loaded.rule_set.active), concerning(loaded.rule_set.shadow)
-    active = explainer.results(compile_rules(active_rules, at, windows), Mode.ACTIVE)
+    may_expire = alert.get("expires_at") is not None
+    active_clauses = compile_rules(active_rules, at, windows, with_expires_at=may_expire)
+    active = explainer.results(active_clauses, Mode.ACTIVE)
     shadow = explainer.results(compile_rules(shadow_rules, at, windows, with_expires_at=False), Mode.SHADOW)
     decided_by = next((result for result in active if result.due), None)
     history = alert.get("state_history")
@@ -333,7 +336,7 @@ def _last_decision(past: Sequence[Mapping[str, Any]]) -> str:
     by = f" by rule {rule}" if rule else ""
     # A reason that a scan wrote begins with the rule.
     reason = str(entry.get("reason")).removeprefix(f"{rule}: ")
-    return f"{done} {_moment(entry.get('timestamp'))}{by}: {reason}. "
+    return f"{done} {_moment(entry.get('timestamp'))}{by}: {reason_in_words(reason)}. "
 
 
 def _moment(at: Any) -> str:

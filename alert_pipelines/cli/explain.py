@@ -13,6 +13,7 @@ from alert_pipelines.cli.options import as_of_option, json_option, text
 from alert_pipelines.cli.output import as_text, print_json
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.maintenance import why_it_holds
+from alert_pipelines.rules.tree_words import reason_in_words
 from alert_pipelines.rules.windows import MaintenanceWindow, Span
 from alert_pipelines.settings import read_settings
 
@@ -74,19 +75,19 @@ def _window(window: MaintenanceWindow, span: Span | None) -> str:
 
 def _clause_lines(clause: ClauseResult) -> Iterator[str]:
     yield (
-        f"{clause.rule_id} ({clause.mode}): {clause.decision} by {clause.condition}, {clause.description}: "
-        f"{'due' if clause.due else 'not due'}"
+        f"{clause.rule_id} ({clause.mode}): {clause.decision} by {clause.condition}, "
+        f"{reason_in_words(clause.description)}: {'due' if clause.due else 'not due'}"
     )
     for test in clause.tests:
-        values = as_text(test.values_in_words)
-        yield f"  {'yes' if test.holds else 'NO '}  {test.description}{f'  [{values}]' if values else ''}"
+        asked, values = reason_in_words(test.description), as_text(test.values_in_words)
+        yield f"  {'yes' if test.holds else 'NO '}  {asked}{f'  [{values}]' if values else ''}"
     if clause.evidence_total:
         more = clause.evidence_not_named
         yield f"  evidence: {', '.join(clause.evidence)}{f' and {more} more' if more else ''}"
 
 
 def _past(entry: dict[str, Any], ui_url: str | None) -> Iterator[str]:
-    names = ("timestamp", "from_status", "to_status", "job_id", "reason")
-    yield "  ".join(as_text(entry.get(name)) for name in names)
+    decided = (as_text(entry.get(name)) for name in ("timestamp", "from_status", "to_status", "job_id"))
+    yield "  ".join([*decided, reason_in_words(as_text(entry.get("reason")))])
     kept = {"as of": entry.get("as_of"), "matched": matched_in_words(entry), "run": run_url(entry, ui_url)}
     yield from (f"  {name} {as_text(value)}" for name, value in kept.items() if value)

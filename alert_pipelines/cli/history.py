@@ -6,6 +6,7 @@ from alert_pipelines.audit.decisions import PastDecision, decisions_of_alert
 from alert_pipelines.cli.options import json_option, text
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
+from alert_pipelines.rules.tree_words import reason_in_words
 
 
 @click.command()
@@ -39,7 +40,7 @@ def print_decisions(decisions: list[PastDecision]) -> None:
                 one.entry.get("rule_triggered") or one.entry.get("triggered_by"),
                 one.entry.get("job_id"),
                 one.entry.get("run_id"),
-                one.entry.get("reason"),
+                reason_in_words(as_text(one.entry.get("reason"))),
             )
             for one in decisions
         ],

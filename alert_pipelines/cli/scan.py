@@ -17,6 +17,7 @@ from alert_pipelines.index_advice.advice import lacking_indexes
 from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.store import rules_if_published
+from alert_pipelines.rules.tree_words import reason_in_words
 from alert_pipelines.scanner.report import PlannedGroup, ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.scanner.shadow import waiting
@@ -128,7 +129,10 @@ def _print_report(report: ScanReport, as_json: bool) -> None:
         click.echo("\nSamples:")
         print_table(
             ["alert", "decision", "rule", "source", "reason"],
-            [(one.alert_id, one.decision, one.rule_id, one.source_type, one.reason) for one in report.samples],
+            [
+                (one.alert_id, one.decision, one.rule_id, one.source_type, reason_in_words(one.reason))
+                for one in report.samples
+            ],
         )
     for title, problems in (
         ("Blocked", [violation.message for violation in report.violations]),

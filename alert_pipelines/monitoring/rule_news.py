@@ -22,6 +22,7 @@ from alert_pipelines.rules.clause import Stage
 from alert_pipelines.rules.key_text import key_text
 from alert_pipelines.rules.model import DEFAULT_KEY
 from alert_pipelines.rules.store import rule_texts
+from alert_pipelines.rules.tree_words import reason_in_words
 
 _MAX_READ = 1000
 _MAX_SCANS = 5
@@ -171,5 +172,5 @@ def _first_alerts(job_id: str, rule_id: str, key: Sequence[str]) -> list[Stage]:
 def _line(alert: Mapping[str, Any], rule_id: str, key: Sequence[str]) -> str:
     named = [f"{path} {key_text([value])}" for path, value in zip(key, alert["key"], strict=True) if value is not None]
     of_key = f" ({', '.join(named)})" if named else ""
-    reason = str(alert["entry"].get("reason")).removeprefix(f"{rule_id}: ")
+    reason = reason_in_words(str(alert["entry"].get("reason")).removeprefix(f"{rule_id}: "))
     return truncate(f"{key_text([alert.get('alert_id')])}{of_key}: {reason}", _LONGEST_LINE)

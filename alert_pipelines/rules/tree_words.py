@@ -1,5 +1,6 @@
 """Says a condition tree as a person would."""
 
+import re
 from typing import Any
 
 from alert_pipelines.rules.tree import TEXTUAL, TIMED, All, Leaf, Not, Op, Tree
@@ -27,6 +28,8 @@ _TIMES = {
     Op.BEYOND_MINS: "is more than {} ahead",
 }
 _UNITS = (("week", 10_080), ("day", 1_440), ("hour", 60), ("minute", 1))
+_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_MINUTES = re.compile(rf"{_QUOTED}|\b(?P<number>[1-9]\d{{0,8}})(?P<more> or more)? minutes\b(?P<old> old)?")
 
 
 def describe(tree: Tree) -> str:
@@ -50,6 +53,17 @@ def span_in_words(minutes: int) -> str:
     unit, size = next((unit, size) for unit, size in _UNITS if minutes % size == 0)
     number = minutes // size
     return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
+def reason_in_words(reason: str) -> str:
+    """A stored reason as people read it: "1440 or more minutes old" as "1 day old or more". What is quoted stays."""
+
+    def span(found: re.Match[str]) -> str:
+        if found["number"] is None:
+            return found[0]
+        return f"{span_in_words(int(found['number']))}{found['old'] or ''}{found['more'] or ''}"
+
+    return _MINUTES.sub(span, reason)
 
 
 def _leaf(leaf: Leaf) -> str:

@@ -102,9 +102,15 @@ def test_a_shadow_rule_is_explained_and_decides_nothing(db: AlertDatabase) -> No
     explanation = explain(db, "A")
     assert explanation.decided_by is None
     assert [(clause.rule_id, clause.mode.value, clause.due) for clause in explanation.clauses] == [
-        ("expires_at", "active", False),
-        ("ghost", "shadow", True),
+        ("ghost", "shadow", True)
     ]
+
+
+def test_an_alert_without_expires_at_was_said_to_wait_for_it(db: AlertDatabase) -> None:
+    fill(db, [alert("A"), alert("B", expires_at=ago(-1))], rule("old", {"expire_after_mins": 1440}))
+    waits = "A scan at 01 Mar 2026 12:00 UTC would leave it: old needs: timestamp is 1 day old or more"
+    assert explain(db, "A").answer == f"{waits}."
+    assert explain(db, "B").answer == f"{waits}; expires_at needs: its own expires_at has passed."
 
 
 def test_of_a_key_with_thousands_of_alerts_only_the_window_is_read(db: AlertDatabase) -> None:
@@ -293,8 +299,8 @@ def test_explaining_one_alert_counted_all_others_of_its_key_however_many(
     pile = [alert(f"A{n}", minutes=n, metadata={"region": "north"}) for n in range(1, 301)]
     fill(db, pile, rule("latest", {"keep_latest": True, "group_by": "metadata.region"}))
     db.command("profile", 2)
-    [clause, _] = explain(db, "A300").clauses
-    [few, _] = explain(db, "A11").clauses
+    [clause] = explain(db, "A300").clauses
+    [few] = explain(db, "A11").clauses
     db.command("profile", 0)
     assert (clause.due, clause.evidence_total, clause.evidence_not_named) == (True, 30, "at least 10")
     assert (few.due, few.evidence_total, few.evidence_not_named) == (True, 10, "")

@@ -111,7 +111,7 @@ def test_a_dry_run_from_the_launchpad_shows_its_tables_and_writes_nothing(page: 
         of_rule = steps.metadata_row(page, "by rule and source").get_by_role("row").filter(has_text="on-trial")
         expect(of_rule).to_have_text("on-trialTRIALclose3")
         samples = steps.metadata_row(page, "samples").get_by_role("row").filter(has_text="on-trial")
-        expect(samples.first).to_contain_text("timestamp is 30 or more minutes old")
+        expect(samples.first).to_contain_text("timestamp is 30 minutes old or more")
         assert week.alerts.count_documents({"state_history.job_id": job_id}) == 0
 
 
@@ -180,7 +180,7 @@ def test_the_page_of_an_explanation_squeezed_its_columns_and_broke_dates_and_wor
         steps.expect_run_end(page, "RUN_SUCCESS")
         words = page.get_by_text("would close it").first
         expect(words).to_be_visible()
-        expect(words).to_contain_text("rule 'on-trial' would close it: timestamp is 30 or more minutes old")
+        expect(words).to_contain_text("rule 'on-trial' would close it: timestamp is 30 minutes old or more")
         for name in ("decided before", "clauses and tests"):
             row = steps.metadata_row(page, name)
             expect(row).to_be_visible()

@@ -50,9 +50,9 @@ def test_show_has_the_record_and_what_was_decided(run: Run, job_id: str) -> None
 
 
 def test_show_lists_the_alerts_on_request(run: Run, job_id: str) -> None:
-    assert "timestamp is 60" not in run("jobs", "show").stdout
+    assert "timestamp is 1 hour" not in run("jobs", "show").stdout
     out = run("jobs", "show", "--alerts").stdout
-    assert [row[0] for row in _rows(out) if "timestamp" in row and "minutes" in row] == ["A", "B"]
+    assert [row[0] for row in _rows(out) if "timestamp" in row and "hour" in row] == ["A", "B"]
     assert "Rule speed as of rule set version" in out
     shown: dict[str, Any] = json.loads(run("jobs", "show", "--alerts", "--json").stdout)
     assert [one["alert_id"] for one in shown["alerts"]] == ["A", "B"]
@@ -121,7 +121,7 @@ def test_undo_lists_what_was_touched_since(run: Run, db: AlertDatabase, job_id: 
 def test_explain_says_why_and_why_not(run: Run, db: AlertDatabase, job_id: str) -> None:
     out = run("explain", "C", "--as-of", AS_OF.isoformat()).stdout
     assert "C: OVERSPEEDING, OPEN" in out
-    assert "NO   timestamp is 60 or more minutes old  [timestamp = 2026-03-01T11:55:00+00:00 (date)]" in out
+    assert "NO   timestamp is 1 hour old or more  [timestamp = 2026-03-01T11:55:00+00:00 (date)]" in out
     assert "Rules that concern it:\n  speed: Closes OVERSPEEDING alerts when they are 1 hour old." in out
     later = json.loads(run("explain", "C", "--as-of", "2026-03-01T13:00", "--json").stdout)
     assert later["decided_by"]["rule_id"] == "speed"

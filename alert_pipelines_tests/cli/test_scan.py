@@ -30,7 +30,7 @@ def test_a_dry_run_shows_counts_and_samples_and_writes_nothing(run: Run, filled:
     rows = [re.split("  +", line) for line in out.splitlines()]
     assert ["expire", "OVERSPEEDING", "OPEN", "WARNING", "close", "1"] in rows
     assert ["watch", "OVERSPEEDING", "close", "3"] in rows
-    assert ["OLD", "close", "expire", "OVERSPEEDING", "timestamp is 60 or more minutes old"] in rows
+    assert ["OLD", "close", "expire", "OVERSPEEDING", "timestamp is 1 hour old or more"] in rows
     assert filled.alerts.count_documents({"status": "OPEN"}) == 4
 
 

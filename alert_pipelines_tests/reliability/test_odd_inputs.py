@@ -113,4 +113,4 @@ def test_an_as_of_beyond_reason(db: AlertDatabase, at: str, dry_run: bool) -> No
 def test_an_alert_of_the_first_or_the_last_date_is_explained(db: AlertDatabase, at: Any) -> None:
     repeated = rule("repeated", {"escalate_if_count": 1, "window_mins": 1_000, "close_if_no_repeat_mins": 5})
     fill(db, [alert("old", timestamp=at)], repeated, rule("expire", {"expire_after_mins": 60}))
-    assert len(explain_alert(db, "old", as_of=AS_OF).clauses) == 4
+    assert len(explain_alert(db, "old", as_of=AS_OF).clauses) == 3

@@ -9,6 +9,7 @@ from hypothesis import given
 
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.sentences import sentence
+from alert_pipelines.rules.tree_words import reason_in_words
 from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines_tests.factories import rule
 from alert_pipelines_tests.rules import strategies
@@ -117,3 +118,28 @@ def test_the_page_shows_what_the_command_says(tmp_path: Path) -> None:
     (tmp_path / "my-rules.yaml").write_text(written)
     for one in read_rules(tmp_path / "my-rules.yaml"):
         assert f"{one.rule_id} (active): {sentence(one)}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        ("timestamp is 2880 or more minutes old", "timestamp is 2 days old or more"),
+        ("nobody has attended to it for 90 or more minutes", "nobody has attended to it for 90 minutes or more"),
+        (
+            "2 or more pending alerts of the same key within 1440 minutes",
+            "2 or more pending alerts of the same key within 1 day",
+        ),
+        (
+            "it was not updated in the last 120 minutes, but by scans",
+            "it was not updated in the last 2 hours, but by scans",
+        ),
+        (
+            "timestamp is 60 or more open minutes of calendar 'c' old",
+            "timestamp is 60 or more open minutes of calendar 'c' old",
+        ),
+        ("note is 'in 60 minutes', \"it's 60 minutes\"", "note is 'in 60 minutes', \"it's 60 minutes\""),
+        ("within 12345678901 minutes", "within 12345678901 minutes"),
+    ],
+)
+def test_a_reason_was_read_in_minutes_by_people_who_count_in_days(stored: str, read: str) -> None:
+    assert reason_in_words(stored) == read

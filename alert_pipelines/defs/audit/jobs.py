@@ -28,6 +28,7 @@ from alert_pipelines.defs.scan.run_records import disown_tags, record_of_run, ru
 from alert_pipelines.defs.tables import MAX_LISTED, table, unbroken
 from alert_pipelines.rules.maintenance import why_it_holds
 from alert_pipelines.rules.model import Mode
+from alert_pipelines.rules.tree_words import reason_in_words
 from alert_pipelines.signature import Signature
 
 # Few columns: the run's page gives a table little room.
@@ -167,12 +168,14 @@ def _as_it_stands(explanation: Explanation) -> str:
 
 def _test_rows(clause: ClauseResult) -> Iterator[tuple[str, ...]]:
     shadow = "" if clause.mode is Mode.ACTIVE else f" ({clause.mode})"
-    rule = f"{clause.rule_id}{shadow}: {clause.decision}\n{clause.condition}"
+    rule = f"{clause.rule_id}{shadow}: {clause.decision}, {'due' if clause.due else 'not due'}\n{clause.condition}"
     for test in clause.tests:
+        asked = reason_in_words(test.description)
         values = test.values_in_words
-        yield rule, f"{test.description}\n{values}" if values else test.description, _yes_or_no(test.holds)
-    # The clause's description also names the other alerts that it depends on; its tests do not.
-    yield rule, clause.description, _yes_or_no(clause.due)
+        yield rule, f"{asked}\n{values}" if values else asked, _yes_or_no(test.holds)
+    # What depends on other alerts is none of the tests of this one.
+    if clause.description not in {test.description for test in clause.tests}:
+        yield rule, reason_in_words(clause.description), _yes_or_no(clause.due)
 
 
 def _yes_or_no(holds: bool) -> str:
@@ -180,15 +183,15 @@ def _yes_or_no(holds: bool) -> str:
 
 
 def _decided_row(one: PastDecision) -> tuple[str, ...]:
-    fields = ("from_status", "to_status", "rule_triggered", "reason")
-    return one.alert_id, *(_text(one.entry.get(name)) for name in fields)
+    fields = (_text(one.entry.get(name)) for name in ("from_status", "to_status", "rule_triggered"))
+    return one.alert_id, *fields, reason_in_words(_text(one.entry.get("reason")))
 
 
 def _past_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """When, from what to what, and why: few columns, as each takes room from the others."""
     before, after = _text(entry.get("from_status")), _text(entry.get("to_status"))
     why = [
-        _text(entry.get("reason")),
+        reason_in_words(_text(entry.get("reason"))),
         *([matched] if (matched := matched_in_words(entry)) else []),
         *([f"as of {_in_one_line(entry['as_of'])}"] if entry.get("as_of") else []),
         *([] if entry.get("rule_triggered") else [f"by {_text(entry.get('triggered_by'))}"]),

@@ -38,6 +38,7 @@ from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.tables import MAX_LISTED, table, without_empty_tables
 from alert_pipelines.job_records import MAX_ERROR_CHARS
+from alert_pipelines.rules.tree_words import reason_in_words
 from alert_pipelines.scanner.report import Sample, ScanReport
 from alert_pipelines.scanner.shadow import waiting
 from alert_pipelines.timestamps import as_age
@@ -218,7 +219,8 @@ def _sample_table(samples: Iterable[Sample]) -> TableMetadataValue:
 def _cut(samples: Iterable[Sample]) -> Iterator[tuple[str, ...]]:
     for one in samples:
         # One below the other: side by side they would leave the reason no room.
-        yield f"{truncate(one.rule_id)}\n{truncate(one.source_type)}", *map(truncate, one[2:])
+        reason = reason_in_words(one.reason)
+        yield f"{truncate(one.rule_id)}\n{truncate(one.source_type)}", *map(truncate, (*one[2:-1], reason))
 
 
 def _table_without_decision(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue:

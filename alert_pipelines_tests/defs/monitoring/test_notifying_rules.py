@@ -44,7 +44,7 @@ def test_an_escalation_was_a_row_in_a_database_of_which_nobody_was_told(
     assert lines == [
         "Rule 'late' escalated 7 alerts:",
         *(
-            f"- a{number} (metadata.driver_id D{number}): nobody has attended to it for 30 or more minutes"
+            f"- a{number} (metadata.driver_id D{number}): nobody has attended to it for 30 minutes or more"
             for number in range(5)
         ),
         "- … and 2 more",
