@@ -17,8 +17,10 @@ _MAX_DEPTH = 6
 # Nor is one a number that MongoDB, or a float, could not hold to its last digit.
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,14})\.0", re.ASCII)  # as pandas writes the integers of a column with gaps
 _COMMA_NUMBER = re.compile(r"[+-]?\d{1,3}(\.?\d{3})*,\d+", re.ASCII)
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[ap]\.?m\.?| Uhr)?", re.ASCII | re.IGNORECASE)
+_HHMM = re.compile(r"([01]\d|2[0-3])[0-5]\d", re.ASCII)
 _EPOCHS = {"epoch_s": "{9,10}", "epoch_ms": "{12,13}", "epoch_us": "{15,16}", "epoch_ns": "{18,19}"}
 _COMPACT = "%Y%m%d%H%M%S"
 # How a date of a format begins, or for a number all of it: what reads it takes more than people write.
@@ -62,9 +64,11 @@ def _by_shape() -> dict[str, list[str]]:
 
 
 def clock_format(clock: str) -> str:
-    """The format of a time of day of the kind `time`."""
+    """The format of a time of day of the kind `time` or `hhmm`."""
     day = "%Y-%m-%d "
-    return next(name for name in _CLOCKS if _date(day, date_converter(day + name, "UTC"), f"2024-01-01 {clock}"))
+    return next(
+        name for name in (*_CLOCKS, "%H%M") if _date(day, date_converter(day + name, "UTC"), f"2024-01-01 {clock}")
+    )
 
 
 # To try a format takes a thousand times as long as to see that a text is not of its shape.
@@ -88,9 +92,11 @@ class Column:
         self._distinct: set[int] = set()
         self._kinds: list[tuple[str, re.Pattern[str]]] = [
             ("int", _INTEGER),
+            ("whole", _WHOLE),
             ("float", _NUMBER),
             ("comma", _COMMA_NUMBER),
             ("time", _TIME_OF_DAY),
+            ("hhmm", _HHMM),
         ]
         self._dates: list[tuple[str, str, Converter]] | None = None
         self._has_dates = False
@@ -133,7 +139,8 @@ class Column:
 
     @property
     def kind(self) -> str:
-        """date, list, bool, int, float, comma (a number with one), time (of day) or str."""
+        """What all values are: date, list, bool, int, whole (a float without a fraction), float, comma (a number with
+        one), time (of day), hhmm (its digits alone) or str."""
         if self.is_list:
             return "list"
         if self.formats:

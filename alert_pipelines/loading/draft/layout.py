@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _PARQUET = b"PAR1"
 _LINES = 60
 _PIECE = 1_000_000
+_UNDECODED, _NOT_ASCII = re.compile("[\udc80-\udcff]"), re.compile(r"[^\x00-\x7f]")
 _BEGINNING = 16_000_000
 _TEXT = 1_000
 _ROW_KEY = "row_key"
@@ -58,7 +60,7 @@ def _is_workbook(path: Path) -> bool:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-16 by its first bytes, with or without a mark, UTF-8 where all of the file is, else cp1252."""
+    """UTF-16 by its first bytes, with or without a mark; UTF-8 if most that is not ASCII is valid so; else cp1252."""
     try:
         with gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as stream:
             start = stream.read(2)
@@ -66,23 +68,19 @@ def _encoding(path: Path) -> str:
                 return "utf-16"
             if start.count(0) == 1:
                 return "utf-16-le" if start.endswith(b"\0") else "utf-16-be"
+        # A line or two in another encoding do not make the others cp1252: they are rejected, and named.
         with open_text(path, "utf-8") as text:
+            wrong = right = 0
             while piece := text.read(_PIECE):
-                if not _is_valid(piece):
-                    return "cp1252"
+                bad = len(_UNDECODED.findall(piece))
+                wrong, right = wrong + bad, right + len(_NOT_ASCII.findall(piece)) - bad
+            if wrong > right:
+                return "cp1252"
     except OSError as error:
         raise LoadError(f"{path} cannot be read: {error.strerror or error}. Check its name and rights.") from error
     except (EOFError, zlib.error) as error:
         raise LoadError(f"{path} is cut off, or not valid gzip: {error}. Fetch it again.") from error
     return "utf-8"
-
-
-def _is_valid(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _json(beginning: str, encoding: str) -> Layout:
@@ -106,8 +104,8 @@ def _of_documents(beginning: str, encoding: str) -> Layout:
         return _document(next(lists_of_objects(beginning), None), encoding)
     if table := table_in(document, encoding):
         return table
-    if rows := next(_lists(document, []), None):
-        return _document(rows, encoding)
+    if lists := list(_lists(document, [])):
+        return _document(max(lists, key=lambda each: each[0])[1], encoding)
     if (keyed := next(_keyed(document, []), None)) is not None:
         return Layout(format="json", rows=_path(keyed), row_key=_ROW_KEY, encoding=encoding)
     several = beginning.lstrip()[end:].strip()
@@ -122,13 +120,12 @@ def _path(keys: list[str] | None) -> ColumnPath | None:
     return column_path(tuple(keys)) if keys else None
 
 
-def _lists(value: Any, path: list[str]) -> Iterator[list[str]]:
-    """The paths of keys that lead to a list of objects, those nearest to the top first."""
+def _lists(value: Any, path: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """The paths of keys that lead to a list of objects, each with the list's size: rows are most of a file."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if isinstance(inner, list) and inner and all(isinstance(each, dict) for each in inner):
-                yield [*path, key]
-        for key, inner in value.items():
+                yield len(json.dumps(inner)), [*path, key]
             yield from _lists(inner, [*path, key])
 
 

@@ -8,7 +8,8 @@ from alert_pipelines.loading.draft.columns import Column
 from alert_pipelines.loading.paths import shown, steps
 
 _ID = ("alert_id", "event_id", "incident_id", "id", "_id", "eventid", "fingerprint", "uuid", "guid", "uid", "number",
-       "nr", "nummer", "meldung", "row_key", "ticket", "ref", "reference", "vorgang", "kennung")  # fmt: skip
+       "nr", "nummer", "meldung", "row_key", "ticket", "ref", "reference", "vorgang", "kennung",
+       "identifier", "identifiant", "unique")  # fmt: skip
 _SEVERITY = ("severity", "priority", "urgency", "criticality", "sev", "prio", "level", "impact", "priorität", "schwere",
              "schweregrad", "dringlichkeit")  # fmt: skip
 _STATUS = ("status", "state", "incident_state", "zustand", "value")
@@ -16,17 +17,31 @@ _TIMESTAMP = ("timestamp", "created", "opened", "raised", "start", "triggered", 
               "date", "clock", "zeit", "beginn", "at", "datum")  # fmt: skip
 _UPDATED = ("updated", "modified", "changed", "change", "last")
 _END = ("resolved", "closed", "ended", "end", "ends", "finished", "recovered", "recovery", "cleared", "clear", "ende",
-        "completed", "resolution")  # fmt: skip
+        "completed", "resolution", "fixed", "solved", "dismissed")  # fmt: skip
 _EXPIRY = ("expires", "expiry", "expiration", "expire", "valid", "until", "due")
+_CLOCK = ("time", "zeit", "uhrzeit", "heure", "hora")
 _SOURCE = ("source_type", "source", "type", "kind", "category", "alertname", "rule", "service")
 _KEY = ("driver", "fahrer", "vehicle", "fahrzeug", "device", "host", "hostname", "asset", "truck", "unit", "service")
 
+_WORD = r"(?<![^\W\d_])"  # a word begins here: unresolved is not resolved, yellow is not low
+_CRITICAL = ("crit|krit|high|emerg|fatal|severe|extreme|disaster|major|alarm|urgent|blocker|hoch|élev|haut|alta"
+             r"|red\b|rot\b")  # fmt: skip
+_WARNING = "warn|med|mod|average|minor|amber|yellow|orange|abnormal|mittel|gelb|moyen"
+_INFO = "info|low|notice|debug|ok|normal|green|niedrig|gering|faible|baj"
 _SEVERITIES = (
-    ("CRITICAL", r"crit|krit|high|emerg|fatal|severe|disaster|major|alarm|urgent|hoch|^p?[01]\b"),
-    ("WARNING", r"warn|med|mod|average|minor|mittel|^p?[23]\b"),
-    ("INFO", r"info|low|notice|debug|ok|normal|niedrig|^p?[456789]\b"),
+    ("WARNING", rf"{_WORD}(not|non)[ _-]"),
+    ("CRITICAL", rf"{_WORD}({_CRITICAL})|^(p|s|sev)?[ -]?[01]\b"),
+    ("WARNING", rf"{_WORD}({_WARNING})|^(p|s|sev)?[ -]?[23]\b"),
+    ("INFO", rf"{_WORD}({_INFO})|^(p|s|sev)?[ -]?[456789]\b"),
 )
-_ENDED = re.compile(r"resol|clos|^ok\b|recov|clear|inactive|done|fix|complete|normal|ended|erledigt|^0$", re.IGNORECASE)
+_ENDED = re.compile(
+    rf"{_WORD}(auto[ _-]?)?(resol|clos|ok\b|recov|clear|inactive|done|fixed|solved|complete|normal|ended|dismiss|cancel"
+    r"|up\b|erledigt|behoben|gelöst|beendet|geschlossen|abgeschlossen|résol|clôtur|ferm|termin|resuel|cerrad)|^0$",
+    re.IGNORECASE,
+)
+_NOT_ENDED = re.compile(
+    rf"{_WORD}(not|non|no|un|nicht|never|pending|await\w*|waiting|partial\w*|to be|needs?)(?![^\W\d_])", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +68,7 @@ def roles_of(columns: Sequence[Column]) -> Roles:
     keys = _named([column for column in columns if column.kind in ("str", "int")], _KEY)
     columns = [column for column in columns if "0" not in steps(column.path)[1:]]
     dates = [column for column in columns if column.kind == "date"]
-    texts = [column for column in columns if column.kind in ("str", "int")]
+    texts = [column for column in columns if column.kind in ("str", "int", "whole", "hhmm")]
     few = [column for column in texts if column.values]
     statuses = _named(few, _STATUS)
     named = _named([column for column in texts if column not in statuses], _ID)
@@ -61,6 +76,7 @@ def roles_of(columns: Sequence[Column]) -> Roles:
     full = max((column.rows for column in columns), default=0)
     updates, ends, expiries = _named(dates, _UPDATED), _named(dates, _END), _named(dates, _EXPIRY)
     repeated = [column for column in named if column.rows == full and not column.values]
+    bare_clocks = [column for column in columns if column.kind == "hhmm"]
     is_log = bool(not unique and named and statuses and dates)
     return Roles(
         ids=unique or (repeated or named if is_log else []),
@@ -72,7 +88,7 @@ def roles_of(columns: Sequence[Column]) -> Roles:
         expiries=expiries,
         sources=[column for column in _named(few, _SOURCE) if column not in statuses],
         keys=keys,
-        clocks=[column for column in columns if column.kind == "time"],
+        clocks=[*(column for column in columns if column.kind == "time"), *_named(bare_clocks, _CLOCK)],
         is_log=is_log,
     )
 
@@ -127,4 +143,4 @@ def severity_of(value: str) -> str:
 
 def status_of(value: str) -> str:
     """RESOLVED or OPEN, as the value's wording suggests."""
-    return "RESOLVED" if _ENDED.search(value) else "OPEN"
+    return "RESOLVED" if _ENDED.search(value) and not _NOT_ENDED.search(value) else "OPEN"

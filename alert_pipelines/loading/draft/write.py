@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from alert_pipelines.errors import LoadError
@@ -19,9 +20,18 @@ _ZONED = re.compile(r"\dZ$|:\d\d([.,]\d+)?\s?[+-]\d\d(:?\d\d)?$|\]$", re.ASCII)
 # The number that a spreadsheet holds for a time between 1982 and 2036.
 _EXCEL_DAYS = re.compile(r"[34]\d{4}[.,]\d+", re.ASCII)
 _MAX_SAMPLE = 40
+_MIDNIGHT = datetime(2024, 1, 1, tzinfo=UTC)
 _MAX_COLUMNS = 500
 _NAMES = {"driver": "driver_id", "fahrer": "driver_id", "vehicle": "vehicle_id", "fahrzeug": "vehicle_id"}
-_TYPES = {"int": "int", "float": "float", "comma": "float", "bool": "bool", "date": "date", "list": "list"}
+_TYPES = {
+    "int": "int",
+    "float": "float",
+    "whole": "float",
+    "comma": "float",
+    "bool": "bool",
+    "date": "date",
+    "list": "list",
+}
 
 
 def draft_mapping(path: Path) -> str:
@@ -109,7 +119,12 @@ class _Draft:
             text = names if isinstance(names, str) else f"[{', '.join(map(_scalar, names))}]"
             yield f"row_columns: {text}  # each row is a list: what its columns are called"
         if layout.encoding != "utf-8":
-            yield f"encoding: {layout.encoding}"
+            guess = (
+                "  # a guess, since it is not UTF-8: look at the names, and write yours"
+                if layout.encoding == "cp1252"
+                else ""
+            )
+            yield f"encoding: {layout.encoding}{guess}"
         if layout.format == "csv" and (layout.csv.delimiter, layout.csv.header_line) != (",", 1):
             yield f"csv: {{delimiter: {json.dumps(layout.csv.delimiter)}, header_line: {layout.csv.header_line}}}"
 
@@ -176,11 +191,10 @@ class _Draft:
         if clock is None:
             return self._date(column)
         template = _scalar(f"{{{shown(column.path)}}} {{{shown(clock.path)}}}")
-        day = _best_format(column, self._format)
-        time = clock_format(clock.samples[0])
-        if "%" not in day and time in ISO_CLOCKS:
+        day, time = _at_midnight(column, _best_format(column, self._format)), clock_format(clock.samples[0])
+        if day == "iso" and time in ISO_CLOCKS:
             return f"{{template: {template}}}"
-        day = "%Y-%m-%d" if "%" not in day else day
+        day = "%Y-%m-%d" if day == "iso" else day
         return f"{{template: {template}, format: {_scalar(f'{day} {time}')}}}"
 
     def _seen(self, column: Column) -> str:
@@ -240,6 +254,15 @@ def _best_format(column: Column, wanted: str | None = None) -> str:
         return str(wanted)
     month_first = [name for name in column.formats if name.startswith("%m/") and "%p" in name]
     return (month_first or column.formats)[0]
+
+
+def _at_midnight(column: Column, date_format: str) -> str:
+    """The format with the midnight that all dates of `column` show as a text, since another column has the time."""
+    if date_format == "iso":
+        clock = column.samples[0].strip()[10:]
+        return f"%Y-%m-%d{clock}" if clock else "iso"
+    day = re.split(r"%[HI]", date_format)[0]
+    return day + _MIDNIGHT.strftime(date_format.removeprefix(day))
 
 
 def _is_day_first(date_format: str) -> bool | None:
