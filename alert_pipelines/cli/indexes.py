@@ -43,6 +43,6 @@ def create(as_of: datetime | None) -> None:
 
 def _print_advice(advice: Sequence[Advice]) -> None:
     if not advice:
-        click.echo("Every condition reads about what it needs.")
+        click.echo("No condition reads too many documents.")
     for one in advice:
         click.echo(f"{one.rule_id}, {one.condition}: {one.description}")

@@ -40,7 +40,7 @@ def _spec(
 
 alerts = AssetSpec(
     ALERTS,
-    description="The fleet's alerts, written by the Alert Management System. File loads appear here as observations.",
+    description="All alerts, written by the alert service. Loads from files appear here as observations.",
     group_name=GROUP,
     owners=_OWNERS,
     kinds={"mongodb"},
@@ -50,7 +50,7 @@ alerts = AssetSpec(
 dry_runs = AssetSpec(
     DRY_RUNS,
     deps=[ALERT_RULES],
-    description="What a scan would close and escalate, as dry_run_job found it. It writes to no alert.",
+    description="What a scan would close and escalate, previewed by dry_run_job. Does not change any alert.",
     group_name=PREVIEWS_GROUP,
     owners=_OWNERS,
     kinds={"mongodb"},
@@ -59,9 +59,9 @@ dry_runs = AssetSpec(
 shadow_rules = AssetSpec(
     SHADOW,
     deps=[ALERT_RULES],
-    description="What the shadow rules would have done, scan by scan, compared with the active rules. See its plots. "
-    f"After {SECONDS_A_SCAN} s a scan begins no other shadow rule, and the next scan begins with those that are left: "
-    "of many rules and alerts each rule has fewer points than there were scans.",
+    description="What the shadow rules would have decided in each scan, compared with the active rules. See the "
+    f"plots. After {SECONDS_A_SCAN} s a scan starts no further shadow rule. The next scan starts with the remaining "
+    "rules, so a rule can have fewer points than there were scans.",
     group_name=PREVIEWS_GROUP,
     owners=_OWNERS,
     kinds={"mongodb"},
@@ -70,8 +70,8 @@ shadow_rules = AssetSpec(
 health = AssetSpec(
     HEALTH,
     deps=[JOBS],
-    description="Whether the scanner does its work, and whether its decisions are what people want: see its checks. "
-    "They run hourly and daily. No scan materializes this asset, so a verdict stays until the next one.",
+    description="Hourly and daily checks of the scanner: missed scans, stalled jobs, unusual volumes, silent rules, "
+    "reopened alerts. Scans do not materialize this asset, so a result stays until the next check.",
     group_name=GROUP,
     owners=_OWNERS,
     kinds={"mongodb"},
@@ -81,22 +81,22 @@ health = AssetSpec(
 SCAN_ASSETS = (
     _spec(
         ALERT_RULES,
-        "The rules as the scan found them. The data version is the rule set version of the active rules.",
+        "The published rules that the scan used. The data version changes when an active rule changes.",
         columns=schemas.RULES,
     ),
     _spec(
         CLOSED,
-        "Alerts closed by a rule or by their own expiry: status AUTO_CLOSED.",
+        "Alerts that a rule, or their own expires_at, closed: status AUTO_CLOSED.",
         deps=(ALERTS, ALERT_RULES),
     ),
     _spec(
         ESCALATED,
-        "Alerts escalated by a rule: status ESCALATED, severity CRITICAL.",
+        "Alerts that a rule escalated: status ESCALATED, severity CRITICAL.",
         deps=(ALERTS, ALERT_RULES),
     ),
     _spec(
         JOBS,
-        "One job record for each scan: alerts checked, closed and escalated, and errors. Its plots show the trends.",
+        "One job record per scan: alerts checked, closed and escalated, duration, errors. See the plots for trends.",
         deps=(CLOSED, ESCALATED),
         columns=schemas.JOBS,
     ),
@@ -106,13 +106,13 @@ SCAN_CHECKS = (
     AssetCheckSpec(
         RULES_VALID,
         asset=ALERT_RULES,
-        description="Lists published rules that are not valid. Such a rule decides nothing.",
+        description="Lists published rules that are not valid. Scans ignore them.",
     ),
     AssetCheckSpec(WITHIN_LIMITS, asset=CLOSED, description="Lists limits that blocked closes or escalations."),
     AssetCheckSpec(NO_ALERT_ERRORS, asset=JOBS, description="Lists alerts that the last scan could not process."),
     AssetCheckSpec(
         RECORDS_RECONCILE,
         asset=JOBS,
-        description="Compares the planned decisions with those written, conflicts, failed or blocked.",
+        description="Checks that each planned decision was written, blocked, a conflict, or failed.",
     ),
 )

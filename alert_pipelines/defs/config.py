@@ -18,18 +18,18 @@ class PlanConfig(Config):
 
     rules: list[str] = Field(
         default=[],
-        description="Only these rules, by rule_id; 'expires_at' is the alerts' own expiry. Empty: all rules.",
+        description="Scan only these rules, by rule_id. 'expires_at' is the expiry of the alerts. Empty: all rules.",
     )
     as_of: str | None = Field(
         default=None,
-        description="Scan as if it were this time, in ISO 8601, UTC where it names no zone. Empty: now.",
+        description="Scan as if it were this time: ISO 8601, in UTC without a zone. Empty: now.",
     )
     allow_over_limit: list[str] = Field(
         default=[],
-        description=f"Rules whose limits are lifted this once; {ALLOW_SCAN!r} lifts the scan's own.",
+        description=f"Lift the limits of these rules once; {ALLOW_SCAN!r} lifts the limits of the scan.",
     )
-    by: str = Field(default="", description="Who lifts the limits, kept in the record.")
-    reason: str = Field(default="", description="Why the limits are lifted, kept in the record.")
+    by: str = Field(default="", description="Your name, stored in the job record.")
+    reason: str = Field(default="", description="Reason for lifting the limits, stored in the job record.")
 
     def request(self, run_id: str, attempt: int) -> ScanRequest:
         """What is asked of the scan. Raises InvalidTimestampError, InvalidSignatureError."""
@@ -48,8 +48,8 @@ class ScanConfig(PlanConfig):
 
     confirm: bool = Field(
         default=False,
-        description="Set it to true to lift the limits of allow_over_limit. Until then such a run fails, shows what it "
-        "would do, and writes nothing.",
+        description="Set it to true to lift the limits in allow_over_limit. Otherwise such a run shows what it would "
+        "do, writes nothing, and fails.",
     )
 
     def request(self, run_id: str, attempt: int) -> ScanRequest:
@@ -59,7 +59,7 @@ class ScanConfig(PlanConfig):
 
 
 class DryRunConfig(PlanConfig):
-    """What a scan would have: its settings, and nothing is written."""
+    """The settings of a scan that writes nothing."""
 
     def request(self, run_id: str, attempt: int) -> ScanRequest:
         """What is asked of the dry run. Raises as for a scan."""
@@ -70,12 +70,12 @@ class PublishRulesConfig(Config):
     """Which rules to publish."""
 
     file: str | None = Field(
-        default=None, description="A rule file, YAML or JSON, on the host of the run. Empty: the package's own rules."
+        default=None, description="Rule file, YAML or JSON, on the host of the run. Empty: the default rules."
     )
     overwrite: bool = Field(default=False, description="Also overwrite rules that a person changed.")
     dry_run: bool = Field(default=True, description="Only show what would change. Set it to false to publish.")
-    by: str = Field(default="", description="Your name, kept in the history of the rules.")
-    reason: str = Field(default="", description="Reason, kept in the history of the rules.")
+    by: str = Field(default="", description="Your name, stored in the history of the rules.")
+    reason: str = Field(default="", description="Reason, stored in the history of the rules.")
 
 
 class PreviewRulesConfig(Config):
@@ -83,12 +83,12 @@ class PreviewRulesConfig(Config):
 
     rules: str = Field(
         default="",
-        description="The changed rules, in YAML as in a rule file, pasted here below `rules: |`. The others stay as "
-        "they are in force.",
+        description="The changed rules: paste the YAML of a rule file below `rules: |`. All other rules are used as "
+        "published.",
     )
     file: str | None = Field(
         default=None,
-        description="Instead: a rule file, YAML or JSON, on the host of the run. Both empty: the package's own rules.",
+        description="Rule file, YAML or JSON, on the host of the run, instead of rules. Both empty: the default rules.",
     )
 
 
@@ -96,11 +96,11 @@ class ValidateRulesConfig(Config):
     """Which rules to check."""
 
     file: str | None = Field(
-        default=None, description="A rule file, YAML or JSON, on the host of the run. Empty: the package's own rules."
+        default=None, description="Rule file, YAML or JSON, on the host of the run. Empty: the default rules."
     )
     against_alerts: bool = Field(
         default=False,
-        description="Warn also of tests that cannot hold, since pending alerts keep the field as another kind.",
+        description="Also compare the rules with the alerts: sources, fields, kinds of values.",
     )
 
 
@@ -109,85 +109,84 @@ class ExportRulesConfig(Config):
 
     file: str | None = Field(
         default=None,
-        description="The file to write, YAML or, by its name, JSON, on the host of the run. Empty: only shown.",
+        description="File to write on the host of the run; .json for JSON, otherwise YAML. Empty: only show the rules.",
     )
 
 
 class LoadAlertsConfig(Config):
     """Which file to load and how to read it."""
 
-    file: str = Field(description="A CSV or JSON file (also gzipped), Excel or Parquet, on the host of the run.")
-    mapping: str | None = Field(
-        default=None, description="The mapping file that says which column is what; see docs/loading.md."
-    )
+    file: str = Field(description="CSV or JSON (also gzipped), Excel or Parquet file on the host of the run.")
+    mapping: str | None = Field(default=None, description="File that maps columns to fields; see docs/loading.md.")
     preset: str | None = Field(
-        default=None, description="Instead of a mapping file: a mapping of the package, such as pagerduty."
+        default=None, description="Mapping of the package, such as pagerduty, instead of a mapping file."
     )
     until: str | None = Field(
-        default=None, description="Load the file as it stood at this time, in ISO 8601. Empty: all of it."
+        default=None, description="Load the file as it was at this time, in ISO 8601. Empty: the whole file."
     )
     update: bool = Field(
         default=False,
-        description="Alerts that are there take over what the source changed since; what was decided here stays.",
+        description="Update existing alerts from the file. Decisions by rules and people are kept.",
     )
     put_away: bool = Field(
-        default=False, description="Move the file to done or failed beside it afterwards, as the inbox does."
+        default=False, description="Then move the file to the directory done or failed next to it, as the inbox does."
     )
 
 
 class ExplainConfig(Config):
     """Which alert to explain."""
 
-    alert_id: str = Field(description="The alert's alert_id.")
+    alert_id: str = Field(description="The alert_id of the alert.")
     as_of: str | None = Field(
-        default=None, description="Judge it at this time, in ISO 8601, UTC where it names no zone. Empty: now."
+        default=None, description="Evaluate at this time: ISO 8601, in UTC without a zone. Empty: now."
     )
 
 
 class DecisionsConfig(Config):
     """Whose decisions to list."""
 
-    job_id: str = Field(description="The job record's job_id; a run's tag job_id names it.")
+    job_id: str = Field(description="The job_id of the job record. The run has it as the tag job_id.")
 
 
 class UndoConfig(Config):
-    """Which decisions to take back."""
+    """Which decisions to undo."""
 
     job_id: str = Field(
-        description="The job record's job_id; a run's tag job_id names it. latest: the last scan that decided anything."
+        description="The job_id of the job record, as in the run's tag job_id; latest: the last scan that decided "
+        "anything."
     )
-    rule: str | None = Field(default=None, description="Only this rule's decisions, by rule_id. Empty: all.")
+    rule: str | None = Field(default=None, description="Undo only the decisions of this rule, by rule_id. Empty: all.")
     allow_again: bool = Field(default=False, description="Let the rules decide these alerts again.")
-    dry_run: bool = Field(default=True, description="Only show what would be taken back. Set it to false to do it.")
-    by: str = Field(default="", description="Your name, kept in the record.")
-    reason: str = Field(default="", description="Reason, kept in the record.")
+    dry_run: bool = Field(default=True, description="Only show what would be undone. Set it to false to undo it.")
+    by: str = Field(default="", description="Your name, stored in the job record.")
+    reason: str = Field(default="", description="Reason, stored in the job record.")
 
 
 class AddWindowsConfig(Config):
     """Which maintenance windows to add."""
 
-    file: str = Field(description="A file of maintenance windows, YAML or JSON, on the host of the run.")
+    file: str = Field(description="File of maintenance windows, YAML or JSON, on the host of the run.")
     dry_run: bool = Field(default=True, description="Only show what would change. Set it to false to write.")
-    by: str = Field(default="", description="Your name, kept with each window that names no created_by.")
-    reason: str = Field(default="", description="Reason, kept with each window that names none.")
+    by: str = Field(default="", description="Your name, stored in each window without created_by.")
+    reason: str = Field(default="", description="Reason, stored in each window without one.")
 
 
 class EndWindowConfig(Config):
     """Which maintenance window to end."""
 
-    window_id: str = Field(description="The window's window_id; list_windows_job shows it.")
-    dry_run: bool = Field(default=True, description="Only show what would be ended. Set it to false to do it.")
-    by: str = Field(default="", description="Your name, kept with the window.")
-    reason: str = Field(default="", description="Reason, kept with the window.")
+    window_id: str = Field(description="The window_id of the window; list_windows_job shows it.")
+    dry_run: bool = Field(default=True, description="Only show what would be ended. Set it to false to end it.")
+    by: str = Field(default="", description="Your name, stored in the window.")
+    reason: str = Field(default="", description="Reason, stored in the window.")
 
 
 class SnoozeConfig(Config):
-    """Which alert to leave undecided, and for how long."""
+    """Which alert to snooze, and for how long."""
 
-    alert_id: str = Field(description="The alert's alert_id.")
+    alert_id: str = Field(description="The alert_id of the alert.")
     duration: str = Field(description="Minutes, hours or days, such as 90m, 8h or 2d.")
-    reason: str = Field(description="Reason, shown where the alert is explained.")
-    by: str = Field(description="Who asks for it.")
+    reason: str = Field(description="Reason, shown by explain_alert_job.")
+    by: str = Field(description="Your name.")
 
 
 class BacktestConfig(Config):
@@ -195,10 +194,10 @@ class BacktestConfig(Config):
 
     rules_file: str | None = Field(
         default=None,
-        description="A rule file, YAML or JSON, on the host of the run. Empty: the collection's, shadow ones too.",
+        description="Rule file, YAML or JSON, on the host of the run. Empty: the published rules, active and shadow.",
     )
     report_dir: str | None = Field(
-        default=None, description="Where the reports go, on the host of the run. Empty: backtests in DAGSTER_HOME."
+        default=None, description="Directory for the reports on the host of the run. Empty: backtests in DAGSTER_HOME."
     )
 
 
@@ -209,7 +208,7 @@ class DailyReportConfig(Config):
         default=30, ge=1, le=MAX_DAYS, description="Number of days, ending with the day of the partition."
     )
     report_dir: str | None = Field(
-        default=None, description="Where the reports go, on the host of the run. Empty: reports in DAGSTER_HOME."
+        default=None, description="Directory for the reports on the host of the run. Empty: reports in DAGSTER_HOME."
     )
 
 

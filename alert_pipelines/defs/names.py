@@ -16,7 +16,7 @@ class Names(ConfigurableResource[None]):
 
     prefix: str | None = Field(
         default=None,
-        description="In front of the names of this copy's assets, groups, jobs, schedules, sensors and tags.",
+        description="Prefix for the names of this copy's assets, groups, jobs, schedules, sensors and tags.",
     )
 
     def name(self, plain: str) -> str:

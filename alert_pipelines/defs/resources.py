@@ -28,10 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 class MongoResource(ConfigurableResource[None]):
-    """The alerts' MongoDB, as MONGODB_URI and MONGODB_DATABASE name it when it is opened; else the local mongod."""
+    """The MongoDB in MONGODB_URI and MONGODB_DATABASE. Without MONGODB_URI, the local mongod."""
 
     database: str | None = Field(
-        default=None, description="Another database on the same server than MONGODB_DATABASE names."
+        default=None, description="Name of the database. Overrides MONGODB_DATABASE; the server stays the same."
     )
 
     @contextmanager
@@ -45,14 +45,14 @@ class MongoResource(ConfigurableResource[None]):
 
 
 class RuleEngine(ConfigurableResource[None]):
-    """The rules: published to a database, validated and evaluated there."""
+    """Publishes rules to the database, and evaluates them there."""
 
     max_close_fraction: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="A scan that would close more than this fraction of the pending alerts closes none. "
-        "Empty: what AUTO_CLOSE_MAX_FRACTION says, or a half.",
+        description="If a scan would close more than this fraction of the pending alerts, it closes none. "
+        "Empty: AUTO_CLOSE_MAX_FRACTION, or 0.5.",
     )
 
     def scan(self, db: AlertDatabase, request: ScanRequest, on_progress: Progress) -> ScanReport:

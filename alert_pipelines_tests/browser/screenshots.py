@@ -93,7 +93,7 @@ def check(page: Page, _: AlertDatabase) -> None:
     """What is wrong, with which alerts, and what to do."""
     steps.open_asset(page, "background_jobs", "Checks")
     page.get_by_text("no_alert_errors", exact=True).first.click()
-    expect(page.get_by_text("These could not be handled")).to_be_visible()
+    expect(page.get_by_text("These alerts could not be processed")).to_be_visible()
 
 
 def launchpad(page: Page, _: AlertDatabase) -> None:

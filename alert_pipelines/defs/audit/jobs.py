@@ -49,7 +49,7 @@ MAX_DECISIONS = 1_000
 
 @op
 def explain(context: OpExecutionContext, config: ExplainConfig, mongo: MongoResource) -> None:
-    """Say of one alert what each rule says of it, what a scan would do and why, and what was decided before."""
+    """Explain one alert: what each rule and a scan would do with it and why, and what was decided before."""
     with as_dagster_failure(), mongo.open() as db:
         explanation = explain_alert(db, config.alert_id, as_of=parse_instant("as_of", config.as_of))
         past = decisions_of_alert(db, config.alert_id)
@@ -59,7 +59,7 @@ def explain(context: OpExecutionContext, config: ExplainConfig, mongo: MongoReso
 
 @job
 def explain_alert_job() -> None:
-    """Explain one alert: what each rule says of it, test by test, and what was decided before."""
+    """Explain one alert: each test of each rule, what a scan would do, and past decisions."""
     explain()
 
 
@@ -83,13 +83,13 @@ def list_decisions(context: OpExecutionContext, config: DecisionsConfig, mongo: 
 
 @job
 def list_decisions_job() -> None:
-    """List the alerts that a scan closed and escalated, by the job_id of its job record."""
+    """List the alerts that one job closed and escalated."""
     list_decisions()
 
 
 @op
 def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, names: Names) -> None:
-    """Take back what a job decided, or only show what that would be."""
+    """Undo the decisions of one job, or show what an undo would do."""
     disown_tags(context.instance, names, context.run)
     with as_dagster_failure(), mongo.open() as db:
         report = undo_job(
@@ -111,7 +111,7 @@ def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, 
 # `undo_job` is the function that does it; the job of the UI has its name.
 @job(name="undo_job")
 def undo_decisions_job() -> None:
-    """Take back what a job decided. A dry run, unless dry_run is false."""
+    """Undo the decisions of one job. Dry run by default; set dry_run: false to undo them."""
     undo()
 
 

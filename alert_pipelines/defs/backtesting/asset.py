@@ -71,7 +71,8 @@ _RULE_COLUMNS: Mapping[str, tuple[str, Callable[[RuleOutcome], Any]]] = {
     kinds={"mongodb"},
     partitions_def=DAYS,
     deps=[ALERT_RULES],
-    description="What a rule set would have decided on a past day, beside today's rules and what really happened.",
+    description="What rules would have decided on a past day, compared with the active rules and with what really "
+    "happened.",
 )
 def backtest(
     context: AssetExecutionContext, config: BacktestConfig, mongo: MongoResource, names: Names

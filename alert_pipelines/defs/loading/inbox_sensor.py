@@ -28,7 +28,7 @@ MAX_ATTEMPTS = 3
     job_name=load_alerts_job.name,
     minimum_interval_seconds=30,
     default_status=DefaultSensorStatus.RUNNING,
-    description=f"Loads each file that is put into a directory of {INBOX_VARIABLE}, and moves it to done or failed.",
+    description=f"Loads new files in the directories of {INBOX_VARIABLE}, and moves them to done or failed.",
 )
 def inbox_sensor(context: SensorEvaluationContext, names: Names) -> RunRequest | SkipReason:
     """Launch a run for the oldest file that waits, if none is at it."""

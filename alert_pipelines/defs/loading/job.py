@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @op
 def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource, names: Names) -> None:
-    """Load a file of alerts into `alerts`, as its mapping says; a repeated load adds nothing twice."""
+    """Load a file into `alerts` with its mapping. Repeating a load adds nothing twice."""
     with as_dagster_failure(), _put_away(config):
         report = _load(context, config, mongo)
         if report.rows_rejected:
@@ -91,7 +91,7 @@ def _declared(config: LoadAlertsConfig) -> "Mapping":
 
 @job
 def load_alerts_job() -> None:
-    """Load alerts from a CSV, JSON, Excel or Parquet file, by a mapping or a preset."""
+    """Load alerts from a CSV, JSON, Excel or Parquet file, with a mapping or a preset."""
     load()
 
 

@@ -93,13 +93,13 @@ _CHECKS = (
     ),
     _Check(
         "none_overlooked",
-        "Compares what a full scan a day decides with what an incremental one would have looked at.",
+        "Checks that incremental scans miss nothing: once a day, compares one with a full scan.",
         lambda db, now, *_: health.none_overlooked(db, now),
         AssetCheckSeverity.ERROR,
     ),
     _Check(
         "no_orphans",
-        "Lists running job records without an owner, and scans without a job record.",
+        "Lists stalled jobs, and scans without a job record.",
         _orphans,
         AssetCheckSeverity.ERROR,
     ),
@@ -111,17 +111,17 @@ _CHECKS = (
     ),
     _Check(
         "no_spike",
-        "Compares the last hour's closes, escalations and pending alerts with the week before.",
+        "Compares closes, escalations and pending alerts of the last hour with the week before.",
         lambda db, now, *_: health.spikes(db, now),
     ),
     _Check(
         "no_silent_rule",
-        "Lists active rules that decided nothing for days.",
+        "Lists active rules without decisions in the last days (AUTO_CLOSE_SILENT_DAYS).",
         lambda db, now, *_: health.silent_rules(db, now, read_settings().silent_days),
     ),
     _Check(
         "reopen_rate",
-        "Lists rules whose closed alerts people often reopen.",
+        "Lists rules whose closed alerts people often reopen (AUTO_CLOSE_REOPEN_PERCENT).",
         lambda db, now, *_: health.reopened(db, now, read_settings().reopen_percent),
     ),
     _Check(
@@ -131,12 +131,12 @@ _CHECKS = (
     ),
     _Check(
         "known_statuses",
-        "Lists statuses that no rule knows, so nothing decides their alerts.",
+        "Lists unknown statuses. No rule decides an alert with such a status.",
         lambda db, *_: health.known_statuses(db),
     ),
     _Check(
         "comparable_fields",
-        "Lists tests of a field that pending alerts keep as another kind, such as numbers as text.",
+        "Lists rules that compare a field with another kind of value than alerts have, such as numbers stored as text.",
         lambda db, *_: health.comparable_fields(db),
     ),
     _Check(
@@ -146,7 +146,7 @@ _CHECKS = (
     ),
     _Check(
         "one_database",
-        "Checks whether runs of this code location were of one database.",
+        "Checks whether all runs of this code location used the same database.",
         lambda db, _now, instance, own, names: _one_database(db, instance, own, names),
     ),
 )

@@ -27,7 +27,7 @@ CREATE = "alert-pipelines indexes create"
 INDEX_ADVICE = AssetCheckSpec(
     "index_advice",
     asset=HEALTH,
-    description="Lists conditions that examine far more documents than they need, and useful indexes. Creates nothing.",
+    description="Lists conditions that read too many documents, and suggests indexes. Creates nothing.",
 )
 
 _COLUMNS = {
@@ -51,7 +51,7 @@ def index_advice(mongo: MongoResource, names: Names) -> Iterator[AssetCheckResul
         passed=not advice,
         # The rules decide what they should all the same, only more slowly.
         severity=AssetCheckSeverity.WARN,
-        description="\n".join(map(_in_words, advice)) or "Every condition reads about what it needs.",
+        description="\n".join(map(_in_words, advice)) or "No condition reads too many documents.",
         metadata={"conditions": len(advice), "advice": table(_COLUMNS, map(_row, advice))},
     )
 

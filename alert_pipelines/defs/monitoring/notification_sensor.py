@@ -54,8 +54,8 @@ class Cursor(BaseModel):
 @sensor(
     minimum_interval_seconds=30,
     default_status=DefaultSensorStatus.RUNNING,
-    description=f"Notifies the receivers in {NOTIFY_VARIABLE} of failed scans, of limits that blocked closes or "
-    "escalations, if no scan completes any more, and of what rules with `notify` decided; once a day sends its digest.",
+    description=f"Notifies the receivers in {NOTIFY_VARIABLE} of failed scans, missed scans, blocked closes and "
+    "escalations, and decisions of rules with `notify`. Sends a digest once a day.",
 )
 def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource, names: Names) -> SensorResult:
     """Tell each receiver what it was not told yet; one that cannot be reached is tried again at the next tick."""

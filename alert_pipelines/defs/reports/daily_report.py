@@ -46,7 +46,7 @@ _DURATION = re.compile(r"\d+ (?:d|h|min)(?: \d+ (?:h|min))?")
     kinds={"mongodb", "pandas"},
     partitions_def=DAYS,
     deps=[JOBS],
-    description="What was opened, closed, escalated and resolved on a day and in the 30 days that end with it.",
+    description="Alerts opened, closed, escalated and resolved on one day, and in the 30 days up to that day.",
 )
 def daily_report(
     context: AssetExecutionContext, config: DailyReportConfig, mongo: MongoResource, names: Names

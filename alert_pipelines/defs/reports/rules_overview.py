@@ -46,9 +46,9 @@ class _Done(NamedTuple):
     owners=["team:alert-operations"],
     kinds={"mongodb"},
     deps=[ALERT_RULES],
-    description="Each rule in a sentence, its mode, priority and limits, what it closed and escalated in 24 hours and "
-    "in 7 days, what of that was reopened, and when it last decided anything. Made once an hour; **Materialize** makes "
-    "it now. Times are UTC.",
+    description="Each rule in one sentence, with mode, priority and limits, what it closed and escalated in 24 hours "
+    "and in 7 days, how many of these were reopened, and its last decision. Updated every hour; **Materialize** "
+    "updates it now. Times are UTC.",
 )
 def rules_overview(mongo: MongoResource, names: Names) -> MaterializeResult[None]:
     """Say what the rules are and do; nothing is written."""

@@ -44,8 +44,8 @@ _BY_HOUR_COLUMNS = {"by": "string", "close": "int", "escalate": "int", "rules": 
     kinds={"mongodb"},
     deps=[ALERTS],
     description="What the rules closed and escalated today, in 24 hours and in 7 days, and what was reopened or "
-    "undone; what is pending; what will close next, and when; what is blocked. Made once an hour; **Materialize** "
-    "makes it now. Times are UTC.",
+    "undone. Also: what is pending, what will be closed next, and what is blocked. Updated every hour; "
+    "**Materialize** updates it now. Times are UTC.",
 )
 def today(mongo: MongoResource, names: Names) -> MaterializeResult[None]:
     """Add it up; nothing is written."""

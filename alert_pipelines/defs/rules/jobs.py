@@ -42,7 +42,7 @@ def validate(context: OpExecutionContext, config: ValidateRulesConfig, mongo: Mo
 
 @op
 def export(context: OpExecutionContext, config: ExportRulesConfig, mongo: MongoResource) -> None:
-    """Show the collection's rules as a file that can be published again; write it where the config names one."""
+    """Show the published rules as a rule file, and write the file if the config names one."""
     with as_dagster_failure(), mongo.open() as db:
         rules = export_rules(db)
         if config.file:
@@ -53,11 +53,11 @@ def export(context: OpExecutionContext, config: ExportRulesConfig, mongo: MongoR
 
 @job
 def validate_rules_job() -> None:
-    """Check a rule file, or the package's own rules. Changes nothing."""
+    """Check a rule file, or the default rules. Changes nothing."""
     validate()
 
 
 @job
 def export_rules_job() -> None:
-    """Export the collection's rules as a file that can be published again. Changes no rule."""
+    """Export the published rules as a rule file. Changes nothing."""
     export()

@@ -27,7 +27,7 @@ _GROUP_COLUMNS = {
 
 @op
 def preview(context: OpExecutionContext, config: PreviewRulesConfig, mongo: MongoResource, names: Names) -> None:
-    """Compare what a scan decides now with what it would decide if the rules were published; nothing is written."""
+    """Compare what a scan would decide with the published rules and with the changed ones. Writes nothing."""
     with as_dagster_failure(), mongo.open() as db:
         found = preview_rules(db, _rules(config))
     context.log.info(_in_short(found))
@@ -49,7 +49,7 @@ def preview(context: OpExecutionContext, config: PreviewRulesConfig, mongo: Mong
 
 @job
 def preview_rules_job() -> None:
-    """Preview changed rules on the alerts of now: what they would close and escalate, more and fewer."""
+    """Preview changed rules: what a scan would close and escalate, compared with the published rules."""
     preview()
 
 

@@ -36,7 +36,7 @@ _CHANGE_COLUMNS = {
 def publish(
     context: OpExecutionContext, config: PublishRulesConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
 ) -> None:
-    """Publish rules, all at once, showing what changes; what a person changed stays unless told to."""
+    """Publish rules in one transaction and show the changes. Keeps rules that a person changed, unless `overwrite`."""
     with lines_in_run_log(context.log, context.instance), as_dagster_failure(), mongo.open() as db:
         changes = rule_engine.publish(
             db,
@@ -60,7 +60,7 @@ def publish(
 
 @job
 def publish_rules_job() -> None:
-    """Show what publishing the rules of a file changes. Dry run by default; set dry_run: false to publish."""
+    """Publish the rules of a file. Dry run by default; set dry_run: false to publish."""
     publish()
 
 

@@ -47,7 +47,7 @@ _ENDED_COLUMNS = {"window": "string", "state": "string", "ended_at": "string"}
 
 @op(name="list_windows")
 def list_windows_op(context: OpExecutionContext, mongo: MongoResource) -> None:
-    """Show the maintenance windows that hold or are to come; the run fails if one is not valid."""
+    """Show current and future maintenance windows. The run fails if one is not valid."""
     with as_dagster_failure():
         with mongo.open() as db:
             found = list_windows(db)
@@ -58,7 +58,7 @@ def list_windows_op(context: OpExecutionContext, mongo: MongoResource) -> None:
 
 @op(name="add_windows")
 def add_windows_op(context: OpExecutionContext, config: AddWindowsConfig, mongo: MongoResource) -> None:
-    """Add the maintenance windows of a file, or only show what that would change."""
+    """Add the maintenance windows of a file, or show what would change."""
     with as_dagster_failure():
         windows = signed_windows(read_windows(host_file(config.file)), Signature.of(config.by, config.reason))
         with mongo.open() as db:
@@ -80,7 +80,7 @@ def add_windows_op(context: OpExecutionContext, config: AddWindowsConfig, mongo:
 
 @op(name="end_window")
 def end_window_op(context: OpExecutionContext, config: EndWindowConfig, mongo: MongoResource) -> None:
-    """End a maintenance window now, or only show what that would be."""
+    """End a maintenance window now, or show what would be ended."""
     with as_dagster_failure(), mongo.open() as db:
         signature = Signature.of(config.by, config.reason)
         found = end_window(db, config.window_id, dry_run=config.dry_run, signature=signature)
@@ -90,7 +90,7 @@ def end_window_op(context: OpExecutionContext, config: EndWindowConfig, mongo: M
 
 @op(name="snooze_alert")
 def snooze_alert_op(context: OpExecutionContext, config: SnoozeConfig, mongo: MongoResource) -> None:
-    """Leave one alert undecided for a while, by a maintenance window for it alone."""
+    """Exempt one alert from scans for a time, with a maintenance window for this alert."""
     with as_dagster_failure():
         duration = read_duration(config.duration)
         with mongo.open() as db:
@@ -102,7 +102,7 @@ def snooze_alert_op(context: OpExecutionContext, config: SnoozeConfig, mongo: Mo
 
 @job
 def list_windows_job() -> None:
-    """List the maintenance windows that hold or are to come. Fails if one is not valid."""
+    """List current and future maintenance windows. Fails if one is not valid."""
     list_windows_op()
 
 
@@ -114,13 +114,13 @@ def add_windows_job() -> None:
 
 @job
 def end_window_job() -> None:
-    """End a maintenance window now. Dry run by default; set dry_run: false to do it."""
+    """End a maintenance window now. Dry run by default; set dry_run: false to end it."""
     end_window_op()
 
 
 @job
 def snooze_alert_job() -> None:
-    """Leave one alert undecided for a while, by a maintenance window for it alone."""
+    """Exempt one alert from scans for a time, with a maintenance window for this alert."""
     snooze_alert_op()
 
 

@@ -35,7 +35,7 @@ def dry_run(
 dry_run_job = define_asset_job(
     DRY_RUN_JOB,
     selection=AssetSelection.assets(dry_run).without_checks(),
-    description="Show what a scan would close and escalate now, and what limits would block. Changes no alert.",
+    description="Preview a scan: what it would close and escalate, and what limits would block. Changes no alert.",
     tags=SCAN_TAGS,
     executor_def=in_process_executor,
 )

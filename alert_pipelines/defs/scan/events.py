@@ -104,7 +104,7 @@ def check_results(
         passed=not report.bad_rules,
         description="All rules are valid."
         if not report.bad_rules
-        else f"These rules decide nothing; fix them:{_first(report.bad_rules)}",
+        else f"These rules are not valid and were ignored. Fix them:{_first(report.bad_rules)}",
         metadata={"invalid": len(report.bad_rules), "database": database, **_listed("list", report.bad_rules)},
     )
     blocked = [violation.message for violation in report.violations]
@@ -112,7 +112,7 @@ def check_results(
         asset_key=names.key(CLOSED),
         check_name=WITHIN_LIMITS,
         passed=not blocked,
-        description=_blocked(report, first_blocked, own, names) if blocked else "No limit was reached.",
+        description=_blocked(report, first_blocked, own, names) if blocked else "No limit was exceeded.",
         metadata={"blocked": report.blocked, "database": database, **_listed("list", blocked)},
     )
     of_alerts = [error for error in report.errors if error not in (*report.bad_rules, *report.defects)]
@@ -122,18 +122,19 @@ def check_results(
         # The rest of the scan went through, so nobody is to be woken.
         severity=AssetCheckSeverity.WARN,
         passed=not of_alerts,
-        description="No alert was left out."
+        description="All alerts were processed."
         if not of_alerts
-        else f"These could not be handled; all others were:{_first(of_alerts)}",
+        else f"These alerts could not be processed; all others were:{_first(of_alerts)}",
         metadata={"errors": len(of_alerts), "database": database, **_listed("list", of_alerts)},
     )
     yield AssetCheckResult(
         asset_key=names.key(JOBS),
         check_name=RECORDS_RECONCILE,
         passed=report.reconciles,
-        description="Every planned decision is accounted for."
+        description="All planned decisions were written, blocked, conflicts, or failed."
         if report.reconciles
-        else f"Decisions of {report.job_id} are lost or doubled: keep its job record and report it as a defect.",
+        else f"The job record of {report.job_id} and the histories of its alerts disagree. Keep the record and "
+        "report a defect.",
         metadata={
             "planned": count(report.planned),
             "database": database,
@@ -192,7 +193,7 @@ def shadow_observation(report: ScanReport, database: str, names: Names) -> Asset
         done[f"{entry.rule_id}: {_DONE[entry.decision]}"] += entry.alerts
     return AssetObservation(
         names.key(SHADOW),
-        description=f"Beside {report.job_id}; shadow rules write nothing.",
+        description=f"Evaluated with {report.job_id}. Shadow rules write nothing.",
         metadata={
             "job_id": report.job_id,
             "as_of": MetadataValue.timestamp(report.as_of),

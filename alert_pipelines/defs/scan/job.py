@@ -20,7 +20,7 @@ auto_close_job = define_asset_job(
     # A scan does not run the checks that other people put on these assets.
     selection=AssetSelection.assets(auto_close).without_checks()
     | AssetSelection.checks(*(check.key for check in SCAN_CHECKS)),
-    description="Run one scan: close and escalate pending alerts that match a rule. To see it first: dry_run_job.",
+    description="Run one scan: close and escalate pending alerts that match a rule. To preview it, use dry_run_job.",
     tags=SCAN_TAGS,
     executor_def=in_process_executor,
 )

@@ -35,8 +35,8 @@ def build_schedule(cron: str | None, timezone: str = "UTC") -> ScheduleDefinitio
         required_resource_keys={"mongo", NAMES},
         execution_timezone=timezone,
         default_status=DefaultScheduleStatus.RUNNING if cron else DefaultScheduleStatus.STOPPED,
-        description=f"Scans the pending alerts. {CRON_VARIABLE} sets the cron expression, or {OFF}; "
-        f"{TIMEZONE_VARIABLE} its time zone.",
+        description=f"Scans the pending alerts. {CRON_VARIABLE} sets the cron expression, or {OFF}. "
+        f"{TIMEZONE_VARIABLE} sets its time zone.",
     )
 
 

@@ -11,8 +11,8 @@ from alert_pipelines.defs.scan.stalled_runs import disown_tags_of_unbegun, end_o
 @sensor(
     minimum_interval_seconds=15,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Ends the job records of scans that died, were cancelled or failed, fails the runs of the dead, and "
-    "ends those past their bound.",
+    description="Ends stalled jobs: the job records of scans that died, were cancelled or failed, runs whose process "
+    "died, and runs that take too long.",
 )
 def dead_scan_sensor(context: SensorEvaluationContext, mongo: MongoResource, names: Names) -> SkipReason:
     """End the runs that are past their bound, the records of finished runs, and records and runs of the dead."""

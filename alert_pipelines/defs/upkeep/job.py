@@ -65,8 +65,8 @@ def _own_location(context: OpExecutionContext) -> Location:
 
 
 @job(
-    description=f"Delete this location's finished runs older than {KEEP_VARIABLE} days, with their events and logs; "
-    "never job records, nor runs of other locations.",
+    description=f"Delete finished runs of this code location older than {KEEP_VARIABLE} days, with events and logs. "
+    "Keeps job records, and runs of other code locations.",
     tags=BACKGROUND_TAGS,
     executor_def=in_process_executor,
 )
@@ -82,7 +82,8 @@ def delete_old_runs_job() -> None:
     cron_schedule="17 4 * * *",
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
-    description=f"Deletes once a day this location's finished runs older than {KEEP_VARIABLE} days; none without it.",
+    description=f"Once a day, deletes finished runs of this code location older than {KEEP_VARIABLE} days, if it is "
+    "set.",
 )
 def delete_old_runs_schedule(_context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     """Delete only where somebody said for how long runs are to be kept."""
