@@ -25,7 +25,7 @@ def test_an_exponent_is_the_power_with_which_a_figure_grows() -> None:
 def test_a_first_look_is_held_against_its_siblings_and_against_fewer_alerts() -> None:
     seconds = {"keep_first": (1, 10), "keep_latest": (3, 60)}
     rows = [
-        {"pending": pending, "key": key, "condition": condition, "seconds": took}
+        {"pending": pending, "key": key, "condition": condition, "cpu_seconds": took}
         for key in first_looks.KEYS
         for condition in first_looks.CONDITIONS
         for pending, took in zip((100, 1_000), seconds.get(condition, (1, 10)), strict=True)

@@ -60,6 +60,12 @@ def settle(db: AlertDatabase) -> None:
     db.client.admin.command("fsync")
 
 
+def server_cpu_s(db: AlertDatabase) -> float:
+    """The CPU seconds that the server has used since its start: what else the machine does adds little to them."""
+    used = psutil.Process(db.client.admin.command("serverStatus")["pid"]).cpu_times()
+    return float(used.user + used.system)
+
+
 def benchmark_parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser with what every benchmark takes: `--json`, alone for the file that the page is made of."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
