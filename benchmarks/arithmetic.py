@@ -96,7 +96,7 @@ def _of_first_looks(found: Mapping[str, Any]) -> Iterator[Line]:
         yield Line(
             f"a first look at all alerts by `{condition}`",
             f"{of_it[most]:.1f} s for {most:,}",
-            # One slice after the other, each answered by the shards that hold it.
+            # Two slices at a time, each answered by the shards that hold it.
             (f"{seconds:,.0f} s",) * len(SHARDS),
         )
 

@@ -26,7 +26,7 @@ does nothing else: each section shows the load average at the end of the run. Fo
 
 _NOT_MEASURED = """\
 **Not measured.** This table extrapolates the figures above, for shards like the machine of each section. A first look
-by an indexed key reads slices, one after the other, each with a separate query. [Scaling out](scaling.md) lists what
+by an indexed key reads slices, two at a time, each with a separate query. [Scaling out](scaling.md) lists what
 the extrapolation leaves out."""
 
 

@@ -33,6 +33,7 @@ from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.report import Sample
 from alert_pipelines.scanner.scopes import Scopes
 from alert_pipelines.scanner.shadow import by_turn, in_time
+from alert_pipelines.scanner.side_by_side import as_late_as, side_by_side
 from alert_pipelines.scanner.slices import Query, Slices
 
 MAX_PLAN_SECONDS = 240
@@ -272,9 +273,14 @@ class _Planner:
     def _read_all(self, planned: PlannedClause, decided: set[Hashable], scopes: Scopes | None) -> None:
         """Add to `planned`, and to `decided`, what is due, query by query: a fault costs one of them."""
         clause = planned.clause
-        queries = self._ask(lambda: self._queries(clause, scopes))
-        for number, query in enumerate(queries, start=1):
-            part = self._ask(partial(self._read, query, decided))
+        of_touched_keys = self._ask(lambda: scopes.of(clause)) if scopes else None
+        if of_touched_keys is None:
+            queries = self._ask(lambda: self._slices.of(clause))
+            parts = self._read_slices(queries, decided)
+        else:
+            queries = [Query(clause, one) for one in of_touched_keys]
+            parts = (self._ask(partial(self._read, query, decided, self._session)) for query in queries)
+        for number, part in enumerate(parts, start=1):
             # Queries may overlap, and what is touched meanwhile may be met again.
             decided.update(part.keys())
             planned.take_in(part)
@@ -282,22 +288,34 @@ class _Planner:
                 counts = (clause.rule_id, clause.condition, number, len(queries), sum(planned.by_source.values()))
                 _log.info("Rule %r, %s: %d of %d queries done, %d alerts due", *counts)
 
-    def _queries(self, clause: Clause, scopes: Scopes | None) -> list[Query]:
-        of_touched_keys = scopes.of(clause) if scopes else None
-        return self._slices.of(clause) if of_touched_keys is None else [Query(clause, one) for one in of_touched_keys]
+    def _read_slices(self, queries: Sequence[Query], decided: Set[Hashable]) -> Iterator[PlannedClause]:
+        if len(queries) == 1:
+            yield self._ask(partial(self._read, queries[0], decided, self._session))
+            return
+        # Known from here on: no thread has to read them in the session of this one.
+        self._ask(lambda: self._indexes.find_key(queries[0].clause.key))
 
-    def _read(self, query: Query, decided: Set[Hashable]) -> PlannedClause:
+        def read(query: Query) -> PlannedClause:
+            with as_late_as(self._session) as session:
+                return self._ask(partial(self._read, query, decided, session))
+
+        parts = side_by_side(partial(read, query) for query in queries)
+        for query, part in zip(queries, parts, strict=True):
+            # What was touched meanwhile was met in both of two slices: it is decided once.
+            yield part if decided.isdisjoint(part.keys()) else read(query)
+
+    def _read(self, query: Query, decided: Set[Hashable], session: ClientSession | None) -> PlannedClause:
         part = PlannedClause(query.clause)
-        for due in self._run(query):
+        for due in self._run(query, session):
             if hashable(due["_id"]) not in decided:
                 part.add(due)
         return part
 
-    def _run(self, query: Query) -> Iterator[dict[str, Any]]:
+    def _run(self, query: Query, session: ClientSession | None) -> Iterator[dict[str, Any]]:
         self._check()
         with self._alerts.aggregate(
-            pipeline_of(query.clause, query.scope, self._alerts, self._indexes, self._session),
-            session=self._session,
+            pipeline_of(query.clause, query.scope, self._alerts, self._indexes, session),
+            session=session,
             allowDiskUse=True,
             batchSize=_CURSOR_BATCH,
             maxTimeMS=MAX_PLAN_SECONDS * 1000,

@@ -1,7 +1,9 @@
 """A look at all alerts in slices: what it decides, what a fault costs, and what it tells."""
 
 import logging
+import threading
 from collections.abc import Callable
+from itertools import count
 from typing import Any, TypeAlias
 
 import pytest
@@ -18,6 +20,7 @@ from alert_pipelines.scanner import plan, slices
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines_tests.commands import recorded
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 
 Stages: TypeAlias = list[dict[str, Any]]
@@ -35,13 +38,15 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def third_query(monkeypatch: pytest.MonkeyPatch) -> ThirdQuery:
     """Have something happen to the third query of PILE; lists its queries."""
-    asked = list[str]()
+    asked, numbers = list[str](), count(1)
 
     def happen(what: Callable[[Stages], Stages]) -> list[str]:
         def changed(clause: Clause, *args: Any) -> Stages:
             stages = pipeline_of(clause, *args)
-            asked.extend([clause.rule_id] if clause.rule_id == "pile" else [])
-            return what(stages) if clause.rule_id == "pile" and len(asked) == 3 else stages
+            if clause.rule_id != "pile":
+                return stages
+            asked.append(clause.rule_id)
+            return what(stages) if next(numbers) == 3 else stages
 
         monkeypatch.setattr(plan, "pipeline_of", changed)
         return asked
@@ -71,6 +76,38 @@ def test_a_first_look_tells_how_far_it_is(db: AlertDatabase, caplog: pytest.LogC
     assert 10 <= len(told) < 20
     assert all(line.startswith("Rule 'pile', escalate_if_count: ") for line in told)
     assert len(set(told)) == len(told)
+
+
+def test_slices_were_asked_for_one_after_the_other(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, mongo_uri: str
+) -> None:
+    fill(db, piles(20), PILE)
+    numbers, both = count(1), threading.Barrier(2, timeout=60)
+
+    def met(clause: Clause, *args: Any) -> Stages:
+        if clause.key and next(numbers) <= 2:
+            both.wait()
+        return pipeline_of(clause, *args)
+
+    monkeypatch.setattr(plan, "pipeline_of", met)
+    with recorded(db, mongo_uri) as (watched, recorder):
+        assert scan(watched) == 40
+    of_slices = [one for one in recorder.commands if "$setWindowFields" in str(one.get("pipeline"))]
+    assert len(of_slices) == len(slices_of(db))
+    # Each sees what the scan was told of by the change stream: the first read after it says so.
+    told = next(one for one in recorder.commands if "$changeStream" in str(one.get("pipeline")))
+    sessions = {one["lsid"]["id"] for one in of_slices}
+    assert told["lsid"]["id"] not in sessions
+    for one in of_slices:
+        assert one["readConcern"]["level"] == "majority"
+        assert one["readConcern"]["afterClusterTime"] >= told["readConcern"]["afterClusterTime"]
+
+
+def test_an_alert_that_two_slices_meet_is_decided_once(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(db, piles(20), PILE)
+    monkeypatch.setattr(slices.Slices, "of", lambda _, clause: [slices.Query(clause)] * 3)
+    report = run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,)))
+    assert (report.escalated, report.conflicts, report.reconciles) == (40, 0, True)
 
 
 def test_a_fault_within_a_first_look_once_made_it_begin_again(db: AlertDatabase, third_query: ThirdQuery) -> None:
