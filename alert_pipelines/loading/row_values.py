@@ -25,6 +25,10 @@ from alert_pipelines.spelling import nearest
 T = TypeVar("T")
 Read = Callable[[Values], T]
 
+# Of each column, the texts whose conversion is remembered: some 100 KB.
+_KNOWN_TEXTS = 1_000
+_KNOWN_LENGTH = 100
+
 
 class RowError(ValueError):
     """A row cannot become an alert, or an update of one; the message is the reason.
@@ -67,16 +71,23 @@ class ValueReader:
         finds = [(shown(path), finder(path)) for path in source.paths]
         no_value, found, name = self._missing, self._had_value, " or ".join(column for column, _ in finds)
         found.setdefault(name, False)
+        known: dict[str, T] = {}
 
         def read(values: Values) -> T | None:
             for column, find in finds:
                 value = find(values)
-                if value is None or (isinstance(value, str) and value in no_value):
-                    continue
-                if isinstance(value, float) and math.isnan(value):  # as pandas writes a number that is missing
+                if isinstance(value, str):
+                    if value in known:
+                        return known[value]
+                    if value in no_value:
+                        continue
+                elif value is None or (isinstance(value, float) and math.isnan(value)):  # as pandas writes no number
                     continue
                 found[name] = True
-                return _converted(column, convert, value)
+                converted = _converted(column, convert, value)
+                if isinstance(value, str):
+                    _remember(known, value, converted)
+                return converted
             return None
 
         return read
@@ -152,6 +163,14 @@ class ValueReader:
             return _converted(names, convert, text)
 
         return read
+
+
+def _remember(known: dict[str, T], text: str, converted: T) -> None:
+    """Most columns hold the same texts again and again; each alert has a list to itself."""
+    if len(text) <= _KNOWN_LENGTH and not isinstance(converted, list):
+        if len(known) == _KNOWN_TEXTS:
+            known.clear()
+        known[text] = converted
 
 
 def _converted(column: str, convert: Callable[[Any], T], value: Any) -> T:

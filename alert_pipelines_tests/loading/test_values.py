@@ -1,8 +1,11 @@
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from alert_pipelines.loading.mapping_parts import Source
+from alert_pipelines.loading.row_values import ValueReader
 from alert_pipelines.loading.values import (
     BadValueError,
     date_converter,
@@ -11,6 +14,8 @@ from alert_pipelines.loading.values import (
     to_int,
     to_text,
 )
+
+from .mappings import FLEET, mapping
 
 
 @pytest.mark.parametrize(
@@ -105,3 +110,22 @@ def test_dates_become_utc(date_format: str, zone: str, value: Any, expected: dat
 def test_what_is_no_date_is_refused(date_format: str, zone: str, value: Any) -> None:
     with pytest.raises(BadValueError):
         date_converter(date_format, zone)(value)
+
+
+def test_a_text_that_a_column_repeats_was_converted_in_each_row() -> None:
+    converted = Counter[str]()
+
+    def convert(value: str) -> list[str] | str:
+        converted[value] += 1
+        return value.split(",") if "," in value else value
+
+    read = ValueReader(mapping(FLEET)).optional(Source(column="tags"), convert)
+    assert [read({"tags": "a"}) for _ in range(3)] == ["a"] * 3
+    assert converted["a"] == 1
+    # An alert may be changed, and is changed alone.
+    assert read({"tags": "a,b"}) is not read({"tags": "a,b"})
+    # Nor does what is remembered grow with the file.
+    assert [read({"tags": str(n)}) for n in range(2_000)] == [str(n) for n in range(2_000)]
+    assert (read({"tags": "a"}), converted["a"]) == ("a", 2)
+    assert [read({"tags": "a" * 1_000}) for _ in range(2)] == ["a" * 1_000] * 2
+    assert converted["a" * 1_000] == 2

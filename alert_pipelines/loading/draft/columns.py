@@ -109,18 +109,16 @@ class Column:
             self.is_list = True
             self.rows += 1
             return
-        text = _text(value)
-        if text.strip() in _NOT_VALUES or _NEVER.fullmatch(text.strip()):
+        text = value if isinstance(value, str) else _text(value)
+        if hash(text) in self._converted:
+            self._count(text)
+            return
+        stripped = text.strip()
+        if stripped in _NOT_VALUES or _NEVER.fullmatch(stripped):
             self.not_values.add(text)
-            return
-        if not text.strip():
-            return
-        self.rows += 1
-        self._count(text)
-        if hash(text) not in self._converted and len(self._converted) < _MAX_DISTINCT:
-            self._converted.add(hash(text))
-            self._kinds = [(kind, form) for kind, form in self._kinds if form.fullmatch(text.strip())]
-            self._try_dates(text.strip())
+        elif stripped:
+            self._count(text)
+            self._look_at(text, stripped)
 
     @property
     def is_unique(self) -> bool:
@@ -150,14 +148,22 @@ class Column:
         return next((kind for kind, _ in self._kinds), "str") if self.rows else "str"
 
     def _count(self, text: str) -> None:
-        if len(self.samples) < 3 and text not in self.samples:
-            self.samples.append(text)
-        if len(self._distinct) < _MAX_DISTINCT and self.rows <= _MAX_DISTINCT:
-            self._distinct.add(hash(text))
+        self.rows += 1
         if self.values is not None:
             self.values[text] = self.values.get(text, 0) + 1
             if len(self.values) > MAX_VALUES:
                 self.values = None
+
+    def _look_at(self, text: str, stripped: str) -> None:
+        """Take a text into account that was not seen yet, or was one too many to be remembered."""
+        if len(self.samples) < 3 and text not in self.samples:
+            self.samples.append(text)
+        if len(self._distinct) < _MAX_DISTINCT and self.rows <= _MAX_DISTINCT:
+            self._distinct.add(hash(text))
+        if len(self._converted) < _MAX_DISTINCT:
+            self._converted.add(hash(text))
+            self._kinds = [(kind, form) for kind, form in self._kinds if form.fullmatch(stripped)]
+            self._try_dates(stripped)
 
     def _try_dates(self, text: str) -> None:
         if self._dates is None:

@@ -48,10 +48,11 @@ def draft_mapping(path: Path) -> str:
         else:
             rows += 1
             for keys, value in flat(row.values):
-                if keys not in columns and len(columns) < _MAX_COLUMNS and _is_writable(keys):
-                    columns[keys] = Column(column_path(keys))
-                if keys in columns:
-                    columns[keys].add(value)
+                column = columns.get(keys)
+                if column is None and len(columns) < _MAX_COLUMNS and _is_writable(keys):
+                    column = columns[keys] = Column(column_path(keys))
+                if column is not None:
+                    column.add(value)
     if not columns and rows:
         raise LoadError(
             f"{path} has no names of columns that can be read as {layout.encoding}. Save it as UTF-8 and draft again."
