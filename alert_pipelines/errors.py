@@ -1,4 +1,4 @@
-"""Every error that this package raises for a person to act upon; each message says what is wrong and what to do.
+"""The errors that this package raises for a person to act upon. Each message says what is wrong and what to do.
 
     AlertPipelinesError
     ├── SettingsError
@@ -51,7 +51,7 @@
     ├── ForbiddenFileError
     └── NothingDeletedError
 
-What MongoDB's driver raises (`pymongo.errors.PyMongoError`) passes through as it is.
+Errors of MongoDB's driver (`pymongo.errors.PyMongoError`) are not wrapped.
 """
 
 from collections.abc import Iterable, Sequence
@@ -61,11 +61,11 @@ if TYPE_CHECKING:
     from alert_pipelines.scanner.report import ScanReport
 
 MAX_PROBLEMS = 20
-"""How many problems of one rule or window a message holds."""
+"""The maximum number of problems of one rule or window in a message."""
 
 
 class AlertPipelinesError(Exception):
-    """The base of them all: something that a person can act upon."""
+    """Base class of all errors that this package raises for a person to act upon."""
 
 
 class SettingsError(AlertPipelinesError):
@@ -73,7 +73,7 @@ class SettingsError(AlertPipelinesError):
 
 
 class InvalidTimestampError(AlertPipelinesError):
-    """Raised when a timestamp is not valid, or outside the years that can be used."""
+    """Raised when a timestamp is not valid, or outside the supported years."""
 
 
 class InvalidSignatureError(AlertPipelinesError):
@@ -81,11 +81,11 @@ class InvalidSignatureError(AlertPipelinesError):
 
 
 class EventLoopError(AlertPipelinesError):
-    """Raised when a function that blocks is called in an event loop."""
+    """Raised when a blocking function is called in an event loop."""
 
 
 class MongoConnectionError(AlertPipelinesError):
-    """Raised when the MongoDB server cannot be reached, or cannot be worked with."""
+    """Raised when the MongoDB server cannot be reached or used."""
 
 
 class MongoAuthenticationError(MongoConnectionError):
@@ -97,15 +97,15 @@ class LocalMongodError(AlertPipelinesError):
 
 
 class UnusableDatabaseError(AlertPipelinesError):
-    """Raised when what was given as the database of the alerts cannot be used."""
+    """Raised when the given database cannot be used, such as one of an asynchronous client."""
 
 
 class IndexConflictError(AlertPipelinesError):
-    """Raised when an index that the project needs cannot be created as it has to be."""
+    """Raised when a required index cannot be created."""
 
 
 class DuplicateKeyValuesError(IndexConflictError):
-    """Raised when documents that are there already violate an index that is to be unique."""
+    """Raised when existing documents violate a unique index."""
 
 
 class AlertNotFoundError(AlertPipelinesError):
@@ -117,7 +117,7 @@ class SharedAlertIdError(AlertPipelinesError):
 
 
 class RuleError(AlertPipelinesError):
-    """Raised when one rule is not valid; `problems` are all that is wrong with it, each with its path."""
+    """Raised when a rule is not valid. `problems` lists each problem with its path."""
 
     def __init__(self, rule_id: Any, problems: Sequence[str]) -> None:
         super().__init__(f"rule {rule_id!r:.200}: {limit_problems(problems)}")
@@ -126,19 +126,19 @@ class RuleError(AlertPipelinesError):
 
 
 class RuleFileError(AlertPipelinesError):
-    """Raised when a rule file is not valid; the message holds everything that is wrong with it."""
+    """Raised when a rule file is not valid. The message lists all problems."""
 
 
 class WindowFileError(RuleFileError):
-    """Raised when a file of maintenance windows is not valid; the message holds everything that is wrong with it."""
+    """Raised when a file of maintenance windows is not valid. The message lists all problems."""
 
 
 class RuleIdTakenError(AlertPipelinesError):
-    """Raised when a rule cannot be written since the collection holds another under the same id."""
+    """Raised when a rule cannot be written because the collection has another one with the same id."""
 
 
 class UnusableRulesError(AlertPipelinesError):
-    """Raised when stored rules cannot be used, so that a file of all rules would lack them; `errors` name each."""
+    """Raised when rules cannot be exported because some are not valid. `errors` lists them."""
 
     def __init__(self, errors: Sequence[RuleError]) -> None:
         which = "1 rule" if len(errors) == 1 else f"{len(errors)} rules"
@@ -148,7 +148,7 @@ class UnusableRulesError(AlertPipelinesError):
 
 
 class UnknownVersionError(AlertPipelinesError):
-    """Raised when no rule set, or more than one, is meant by what was given as a version."""
+    """Raised when no rule set, or more than one, has the given version."""
 
 
 class CalendarNotFoundError(AlertPipelinesError):
@@ -164,15 +164,15 @@ class WindowNotFoundError(AlertPipelinesError):
 
 
 class InvalidScanError(AlertPipelinesError):
-    """Raised when a scan is asked for that cannot be made."""
+    """Raised when the options of a scan are not valid."""
 
 
 class UnknownChangesError(AlertPipelinesError):
-    """Raised when the alerts that changed since an earlier scan cannot be known; the message says why."""
+    """Raised when it is unknown which alerts changed since an earlier scan. The message says why."""
 
 
 class ScanIncompleteError(AlertPipelinesError):
-    """Raised when a scan ended without doing all that was due; `report` lists what it did."""
+    """Raised when a scan could not do everything that was due. `report` lists what it did."""
 
     def __init__(self, report: "ScanReport", reasons: Iterable[str]) -> None:
         super().__init__(" ".join(reasons))
@@ -180,21 +180,21 @@ class ScanIncompleteError(AlertPipelinesError):
 
 
 class BlastRadiusError(ScanIncompleteError):
-    """Raised when limits blocked closes or escalations; all else of the scan was done."""
+    """Raised when limits blocked closes or escalations. The scan did everything else."""
 
     def __init__(self, report: "ScanReport") -> None:
         super().__init__(report, (violation.message for violation in report.violations))
 
 
 class RuleQueryError(ScanIncompleteError):
-    """Raised when the query of a rule failed, so that nobody knows what the rule would have decided."""
+    """Raised when the query of a rule failed, so its decisions are unknown."""
 
     def __init__(self, report: "ScanReport") -> None:
         super().__init__(report, [*report.failed_rules, *(violation.message for violation in report.violations)])
 
 
 class JobRecordError(AlertPipelinesError):
-    """Raised when a job record cannot be written or read as asked."""
+    """Raised when a job record cannot be written or read."""
 
 
 class JobNotFoundError(JobRecordError):
@@ -214,7 +214,7 @@ class InvalidLimitError(JobRecordError):
 
 
 class JobEndedError(JobRecordError):
-    """Raised when the record has ended already, by its owner or as stalled."""
+    """Raised when the record has already ended, by its owner or as stalled."""
 
 
 class ScanAlreadyRunningError(JobRecordError):
@@ -222,11 +222,11 @@ class ScanAlreadyRunningError(JobRecordError):
 
 
 class LeaseLostError(JobRecordError):
-    """Raised when this scan no longer holds the claim, so that it must stop writing."""
+    """Raised when a scan lost its claim and must stop writing."""
 
 
 class UndoError(AlertPipelinesError):
-    """Raised when there is nothing that could be undone as asked."""
+    """Raised when a job cannot be undone."""
 
 
 class SlowListError(AlertPipelinesError):
@@ -234,27 +234,27 @@ class SlowListError(AlertPipelinesError):
 
 
 class BacktestError(AlertPipelinesError):
-    """Raised when a back-test is asked for that cannot be made."""
+    """Raised when the options of a back-test are not valid, or it cannot be computed."""
 
 
 class EmptyBacktestError(AlertPipelinesError):
-    """Raised when a report of back-tests is given no day."""
+    """Raised when a report of back-tests has no day."""
 
 
 class ReportError(AlertPipelinesError):
-    """Raised when a daily report is asked for that cannot be made."""
+    """Raised when the options of a daily report are not valid."""
 
 
 class ReportFileError(AlertPipelinesError):
-    """Raised when a report cannot be written where it was asked for."""
+    """Raised when the file of a report cannot be written."""
 
 
 class ActivityTimeoutError(AlertPipelinesError):
-    """Raised when the server needs longer for a report than it was given."""
+    """Raised when a report takes too long on the server."""
 
 
 class MappingError(AlertPipelinesError):
-    """Raised when a mapping cannot be read, or holds something that is not in its language."""
+    """Raised when a mapping cannot be read or is not valid."""
 
 
 class LoadError(AlertPipelinesError):
@@ -266,15 +266,15 @@ class InboxError(AlertPipelinesError):
 
 
 class MetricsError(AlertPipelinesError):
-    """Raised when metrics cannot be served or written as asked."""
+    """Raised when metrics cannot be served or written."""
 
 
 class NotificationError(AlertPipelinesError):
-    """Raised when a message did not reach its receiver, or cannot reach any."""
+    """Raised when a message could not be sent."""
 
 
 class SchedulerError(AlertPipelinesError):
-    """Raised when the scheduler cannot be switched or asked."""
+    """Raised when the scheduler cannot be switched or queried."""
 
 
 class ForbiddenFileError(AlertPipelinesError):
@@ -282,7 +282,7 @@ class ForbiddenFileError(AlertPipelinesError):
 
 
 class NothingDeletedError(AlertPipelinesError):
-    """Raised when it is not known which runs may be deleted, so that none was."""
+    """Raised when no run was deleted, because it is unknown which may be."""
 
 
 def limit_problems(problems: Sequence[str]) -> str:

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class BackgroundJobModel(BaseModel):
-    """One execution of a job; `model_dump(mode="json")` is what an API can answer with.
+    """A job record: one execution of a job. Use `model_dump(mode="json")` in an API.
 
-    Further fields of the document, such as `stats`, `run_id` and `as_of`, are kept and are attributes, too.
+    Other fields of the document, such as `stats`, `run_id` and `as_of`, are also attributes.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)

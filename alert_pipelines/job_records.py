@@ -107,7 +107,7 @@ def new_job_id(now: datetime) -> str:
 def create_job_record(
     job_type: str, db: AlertDatabase, *, run_id: str | None = None, attempt: int = 1, as_of: datetime | None = None
 ) -> BackgroundJobModel:
-    """Insert a `running` job record with a fresh lease. For the scanner's type this is the claim.
+    """Insert a `running` job record with a new lease. For a scan, this is the claim.
 
     Stalled jobs are ended first.
 
@@ -115,7 +115,7 @@ def create_job_record(
         job_type: A name such as `auto_close_scanner`.
         db: The database of the alerts.
         run_id: The Dagster run that this execution belongs to.
-        attempt: Which of the run's attempts this is, from 1.
+        attempt: The number of this attempt of the run, from 1.
         as_of: The time that a scan is for.
 
     Returns:
@@ -195,14 +195,14 @@ def _when_its_claim_ends(holder: Mapping[str, Any]) -> str:
 def update_job_record(
     job_id: str, stats: Mapping[str, Any] | None, status: str, errors: Sequence[str] | None, db: AlertDatabase
 ) -> None:
-    """Write what an execution has done so far or, with `completed` or `failed`, its end.
+    """Update a job record with the counts so far or, with `completed` or `failed`, its end.
 
     Args:
         job_id: The id of the record.
-        stats: The three counts `alerts_processed`, `alerts_closed` and `alerts_escalated` become fields of the record,
-            all else its `stats`.
+        stats: The counts `alerts_processed`, `alerts_closed` and `alerts_escalated` become fields of the record, all
+            others its `stats`.
         status: `running`, `completed` or `failed`.
-        errors: At most 100 are kept, with their total in `errors_total`.
+        errors: The errors. At most 100 are stored; `errors_total` has their number.
         db: The database of the alerts.
 
     Raises:
@@ -244,14 +244,14 @@ def update_job_record(
 @outside_event_loops
 @at_the_door
 def get_recent_jobs(limit: int, db: AlertDatabase) -> list[BackgroundJobModel]:
-    """The newest job records, newest first.
+    """Return the newest job records, the newest first.
 
     Args:
-        limit: How many, from 1 to 1000.
+        limit: The number of records, from 1 to 1000.
         db: The database of the alerts.
 
     Returns:
-        The records, those of other programs as they stand.
+        The records, including those of other programs.
 
     Raises:
         InvalidLimitError: `limit` is not an integer from 1 to 1000.

@@ -69,19 +69,19 @@ class SchedulerStatus(TypedDict):
 
 
 def start_scheduler(instance: DagsterInstance | None = None, *, location: str | None = None) -> SchedulerStatus:
-    """Switch the schedule on and return the status, which is `running` only where the daemon lives, too.
+    """Switch the schedule on and return the status. It is `running` only if the daemon is alive, too.
 
     Args:
         instance: The Dagster instance. None: the one of DAGSTER_HOME.
-        location: The code location whose schedule is meant, as the workspace names it. None: the only one that has it.
+        location: The name of the code location in the workspace. None: the only one that has the schedule.
 
     Returns:
-        `running`, and of the one job its `id`, `name` and `next_run_time`, an ISO 8601 time in UTC; None while not
-        running.
+        `running`, and in `jobs` the `id`, `name` and `next_run_time` of the job. The time is ISO 8601 in UTC,
+        or None if the scheduler is not running.
 
     Raises:
-        SchedulerError: There is no instance, or no code location or several have the schedule, or AUTO_CLOSE_CRON
-            says off.
+        SchedulerError: There is no instance, not exactly one code location has the schedule, or AUTO_CLOSE_CRON is
+            off.
 
     Example:
         >>> start_scheduler()["running"]
@@ -96,18 +96,18 @@ def start_scheduler(instance: DagsterInstance | None = None, *, location: str | 
 
 
 def shutdown_scheduler(instance: DagsterInstance | None = None, *, location: str | None = None) -> SchedulerStatus:
-    """Switch the schedule off and return the status; a scan that runs goes on.
+    """Switch the schedule off and return the status. A running scan continues.
 
     Args:
         instance: The Dagster instance. None: the one of DAGSTER_HOME.
-        location: The code location whose schedule is meant, as the workspace names it. None: the only one that has it.
+        location: The name of the code location in the workspace. None: the only one that has the schedule.
 
     Returns:
-        `running`, and of the one job its `id`, `name` and `next_run_time`, an ISO 8601 time in UTC; None while not
-        running.
+        `running`, and in `jobs` the `id`, `name` and `next_run_time` of the job. The time is ISO 8601 in UTC,
+        or None if the scheduler is not running.
 
     Raises:
-        SchedulerError: There is no instance, or no code location or several have the schedule.
+        SchedulerError: There is no instance, or not exactly one code location has the schedule.
 
     Example:
         >>> shutdown_scheduler()["running"]
@@ -120,17 +120,17 @@ def shutdown_scheduler(instance: DagsterInstance | None = None, *, location: str
 
 
 def is_scheduler_running(instance: DagsterInstance | None = None, *, location: str | None = None) -> bool:
-    """Whether ticks will happen: the schedule is on and the daemon alive. One that died is noticed within 90 s.
+    """Return whether scans will run: the schedule is on and the daemon is alive. A dead daemon is noticed within 90 s.
 
     Args:
         instance: The Dagster instance. None: the one of DAGSTER_HOME.
-        location: The code location whose schedule is meant, as the workspace names it. None: the only one that has it.
+        location: The name of the code location in the workspace. None: the only one that has the schedule.
 
     Returns:
         Whether it runs.
 
     Raises:
-        SchedulerError: There is no instance, or no code location or several have the schedule.
+        SchedulerError: There is no instance, or not exactly one code location has the schedule.
 
     Example:
         >>> is_scheduler_running()
@@ -140,18 +140,18 @@ def is_scheduler_running(instance: DagsterInstance | None = None, *, location: s
 
 
 def get_scheduler_status(instance: DagsterInstance | None = None, *, location: str | None = None) -> SchedulerStatus:
-    """Whether the scheduler runs, and when the next scan is due.
+    """Return whether the scheduler is running, and the time of the next scan.
 
     Args:
         instance: The Dagster instance. None: the one of DAGSTER_HOME.
-        location: The code location whose schedule is meant, as the workspace names it. None: the only one that has it.
+        location: The name of the code location in the workspace. None: the only one that has the schedule.
 
     Returns:
-        `running`, and of the one job its `id`, `name` and `next_run_time`, an ISO 8601 time in UTC; None while not
-        running.
+        `running`, and in `jobs` the `id`, `name` and `next_run_time` of the job. The time is ISO 8601 in UTC,
+        or None if the scheduler is not running.
 
     Raises:
-        SchedulerError: There is no instance, or no code location or several have the schedule.
+        SchedulerError: There is no instance, or not exactly one code location has the schedule.
 
     Example:
         >>> get_scheduler_status()["jobs"][0]["id"]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class SourceType(StrEnum):
-    """The sources that the service itself writes; documents may name others."""
+    """The sources that the alert service writes. Documents can have others."""
 
     OVERSPEEDING = "OVERSPEEDING"
     COMPLIANCE = "COMPLIANCE"
@@ -19,7 +19,7 @@ class SourceType(StrEnum):
 
 
 class Severity(StrEnum):
-    """How grave an alert is; escalating makes it CRITICAL."""
+    """The severity of an alert; an escalation sets it to CRITICAL."""
 
     INFO = "INFO"
     WARNING = "WARNING"
@@ -27,7 +27,7 @@ class Severity(StrEnum):
 
 
 class Status(StrEnum):
-    """Where an alert stands; OPEN and ESCALATED are pending."""
+    """The status of an alert; OPEN and ESCALATED are pending."""
 
     OPEN = "OPEN"
     ESCALATED = "ESCALATED"
@@ -66,7 +66,7 @@ Time = datetime | str | None
 
 
 class AlertMetadata(_Document):
-    """What the source says of the event."""
+    """The facts that the source sent with the alert."""
 
     driver_id: str | int | None = Field(None, description="The driver; what rules group by if they name no other key.")
     vehicle_id: str | int | None = Field(None, description="The vehicle.")

@@ -122,19 +122,19 @@ class Explanation:
 
 @at_the_door
 def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = None) -> Explanation:
-    """Explain what each rule makes of one alert, predicate by predicate, and what a scan would decide.
+    """Explain one alert: each predicate of each rule, and what a scan would decide.
 
     Args:
         db: The database of the alerts.
         alert_id: The `alert_id` of the alert.
-        as_of: The time to evaluate the rules at; naive is read as UTC. None: the server's clock.
+        as_of: The time to evaluate the rules at; UTC if it has no zone. None: the server's clock.
 
     Returns:
-        The predicates of each rule with the alert's values, the evidence, and the decisions made before.
+        The predicates of each rule with the alert's values, the evidence, and past decisions.
 
     Raises:
         AlertNotFoundError: No alert has this id.
-        SharedAlertIdError: Several alerts have it.
+        SharedAlertIdError: Several alerts have this id.
         InvalidTimestampError: `as_of` is outside the years 1000 to 8999.
 
     Example:

@@ -115,17 +115,17 @@ def undo_job(
 ) -> UndoReport:
     """Undo the decisions of a job: restore its alerts to their state before it.
 
-    An alert is restored if the decision is the last thing that happened to it, except for what was undone since, and
-    what the decision wrote is still as it was written; others are skipped and listed. Undoing twice does nothing.
+    An alert is restored if nothing happened to it since the decision, apart from undone decisions, and if the fields
+    that the decision wrote are unchanged. Other alerts are skipped and listed. A second undo does nothing.
 
     Args:
         db: The database of the alerts.
         job_id: The job whose decisions are undone, or LATEST.
         rule_id: Undo the decisions of this rule only.
-        allow_again: Let the rule decide these alerts again; by default it does not.
-        dry_run: Only report what would be restored. This is the default.
-        run_id: The Dagster run that this is part of.
-        signature: Who asked and why, kept in the job record and in the alerts' histories.
+        allow_again: Whether the rule may decide these alerts again.
+        dry_run: Whether to report only what would be restored. Default: True.
+        run_id: The Dagster run of this undo.
+        signature: Who undoes and why, stored in the job record and in the alerts' histories.
 
     Returns:
         The restored alerts, and the skipped ones with the reason.

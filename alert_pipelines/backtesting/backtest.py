@@ -100,15 +100,15 @@ def backtest(
     Args:
         db: The database of the alerts.
         rules: The rules to test; the published ones are evaluated next to them.
-        days: The days, in UTC; each must be over.
+        days: The days, in UTC. Each day must have ended.
         step: The time between two simulated scans; it must divide the day.
 
     Yields:
         For each day, what the rules would have decided and what really happened.
 
     Raises:
-        BacktestError: A day is not over, the step does not divide the day, or the server cannot evaluate a rule. For a
-            day or a step this is raised before any day is computed.
+        BacktestError: A day has not ended, the step does not divide the day, or the server cannot evaluate a rule. A
+            wrong day or step is reported before any day is computed.
         InvalidTimestampError: A day is before the year 1000.
 
     Example:

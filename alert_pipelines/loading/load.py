@@ -93,28 +93,28 @@ def load_alerts(
     update: bool = False,
     on_progress: Callable[[LoadReport], None] | None = None,
 ) -> LoadReport:
-    """Load a file of alerts, in any format that a mapping can name, gzipped or not.
+    """Load alerts from a file, in any format that a mapping supports, gzipped or not.
 
-    An alert whose `alert_id` is there already stays as it is and is counted, so a load can be repeated or resumed.
+    Existing alerts are not changed, but counted, so a load can be repeated or resumed.
 
     Args:
         db: The database of the alerts.
         path: The file.
-        mapping: Which column becomes which field.
-        until: Load the file as it stood at this time: rows after it are left out. Naive is read as UTC.
-        reject_path: Where rows go that cannot be used. None: NAME.rejects.jsonl in the working directory.
+        mapping: The mapping of columns to fields.
+        until: Load the file as it was at this time, without later rows. UTC if it has no zone.
+        reject_path: The file for rejected rows. None: NAME.rejects.jsonl in the working directory.
         batch_size: Alerts per write.
-        update: Let alerts that are there take over what the source changed. What a rule or a person decided stays.
+        update: Whether to update existing alerts. Decisions by rules and people are kept.
         on_progress: Called for every `batch_size` rows or alerts.
 
     Returns:
-        The counts of the load, and why rows were rejected.
+        The counts of the load, and the reasons for rejected rows.
 
     Raises:
         InvalidTimestampError: `until` is not a valid time.
-        LoadError: The file, the reject file or, as the first rows show, the mapping cannot be used.
+        LoadError: The file or the reject file cannot be used, or the mapping does not fit the first rows.
         IndexConflictError: The collection cannot be indexed.
-        PyMongoError: The database fails; a repeated load then goes on.
+        PyMongoError: The database failed. Repeat the load to continue it.
 
     Example:
         >>> from pathlib import Path

@@ -71,21 +71,21 @@ def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
 
 @contextmanager
 def open_database(settings: MongoSettings | None = None) -> Iterator[AlertDatabase]:
-    """Open the database of the alerts, and close its client at the end.
+    """Open the database of the alerts. A context manager that closes the client at the end.
 
-    The server is asked once, so that a wrong address or password shows here and not in the midst of a scan.
+    Contacts the server once, so a wrong address or password is reported here and not during a scan.
 
     Args:
-        settings: The server and the database. None: those of MONGODB_URI and MONGODB_DATABASE; without an address, a
-            local mongod is started.
+        settings: The server and the database. None: MONGODB_URI and MONGODB_DATABASE. Without MONGODB_URI, a local
+            mongod is started.
 
     Yields:
         The database.
 
     Raises:
         MongoConnectionError: The server does not answer.
-        MongoAuthenticationError: The server refuses the user, or later a right that the user lacks.
-        SettingsError: The environment holds settings that are not valid.
+        MongoAuthenticationError: The server refuses the user, or later an operation without a right.
+        SettingsError: Environment variables are not valid.
         LocalMongodError: The local mongod cannot be started.
 
     Example:

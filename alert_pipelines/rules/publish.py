@@ -88,23 +88,23 @@ def diff_rules(db: AlertDatabase, rules: Iterable[Rule]) -> list[RuleChange]:
 def publish_rules(
     db: AlertDatabase, rules: Iterable[Rule], *, overwrite: bool = False, signature: Signature = UNSIGNED
 ) -> list[RuleChange]:
-    """Publish rules: write those that are new or changed, all or none.
+    """Publish rules: write the new and changed ones, all or none.
 
-    Each goes to the collection that it belongs in. A rule in `rules` that the alert service cannot store as a whole is
-    moved, also if it is not one of `rules`. An edit that a person makes in the same moment wins. A standalone server
-    has no transactions: rules are written one by one.
+    Each rule is written to the collection that it belongs in. A stored rule that the alert service cannot store
+    completely is moved to the other collection. A concurrent edit by a person is kept. A standalone server has no
+    transactions, so rules are written one by one.
 
     Args:
         db: The database of the alerts.
         rules: The rules to publish.
-        overwrite: Also replace rules that a person changed since they were published.
-        signature: Who asked and why, kept in the history of the rules.
+        overwrite: Whether to replace rules that a person changed since they were published.
+        signature: Who publishes and why, stored in the history of the rules.
 
     Returns:
-        What `diff_rules` returns, with what was written.
+        The changes as from `diff_rules`, with those that were written.
 
     Raises:
-        RuleIdTakenError: The collection holds another rule under the same id.
+        RuleIdTakenError: The collection has another rule with the same id.
         IndexConflictError: The collections cannot be indexed.
         PyMongoError: The database fails.
 

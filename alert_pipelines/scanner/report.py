@@ -15,19 +15,19 @@ ALLOW_SCAN = "scan"
 
 @dataclass(frozen=True)
 class ScanRequest:
-    """What to scan and how.
+    """The options of a scan.
 
     Attributes:
-        as_of: The time that the scan is for; naive is read as UTC. None: the server's clock.
-        rule_ids: The rules to evaluate; `expires_at` names the alerts' own expiry. None: every rule.
-        dry_run: Plan, and write nothing.
-        max_close_fraction: The scan's own limit, a fraction of the pending alerts from 0 to 1. None: what
-            AUTO_CLOSE_MAX_FRACTION says, or a half.
-        allow_over_limit: The rule ids, or ALLOW_SCAN, whose limit is lifted this once.
+        as_of: The time that the scan is for; UTC if it has no zone. None: the server's clock.
+        rule_ids: The rules to evaluate; `expires_at` is the expiry of the alerts. None: all rules.
+        dry_run: Whether to plan only, and write nothing.
+        max_close_fraction: The limit of the scan, a fraction of the pending alerts from 0 to 1. None:
+            AUTO_CLOSE_MAX_FRACTION, or 0.5.
+        allow_over_limit: The rules whose limits are lifted for this scan; ALLOW_SCAN for those of the scan.
         run_id: The Dagster run that the scan belongs to.
-        attempt: Which of the run's attempts this is, from 1.
-        signature: Who asked for the limits to be lifted, and why.
-        rules: Of a dry run, the rules to evaluate in place of the published ones.
+        attempt: The number of this attempt of the run, from 1.
+        signature: Who lifts the limits, and why.
+        rules: For a dry run, the rules to evaluate instead of the published ones.
     """
 
     as_of: datetime | None = None
@@ -95,7 +95,7 @@ def _stored_violation(one: Mapping[str, Any]) -> LimitViolation:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """The outcome of a scan.
+    """The result of a scan.
 
     planned = closed + escalated + conflicts + failed + blocked.
 
@@ -103,29 +103,29 @@ class ScanReport:
         job_id: The job record of the scan.
         as_of: The time that the scan was for, UTC.
         rule_set_version: The hash of the rules that it evaluated.
-        dry_run: Whether nothing was to be written.
-        pending: How many alerts were pending at the start, by status.
+        dry_run: Whether the scan was a dry run, which writes nothing.
+        pending: The number of pending alerts at the start, by status.
         planned: The decisions before any write, by rule, source and decision.
-        decisions: Those written, counted from the alerts' histories; of a dry run, those planned.
+        decisions: The decisions that were written, counted from the alerts' histories; for a dry run, those planned.
         shadow: What shadow rules would have decided.
         conflicts: Planned decisions whose alert changed before the write.
         failed: Planned decisions that could not be written.
-        errors: An entry for each alert and rule that could not be handled.
+        errors: An entry for each alert and rule that could not be processed.
         samples: Some of the planned decisions, with their reasons.
         violations: The limits that blocked decisions.
-        bad_rules: Those of `errors` that are about rules.
-        preview: Of a dry run, what could be written, by the status and severity of the alerts.
-        failed_rules: The rules whose query the server did not finish.
+        bad_rules: The entries of `errors` that are about rules.
+        preview: For a dry run, the decisions within limits, by the status and severity of the alerts.
+        failed_rules: The rules whose query failed on the server.
         shadow_rules: The shadow rules that were evaluated, also those that would have decided nothing.
-        shadow_left: The shadow rules whose turn is in the next scans.
+        shadow_left: The shadow rules that the next scans will evaluate.
         oldest_pending: The timestamp of the oldest pending alert, UTC.
-        incremental_since: The scan since which touched keys were looked at; None for a full scan.
+        incremental_since: The scan since which changed keys were read; None for a full scan.
         full_scan_reason: Why the scan was full.
-        checkpoint: What a later scan can build on.
-        overlooked: The due alerts outside of what an incremental scan would have looked at; None where not checked.
-        defects: Those of `errors` that name such alerts.
-        seconds: How long each step took.
-        allowance: The limits that were lifted, and who asked for it.
+        checkpoint: The starting point for the next incremental scan.
+        overlooked: The due alerts that an incremental scan would have missed; None if this was not checked.
+        defects: The entries of `errors` about overlooked alerts.
+        seconds: The duration of each step.
+        allowance: The limits that were lifted, and by whom.
     """
 
     job_id: str

@@ -72,19 +72,19 @@ _log = logging.getLogger(__name__)
 @outside_event_loops
 @at_the_door
 def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> dict[str, int]:
-    """Scan all pending alerts once and close or escalate those that a rule matches.
+    """Run one scan: close or escalate the pending alerts that match a rule.
 
     Args:
-        db: The database of the alerts, of any synchronous pymongo client.
-        as_of: The time that the scan is for; naive is read as UTC. None: the server's clock.
+        db: The database of the alerts, from any synchronous pymongo client.
+        as_of: The time that the scan is for; UTC if it has no zone. None: the server's clock.
 
     Returns:
         The counts `total_checked`, `auto_closed`, `alerts_processed`, `alerts_closed` and `alerts_escalated`.
 
     Raises:
         ScanAlreadyRunningError: Another scan holds the claim.
-        BlastRadiusError: A limit blocked closes or escalations; the job record then says `failed`.
-        RuleQueryError: The server could not evaluate a rule; the job record then says `failed`.
+        BlastRadiusError: A limit blocked closes or escalations; the job record is `failed`.
+        RuleQueryError: The server could not evaluate a rule; the job record is `failed`.
         PyMongoError: The database is unreachable.
 
     Example:
@@ -96,18 +96,18 @@ def auto_close_scanner(db: AlertDatabase, *, as_of: datetime | None = None) -> d
 
 @at_the_door
 def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | None = None) -> ScanReport:
-    """Scan as `request` asks, under its own claim, and record it.
+    """Run one scan with the options in `request`, and write its job record.
 
     Args:
         db: The database of the alerts.
-        request: What to scan, and how; `ScanRequest(dry_run=True)` writes nothing.
-        on_progress: Called with the decisions written so far and those planned.
+        request: The options of the scan. `ScanRequest(dry_run=True)` writes nothing.
+        on_progress: Called with the number of decisions written so far, and of those planned.
 
     Returns:
-        What the scan planned, wrote and could not do.
+        The report of what the scan planned and wrote, and of what failed.
 
     Raises:
-        InvalidScanError: The request names an unknown rule, or a time to come.
+        InvalidScanError: The request names an unknown rule, or a time in the future.
         InvalidTimestampError: `as_of` is outside the years 1000 to 8999.
         ScanAlreadyRunningError: Another scan holds the claim.
         BlastRadiusError: A limit blocked closes or escalations.
@@ -157,20 +157,20 @@ def evaluate_all_pending_alerts(
     as_of: datetime | None = None,
     on_progress: Progress | None = None,
 ) -> ScanReport:
-    """Scan as `run_scan` does, under the name that the service's function had.
+    """Run one scan, like `run_scan`, under the name of the alert service's function.
 
     Args:
         db: The database of the alerts.
-        request: What to scan, and how. None: everything, now.
-        as_of: The time that the scan is for; it outranks the request's.
-        on_progress: Called with the decisions written so far and those planned.
+        request: The options of the scan. None: all rules, now.
+        as_of: The time that the scan is for. Overrides that of the request.
+        on_progress: Called with the number of decisions written so far, and of those planned.
 
     Returns:
         What `run_scan` returns.
 
     Raises:
-        ScanIncompleteError: A limit blocked decisions, or the server could not evaluate a rule. What else `run_scan`
-            raises is raised, too.
+        ScanIncompleteError: A limit blocked decisions, or the server could not evaluate a rule. Also raises
+            whatever else `run_scan` raises.
 
     Example:
         >>> evaluate_all_pending_alerts(db).closed
