@@ -45,7 +45,6 @@ def dagster(browser: Browser, mongo_uri: str, week: AlertDatabase) -> Iterator[D
 def visit(browser: Browser, dagster: Dev) -> Iterator[Visit]:
     """A window on the UI; the UI must get by with this host alone."""
     with chromium.visit(browser, dagster.url) as made:
-        made.context.tracing.start(screenshots=True, snapshots=True)
         yield made
         assert made.refused == []
 
@@ -60,12 +59,12 @@ def page(visit: Visit) -> Page:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep a picture and a trace of a window whose test failed, and say where."""
+    """Keep a picture and the HTML of a window whose test failed; a trace would cost all tests a third of their time."""
     report = yield
     visit = getattr(item, "funcargs", {}).get("visit")
     if report.failed and call.when == "call" and isinstance(visit, Visit):
         kept = Path(tempfile.mkdtemp(prefix="alert_pipelines_browser_"))
         visit.page.screenshot(path=kept / "page.png")
-        visit.context.tracing.stop(path=kept / "trace.zip")
-        report.sections.append(("The browser", f"{visit.page.url}\nSee page.png and trace.zip in {kept}"))
+        (kept / "page.html").write_text(visit.page.content())
+        report.sections.append(("The browser", f"{visit.page.url}\nSee page.png and page.html in {kept}"))
     return report
