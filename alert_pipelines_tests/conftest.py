@@ -4,6 +4,7 @@ With pytest-xdist each worker is a session of its own and so has its own mongod.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,9 @@ shutil.rmtree(sys.argv[1])
 
 # What a test of each mark may take, in quick ones.
 _TAKES = {"proof": 100, "process": 50, "slow": 20}
+_TIERS = (*_TAKES, "long")
+# An expression that begins so holds for no test without the mark.
+_OF_ONE_TIER = re.compile(rf"({'|'.join(_TIERS)})( and (?!.*\bor\b).*)?")
 _LEFT = pytest.StashKey[list[str]]()
 
 
@@ -56,6 +61,28 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(slow_tests.SlowTests(config))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@cache
+def _names(file: Path, mark: str) -> bool:
+    return f"pytest.mark.{mark}" in file.read_text(encoding="utf-8")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no file for tests of a tier that it does not name: each worker would import all of them."""
+    wanted = _OF_ONE_TIER.fullmatch(config.getoption("markexpr"))
+    if wanted is None or not collection_path.match("test_*.py"):
+        return None
+    return not _names(collection_path, wanted[1]) or None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Refuse a test that bears a tier's mark in a file that does not name it: no run would collect it."""
+    for mark in item.iter_markers():
+        if mark.name in _TIERS and not _names(item.path, mark.name):
+            raise pytest.UsageError(
+                f"{item.nodeid} is marked as {mark.name}: write pytest.mark.{mark.name} in its file"
+            )
 
 
 @pytest.hookimpl(trylast=True)

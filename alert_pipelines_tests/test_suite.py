@@ -84,6 +84,15 @@ def test_slow():
     assert sys.gettrace() is None
 """
 
+MARKED_ELSEWHERE = """
+import pytest
+
+TIER = "process"
+
+@getattr(pytest.mark, TIER)
+def test_marked(): pass
+"""
+
 LIMIT = "--slow=0.6"
 
 
@@ -129,6 +138,13 @@ def test_after_ctrl_c_the_slow_tests_were_asked_again(tmp_path: Path) -> None:
     done = run_tests(tmp_path, INTERRUPTED, LIMIT)
     assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout + done.stderr
     assert "FileExistsError" not in done.stdout
+
+
+@pytest.mark.process
+def test_a_test_whose_file_does_not_name_its_tier_would_be_in_no_run(tmp_path: Path) -> None:
+    done = run_tests(tmp_path, MARKED_ELSEWHERE)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "test_marked is marked as process: write pytest.mark.process in its file" in done.stderr
 
 
 @pytest.mark.process
