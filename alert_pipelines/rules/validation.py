@@ -43,8 +43,7 @@ def parse_rule(document: Any, *, strict: bool = False) -> Rule:
 def _misspelt_limits(document: Mapping[str, Any]) -> Iterator[str]:
     """Fields that look like one which limits when the rule decides: without it the rule would decide more."""
     for name in document:
-        near = close_matches(str(name), CALENDAR_FIELDS, cutoff=0.8)
-        if near and name not in CALENDAR_FIELDS:
+        if name not in Rule.model_fields and (near := close_matches(str(name), CALENDAR_FIELDS, cutoff=0.8)):
             yield f"{_printable(str(name)):.100}: unknown; did you mean {near[0]!r}?"
 
 
