@@ -74,7 +74,7 @@ def test_a_limit_counted_alerts_whose_source_is_an_array(db: AlertDatabase) -> N
     odd = [alert(source_type=["OVERSPEEDING"]) for _ in range(8)] + [alert(status=["OPEN"]) for _ in range(8)]
     half = {"max_close_fraction": 0.5}
     fill(db, [alert(minutes=90), alert(minutes=90), alert(), *odd], rule("expire", {"expire_after_mins": 60, **half}))
-    with pytest.raises(BlastRadiusError, match="would close 2 alerts, its limit is 1"):
+    with pytest.raises(BlastRadiusError, match="would close 2 alerts, more than its limit of 1"):
         run_scan(db, ScanRequest(as_of=AS_OF))
 
 

@@ -97,10 +97,10 @@ def _violations_of_scan(
     ]
     if db[JOB_RECORDS].find_one(_COMPLETED_SCAN_OF_OURS, {"_id": 1}) is not None:
         would = _preview(db, plan, violations, {violation.decision for violation in found})
-        return (_with(found[0], f"Look at what it would do: {would}."), *found[1:])
+        return (_with(found[0], f"Check what it would do: {would}."), *found[1:])
     # Nobody has seen yet what these rules do to these alerts: as long as that is not looked at, they do nothing.
     would = _preview(db, plan, violations, {decision_of(to_status) for to_status in limits})
-    found[0] = _with(found[0], f"No scan has completed here before, so look at what it would do: {would}.")
+    found[0] = _with(found[0], f"No scan has completed here before, so check what it would do: {would}.")
     others = (to_status for to_status in limits if left[to_status] and to_status not in exceeded)
     return (*found, *(_blocked_with_first(to_status, left[to_status]) for to_status in others))
 
@@ -112,8 +112,8 @@ def _with(violation: LimitViolation, further: str) -> LimitViolation:
 def _blocked_with_first(to_status: Status, planned: int) -> LimitViolation:
     decision = decision_of(to_status)
     message = (
-        f"the scan would {decision} {planned} alerts: none of them was {decision}d, since its other decisions were "
-        "blocked and no scan has completed here before. What allows those allows these."
+        f"the scan would {decision} {planned} alerts: none was {decision}d, because its other decisions were blocked and "
+        "no scan has completed here before. Allowing those also allows these."
     )
     return LimitViolation(ALLOW_SCAN, planned, 0, message, decision)
 
@@ -139,8 +139,9 @@ def _fraction_of(pending: int, fraction: float) -> int:
 
 def _violation(blocked: str, who: str, planned: int, limit: int, to_status: Status) -> LimitViolation:
     decision = decision_of(to_status)
+    alerts = "1 alert" if planned == 1 else f"{planned} alerts"
     message = (
-        f"{who} would {decision} {planned} alerts, its limit is {limit}: none of them was {decision}d. To allow it "
+        f"{who} would {decision} {alerts}, more than its limit of {limit}, so none was {decision}d. To allow it "
         f"once, run with allow_over_limit: [{blocked!r}] and confirm: true (Launchpad) or `alert-pipelines scan "
         f"--allow-over-limit {quote(blocked)}`."
     )

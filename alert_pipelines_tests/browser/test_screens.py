@@ -147,7 +147,7 @@ def test_a_limit_that_stops_a_rule_is_a_red_run_that_says_what_to_do(page: Page,
         steps.open_launchpad(page, "auto_close_job")
         steps.press_launch(page)
         steps.expect_run_end(page, "RUN_FAILURE")
-        stop = "rule 'on-trial' would close 3 alerts, its limit is 2"
+        stop = "rule 'on-trial' would close 3 alerts, more than its limit of 2"
         expect(page.get_by_text(stop).first).to_be_visible()
         steps.open_asset(page, "closed_alerts", "Checks")
         page.get_by_text("within_limits", exact=True).first.click()

@@ -36,7 +36,7 @@ def test_a_rule_past_its_limit_closes_nothing_and_all_else_goes_on(db: AlertData
     later = rule("later", {"expire_after_mins": 30, "escalate_if_count": 3}, priority=-1)
     fill(db, [*pile, *others], rule("greedy", {"expire_after_mins": 60, **limit}), valid, later)
     with pytest.raises(
-        BlastRadiusError, match=r"'greedy' would close 3 alerts, its limit is 2.*--allow-over-limit"
+        BlastRadiusError, match=r"'greedy' would close 3 alerts, more than its limit of 2.*--allow-over-limit"
     ) as e:
         scan(db)
     assert e.value.report.reconciles
@@ -64,7 +64,7 @@ def test_the_way_to_allow_it_once_can_be_typed_as_it_stands(db: AlertDatabase) -
 
 def test_a_limit_of_zero_closes_nothing(db: AlertDatabase) -> None:
     fill(db, [alert(minutes=60)], rule("never", {"expire_after_mins": 60, "max_close": 0}))
-    with pytest.raises(BlastRadiusError, match="its limit is 0"):
+    with pytest.raises(BlastRadiusError, match="its limit of 0"):
         scan(db)
 
 
@@ -79,7 +79,7 @@ def test_the_first_scan_of_all_closed_and_escalated_without_a_limit(db: AlertDat
             scan(db)
         report = blocked.value.report
         assert (report.closed, report.escalated, report.reconciles) == (0, 0, True)
-        assert "would close 150 alerts, its limit is 100: none of them was closed" in str(blocked.value)
+        assert "would close 150 alerts, more than its limit of 100, so none was closed" in str(blocked.value)
         assert "would escalate 50 alerts" in str(blocked.value)
         assert "rule 'expire' would close 120 OPEN alerts of OVERSPEEDING" in str(blocked.value)
         assert "rule 'expire' would close 30 ESCALATED alerts of OVERSPEEDING" in str(blocked.value)
@@ -103,7 +103,9 @@ def test_what_a_rules_own_limit_stops_is_not_foretold_of_the_first_scan(db: Aler
     flood = rule("flood", {"expire_after_mins": 60}, source_type="SAFETY")
     fill(db, [alert(minutes=60) for _ in range(20)], over, flood)
     fill(db, [alert(minutes=60, source_type="SAFETY") for _ in range(200)])
-    with pytest.raises(BlastRadiusError, match="the scan would close 200 alerts, its limit is 110") as blocked:
+    with pytest.raises(
+        BlastRadiusError, match="the scan would close 200 alerts, more than its limit of 110"
+    ) as blocked:
         scan(db)
     assert "what it would do: rule 'flood' would close 200 OPEN alerts of SAFETY." in str(blocked.value)
 
@@ -114,10 +116,10 @@ def test_after_the_first_scan_no_scan_closes_more_than_half_of_the_pending_but_i
     assert scan(db).closed == 50
     young = [alert(f"Y{n}", minutes=1, driver="D9") for n in range(10)]
     fill(db, [*(alert(minutes=61) for _ in range(150)), *young], rule("pile", {"escalate_if_count": 10}))
-    with pytest.raises(BlastRadiusError, match="the scan would close 150 alerts, its limit is 80") as stopped:
+    with pytest.raises(BlastRadiusError, match="the scan would close 150 alerts, more than its limit of 80") as stopped:
         scan(db)
     assert (stopped.value.report.closed, stopped.value.report.escalated) == (0, 10)
-    would = "Look at what it would do: rule 'expire' would close 150 OPEN alerts of OVERSPEEDING."
+    would = "Check what it would do: rule 'expire' would close 150 OPEN alerts of OVERSPEEDING."
     assert str(stopped.value).endswith(would)
     assert scan(db, allow_over_limit=("scan",)).closed == 150
 
@@ -129,7 +131,7 @@ def test_a_dry_run_foretells_the_stop_and_is_no_failure(db: AlertDatabase) -> No
     assert [sample.rule_id for sample in report.samples] == ["never"]
     record = recent_records(1, db)[0]
     assert record["status"] == "completed"
-    assert "its limit is 0" in record["errors"][0]
+    assert "its limit of 0" in record["errors"][0]
 
 
 def test_a_setting_that_is_no_fraction_is_refused_by_the_first_scan_not_first_in_a_flood(
@@ -161,15 +163,17 @@ def test_a_scan_escalated_all_that_a_bad_rule_said(db: AlertDatabase, monkeypatc
     fill(db, [alert(minutes=600, driver="D2")], rule("greedy", {"escalate_if_count": 2}))
     fill(db, [alert(status="ESCALATED", driver="D3") for _ in range(50)])
 
-    with pytest.raises(BlastRadiusError, match="the scan would escalate 110 alerts, its limit is 55: none") as blocked:
+    with pytest.raises(
+        BlastRadiusError, match="the scan would escalate 110 alerts, more than its limit of 55, so none"
+    ) as blocked:
         scan(db)
     report = blocked.value.report
     assert (report.closed, report.escalated, report.reconciles) == (1, 0, True)
-    would = "Look at what it would do: rule 'greedy' would escalate 110 OPEN alerts of OVERSPEEDING."
+    would = "Check what it would do: rule 'greedy' would escalate 110 OPEN alerts of OVERSPEEDING."
     assert str(blocked.value).endswith(would)
 
     monkeypatch.setenv("AUTO_CLOSE_MAX_ESCALATE_FRACTION", "0.99")
-    with pytest.raises(BlastRadiusError, match="its limit is 108"):
+    with pytest.raises(BlastRadiusError, match="its limit of 108"):
         scan(db)
     assert scan(db, allow_over_limit=("scan",)).escalated == 110
 
@@ -177,7 +181,9 @@ def test_a_scan_escalated_all_that_a_bad_rule_said(db: AlertDatabase, monkeypatc
 def test_a_first_scan_that_is_stopped_in_escalating_closes_nothing_either(db: AlertDatabase) -> None:
     expire, greedy = rule("expire", {"expire_after_mins": 600}), rule("greedy", {"escalate_if_count": 2})
     fill(db, [alert("one", minutes=600, driver="D2"), *(alert(minutes=60) for _ in range(110))], expire, greedy)
-    with pytest.raises(BlastRadiusError, match="the scan would escalate 110 alerts, its limit is 55") as blocked:
+    with pytest.raises(
+        BlastRadiusError, match="the scan would escalate 110 alerts, more than its limit of 55"
+    ) as blocked:
         scan(db)
     assert "rule 'expire' would close 1 OPEN alerts" in str(blocked.value)
     assert statuses(db)["one"] == "OPEN"

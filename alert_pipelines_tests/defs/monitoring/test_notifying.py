@@ -75,7 +75,7 @@ def test_a_limit_that_stopped_a_rule_is_told_with_its_count_its_limit_and_how_to
     tick()
     [(title, body)] = hook.got
     assert title == "Alert scanner: rule 'old' was blocked by a limit"
-    assert "rule 'old' would close 2 alerts, its limit is 1" in body
+    assert "rule 'old' would close 2 alerts, more than its limit of 1" in body
     assert "allow_over_limit: ['old']" in body
 
 
@@ -90,8 +90,8 @@ def test_of_a_rule_stopped_in_closing_and_in_escalating_only_one_was_told(
     [(title, body)] = hook.got
     by_limit = "rule 'both' was blocked by a limit"
     assert title == f"Alert scanner: {by_limit}; {by_limit} of escalations"
-    assert "would close 2 alerts, its limit is 1" in body
-    assert "would escalate 3 alerts, its limit is 2" in body
+    assert "would close 2 alerts, more than its limit of 1" in body
+    assert "would escalate 3 alerts, more than its limit of 2" in body
 
 
 def test_what_comes_again_with_every_scan_is_told_again_after_an_hour_and_what_is_new_at_once(

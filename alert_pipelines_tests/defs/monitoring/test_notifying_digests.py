@@ -84,7 +84,7 @@ def test_nobody_was_told_of_a_day_that_went_as_it_should(
     ]
     assert lines[4].startswith("Blocked by a limit since ")
     assert lines[4].endswith(": https://dagster.example/runs/run-1")
-    assert lines[5].startswith("- rule 'all of them' would close 1 alerts, its limit is 0")
+    assert lines[5].startswith("- rule 'all of them' would close 1 alert, more than its limit of 0")
     assert lines[6] == "Malformed pending alerts: 1"
     assert lines[7].startswith("- alert 'A-bad': timestamp is not a valid date")
     page = f"https://dagster.example/assets/daily_report?view=partitions&partition={day}"

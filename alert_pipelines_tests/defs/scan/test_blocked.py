@@ -71,7 +71,7 @@ def test_a_blocked_run_showed_two_stacks_of_calls(execute: Execute, db: AlertDat
     assert data.error is not None
     assert data.error.cause is None
     assert data.error.context is None
-    assert "rule 'old' would close 1 alerts" in data.error.message
+    assert "rule 'old' would close 1 alert," in data.error.message
 
 
 def test_limits_were_lifted_from_the_launchpad_without_a_question(execute: Execute, db: AlertDatabase) -> None:
