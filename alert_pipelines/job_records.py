@@ -171,21 +171,21 @@ def is_claimed(db: AlertDatabase) -> bool:
 def _claimed_by_another(db: AlertDatabase, job_type: str) -> ScanAlreadyRunningError:
     holder = db[COLLECTION].find_one({"job_type": job_type, "status": RUNNING})
     if holder is None:
-        return ScanAlreadyRunningError(f"another {job_type} held the claim and has just ended. Start again.")
+        return ScanAlreadyRunningError(f"another {job_type} has just ended. Try again.")
     return ScanAlreadyRunningError(
-        f"{holder.get('job_id')} of {job_type} is running since {holder.get('started_at')} (Dagster run "
-        f"{holder.get('run_id') or 'none'}). One scan at a time: wait for it; {_when_its_claim_ends(holder)}."
+        f"another {job_type} is running: {holder.get('job_id')}, started {holder.get('started_at')} (Dagster run "
+        f"{holder.get('run_id') or 'none'}). Wait for it to end; {_when_its_claim_ends(holder)}."
     )
 
 
 def _when_its_claim_ends(holder: Mapping[str, Any]) -> str:
     """When a holder whose process is dead loses the claim; only a record without a lease can be another program's."""
     if holder.get("lease_expires_at") is not None:
-        return f"if its process is dead, its claim ends {int(LEASE.total_seconds())} s after its last sign of life"
+        return f"if its process died, its lease expires {int(LEASE.total_seconds())} s after the last renewal"
     started = holder.get("started_at")
     latest = f", at the latest at {started + STALLED_WITHOUT_LEASE}" if isinstance(started, datetime) else ""
     return (
-        "its record has no lease, as the older service writes it; if its process is dead, its claim ends when that "
+        "its record has no lease, as the older service writes it; if its process died, its claim ends when that "
         f"service starts its next job{latest}"
     )
 
@@ -235,7 +235,7 @@ def update_job_record(
         if record is None:
             raise JobNotFoundError(f"no job record {job_id!r} in {db.name}.{COLLECTION}: check the id")
         raise JobEndedError(
-            f"{job_id} is already {record['status']}: it was ended before, perhaps as stalled; it is left as it is"
+            f"{job_id} has already ended as {record['status']}, perhaps because it was stalled. It was not changed"
         )
     if status != RUNNING:
         _log.info("Updated job record: %s - Status: %s", job_id, status)

@@ -146,7 +146,7 @@ def test_a_record_that_another_program_wrote_in_other_kinds_is_kept_as_it_stands
 def test_an_ended_record_is_left_as_it_is(db: AlertDatabase) -> None:
     job_id = create_job_record(SCANNER, db).job_id
     update_job_record(job_id, {"alerts_closed": 1}, "failed", [], db)
-    with pytest.raises(JobEndedError, match="already failed"):
+    with pytest.raises(JobEndedError, match="already ended as failed"):
         update_job_record(job_id, {"alerts_closed": 2}, "completed", [], db)
     assert the_record(db, job_id)["alerts_closed"] == 1
 
@@ -241,7 +241,7 @@ def test_what_runs_without_a_lease_holds_its_claim_and_the_refusal_says_how_long
         ]
     )
     ends = started + job_records.STALLED_WITHOUT_LEASE
-    with pytest.raises(ScanAlreadyRunningError, match=f"JOB-1 .* at the latest at {re.escape(str(ends))}"):
+    with pytest.raises(ScanAlreadyRunningError, match=f"JOB-1, .* at the latest at {re.escape(str(ends))}"):
         create_job_record(SCANNER, db)
 
 

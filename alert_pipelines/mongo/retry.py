@@ -1,4 +1,4 @@
-"""Waiting out a database that is away for a moment: a primary that steps down, a connection that is cut."""
+"""Retries for a database that is unreachable for a moment: a primary steps down, a connection is lost."""
 
 import logging
 import time
@@ -26,7 +26,7 @@ def retry_transient(action: Callable[[], Result], before_retry: Callable[[], Non
         try:
             return action()
         except TRANSIENT as fault:
-            _log.warning("MongoDB is away (%s); trying again in %s s", fault, pause)
+            _log.warning("MongoDB is unreachable (%s); trying again in %s s", fault, pause)
             time.sleep(pause)
             before_retry()
     return action()

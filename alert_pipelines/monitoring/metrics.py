@@ -44,13 +44,13 @@ class ScannerCollector(Collector):
         self._db = None if db is None else known_form(db)
 
     def collect(self) -> Iterable[Metric]:
-        """All numbers; where the database is away only `alert_pipelines_up`, as 0."""
+        """All metrics; only `alert_pipelines_up`, as 0, if the database is unreachable."""
         if self._db is None:
             return [_gauge("up", "Whether the database answered.", 0)]
         try:
             families = list(_families(self._db))
         except PyMongoError as error:
-            _log.warning("No numbers, since the database is away: %s", reason_of(error))
+            _log.warning("No metrics: the database is unreachable: %s", reason_of(error))
             return [_gauge("up", "Whether the database answered.", 0)]
         return [_gauge("up", "Whether the database answered.", 1), *families]
 
@@ -86,7 +86,7 @@ def serve_metrics(db: AlertDatabase, host: str, port: int, until: Event) -> None
         server, thread = start_http_server(port, host, registry_of(db))
     except OSError as error:
         raise MetricsError(f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port") from error
-    _log.info("Numbers at http://%s:%d/metrics", host, server.server_port)
+    _log.info("Serving metrics at http://%s:%d/metrics", host, server.server_port)
     try:
         until.wait()
     finally:

@@ -76,7 +76,7 @@ def _sending(receiver: Receiver, message: Message) -> "Future[NotificationError 
 
 def _too_slow(receiver: Receiver) -> NotificationError:
     return NotificationError(
-        f"{receiver} did not answer within {LONGEST_DELIVERY_S:.0f} s: see that it answers; `{TRY}` tries again"
+        f"{receiver} did not answer within {LONGEST_DELIVERY_S:.0f} s. Check the receiver; `{TRY}` tries again"
     )
 
 
@@ -84,7 +84,8 @@ def refuse_faults(faults: Mapping[Receiver, NotificationError], receivers: Seque
     """Raise NotificationError where `faults` has any, naming each, and how many of `receivers` were reached."""
     if faults:
         reasons = "; ".join(map(str, faults.values()))
-        raise NotificationError(f"{len(receivers) - len(faults)} of {len(receivers)} receivers were told: {reasons}")
+        reached = len(receivers) - len(faults)
+        raise NotificationError(f"{reached} of {len(receivers)} receivers got the message: {reasons}")
 
 
 def _prepare_apprise() -> None:

@@ -110,7 +110,7 @@ def find_changes(
             return Changes(full_scan_reason=f"{other} scanned at the same or a later as_of")
         return _since_checkpoint(db, stream, session, as_of, meaning)
     except TRANSIENT as fault:
-        return Changes(full_scan_reason=f"MongoDB is away ({fault})")
+        return Changes(full_scan_reason=f"MongoDB is unreachable ({fault})")
     except (UnknownChangesError, BSONError, PyMongoError) as unknown:
         return _whole(stream, before.operation_time, str(unknown))
 

@@ -112,8 +112,8 @@ def _with(violation: LimitViolation, further: str) -> LimitViolation:
 def _blocked_with_first(to_status: Status, planned: int) -> LimitViolation:
     decision = decision_of(to_status)
     message = (
-        f"the scan would {decision} {planned} alerts: none was {decision}d, because its other decisions were blocked and "
-        "no scan has completed here before. Allowing those also allows these."
+        f"the scan would {decision} {planned} alerts: none was {decision}d, because its other decisions were blocked "
+        "and no scan has completed here before. Allowing those also allows these."
     )
     return LimitViolation(ALLOW_SCAN, planned, 0, message, decision)
 

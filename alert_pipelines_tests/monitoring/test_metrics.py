@@ -227,7 +227,7 @@ def test_the_command_serves_and_ends_when_it_is_interrupted(db: AlertDatabase, m
         _, log = process.communicate(timeout=60)
     assert "alert_pipelines_up 1.0" in text
     assert process.returncode == 0
-    assert f"Numbers at http://127.0.0.1:{port}/metrics" in log
+    assert f"Serving metrics at http://127.0.0.1:{port}/metrics" in log
 
 
 def test_without_the_client_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_receiver_that_is_down_or_misspelt_is_named_without_its_secret_and_kee
         faults = deliver(dict.fromkeys(both, MESSAGE))
     assert hook.got == [MESSAGE]
     assert list(faults) == [both[0]]
-    with pytest.raises(NotificationError, match=f"^1 of 2 receivers were told: {says}") as refused:
+    with pytest.raises(NotificationError, match=f"^1 of 2 receivers got the message: {says}") as refused:
         refuse_faults(faults, both)
     for text in (str(refused.value), repr(both), caplog.text, *capfd.readouterr()):
         assert SECRET not in text

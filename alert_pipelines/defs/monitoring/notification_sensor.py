@@ -62,7 +62,7 @@ def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource, 
     settings = read_settings()
     receivers = receivers_of(settings.notify_urls)
     if not receivers:
-        return SensorResult(skip_reason=f"{NOTIFY_VARIABLE} is not set: nobody is notified.", cursor="")
+        return SensorResult(skip_reason=f"{NOTIFY_VARIABLE} is not set: no notifications are sent.", cursor="")
     cursor = _cursor(context.cursor, datetime.now(UTC), len(receivers))
     seen = _look(cursor, context.instance, location_of_sensor(context), names, mongo)
     answers = [

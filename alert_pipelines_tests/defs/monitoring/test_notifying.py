@@ -271,7 +271,7 @@ def test_nobody_to_tell_is_said_and_a_later_receiver_gets_no_old_news(
 ) -> None:
     url = f"json://127.0.0.1:{hook.port}"
     monkeypatch.delenv(NOTIFY_VARIABLE)
-    assert tick() == f"{NOTIFY_VARIABLE} is not set: nobody is notified."
+    assert tick() == f"{NOTIFY_VARIABLE} is not set: no notifications are sent."
     fail(db)
     let_pass(tick, db, hours=1)
     monkeypatch.setenv(NOTIFY_VARIABLE, url)
