@@ -1,10 +1,11 @@
 """The ways through the UI that tests and screenshots share, each as docs/screens.md tells it."""
 
+import json
 import re
 from typing import Any
 
 import yaml
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Response, expect
 
 from alert_pipelines.scheduler import CODE_LOCATION
 
@@ -18,23 +19,37 @@ def open_launchpad(page: Page, job: str) -> Locator:
     tab = page.get_by_role("tab", name="Launchpad")
     materialize = page.get_by_role("button", name=re.compile("Materialize( all)?$")).first
     expect(tab.or_(materialize).first).to_be_visible()
-    if materialize.is_visible():
-        materialize.locator("xpath=following::button[1]").click()
-        page.get_by_role("menuitem", name="Open launchpad").click()
-    else:
-        tab.click()
+    # Once what stands there is checked, the defaults have come; they would replace what was written before.
+    with page.expect_response(_is_check):
+        if materialize.is_visible():
+            materialize.locator("xpath=following::button[1]").click()
+            page.get_by_role("menuitem", name="Open launchpad").click()
+        else:
+            tab.click()
     editor = page.locator(".CodeMirror.cm-s-config-editor")
     expect(editor).to_be_visible()
     return editor
 
 
 def fill_launchpad(page: Page, editor: Locator, op: str, **config: Any) -> None:
-    """Write the op's config where the defaults stand."""
-    editor.click()
-    page.keyboard.press("ControlOrMeta+A")
-    # Inserted, not typed: the editor would indent by itself what follows a typed line's end.
-    page.keyboard.insert_text(yaml.safe_dump({"ops": {op: {"config": config}}}))
+    """Write the op's config where the defaults stand; return when the page holds it, and no other."""
+    document = yaml.safe_dump({"ops": {op: {"config": config}}})
+    with page.expect_response(lambda answer: _is_check(answer) and _checked(answer) == document.strip()):
+        editor.click()
+        page.keyboard.press("ControlOrMeta+A")
+        # Inserted, not typed: the editor would indent by itself what follows a typed line's end.
+        page.keyboard.insert_text(document)
     expect(page.get_by_text("No errors")).to_be_visible()
+
+
+def _is_check(answer: Response) -> bool:
+    """Whether the Launchpad asked whether what it holds is valid."""
+    sent = answer.request.post_data or ""
+    return '"operationName":"PreviewConfigQuery"' in sent
+
+
+def _checked(answer: Response) -> str:
+    return str(json.loads(answer.request.post_data or "{}")["variables"]["runConfigData"])
 
 
 def press_launch(page: Page) -> str:
