@@ -29,6 +29,10 @@ class DecisionCount(NamedTuple):
     alerts: int
 
 
+COUNT_COLUMNS = ("rule", "source", "decision", "alerts")
+"""What a table calls the fields of a DecisionCount."""
+
+
 @at_the_door
 def decisions_of(db: AlertDatabase, job_id: str, planned: tuple[DecisionCount, ...] = ()) -> tuple[DecisionCount, ...]:
     """What `job_id` decided, also what was undone or overtaken since. Raises PyMongoError.

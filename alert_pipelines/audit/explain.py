@@ -309,16 +309,12 @@ def _why(decided_by: ClauseResult | None, active: Sequence[ClauseResult], unwrit
     if decided_by is None:
         if not active:
             return "no rule concerns it"
-        return "not decided: " + "; ".join(f"{result.rule_id}: {_why_not(result)}" for result in active)
+        return "not decided: " + "; ".join(f"{result.rule_id}: not so: {_missing(result)}" for result in active)
     why = f"rule {decided_by.rule_id!r} would {decided_by.decision} it: {decided_by.description}"
     if unwritable is not None:
         why += f"; but {why_unwritable(unwritable)}"
     beaten = [result.rule_id for result in active if result.due and result.rule_id != decided_by.rule_id]
     return f"{why}; it ranks before {', '.join(dict.fromkeys(beaten))}" if beaten else why
-
-
-def _why_not(result: ClauseResult) -> str:
-    return f"not so: {_missing(result)}"
 
 
 def _missing(result: ClauseResult) -> str:

@@ -19,6 +19,7 @@ from alert_pipelines.timestamps import as_of_utc
 HOURS = 24
 MAX_HOURS = 168
 _STEP = timedelta(hours=1)
+_NAMED = 3
 
 
 class Forthcoming(NamedTuple):
@@ -47,6 +48,13 @@ class DueByHour(NamedTuple):
     close: int
     escalate: int
     rules: Sequence[tuple[str, int]]
+
+    @property
+    def rules_in_short(self) -> str:
+        """The rules that decide the most, and how many there are besides."""
+        named = [f"{rule_id} {alerts}" for rule_id, alerts in self.rules[:_NAMED]]
+        more = [f"{len(self.rules) - _NAMED} more"] if len(self.rules) > _NAMED else []
+        return ", ".join([*named, *more])
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,6 @@ LATEST = "latest"
 BATCH = 5_000
 MAX_LISTED = 1_000
 _CURSOR_BATCH = 10_000
-# What a decision may have written besides history and updated_at; an undo is a change too, so that moves on.
-_TAKEN_BACK = ("status", "severity", "escalated_at", "closed_at", "auto_close_reason")
-
 # The last entry that is not an undo and that none takes back: an undo leaves its alert at the entry before.
 _STANDING = {
     "$last": {
@@ -328,7 +325,7 @@ def _restoring_update(undoing: _Undoing) -> list[dict[str, Any]]:
         was = f"{before}.{name}"
         return {"$cond": [wrote, {"$cond": [{"$eq": [{"$type": was}, "missing"]}, "$$REMOVE", was]}, f"${name}"]}
 
-    restored = {name: taken_back(name) for name in _TAKEN_BACK}
+    restored = {name: taken_back(name) for name in _WRITERS}
     return [
         {"$set": {"__undone": _STANDING}},
         {
@@ -342,6 +339,7 @@ def _restoring_update(undoing: _Undoing) -> list[dict[str, Any]]:
     ]
 
 
+# What a decision may have written besides history and updated_at; an undo is a change too, so that moves on.
 _WRITERS: dict[str, tuple[Status, ...]] = {
     "status": (Status.AUTO_CLOSED, Status.ESCALATED),
     "severity": (Status.ESCALATED,),

@@ -267,7 +267,7 @@ class _Side:
     """One rule set: its active rules together, each shadow rule by itself."""
 
     def __init__(self, rule_set: RuleSet) -> None:
-        self.rules = (*rule_set.active, *rule_set.shadow)
+        self.rules = rule_set.rules
         self.version = rule_set.version
         self.active = _Decided(rule_set.active, Mode.ACTIVE)
         self.groups = [self.active, *(_Decided([rule], Mode.SHADOW) for rule in rule_set.shadow)]

@@ -46,11 +46,7 @@ def backtest(
     if html:
         refuse_unwritable(html)
     with open_database() as db:
-        if file:
-            rules = read_rules(file)
-        else:
-            rule_set = load_rules(db).rule_set
-            rules = [*rule_set.active, *rule_set.shadow]
+        rules = read_rules(file) if file else load_rules(db).rule_set.rules
         outcomes = list(run_backtest(db, rules, days, step=timedelta(minutes=step_mins)))
     if as_json:
         print_json(outcomes)

@@ -11,10 +11,6 @@ from alert_pipelines.audit.forecast import forecast as make_forecast
 from alert_pipelines.cli.options import as_of_option, json_option
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
-from alert_pipelines.scanner.report import LimitViolation
-
-_NAMED = 3
-"""As many rules as one line names."""
 
 
 @click.command()
@@ -40,7 +36,8 @@ def _print(found: Forecast) -> None:
         f"{found.count('escalate')} to escalate, if no alert changes and no new one comes"
     )
     if found.blocked:
-        click.echo(f"A scan now would be blocked: {'; '.join(map(_blocked, found.blocked))}. See `scan --dry-run`.")
+        blocked = "; ".join(one.in_short for one in found.blocked)
+        click.echo(f"A scan now would be blocked: {blocked}. See `scan --dry-run`.")
     if found.due:
         click.echo("")
         print_table(["rule", "decision", "alerts", "first due by"], _by_rule(found))
@@ -50,11 +47,6 @@ def _print(found: Forecast) -> None:
         click.echo(f"Error: {error}", err=True)
 
 
-def _blocked(violation: LimitViolation) -> str:
-    limit = f", limit {violation.limit}" if violation.limit else ""
-    return f"{violation.blocked} to {violation.decision} {violation.planned}{limit}"
-
-
 def _by_rule(found: Forecast) -> Iterator[list[Any]]:
     for one in found.by_rule():
         yield [one.rule_id, one.decision, one.alerts, _when(one.first, found)]
@@ -62,9 +54,7 @@ def _by_rule(found: Forecast) -> Iterator[list[Any]]:
 
 def _by_hour(found: Forecast) -> Iterator[list[Any]]:
     for one in found.by_hour():
-        named = [f"{rule_id} {alerts}" for rule_id, alerts in one.rules[:_NAMED]]
-        more = [f"{len(one.rules) - _NAMED} more"] if len(one.rules) > _NAMED else []
-        yield [_when(one.at, found), one.close, one.escalate, ", ".join([*named, *more])]
+        yield [_when(one.at, found), one.close, one.escalate, one.rules_in_short]
 
 
 def _when(at: datetime, found: Forecast) -> str:

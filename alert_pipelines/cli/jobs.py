@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from alert_pipelines.alerts import tally_decisions
+from alert_pipelines.alerts.decisions import COUNT_COLUMNS
 from alert_pipelines.audit.decisions import decisions_of_job
 from alert_pipelines.cli.history import print_decisions
 from alert_pipelines.cli.options import json_option, text
@@ -96,7 +97,7 @@ def _print_record(record: dict[str, Any]) -> None:
         click.echo(f"error: {as_text(problem)}")
     if record.get("job_type") == DRY_RUN and stats.get("planned"):
         click.echo("\nWould be decided:")
-        print_table(["rule", "source", "decision", "alerts"], [tuple(row.values()) for row in stats["planned"]])
+        print_table(COUNT_COLUMNS, [tuple(row.values()) for row in stats["planned"]])
 
 
 def _errors(record: dict[str, Any]) -> float:

@@ -10,15 +10,7 @@ import yaml
 
 from alert_pipelines.cli.options import FILE, timestamp
 from alert_pipelines.cli.output import as_text
-from alert_pipelines.loading import (
-    LoadReport,
-    Mapping,
-    Preview,
-    load_alerts,
-    load_mapping,
-    load_preset,
-    preview,
-)
+from alert_pipelines.loading import LoadReport, Mapping, Preview, load_alerts, load_mapping, load_preset, preview
 from alert_pipelines.mongo import open_database
 
 SOME_REJECTED = 4

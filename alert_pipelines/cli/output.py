@@ -26,6 +26,13 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
+def print_fields(name: str, fields: Iterable[tuple[str, Any, Any]]) -> None:
+    """Print what changes in the one of this name, if anything: the path of each field, its value before and after."""
+    lines = [f"  {path}: {as_text(before)} -> {as_text(after)}" for path, before, after in fields]
+    if lines:
+        click.echo("\n".join(["", name, *lines]))
+
+
 def print_json(value: Any) -> None:
     """Print `value`, whatever MongoDB or a report may hold, as JSON."""
     click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))

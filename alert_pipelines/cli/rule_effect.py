@@ -42,7 +42,6 @@ def print_effect(preview: RulePreview) -> None:
 
 def _print_blocked(name: str, planned: PlannedBy) -> None:
     for violation in planned.blocked:
-        limit = f", limit {violation.limit}" if violation.limit else ""
-        click.echo(f"Blocked {name}: {violation.blocked} to {violation.decision} {violation.planned}{limit}.")
+        click.echo(f"Blocked {name}: {violation.in_short}.")
     for error in planned.errors:
         click.echo(f"Error {name}: {error}", err=True)

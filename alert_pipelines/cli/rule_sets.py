@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from alert_pipelines.cli.options import json_option, signed, text
-from alert_pipelines.cli.output import as_text, number_of, print_json, print_table
+from alert_pipelines.cli.output import number_of, print_fields, print_json, print_table
 from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.rules.model import Rule
-from alert_pipelines.rules.publish import FieldChange, diff_rules, publish_rules
+from alert_pipelines.rules.publish import diff_rules, publish_rules
 from alert_pipelines.rules.rule_collections import stored_rules
 from alert_pipelines.rules.store import load_rules, usable_rules
 from alert_pipelines.rules.versions import (
@@ -117,11 +117,3 @@ def _print_changes(changes: Sequence[VersionChange]) -> None:
     print_table(["rule", "change"], [(change.rule_id, change.change) for change in changes])
     for change in changes:
         print_fields(change.rule_id, change.fields)
-
-
-def print_fields(rule_id: str, fields: Sequence[FieldChange]) -> None:
-    """Print the fields of one rule, before and after."""
-    if fields:
-        click.echo(f"\n{rule_id}")
-    for field in fields:
-        click.echo(f"  {field.path}: {as_text(field.before)} -> {as_text(field.after)}")

@@ -8,9 +8,9 @@ import click
 
 from alert_pipelines.audit.rule_preview import preview_rules
 from alert_pipelines.cli.options import FILE, signed, text
-from alert_pipelines.cli.output import number_of, print_json, print_table
+from alert_pipelines.cli.output import number_of, print_fields, print_json, print_table
 from alert_pipelines.cli.rule_effect import print_effect
-from alert_pipelines.cli.rule_sets import history, list_rules, print_fields, print_versions_diff, rollback
+from alert_pipelines.cli.rule_sets import history, list_rules, print_versions_diff, rollback
 from alert_pipelines.index_advice.advice import lacking_indexes
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.against_alerts import warnings_against_alerts

@@ -88,8 +88,7 @@ def scan(
 
 
 def _warn_of_missing_indexes(db: AlertDatabase, request: ScanRequest) -> None:
-    rule_set = rules_if_published(db, request.rules or ()).rule_set
-    for lacking in lacking_indexes(db, (*rule_set.active, *rule_set.shadow)):
+    for lacking in lacking_indexes(db, rules_if_published(db, request.rules or ()).rule_set.rules):
         click.echo(f"Warning: {lacking}.", err=True)
 
 

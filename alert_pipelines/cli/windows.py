@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from alert_pipelines.cli.options import FILE, as_of_option, json_option, signed, text
-from alert_pipelines.cli.output import as_text, print_json, print_table
+from alert_pipelines.cli.output import as_text, print_fields, print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.maintenance import (
     StoredWindow,
@@ -125,7 +125,4 @@ def _row(stored: StoredWindow) -> Sequence[Any]:
 def _print_changes(changes: Sequence[WindowChange]) -> None:
     print_table(["window", "state"], [(change.window_id, str(change.kind)) for change in changes])
     for change in changes:
-        if change.fields:
-            click.echo(f"\n{change.window_id}")
-            for field in change.fields:
-                click.echo(f"  {field.path}: {as_text(field.before)} -> {as_text(field.after)}")
+        print_fields(change.window_id, change.fields)

@@ -24,57 +24,49 @@ def _spec(
     description: str,
     *,
     deps: tuple[str, ...] = (),
+    group: str = GROUP,
     columns: TableSchema | None = None,
+    made_by_scans: bool = False,
 ) -> AssetSpec:
     return AssetSpec(
         key,
         deps=deps,
         description=description,
-        group_name=GROUP,
+        group_name=group,
         owners=_OWNERS,
         kinds={"mongodb"},
         metadata={"dagster/column_schema": columns} if columns else None,
-        skippable=True,
+        skippable=made_by_scans,
     )
 
 
-alerts = AssetSpec(
+alerts = _spec(
     ALERTS,
-    description="All alerts, written by the alert service. Loads from files appear here as observations.",
-    group_name=GROUP,
-    owners=_OWNERS,
-    kinds={"mongodb"},
-    metadata={"dagster/column_schema": schemas.ALERTS},
+    "All alerts, written by the alert service. Loads from files appear here as observations.",
+    columns=schemas.ALERTS,
 )
 
-dry_runs = AssetSpec(
+dry_runs = _spec(
     DRY_RUNS,
-    deps=[ALERT_RULES],
-    description="What a scan would close and escalate, previewed by dry_run_job. Does not change any alert.",
-    group_name=PREVIEWS_GROUP,
-    owners=_OWNERS,
-    kinds={"mongodb"},
+    "What a scan would close and escalate, previewed by dry_run_job. Does not change any alert.",
+    deps=(ALERT_RULES,),
+    group=PREVIEWS_GROUP,
 )
 
-shadow_rules = AssetSpec(
+shadow_rules = _spec(
     SHADOW,
-    deps=[ALERT_RULES],
-    description="What the shadow rules would have decided in each scan, compared with the active rules. See the "
+    "What the shadow rules would have decided in each scan, compared with the active rules. See the "
     f"plots. After {SECONDS_A_SCAN} s a scan starts no further shadow rule. The next scan starts with the remaining "
     "rules, so a rule can have fewer points than there were scans.",
-    group_name=PREVIEWS_GROUP,
-    owners=_OWNERS,
-    kinds={"mongodb"},
+    deps=(ALERT_RULES,),
+    group=PREVIEWS_GROUP,
 )
 
-health = AssetSpec(
+health = _spec(
     HEALTH,
-    deps=[JOBS],
-    description="Hourly and daily checks of the scanner: missed scans, stalled jobs, unusual volumes, silent rules, "
+    "Hourly and daily checks of the scanner: missed scans, stalled jobs, unusual volumes, silent rules, "
     "reopened alerts. Scans do not materialize this asset, so a result stays until the next check.",
-    group_name=GROUP,
-    owners=_OWNERS,
-    kinds={"mongodb"},
+    deps=(JOBS,),
 )
 """Dagster shows a check only for the latest materialization of its asset: one that scans make loses it in minutes."""
 
@@ -83,22 +75,26 @@ SCAN_ASSETS = (
         ALERT_RULES,
         "The published rules that the scan used. The data version changes when an active rule changes.",
         columns=schemas.RULES,
+        made_by_scans=True,
     ),
     _spec(
         CLOSED,
         "Alerts that a rule, or their own expires_at, closed: status AUTO_CLOSED.",
         deps=(ALERTS, ALERT_RULES),
+        made_by_scans=True,
     ),
     _spec(
         ESCALATED,
         "Alerts that a rule escalated: status ESCALATED, severity CRITICAL.",
         deps=(ALERTS, ALERT_RULES),
+        made_by_scans=True,
     ),
     _spec(
         JOBS,
         "One job record per scan: alerts checked, closed and escalated, duration, errors. See the plots for trends.",
         deps=(CLOSED, ESCALATED),
         columns=schemas.JOBS,
+        made_by_scans=True,
     ),
 )
 

@@ -7,13 +7,7 @@ a link leads to the file, and its label says which function or class in it is me
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dagster import (
-    AssetsDefinition,
-    AssetSpec,
-    CodeReferencesMetadataValue,
-    LocalFileCodeReference,
-    UrlCodeReference,
-)
+from dagster import AssetsDefinition, AssetSpec, CodeReferencesMetadataValue, LocalFileCodeReference, UrlCodeReference
 
 from alert_pipelines.defs import asset_specs
 from alert_pipelines.defs.dagster_internals import disable_dagster_warnings

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Annotated
 
 from dagster import Config
 from pydantic import Field
@@ -11,6 +12,11 @@ from alert_pipelines.reports.activity import MAX_DAYS
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
 from alert_pipelines.signature import Signature
 from alert_pipelines.timestamps import parse_timestamp
+
+RuleFile = Annotated[
+    str | None,
+    Field(description="Rule file, YAML or JSON, on the host of the run. Empty: the default rules."),
+]
 
 
 class PlanConfig(Config):
@@ -69,9 +75,7 @@ class DryRunConfig(PlanConfig):
 class PublishRulesConfig(Config):
     """Which rules to publish."""
 
-    file: str | None = Field(
-        default=None, description="Rule file, YAML or JSON, on the host of the run. Empty: the default rules."
-    )
+    file: RuleFile = None
     overwrite: bool = Field(default=False, description="Also overwrite rules that a person changed.")
     dry_run: bool = Field(default=True, description="Only show what would change. Set it to false to publish.")
     by: str = Field(default="", description="Your name, stored in the history of the rules.")
@@ -95,9 +99,7 @@ class PreviewRulesConfig(Config):
 class ValidateRulesConfig(Config):
     """Which rules to check."""
 
-    file: str | None = Field(
-        default=None, description="Rule file, YAML or JSON, on the host of the run. Empty: the default rules."
-    )
+    file: RuleFile = None
     against_alerts: bool = Field(
         default=False,
         description="Also compare the rules with the alerts: sources, fields, kinds of values.",

@@ -58,8 +58,7 @@ class RuleEngine(ConfigurableResource[None]):
     def scan(self, db: AlertDatabase, request: ScanRequest, on_progress: Progress) -> ScanReport:
         """Do one scan under this engine's limit; a dry run also says which index is missing. Raises as `run_scan`."""
         if request.dry_run:
-            loaded = rules_if_published(db, request.rules or ()).rule_set
-            _warn_of_missing_indexes(db, (*loaded.active, *loaded.shadow))
+            _warn_of_missing_indexes(db, rules_if_published(db, request.rules or ()).rule_set.rules)
         return run_scan(db, replace(request, max_close_fraction=self.max_close_fraction), on_progress)
 
     def publish(

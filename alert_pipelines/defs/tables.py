@@ -15,20 +15,28 @@ PADDING = 2
 """What a column takes beside its text, in characters."""
 _LONGEST_WORD = 40
 _NARROWEST = 24
+_KINDS: Mapping[type, str] = {bool: "bool", int: "int", float: "float"}
 
 
-def table(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue:
-    """`rows` as a table of the UI; `columns` gives each column's type.
+def table(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue:
+    """`rows` as a table of the UI, under the names of the `columns`.
 
     Long texts are broken into lines here. The UI would take the room for them from all columns alike, and break dates,
     ids and words anywhere.
     """
     listed = list(rows)
-    widths = _widths(list(columns), listed)
+    widths = _widths(columns, listed)
     return MetadataValue.table(
         [TableRecord(dict(zip(columns, map(_in_lines, row, widths), strict=True))) for row in listed],
-        schema=TableSchema(columns=[TableColumn(name, kind) for name, kind in columns.items()]),
+        schema=TableSchema(
+            columns=[TableColumn(name, _kind(row[n] for row in listed)) for n, name in enumerate(columns)]
+        ),
     )
+
+
+def _kind(values: Iterable[Any]) -> str:
+    """What a column holds, told by the first value that is there."""
+    return _KINDS.get(type(next((value for value in values if value is not None), None)), "string")
 
 
 def _widths(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[int]:

@@ -61,11 +61,10 @@ def advise(db: AlertDatabase, as_of: datetime) -> list[Advice]:
     InvalidTimestampError, PyMongoError.
     """
     as_of = as_of_utc(as_of)
-    rule_set = load_rules(db).rule_set
     present = [spec for spec in db[COLLECTION].list_indexes() if "collation" not in spec]
     judged = (
         _advice(db, rule, clause, as_of, present)
-        for rule in (*rule_set.active, *rule_set.shadow)
+        for rule in load_rules(db).rule_set.rules
         for clause in compile_rule(rule, as_of)
     )
     return [advice for advice in judged if advice is not None]

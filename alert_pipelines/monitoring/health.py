@@ -20,6 +20,7 @@ from alert_pipelines.alerts import (
     entries_from,
     kind_of_change,
 )
+from alert_pipelines.alerts.decisions import COUNT_COLUMNS
 from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.alerts.pending import PendingOfSources, of_one_source
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
@@ -60,13 +61,13 @@ STALLED_GRACE = timedelta(minutes=2)
 class HealthResult(NamedTuple):
     """Whether all is well, in words that say what to do where it is not, and the figures behind it.
 
-    `rows` is a table by `columns`, each with its type (string, int, float).
+    `rows` is a table by `columns`.
     """
 
     passed: bool
     description: str
     numbers: Mapping[str, int | float] = {}
-    columns: Mapping[str, str] = {}
+    columns: Sequence[str] = ()
     rows: Sequence[tuple[Any, ...]] = ()
 
 
@@ -127,9 +128,12 @@ def silent_rules(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
     description = "\n".join(
         f"{rule_id} has decided nothing for {days} days; of {of} {what}." for rule_id, of, what in rows
     )
-    columns = {"rule": "string", "source": "string", "what to do": "string"}
     return HealthResult(
-        not rows, description or f"Every rule decided something in {days} days.", {"silent": len(rows)}, columns, rows
+        not rows,
+        description or f"Every rule decided something in {days} days.",
+        {"silent": len(rows)},
+        ("rule", "source", "what to do"),
+        rows,
     )
 
 
@@ -157,8 +161,7 @@ def spikes(db: AlertDatabase, now: datetime) -> HealthResult:
         "See which rule and source it is: the table, or `alert-pipelines jobs show`. Where they were closed wrongly: "
         "`alert-pipelines undo JOB_ID`, and a max_close for the rule. Where too many are pending: see what sends them."
     )
-    columns = {"rule": "string", "source": "string", "decision": "string", "alerts": "int"}
-    return HealthResult(False, "\n".join(found), numbers, columns, totals)
+    return HealthResult(False, "\n".join(found), numbers, COUNT_COLUMNS, totals)
 
 
 @at_the_door
@@ -180,7 +183,7 @@ def reopened(db: AlertDatabase, now: datetime, percent: int) -> HealthResult:
         not bad,
         description or f"People reopened {again} of {closed} alerts that rules closed in {REOPEN_DAYS} days.",
         {"closed": closed, "reopened": again, "percent": round(100 * again / closed, 2) if closed else 0.0},
-        {"rule": "string", "closed": "int", "reopened": "int", "percent": "float"},
+        ("rule", "closed", "reopened", "percent"),
         rows,
     )
 
@@ -201,7 +204,7 @@ def oldest_pending(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
         not old,
         description or f"No pending alert is older than {days} days.",
         {"pending": sum(one.alerts for one in found), "oldest, days": max(ages, default=0.0)},
-        {"source": "string", "status": "string", "pending": "int", "oldest, days": "float", "oldest alert": "string"},
+        ("source", "status", "pending", "oldest, days", "oldest alert"),
         rows,
     )
 
@@ -264,7 +267,7 @@ def known_statuses(db: AlertDatabase) -> HealthResult:
         not found,
         "\n".join(lines) if found else f"Every alert's status is one of {expected}.",
         {"statuses": len(found), "alerts": alerts},
-        {"status": "string", "alerts": "int", "such as": "string"},
+        ("status", "alerts", "such as"),
         rows,
     )
 
@@ -272,18 +275,12 @@ def known_statuses(db: AlertDatabase) -> HealthResult:
 @at_the_door
 def comparable_fields(db: AlertDatabase) -> HealthResult:
     """Whether rules test no field that pending alerts keep as another kind, numbers as text, say."""
-    rule_set = load_rules(db).rule_set
-    faults = kind_faults(db, (*rule_set.active, *rule_set.shadow))
+    faults = kind_faults(db, load_rules(db).rule_set.rules)
     return HealthResult(
         not faults,
         "\n".join(f"{fault}." for fault in faults) or "Every rule compares fields with values of their own kind.",
         {"tests": len(faults)},
-        {
-            **dict.fromkeys(("rule", "source", "condition", "test", "field", "expected", "got"), "string"),
-            "alerts": "int",
-            "of pending": "int",
-            "such as": "string",
-        },
+        ("rule", "source", "condition", "test", "field", "expected", "got", "alerts", "of pending", "such as"),
         [astuple(fault)[:-1] for fault in faults],
     )
 

@@ -7,10 +7,11 @@ answers is decided in `health`.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pymongo import DESCENDING
 
+from alert_pipelines.alerts.decisions import Decision, DecisionCount
 from alert_pipelines.job_records import COLLECTION, COMPLETED, RUNNING, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
@@ -23,15 +24,6 @@ LOOK_BACK = timedelta(days=30)
 HOUR = timedelta(hours=1)
 
 _SCANS = {"job_type": SCANNER, **OURS}
-
-
-class RuleTotal(NamedTuple):
-    """How many alerts of one source got one decision (close, escalate) by one rule."""
-
-    rule_id: str
-    source_type: str
-    decision: str
-    alerts: int
 
 
 class RecordTotal(NamedTuple):
@@ -94,7 +86,7 @@ def completed_before(db: AlertDatabase, since: datetime) -> bool:
 
 
 @at_the_door
-def decisions_by_rule(db: AlertDatabase, since: datetime) -> list[RuleTotal]:
+def decisions_by_rule(db: AlertDatabase, since: datetime) -> list[DecisionCount]:
     """What scans that began at `since` or later decided, by rule, source and decision, the most first."""
     path = "$stats.decisions"
     group = {"rule": f"{path}.rule_id", "source": f"{path}.source_type", "decision": f"{path}.decision"}
@@ -106,11 +98,11 @@ def decisions_by_rule(db: AlertDatabase, since: datetime) -> list[RuleTotal]:
             {"$sort": {"alerts": -1, "_id.rule": 1, "_id.source": 1, "_id.decision": 1}},
         ]
     )
-    return [
-        RuleTotal(str(which.get("rule")), str(which.get("source")), str(which.get("decision")), row["alerts"])
-        for row in rows
-        for which in [row["_id"]]
-    ]
+    totals = []
+    for row in rows:
+        rule_id, source_type, decision = (str(row["_id"].get(name)) for name in group)
+        totals.append(DecisionCount(rule_id, source_type, cast("Decision", decision), row["alerts"]))
+    return totals
 
 
 @at_the_door

@@ -327,6 +327,11 @@ class RuleSet(NamedTuple):
     text: str
     version: str
 
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All of them."""
+        return (*self.active, *self.shadow)
+
     @classmethod
     def of(cls, rules: list[Rule]) -> Self:
         """Order `rules` by precedence and take the version: the SHA-256 of the active ones' canonical JSON."""

@@ -76,6 +76,11 @@ class LimitViolation(NamedTuple):
     message: str
     decision: Decision
 
+    @property
+    def in_short(self) -> str:
+        """As `night-shift to close 900, limit 500`."""
+        return f"{self.blocked} to {self.decision} {self.planned}{f', limit {self.limit}' if self.limit else ''}"
+
 
 def stored_violations(stats: Any) -> tuple[LimitViolation, ...]:
     """The violations in the `stats` of a job record, also of an older one; anybody may have edited it."""

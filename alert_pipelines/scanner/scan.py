@@ -17,13 +17,7 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts.decisions import DecisionCount, count, decisions_of, stats_of
-from alert_pipelines.errors import (
-    BlastRadiusError,
-    InvalidScanError,
-    JobRecordError,
-    LeaseLostError,
-    RuleQueryError,
-)
+from alert_pipelines.errors import BlastRadiusError, InvalidScanError, JobRecordError, LeaseLostError, RuleQueryError
 from alert_pipelines.event_loops import outside_event_loops
 from alert_pipelines.job_records import (
     COMPLETED,
@@ -330,7 +324,7 @@ def _rules_of(db: AlertDatabase, request: ScanRequest) -> LoadedRules:
 
 
 def _refuse_unknown_rules(rule_set: RuleSet, request: ScanRequest) -> None:
-    rules = {rule.rule_id for rule in (*rule_set.active, *rule_set.shadow)}
+    rules = {rule.rule_id for rule in rule_set.rules}
     for asked, known in (
         (request.rule_ids or (), rules | {EXPIRES_AT}),
         (request.allow_over_limit, rules | {ALLOW_SCAN}),

@@ -6,7 +6,7 @@ LONG = "2 or more pending alerts of the same metadata.driver_id within 1440 minu
 
 
 def cells(*row: object) -> list[object]:
-    [record] = table({str(number): "string" for number in range(len(row))}, [row]).records
+    [record] = table([str(number) for number in range(len(row))], [row]).records
     return list(record.data.values())
 
 
@@ -27,8 +27,15 @@ def test_what_fits_is_left_as_it_is() -> None:
 def test_a_word_too_long_for_any_column_is_broken_and_an_empty_table_is_one() -> None:
     [only] = cells("x" * 200)
     assert str(only).replace("\n", "") == "x" * 200
-    assert not table({"rule": "string"}, []).records
+    assert not table(["rule"], []).records
 
 
 def test_an_age_stays_in_one_line() -> None:
     assert cells("1\N{NO-BREAK SPACE}day\N{NO-BREAK SPACE}3\N{NO-BREAK SPACE}h", f"{LONG} {LONG}")[0].count("\n") == 0
+
+
+def test_a_column_is_of_the_kind_of_the_first_value_that_is_there() -> None:
+    shown = table(
+        ["rule", "alerts", "share", "written", "nothing"], [("a", None, None, True, None), ("b", 2, 0.5, False, None)]
+    )
+    assert [column.type for column in shown.schema.columns] == ["string", "int", "float", "bool", "string"]

@@ -3,7 +3,7 @@
 They show what `audit.explain`, `audit.decisions` and `audit.undo` say, as tables of the run's page.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -32,16 +32,16 @@ from alert_pipelines.rules.tree_words import reason_in_words
 from alert_pipelines.signature import Signature
 
 # Few columns: the run's page gives a table little room.
-_TEST_COLUMNS = {"rule": "string", "test": "string", "holds": "string"}
-_RULE_COLUMNS = {"rule": "string", "description": "string"}
-_EVIDENCE_COLUMNS = {"rule": "string", "condition": "string", "newest": "string", "more": "string"}
-_WINDOW_COLUMNS = {"from": "string", "to": "string", "of": "string", "reason": "string"}
-_PAST_COLUMNS = {"decided": "string", "from, to": "string", "why": "string"}
-_TALLY_COLUMNS = {"rule": "string", "source": "string", "to": "string", "alerts": "int", "undone": "int"}
-_BY_RULE_COLUMNS = {"rule": "string", "from": "string", "to": "string", "alerts": "int"}
-_RESTORED_COLUMNS = {"alert": "string", "rule": "string", "from": "string", "to": "string"}
-_SKIPPED_COLUMNS = {"alert": "string", "why": "string"}
-_DECIDED_COLUMNS = {"alert": "string", "from": "string", "to": "string", "rule": "string", "reason": "string"}
+_TEST_COLUMNS = ("rule", "test", "holds")
+_RULE_COLUMNS = ("rule", "description")
+_EVIDENCE_COLUMNS = ("rule", "condition", "newest", "more")
+_WINDOW_COLUMNS = ("from", "to", "of", "reason")
+_PAST_COLUMNS = ("decided", "from, to", "why")
+_TALLY_COLUMNS = ("rule", "source", "to", "alerts", "undone")
+_BY_RULE_COLUMNS = ("rule", "from", "to", "alerts")
+_RESTORED_COLUMNS = ("alert", "rule", "from", "to")
+_SKIPPED_COLUMNS = ("alert", "why")
+_DECIDED_COLUMNS = ("alert", "from", "to", "rule", "reason")
 
 MAX_DECISIONS = 1_000
 """So many decisions a page lists; the command line lists all."""
@@ -231,7 +231,7 @@ def _undone(report: UndoReport, undone_run: str | None, database: str, alerts: A
     )
 
 
-def _table_if_any(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue | None:
+def _table_if_any(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue | None:
     listed = list(rows)
     return table(columns, listed) if listed else None
 

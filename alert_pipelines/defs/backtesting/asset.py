@@ -47,21 +47,21 @@ PLOTTED_DAYS = 14
 DAYS = DailyPartitionsDefinition(start_date="2016-01-01", timezone="UTC")
 
 _OUTCOME: TypeAdapter[DayOutcome] = TypeAdapter(DayOutcome)
-_RULE_COLUMNS: Mapping[str, tuple[str, Callable[[RuleOutcome], Any]]] = {
-    "rule": ("string", attrgetter("rule_id")),
-    "mode": ("string", attrgetter("mode.value")),
-    "would close": ("int", attrgetter("would_close")),
-    "false closes": ("int", attrgetter("false_closes")),
-    "really closed later": ("int", attrgetter("closed_later")),
-    "never closed": ("int", attrgetter("never_closed")),
-    "hours earlier": ("float", lambda one: round(one.hours_earlier_total, 2)),
-    "hours earlier, median": ("float", attrgetter("hours_earlier_median")),
-    "would escalate": ("int", attrgetter("would_escalate")),
-    "really escalated": ("int", attrgetter("really_escalated")),
-    "closes shared": ("int", attrgetter("closes_shared")),
-    "escalations shared": ("int", attrgetter("escalates_shared")),
-    "known as of now only": ("string", lambda one: ", ".join(one.known_as_of_now)),
-    "what it does": ("string", attrgetter("what_it_does")),
+_RULE_COLUMNS: Mapping[str, Callable[[RuleOutcome], Any]] = {
+    "rule": attrgetter("rule_id"),
+    "mode": attrgetter("mode.value"),
+    "would close": attrgetter("would_close"),
+    "false closes": attrgetter("false_closes"),
+    "really closed later": attrgetter("closed_later"),
+    "never closed": attrgetter("never_closed"),
+    "hours earlier": lambda one: round(one.hours_earlier_total, 2),
+    "hours earlier, median": attrgetter("hours_earlier_median"),
+    "would escalate": attrgetter("would_escalate"),
+    "really escalated": attrgetter("really_escalated"),
+    "closes shared": attrgetter("closes_shared"),
+    "escalations shared": attrgetter("escalates_shared"),
+    "known as of now only": lambda one: ", ".join(one.known_as_of_now),
+    "what it does": attrgetter("what_it_does"),
 }
 
 
@@ -97,11 +97,8 @@ backtest_job = background_job(
 )
 
 
-def _rules(db: AlertDatabase, config: BacktestConfig) -> list[Rule]:
-    if config.rules_file:
-        return read_rules(host_file(config.rules_file))
-    rule_set = load_rules(db).rule_set
-    return [*rule_set.active, *rule_set.shadow]
+def _rules(db: AlertDatabase, config: BacktestConfig) -> Sequence[Rule]:
+    return read_rules(host_file(config.rules_file)) if config.rules_file else load_rules(db).rule_set.rules
 
 
 def _deadline(day: date) -> Callable[[], None]:
@@ -132,7 +129,7 @@ def _shown(outcome: DayOutcome, outcomes: Sequence[DayOutcome]) -> dict[str, Any
     return {
         "proposed rules": _rule_table(outcome.proposed),
         "today's rules": _rule_table(outcome.today),
-        "what really happened": table({"what": "string", "alerts": "int"}, really.items()),
+        "what really happened": table(("what", "alerts"), really.items()),
         **_numbers(outcome.proposed),
         **_plots(outcome.day, outcomes),
         "proposed version": outcome.proposed_version,
@@ -147,7 +144,7 @@ def _shown(outcome: DayOutcome, outcomes: Sequence[DayOutcome]) -> dict[str, Any
 def _numbers(rules: Iterable[RuleOutcome]) -> dict[str, int | float]:
     """What the UI plots over the days."""
     plotted = ("would close", "would escalate", "false closes", "hours earlier")
-    return {f"{one.rule_id}: {name}": _RULE_COLUMNS[name][1](one) for one in rules for name in plotted}
+    return {f"{one.rule_id}: {name}": _RULE_COLUMNS[name](one) for one in rules for name in plotted}
 
 
 def _plots(day: date, outcomes: Iterable[DayOutcome]) -> dict[str, MetadataValue[Any]]:
@@ -167,5 +164,4 @@ def _alternative(rule_id: str) -> str:
 
 
 def _rule_table(rules: Iterable[RuleOutcome]) -> TableMetadataValue:
-    kinds = {name: kind for name, (kind, _) in _RULE_COLUMNS.items()}
-    return table(kinds, (tuple(value(one) for _, value in _RULE_COLUMNS.values()) for one in rules))
+    return table(list(_RULE_COLUMNS), (tuple(value(one) for value in _RULE_COLUMNS.values()) for one in rules))

@@ -7,13 +7,7 @@ aside.
 import hashlib
 import time
 
-from dagster import (
-    DefaultSensorStatus,
-    RunRequest,
-    SensorEvaluationContext,
-    SkipReason,
-    sensor,
-)
+from dagster import DefaultSensorStatus, RunRequest, SensorEvaluationContext, SkipReason, sensor
 
 from alert_pipelines.defs.loading.job import load_alerts_job
 from alert_pipelines.defs.names import Names

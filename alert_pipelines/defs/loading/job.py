@@ -4,13 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dagster import (
-    AssetObservation,
-    Failure,
-    OpExecutionContext,
-    job,
-    op,
-)
+from dagster import AssetObservation, Failure, OpExecutionContext, job, op
 
 from alert_pipelines.defs.asset_specs import ALERTS
 from alert_pipelines.defs.config import LoadAlertsConfig, parse_instant

@@ -5,13 +5,7 @@ It stays off the scan's path: it runs each rule's plan once more, under the serv
 
 from collections.abc import Iterator
 
-from dagster import (
-    AssetCheckResult,
-    AssetCheckSeverity,
-    AssetCheckSpec,
-    AssetSelection,
-    multi_asset_check,
-)
+from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetSelection, multi_asset_check
 
 from alert_pipelines.defs.asset_specs import HEALTH
 from alert_pipelines.defs.background_jobs import background_job, background_schedule
@@ -30,14 +24,7 @@ INDEX_ADVICE = AssetCheckSpec(
     description="Lists conditions that read too many documents, and suggests indexes. Creates nothing.",
 )
 
-_COLUMNS = {
-    "rule": "string",
-    "condition": "string",
-    "examined": "int",
-    "returned": "int",
-    "index": "string",
-    "description": "string",
-}
+_COLUMNS = ("rule", "condition", "examined", "returned", "index", "description")
 
 
 @multi_asset_check(specs=[INDEX_ADVICE])

@@ -7,12 +7,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
-from alert_pipelines.defs.dagster_internals import (
-    InstigatorType,
-    QueuedRunCoordinator,
-    TickStatus,
-    unhealthy_daemons,
-)
+from alert_pipelines.defs.dagster_internals import InstigatorType, QueuedRunCoordinator, TickStatus, unhealthy_daemons
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import switches
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE

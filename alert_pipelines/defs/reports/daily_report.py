@@ -114,9 +114,7 @@ def _as_table(frame: "pd.DataFrame") -> TableMetadataValue:
     from alert_pipelines.reports.daily_page import for_people, plain_rows  # noqa: PLC0415
 
     shown = for_people(frame)
-    kinds = {"i": "int", "f": "float"}
-    columns = {str(name): kinds.get(shown[name].dtype.kind, "string") for name in shown.columns}
-    return table(columns, (tuple(map(_in_one_line, row)) for row in plain_rows(shown)))
+    return table(list(map(str, shown.columns)), (tuple(map(_in_one_line, row)) for row in plain_rows(shown)))
 
 
 def _in_one_line(value: object) -> object:

@@ -1,8 +1,6 @@
 """The job that makes the pages that people look at first, and its hourly schedule."""
 
-from dagster import (
-    AssetSelection,
-)
+from dagster import AssetSelection
 
 from alert_pipelines.defs.background_jobs import background_job, background_schedule
 from alert_pipelines.defs.reports.rules_overview import rules_overview

@@ -29,10 +29,10 @@ from alert_pipelines.rules.store import usable_rules
 MAX_PLOTTED = 20
 """So many rules, those that did the most in 7 days, have numbers of their own, which the UI plots."""
 
-_RULE_COLUMNS = {"rule": "string", "mode": "string", "priority": "int", "what it does": "string"}
+_RULE_COLUMNS = ("rule", "mode", "priority", "what it does")
 # Two numbers a cell: with a column for each the table would be wider than the page.
-_DONE_COLUMNS = dict.fromkeys(["rule", "closed", "escalated", "reopened", "last decided"], "string")
-_LIMIT_COLUMNS = {"rule": "string", "limit": "string", "most in a scan of 7 days": "int"}
+_DONE_COLUMNS = ("rule", "closed", "escalated", "reopened", "last decided")
+_LIMIT_COLUMNS = ("rule", "limit", "most in a scan of 7 days")
 
 
 class _Done(NamedTuple):

@@ -1,6 +1,5 @@
 """Today on one page: what the rules did, what is pending, what comes next and what is blocked."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -22,20 +21,10 @@ from alert_pipelines.timestamps import as_age
 MAX_FORECAST = 100_000
 """With more pending alerts than these the page is made without the next hours: they take a plan of a scan each."""
 
-_NAMED = 3
-_ACTIVITY_COLUMNS = {"rule": "string", "what": "string", "today": "int", "24 h": "int", "7 days": "int"}
-_PENDING_COLUMNS = {
-    "source": "string",
-    "pending": "int",
-    "escalated": "int",
-    "< 1 h": "int",
-    "< 1 day": "int",
-    "< 7 days": "int",
-    "older": "int",
-    "oldest": "string",
-}
-_BY_RULE_COLUMNS = {"rule": "string", "decision": "string", "alerts": "int", "first by": "string"}
-_BY_HOUR_COLUMNS = {"by": "string", "close": "int", "escalate": "int", "rules": "string"}
+_ACTIVITY_COLUMNS = ("rule", "what", "today", "24 h", "7 days")
+_PENDING_COLUMNS = ("source", "pending", "escalated", "< 1 h", "< 1 day", "< 7 days", "older", "oldest")
+_BY_RULE_COLUMNS = ("rule", "decision", "alerts", "first by")
+_BY_HOUR_COLUMNS = ("by", "close", "escalate", "rules")
 
 
 @asset(
@@ -96,17 +85,11 @@ def _pending_row(one: PendingOfAge, now: datetime) -> tuple[str | int, ...]:
 
 def _forecast_tables(coming: Forecast) -> dict[str, Any]:
     by_rule = ((one.rule_id, one.decision, one.alerts, _when(one.first, coming.as_of)) for one in coming.by_rule())
+    by_hour = ((_when(one.at, coming.as_of), one.close, one.escalate, one.rules_in_short) for one in coming.by_hour())
     return {
         "next 24 hours by rule": table(_BY_RULE_COLUMNS, by_rule),
-        "next 24 hours by hour": table(_BY_HOUR_COLUMNS, _by_hour(coming)),
+        "next 24 hours by hour": table(_BY_HOUR_COLUMNS, by_hour),
     }
-
-
-def _by_hour(coming: Forecast) -> Iterator[tuple[str | int, ...]]:
-    for one in coming.by_hour():
-        named = [f"{rule_id} {alerts}" for rule_id, alerts in one.rules[:_NAMED]]
-        more = [f"{len(one.rules) - _NAMED} more"] if len(one.rules) > _NAMED else []
-        yield _when(one.at, coming.as_of), one.close, one.escalate, ", ".join([*named, *more])
 
 
 def _when(at: datetime, now: datetime) -> str:

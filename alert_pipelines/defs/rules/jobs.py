@@ -16,7 +16,7 @@ from alert_pipelines.rules.publish import export_rules
 from alert_pipelines.rules.sentences import sentence
 from alert_pipelines.rules.validation import warnings_of
 
-_RULE_COLUMNS = {"rule": "string", "source": "string", "mode": "string", "priority": "int", "what it does": "string"}
+_RULE_COLUMNS = ("rule", "source", "mode", "priority", "what it does")
 
 
 @op

@@ -15,14 +15,7 @@ from alert_pipelines.defs.tables import table, without_empty_tables
 from alert_pipelines.rules.files import default_rules, parse_rules_text, read_rules
 from alert_pipelines.rules.model import Rule
 
-_GROUP_COLUMNS = {
-    "change": "string",
-    "decision": "string",
-    "rule": "string",
-    "source": "string",
-    "status": "string",
-    "alerts": "int",
-}
+_GROUP_COLUMNS = ("change", "decision", "rule", "source", "status", "alerts")
 
 
 @op

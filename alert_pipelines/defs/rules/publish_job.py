@@ -1,15 +1,9 @@
 """The job that publishes rules."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-from dagster import (
-    AssetObservation,
-    OpExecutionContext,
-    job,
-    op,
-)
+from dagster import AssetObservation, OpExecutionContext, job, op
 
 from alert_pipelines.defs.asset_specs import ALERT_RULES
 from alert_pipelines.defs.config import PublishRulesConfig
@@ -17,19 +11,9 @@ from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
+from alert_pipelines.defs.rules.changes import change_table
 from alert_pipelines.defs.run_log import lines_in_run_log
-from alert_pipelines.defs.tables import table
-from alert_pipelines.rules.publish import RuleChange
 from alert_pipelines.signature import Signature
-
-_CHANGE_COLUMNS = {
-    "rule": "string",
-    "change": "string",
-    "written": "bool",
-    "field": "string",
-    "before": "string",
-    "after": "string",
-}
 
 
 @op
@@ -52,7 +36,7 @@ def publish(
             metadata={
                 "written": sum(change.written for change in changes),
                 "database": db.name,
-                "changes": table(_CHANGE_COLUMNS, (row for change in changes for row in _rows(change))),
+                "changes": change_table("rule", changes, _text),
             },
         )
     )
@@ -62,14 +46,6 @@ def publish(
 def publish_rules_job() -> None:
     """Publish the rules of a file. Dry run by default; set dry_run: false to publish."""
     publish()
-
-
-def _rows(change: RuleChange) -> Iterator[tuple[str | bool, ...]]:
-    rule = (change.rule_id, str(change.kind), change.written)
-    if not change.fields:
-        yield (*rule, "", "", "")
-    for field in change.fields:
-        yield (*rule, field.path, _text(field.before), _text(field.after))
 
 
 def _text(value: Any) -> str:

@@ -9,11 +9,11 @@ from alert_pipelines.defs.config import AddWindowsConfig, EndWindowConfig, Snooz
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.rules.changes import change_table
 from alert_pipelines.defs.tables import table, unbroken
 from alert_pipelines.errors import InvalidWindowError
 from alert_pipelines.rules.maintenance import (
     StoredWindow,
-    WindowChange,
     add_windows,
     end_window,
     list_windows,
@@ -27,22 +27,8 @@ from alert_pipelines.rules.publish import ChangeKind
 from alert_pipelines.rules.window_files import read_windows
 from alert_pipelines.signature import Signature
 
-_WINDOW_COLUMNS = {
-    "window": "string",
-    "state": "string",
-    "when": "string",
-    "alerts": "string",
-    "reason": "string",
-}
-_CHANGE_COLUMNS = {
-    "window": "string",
-    "change": "string",
-    "written": "bool",
-    "field": "string",
-    "before": "string",
-    "after": "string",
-}
-_ENDED_COLUMNS = {"window": "string", "state": "string", "ended_at": "string"}
+_WINDOW_COLUMNS = ("window", "state", "when", "alerts", "reason")
+_ENDED_COLUMNS = ("window", "state", "ended_at")
 
 
 @op(name="list_windows")
@@ -69,7 +55,7 @@ def add_windows_op(context: OpExecutionContext, config: AddWindowsConfig, mongo:
         context.add_output_metadata(
             {
                 "written": sum(change.written for change in changes),
-                "changes": table(_CHANGE_COLUMNS, (row for change in changes for row in _change_rows(change))),
+                "changes": change_table("window", changes, _text),
                 **({"warnings": MetadataValue.md("\n".join(f"- {one}" for one in warnings))} if warnings else {}),
             }
         )
@@ -141,14 +127,6 @@ def _when(stored: StoredWindow) -> Iterator[str]:
         )
     if stored.window and stored.window.rrule:
         yield f"recurs {stored.window.rrule}"
-
-
-def _change_rows(change: WindowChange) -> Iterator[tuple[str | bool, ...]]:
-    start = (change.window_id, str(change.kind), change.written)
-    if not change.fields:
-        yield (*start, "", "", "")
-    for field in change.fields:
-        yield (*start, field.path, _text(field.before), _text(field.after))
 
 
 def _text(value: object) -> str:

@@ -20,7 +20,7 @@ from dagster import (
     TableMetadataValue,
 )
 
-from alert_pipelines.alerts.decisions import Decision, DecisionCount, count, limit_rows, truncate
+from alert_pipelines.alerts.decisions import COUNT_COLUMNS, Decision, DecisionCount, count, limit_rows, truncate
 from alert_pipelines.defs.asset_specs import (
     ALERT_RULES,
     CLOSED,
@@ -48,9 +48,8 @@ UNDO_OR_EXPLAIN = "undo or explain"
 _FIRST = 3
 
 _DONE: dict[Decision, str] = {"close": "closed", "escalate": "escalated"}
-_COUNT_COLUMNS = {"rule": "string", "source": "string", "decision": "string", "alerts": "int"}
-_PREVIEW_COLUMNS = dict.fromkeys(["rule", "source", "status", "severity", "decision"], "string") | {"alerts": "int"}
-_SAMPLE_COLUMNS = {"rule and source": "string", "decision": "string", "alert": "string", "reason": "string"}
+_PREVIEW_COLUMNS = ("rule", "source", "status", "severity", "decision", "alerts")
+_SAMPLE_COLUMNS = ("rule and source", "decision", "alert", "reason")
 
 
 def materializations(
@@ -210,7 +209,7 @@ def _of(counts: Iterable[DecisionCount], decision: Decision) -> tuple[DecisionCo
 
 
 def _count_table(counts: Iterable[DecisionCount]) -> TableMetadataValue:
-    return table(_COUNT_COLUMNS, limit_rows(counts))
+    return table(COUNT_COLUMNS, limit_rows(counts))
 
 
 def _sample_table(samples: Iterable[Sample]) -> TableMetadataValue:
@@ -224,11 +223,11 @@ def _cut(samples: Iterable[Sample]) -> Iterator[tuple[str, ...]]:
         yield f"{truncate(one.rule_id)}\n{truncate(one.source_type)}", *map(truncate, (*one[2:-1], reason))
 
 
-def _table_without_decision(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue:
+def _table_without_decision(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue:
     """`rows` but for their decision, which the name of the asset tells: the reason has more room."""
-    at = list(columns).index("decision")
-    others = {name: kind for name, kind in columns.items() if name != "decision"}
-    return table(others, ((*row[:at], *row[at + 1 :]) for row in rows))
+    at = columns.index("decision")
+    columns, *others = ((*row[:at], *row[at + 1 :]) for row in (columns, *rows))
+    return table(columns, others)
 
 
 def _blocked(report: ScanReport, first_blocked: Mapping[str, Any] | None, own: Location | None, names: Names) -> str:
@@ -252,7 +251,7 @@ def _decided(report: ScanReport, decision: Decision, own: Location | None, names
             # First, as whoever sees that too much was decided is to find it at once.
             **(leads if decided else {}),
             _DONE[decision]: count(decided),
-            "by rule and source": _table_without_decision(_COUNT_COLUMNS, limit_rows(decided)),
+            "by rule and source": _table_without_decision(COUNT_COLUMNS, limit_rows(decided)),
             "samples": _table_without_decision(_SAMPLE_COLUMNS, _cut(samples)),
         }
     )

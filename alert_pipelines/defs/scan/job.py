@@ -1,10 +1,6 @@
 """The job of a scan."""
 
-from dagster import (
-    AssetSelection,
-    define_asset_job,
-    in_process_executor,
-)
+from dagster import AssetSelection, define_asset_job, in_process_executor
 
 from alert_pipelines.defs.asset_specs import SCAN_CHECKS
 from alert_pipelines.defs.scan.asset import auto_close

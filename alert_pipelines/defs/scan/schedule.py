@@ -2,13 +2,7 @@
 
 import logging
 
-from dagster import (
-    DefaultScheduleStatus,
-    RunRequest,
-    ScheduleDefinition,
-    ScheduleEvaluationContext,
-    SkipReason,
-)
+from dagster import DefaultScheduleStatus, RunRequest, ScheduleDefinition, ScheduleEvaluationContext, SkipReason
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.defs.names import NAMES, Names
