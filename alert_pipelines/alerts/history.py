@@ -18,6 +18,11 @@ def entries_from(position: str | dict[str, Any]) -> dict[str, Any]:
     return {"$slice": [HISTORY, position, left]}
 
 
+def entries_where(*conditions: Any) -> dict[str, Any]:
+    """The entries, each called `$$entry`, that meet all `conditions`, which are expressions; an expression."""
+    return {"$filter": {"input": HISTORY, "as": "entry", "cond": {"$and": [*conditions]}}}
+
+
 UNDONE_JOBS: dict[str, Any] = {"$let": {"vars": {"history": HISTORY}, "in": "$$history.undoes.job_id"}}
 """The jobs whose decision on the alert was undone, as an expression. Their decisions leave every figure."""
 
@@ -74,20 +79,12 @@ def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
 
     The server's reply is not enough: a failed update_many has written some alerts and does not say how many.
     """
-    by_job = {
-        "$filter": {
-            "input": HISTORY,
-            "as": "entry",
-            "cond": {
-                "$and": [
-                    {"$eq": ["$$entry.job_id", job_id]},
-                    {"$eq": ["$$entry.triggered_by", "system"]},
-                    # An entry that was edited since must not keep the next claim from being made.
-                    {"$in": ["$$entry.to_status", [str(Status.AUTO_CLOSED), str(Status.ESCALATED)]]},
-                ]
-            },
-        }
-    }
+    by_job = entries_where(
+        {"$eq": ["$$entry.job_id", job_id]},
+        {"$eq": ["$$entry.triggered_by", "system"]},
+        # An entry that was edited since must not keep the next claim from being made.
+        {"$in": ["$$entry.to_status", [str(Status.AUTO_CLOSED), str(Status.ESCALATED)]]},
+    )
     group = {"rule": "$entry.rule_triggered", "source": "$source_type", "to": "$entry.to_status"}
     pipeline: list[dict[str, Any]] = [
         {"$match": {"state_history.job_id": job_id}},

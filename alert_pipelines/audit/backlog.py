@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pymongo.errors import ExecutionTimeout
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, IS_PENDING, UNDONE_JOBS, Status, one_of
+from alert_pipelines.alerts import COLLECTION, IS_PENDING, UNDONE_JOBS, Status, entries_where, one_of
 from alert_pipelines.errors import SlowListError
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase
@@ -174,13 +174,9 @@ def _values_of(text: str) -> list[Any]:
 
 
 def _last_rule() -> dict[str, Any]:
-    stands = {
-        "$and": [
-            {"$eq": ["$$entry.triggered_by", "system"]},
-            {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]},
-        ]
-    }
-    decided = {"$filter": {"input": HISTORY, "as": "entry", "cond": stands}}
+    decided = entries_where(
+        {"$eq": ["$$entry.triggered_by", "system"]}, {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]}
+    )
     return {"$let": {"vars": {"last": {"$last": decided}}, "in": "$$last.rule_triggered"}}
 
 

@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 from pymongo import DESCENDING
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, UNDONE_JOBS, Severity, Status, alert_key, tally_decisions
+from alert_pipelines.alerts import (
+    COLLECTION,
+    HISTORY,
+    UNDONE_JOBS,
+    Severity,
+    Status,
+    alert_key,
+    entries_where,
+    tally_decisions,
+)
 from alert_pipelines.alerts.decisions import leave_out_undone
 from alert_pipelines.errors import JobRecordError, UndoError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
@@ -42,18 +51,9 @@ MAX_LISTED = 1_000
 _CURSOR_BATCH = 10_000
 # The last entry that is not an undo and that none takes back: an undo leaves its alert at the entry before.
 _STANDING = {
-    "$last": {
-        "$filter": {
-            "input": HISTORY,
-            "as": "entry",
-            "cond": {
-                "$and": [
-                    {"$ne": [{"$type": "$$entry.undoes"}, "object"]},
-                    {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]},
-                ]
-            },
-        }
-    }
+    "$last": entries_where(
+        {"$ne": [{"$type": "$$entry.undoes"}, "object"]}, {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]}
+    )
 }
 
 _log = logging.getLogger(__name__)

@@ -1,8 +1,6 @@
 """`forecast`: what the rules will decide in the coming hours."""
 
-from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 import click
 
@@ -40,21 +38,13 @@ def _print(found: Forecast) -> None:
         click.echo(f"A scan now would be blocked: {blocked}. See `scan --dry-run`.")
     if found.due:
         click.echo("")
-        print_table(["rule", "decision", "alerts", "first due by"], _by_rule(found))
+        by_rule = [(one.rule_id, one.decision, one.alerts, _when(one.first, found)) for one in found.by_rule()]
+        print_table(["rule", "decision", "alerts", "first due by"], by_rule)
         click.echo("")
-        print_table(["due by", "close", "escalate", "rules"], _by_hour(found))
+        by_hour = [(_when(one.at, found), one.close, one.escalate, one.rules_in_short) for one in found.by_hour()]
+        print_table(["due by", "close", "escalate", "rules"], by_hour)
     for error in found.errors:
         click.echo(f"Error: {error}", err=True)
-
-
-def _by_rule(found: Forecast) -> Iterator[list[Any]]:
-    for one in found.by_rule():
-        yield [one.rule_id, one.decision, one.alerts, _when(one.first, found)]
-
-
-def _by_hour(found: Forecast) -> Iterator[list[Any]]:
-    for one in found.by_hour():
-        yield [_when(one.at, found), one.close, one.escalate, one.rules_in_short]
 
 
 def _when(at: datetime, found: Forecast) -> str:

@@ -58,7 +58,13 @@ def load(
         return
     with open_database() as db:
         report = load_alerts(
-            db, file, declared, until=until, reject_path=reject, update=update, on_progress=_log_progress
+            db,
+            file,
+            declared,
+            until=until,
+            reject_path=reject,
+            update=update,
+            on_progress=lambda done: _log.info("%s", done.progress()),
         )
     click.echo(f"{report.rows_read} rows read in {report.seconds:.1f} s: {counts(report, update=update)}")
     for line in notes(report, update=update):
@@ -131,7 +137,3 @@ def _explain_rejects(report: LoadReport, reject_path: Path) -> None:
     if report.nothing_usable:
         raise click.ClickException(_NOTHING)
     raise click.exceptions.Exit(SOME_REJECTED)
-
-
-def _log_progress(report: LoadReport) -> None:
-    _log.info("%s", report.progress())

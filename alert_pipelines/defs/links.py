@@ -31,7 +31,10 @@ def launchpad(own: Location, job: str, op: str, **config: object) -> str:
 
 def decided_alerts(own: Location | None, names: Names, job_id: str, samples: Iterable[str]) -> MarkdownMetadataValue:
     """How to see all that `job_id` decided, why, and how to take it back; `samples` are ids of some of its alerts."""
-    explained = ", ".join(_explained(own, names, alert_id) for alert_id in list(samples)[:_MAX_SAMPLES])
+    explained = ", ".join(
+        _link(_plain(alert_id), own, names, EXPLAIN_JOB, "explain", alert_id=alert_id)
+        for alert_id in list(samples)[:_MAX_SAMPLES]
+    )
     all_of_them = _link("All alerts", own, names, LIST_JOB, "list_decisions", job_id=job_id)
     undone = _link("Undo", own, names, UNDO_JOB, "undo", job_id=job_id)
     lines = [
@@ -53,10 +56,6 @@ def limit_leads(own: Location, names: Names, blocked: Iterable[str]) -> str:
 def _link(text: str, own: Location | None, names: Names, job: str, op: str, **config: object) -> str:
     """`text`, plain Markdown, as a link to the job's Launchpad, its op's config filled in; without `own` as it is."""
     return f"[{text}]({launchpad(own, names.name(job), op, **config)})" if own else text
-
-
-def _explained(own: Location | None, names: Names, alert_id: str) -> str:
-    return _link(_plain(alert_id), own, names, EXPLAIN_JOB, "explain", alert_id=alert_id)
 
 
 def _plain(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pymongo import DESCENDING
 
 from alert_pipelines.alerts import COLLECTION as ALERTS
-from alert_pipelines.alerts import HISTORY
+from alert_pipelines.alerts import entries_where
 from alert_pipelines.alerts.decisions import truncate
 from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
@@ -161,7 +161,7 @@ def _with_alerts(db: AlertDatabase, job_id: str, news: RuleNews, key: Sequence[s
 def _first_alerts(job_id: str, rule_id: str, key: Sequence[str]) -> list[Stage]:
     mine = {"job_id": {"$eq": job_id}, "rule_triggered": {"$eq": rule_id}}
     is_mine = [{"$eq": [f"$$entry.{name}", {"$literal": value["$eq"]}]} for name, value in mine.items()]
-    entry = {"$first": {"$filter": {"input": HISTORY, "as": "entry", "cond": {"$and": is_mine}}}}
+    entry = {"$first": entries_where(*is_mine)}
     return [
         {"$match": {"state_history": {"$elemMatch": mine}, "state_history.undoes.job_id": {"$ne": job_id}}},
         {"$limit": _MAX_ALERTS},

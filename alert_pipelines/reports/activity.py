@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pymongo.errors import ExecutionTimeout
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, UNDONE_JOBS, author_of_change, kind_of_change
+from alert_pipelines.alerts import COLLECTION, UNDONE_JOBS, author_of_change, entries_where, kind_of_change
 from alert_pipelines.errors import ActivityTimeoutError
 from alert_pipelines.mongo.bson_types import NEITHER_DATE_NOR_ARRAY, is_date
 from alert_pipelines.mongo.client import AlertDatabase
@@ -89,9 +89,9 @@ def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
     ]
     born = {"$cond": [is_date("$created_at"), "$created_at", "$timestamp"]}
     opened = {"$cond": [_is_within("$born", start, end), [{"what": "opened", "by": "", "at": "$born"}], []]}
-    within_days = _is_within("$$entry.timestamp", start, end)
-    stands = {"$and": [within_days, {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]}]}
-    entries = {"$filter": {"input": HISTORY, "as": "entry", "cond": stands}}
+    entries = entries_where(
+        _is_within("$$entry.timestamp", start, end), {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]}
+    )
     read = {
         "what": kind_of_change("$$entry"),
         "by": author_of_change("$$entry"),

@@ -5,6 +5,7 @@ What the numbers mean is `backtesting.backtest`'s; here they are only added up, 
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
+from datetime import timedelta
 from html import escape
 
 from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome
@@ -47,12 +48,13 @@ def render_report(outcomes: Sequence[DayOutcome]) -> str:
     first, last = days[0], days[-1]
     title = f"Back-test {first.day} to {last.day}"
     bad = sorted({error for outcome in days for error in outcome.bad_rules})
+    hours = last.step / timedelta(hours=1)
     versions = f"Proposed: rule set {last.proposed_version[:12]}; today's: {last.today_version[:12]}."
     plots = [f"<h3>{escape(name)}</h3>{html_picture(name, svg)}" for name, svg in rule_plots(days).items()]
     return html_page(
         title,
         [
-            f"<p>{len(days)} days (UTC), judged every {_hours(last)} h as the alerts really stood. {versions}</p>",
+            f"<p>{len(days)} days (UTC), judged every {hours:g} h as the alerts really stood. {versions}</p>",
             *(f"<p>Left out of today's rules: {escape(error)}</p>" for error in bad),
             _rule_table("Proposed rules", [outcome.proposed for outcome in days]),
             _rule_table("Today's rules", [outcome.today for outcome in days]),
@@ -129,7 +131,3 @@ _DECIDED = ("would_close", "would_escalate")
 
 def _total(rules: Iterable[RuleOutcome], name: str) -> int:
     return sum(getattr(one, name) for one in rules if one.mode.value == "active")
-
-
-def _hours(outcome: DayOutcome) -> str:
-    return f"{outcome.step.total_seconds() / 3600:g}"

@@ -101,7 +101,8 @@ class DailyReport:
         for by in ("rules", "people"):
             ends = self.counts[(self.counts["by"] == by) & self.counts["what"].isin(["closed", "resolved"])]
             frame[f"ended_by_{by}"] = ends.groupby("day")["alerts"].sum()
-        frame = frame.reindex(pd.Index(_days(self.first, self.day), name="day")).fillna(0).astype(int)
+        days = [(self.first + timedelta(days=n)).isoformat() for n in range(self.days)]
+        frame = frame.reindex(pd.Index(days, name="day")).fillna(0).astype(int)
         times = {day: _quantiles(ages) for day, ages in self.ages.groupby("day")}
         for position, name in enumerate(("median_min", "p90_min")):
             frame[name] = [times[day][position] if day in times else None for day in frame.index]
@@ -232,7 +233,3 @@ def _quantiles(ages: pd.DataFrame) -> tuple[float | None, float | None]:
         return round(float(below + (place - floor(place)) * (above - below)), 1)
 
     return quantile(0.5), quantile(0.9)
-
-
-def _days(first: date, last: date) -> list[str]:
-    return [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]

@@ -9,13 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, UNDONE_JOBS, Status, one_of
+from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, UNDONE_JOBS, Status, entries_where, one_of
 from alert_pipelines.alerts.filters import at_or_before, dated, of_sources
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.rules.clause import NONE, Clause, Filter, Predicate, Slice, all_of, status_among
 from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.evidence import escalate, keep_first, keep_latest, no_repeat, old_enough
-from alert_pipelines.rules.grouping import admitted, between, crossed, dated_since, held_until, pending_of
+from alert_pipelines.rules.grouping import between, by_the_clock, crossed, dated_since, pending_of
 from alert_pipelines.rules.model import EXPIRES_AT, Rule
 from alert_pipelines.rules.never_again import no_undone_escalation, not_closed_before
 from alert_pipelines.rules.other_compiler import close_if_other, compile_others, suppressed
@@ -26,10 +26,6 @@ from alert_pipelines.rules.windows import MaintenanceWindow
 Brought = Callable[[datetime], Sequence[Slice]]
 """Which alerts the clock alone has brought into play since an earlier time."""
 _TREES = ("close_if", "escalate_if")
-
-
-def _nothing(_: datetime) -> Sequence[Slice]:
-    return ()
 
 
 _ABSENT: Filter = {"$eq": None, "$not": {"$type": "array"}}
@@ -88,7 +84,7 @@ def _closes(
     conditions = rule.conditions
     closing = _closing(rule, judged, as_of)
 
-    def on_itself(test: Predicate, became_eligible: Brought = _nothing) -> Clause:
+    def on_itself(test: Predicate, became_eligible: Brought = lambda _: ()) -> Clause:
         return _on_itself(rule, Status.AUTO_CLOSED, closing, test, as_of=as_of, became_eligible=became_eligible)
 
     if conditions.auto_close_if:
@@ -141,16 +137,8 @@ def _on_itself(
         # What is due an index has at once, so it need not be known what was touched.
         return clause
 
-    def brought(since: datetime) -> list[Slice]:
-        held = held_until(rule, since, as_of) if to_status is Status.AUTO_CLOSED else []
-        return [
-            dated_since(rule, since, as_of),
-            *admitted(rule, since, as_of),
-            *held,
-            *became_eligible(since),
-        ]
-
-    return replace(clause, became_eligible=brought, by_touch=True)
+    by_clock = by_the_clock(rule, as_of, closes=to_status is Status.AUTO_CLOSED)
+    return replace(clause, became_eligible=lambda since: [*by_clock(since), *became_eligible(since)], by_touch=True)
 
 
 def _can_use_an_index(rule: Rule, condition: str) -> bool:
@@ -249,20 +237,12 @@ def _at_as_of(as_of: datetime) -> list[Predicate]:
 def _undecided_since(as_of: datetime) -> Filter:
     """No decision at `as_of` or later stands in the alert's history; one that was undone does not count."""
     decided_since = {"as_of": {"$gte": as_of}, "triggered_by": "system"}
-    stands = {
-        "$filter": {
-            "input": HISTORY,
-            "as": "entry",
-            "cond": {
-                "$and": [
-                    {"$eq": ["$$entry.triggered_by", "system"]},
-                    is_date("$$entry.as_of"),
-                    {"$gte": ["$$entry.as_of", as_of]},
-                    {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]},
-                ]
-            },
-        }
-    }
+    stands = entries_where(
+        {"$eq": ["$$entry.triggered_by", "system"]},
+        is_date("$$entry.as_of"),
+        {"$gte": ["$$entry.as_of", as_of]},
+        {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]},
+    )
     return {
         "$or": [
             {"state_history": {"$not": {"$elemMatch": decided_since}}},

@@ -3,7 +3,7 @@
 Of all of them `counted` is the filter of the alerts that count as evidence, empty where all do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,10 +13,8 @@ from alert_pipelines.rules.clause import Clause, Filter, Predicate, Slice, Stage
 from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.grouping import (
     NO_KEY_TYPES,
-    admitted,
     any_status_evidence,
-    dated_since,
-    held_until,
+    by_the_clock,
     key_of,
     keyed,
     pending_evidence,
@@ -68,7 +66,7 @@ def no_repeat(rule: Rule, closing: Sequence[Predicate], as_of: datetime, minutes
         stages,
         key,
         evidence=repeats,
-        became_eligible=_by_the_clock(rule, as_of, minutes),
+        became_eligible=by_the_clock(rule, as_of, minutes),
         depends_on_removals=True,
     )
 
@@ -97,7 +95,7 @@ def keep_latest(rule: Rule, closing: Sequence[Predicate], as_of: datetime, colle
         stages,
         key,
         evidence=newer,
-        became_eligible=_by_the_clock(rule, as_of),
+        became_eligible=by_the_clock(rule, as_of),
     )
     last = {"$setWindowFields": {"partitionBy": key_of(rule), "output": {"__newest": {"$max": "$timestamp"}}}}
     is_older = {"$expr": {"$lt": ["$timestamp", "$__newest"]}}
@@ -185,17 +183,8 @@ def keep_first(rule: Rule, closing: Sequence[Predicate], as_of: datetime, counte
         (oldest, {"$match": is_newer}, {"$match": all_of(tests)}),
         key,
         evidence=older,
-        became_eligible=_by_the_clock(rule, as_of),
+        became_eligible=by_the_clock(rule, as_of),
     )
-
-
-def _by_the_clock(rule: Rule, as_of: datetime, minutes: int = 0) -> Callable[[datetime], list[Slice]]:
-    """What the clock alone brings into play: alerts that came to be `minutes` old, are admitted, or held no longer."""
-    return lambda since: [
-        dated_since(rule, since, as_of, minutes),
-        *admitted(rule, since, as_of),
-        *held_until(rule, since, as_of),
-    ]
 
 
 def escalate(rule: Rule, escalating: Sequence[Predicate], as_of: datetime, count: int, counted: Filter) -> Clause:
@@ -215,8 +204,7 @@ def escalate(rule: Rule, escalating: Sequence[Predicate], as_of: datetime, count
         since = max(timestamp, first + window) - window
         return {"$and": [candidates, {"timestamp": {"$gte": since, "$lte": timestamp}}]}
 
-    def became_eligible(since: datetime) -> list[Slice]:
-        return [dated_since(rule, since, as_of), *admitted(rule, since, as_of), *_counted(rule, since, as_of)]
+    admitted = by_the_clock(rule, as_of, closes=False)
 
     return Clause(
         rule.rule_id,
@@ -228,7 +216,7 @@ def escalate(rule: Rule, escalating: Sequence[Predicate], as_of: datetime, count
         (*_counting(rule, minutes), {"$match": {"__count": {"$gte": count}}}, {"$match": all_of(tests)}),
         key,
         evidence=in_window,
-        became_eligible=became_eligible,
+        became_eligible=lambda since: [*admitted(since), *_counted(rule, since, as_of)],
         lookback=timedelta(minutes=minutes),
     )
 

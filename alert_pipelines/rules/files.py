@@ -61,7 +61,8 @@ def parse_rules(content: Any, origin: str) -> list[Rule]:
     problems: list[str] = []
     calendars: list[Calendar] = []
     if isinstance(content, Mapping) and "rules" in content:
-        calendars, content = _calendars(content.get("calendars"), problems), _without(content, "calendars")
+        content = dict(content)
+        calendars = _calendars(content.pop("calendars", None), problems)
     for document in _documents(content, origin):
         try:
             rules.append(parse_rule(document, strict=True).with_calendars(calendars))
@@ -90,10 +91,6 @@ def _calendars(content: Any, problems: list[str]) -> list[Calendar]:
         f"calendar {name!r}: given twice" for name in sorted({name for name in names if names.count(name) > 1})
     ]
     return found
-
-
-def _without(content: Mapping[Any, Any], name: str) -> dict[Any, Any]:
-    return {key: value for key, value in content.items() if key != name}
 
 
 def default_rules() -> list[Rule]:

@@ -1,6 +1,6 @@
 """Which alerts go together by source and key, which of them count, and which the clock alone brings into play."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -130,6 +130,18 @@ def between(rule: Rule, since: datetime, as_of: datetime, minutes: int = 0) -> F
 def dated_since(rule: Rule, since: datetime, as_of: datetime, minutes: int = 0) -> Slice:
     """The alerts that came to be `minutes` old, by the clock of the rule, after `since`."""
     return Slice("timestamp", {**of_sources(rule.sources), "timestamp": between(rule, since, as_of, minutes)})
+
+
+def by_the_clock(
+    rule: Rule, as_of: datetime, minutes: int = 0, *, closes: bool = True
+) -> Callable[[datetime], list[Slice]]:
+    """What the clock alone brings into play: alerts that came to be `minutes` old, are admitted, or held no longer."""
+    return lambda since: [
+        dated_since(rule, since, as_of, minutes),
+        *admitted(rule, since, as_of),
+        # What holds an alert holds its closes only.
+        *(held_until(rule, since, as_of) if closes else ()),
+    ]
 
 
 def admitted(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:

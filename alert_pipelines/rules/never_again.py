@@ -5,7 +5,7 @@ An alert that its source opened again with a later `timestamp` is a new occurren
 
 from typing import Any
 
-from alert_pipelines.alerts import HISTORY, Status
+from alert_pipelines.alerts import Status, entries_where
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.rules.clause import Filter, Predicate
 
@@ -19,27 +19,21 @@ def not_closed_before(rule_id: str) -> Predicate:
     closed = str(Status.AUTO_CLOSED)
     by_it = {"rule_triggered": rule_id}
     unnamed = {"triggered_by": "system", "rule_triggered": {"$in": [None, ""]}}
-    counts = {
+    by_its_rule = {"$eq": ["$$entry.rule_triggered", {"$literal": rule_id}]}
+    by_no_rule = {
         "$and": [
-            {"$eq": ["$$entry.to_status", closed]},
-            {
-                "$or": [
-                    {"$eq": ["$$entry.rule_triggered", {"$literal": rule_id}]},
-                    {
-                        "$and": [
-                            {"$eq": ["$$entry.triggered_by", "system"]},
-                            {"$eq": [{"$ifNull": ["$$entry.rule_triggered", ""]}, ""]},
-                        ]
-                    },
-                ]
-            },
-            _is_of_this_occurrence("$$entry"),
-            {"$not": [{"$in": ["$$entry.job_id", "$$allowed_again"]}]},
+            {"$eq": ["$$entry.triggered_by", "system"]},
+            {"$eq": [{"$ifNull": ["$$entry.rule_triggered", ""]}, ""]},
         ]
     }
-    allowing = {"$filter": {"input": HISTORY, "as": "undo", "cond": {"$eq": ["$$undo.undoes.allow_again", True]}}}
+    counted = entries_where(
+        {"$eq": ["$$entry.to_status", closed]},
+        {"$or": [by_its_rule, by_no_rule]},
+        _is_of_this_occurrence("$$entry"),
+        {"$not": [{"$in": ["$$entry.job_id", "$$allowed_again"]}]},
+    )
+    allowing = entries_where({"$eq": ["$$entry.undoes.allow_again", True]})
     allowed_again = {"$map": {"input": allowing, "as": "undo", "in": "$$undo.undoes.job_id"}}
-    counted = {"$filter": {"input": HISTORY, "as": "entry", "cond": counts}}
     never: Filter = {
         "$or": [
             {"state_history": {"$not": {"$elemMatch": {"to_status": closed, "$or": [by_it, unnamed]}}}},
@@ -57,25 +51,14 @@ def no_undone_escalation(rule_id: str) -> Predicate:
     """
     escalated = str(Status.ESCALATED)
     undone = {"from_status": escalated, "undoes.rule_id": rule_id, "undoes.allow_again": {"$ne": True}}
-    earlier = {
-        "$and": [{"$eq": ["$$entry.to_status", escalated]}, {"$not": [_is_of_this_occurrence("$$entry")]}],
-    }
-    jobs_of_earlier = {
-        "$map": {
-            "input": {"$filter": {"input": HISTORY, "as": "entry", "cond": earlier}},
-            "as": "entry",
-            "in": "$$entry.job_id",
-        }
-    }
-    counts = {
-        "$and": [
-            {"$eq": ["$$undo.from_status", escalated]},
-            {"$eq": ["$$undo.undoes.rule_id", {"$literal": rule_id}]},
-            {"$ne": ["$$undo.undoes.allow_again", True]},
-            {"$not": [{"$in": ["$$undo.undoes.job_id", "$$jobs_of_earlier"]}]},
-        ]
-    }
-    counted = {"$filter": {"input": HISTORY, "as": "undo", "cond": counts}}
+    earlier = entries_where({"$eq": ["$$entry.to_status", escalated]}, {"$not": [_is_of_this_occurrence("$$entry")]})
+    jobs_of_earlier = {"$map": {"input": earlier, "as": "entry", "in": "$$entry.job_id"}}
+    counted = entries_where(
+        {"$eq": ["$$entry.from_status", escalated]},
+        {"$eq": ["$$entry.undoes.rule_id", {"$literal": rule_id}]},
+        {"$ne": ["$$entry.undoes.allow_again", True]},
+        {"$not": [{"$in": ["$$entry.undoes.job_id", "$$jobs_of_earlier"]}]},
+    )
     never: Filter = {
         "$or": [
             {"state_history": {"$not": {"$elemMatch": undone}}},

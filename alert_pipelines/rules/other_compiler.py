@@ -21,7 +21,7 @@ from alert_pipelines.rules.clause import (
     all_of,
     status_among,
 )
-from alert_pipelines.rules.grouping import admitted, dated_since, has_values, held_until
+from alert_pipelines.rules.grouping import by_the_clock, has_values
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.others import Other, When
 from alert_pipelines.rules.tree import leaves
@@ -74,13 +74,6 @@ def close_if_other(
     description = f"it has {' and '.join(others.ours)}, none an array{' or ignored' if ignored else ''}"
     tests = (*closing, Predicate("group_by", description, has_values(others.ours, ignored), others.ours))
 
-    def became_eligible(since: datetime) -> list[Slice]:
-        return [
-            dated_since(rule, since, as_of),
-            *admitted(rule, since, as_of),
-            *held_until(rule, since, as_of),
-        ]
-
     return Clause(
         rule.rule_id,
         "close_if_other",
@@ -90,7 +83,7 @@ def close_if_other(
         all_of(tests),
         (_look_up(others, collection), {"$match": {LOOKED_UP: {"$ne": []}}}),
         others.ours,
-        became_eligible=became_eligible,
+        became_eligible=by_the_clock(rule, as_of),
         others=others,
         by_touch=True,
     )

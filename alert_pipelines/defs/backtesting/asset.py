@@ -5,11 +5,10 @@ What is counted, and what it means, is `backtesting.backtest`'s; here it is only
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 from dagster import (
@@ -83,8 +82,9 @@ def backtest(
         root = report_root(config.report_dir, context.instance, names.name("backtests"))
         outcome = backtest_day(db, _rules(db, config), day, check=_deadline(day))
     directory = root / f"{outcome.proposed_version[:12]}-beside-{outcome.today_version[:12]}"
-    _keep(directory, outcome)
-    outcomes = list(_kept(directory))
+    # A day that is back-tested again replaces itself in the report of all.
+    write_report(directory / f"{outcome.day}.json", _OUTCOME.dump_json(outcome))
+    outcomes = [_OUTCOME.validate_json(path.read_bytes()) for path in sorted(directory.glob("*.json"))]
     report = directory / "report.html"
     write_report(report, render_report(outcomes))
     return MaterializeResult(metadata=_shown(outcome, outcomes) | {"report": MetadataValue.path(str(report))})
@@ -112,16 +112,6 @@ def _deadline(day: date) -> Callable[[], None]:
             )
 
     return check
-
-
-def _keep(directory: Path, outcome: DayOutcome) -> None:
-    """Keep one day for the report of all; a day that is back-tested again replaces itself."""
-    write_report(directory / f"{outcome.day}.json", _OUTCOME.dump_json(outcome))
-
-
-def _kept(directory: Path) -> Iterator[DayOutcome]:
-    for path in sorted(directory.glob("*.json")):
-        yield _OUTCOME.validate_json(path.read_bytes())
 
 
 def _shown(outcome: DayOutcome, outcomes: Sequence[DayOutcome]) -> dict[str, Any]:

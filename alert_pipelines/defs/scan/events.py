@@ -161,7 +161,7 @@ def dry_run_materialization(report: ScanReport, database: str, names: Names) -> 
                 **({"blocked": _messages(report)} if report.violations else {}),
                 "by rule and source": _count_table(report.planned),
                 "by status and severity": table(_PREVIEW_COLUMNS, report.preview),
-                "samples": _sample_table(report.samples),
+                "samples": table(_SAMPLE_COLUMNS, _cut(report.samples)),
                 **_shadow(report),
                 "errors": len(report.errors),
                 **_listed("list", report.errors),
@@ -204,16 +204,8 @@ def shadow_observation(report: ScanReport, database: str, names: Names) -> Asset
     )
 
 
-def _of(counts: Iterable[DecisionCount], decision: Decision) -> tuple[DecisionCount, ...]:
-    return tuple(entry for entry in counts if entry.decision == decision)
-
-
 def _count_table(counts: Iterable[DecisionCount]) -> TableMetadataValue:
     return table(COUNT_COLUMNS, limit_rows(counts))
-
-
-def _sample_table(samples: Iterable[Sample]) -> TableMetadataValue:
-    return table(_SAMPLE_COLUMNS, _cut(samples))
 
 
 def _cut(samples: Iterable[Sample]) -> Iterator[tuple[str, ...]]:
@@ -243,7 +235,7 @@ def _messages(report: ScanReport) -> str:
 
 
 def _decided(report: ScanReport, decision: Decision, own: Location | None, names: Names) -> dict[str, Any]:
-    decided = _of(report.decisions, decision)
+    decided = tuple(entry for entry in report.decisions if entry.decision == decision)
     samples = [sample for sample in report.samples if sample.decision == decision]
     leads = {UNDO_OR_EXPLAIN: decided_alerts(own, names, report.job_id, (sample.alert_id for sample in samples))}
     return without_empty_tables(

@@ -8,7 +8,7 @@ import time
 from datetime import datetime
 from typing import NamedTuple
 
-from dagster import DagsterInstance, DagsterRun
+from dagster import DagsterInstance
 
 from alert_pipelines.defs.own_runs import FINISHED, Location, own_runs
 
@@ -50,21 +50,14 @@ def delete_old_runs(instance: DagsterInstance, own: Location, created_before: da
         if not batch:
             return Deleted(deleted, kept, more_to_do=False)
         for job in {run.job_name for run in batch} - newest.keys():
-            newest[job] = _newest_runs(instance, own, job)
-        old = [run.run_id for run in batch if not _stays(run, newest[run.job_name])]
+            kept_of_job = own_runs(instance, own, job_name=job, limit=KEPT_OF_EACH_JOB)
+            newest[job] = frozenset(run.run_id for run in kept_of_job)
+        staying = [run.run_id for run in batch if run.run_id in newest[run.job_name] or _PARTITION_TAG in run.tags]
+        old = [run.run_id for run in batch if run.run_id not in staying]
         for run_id in old:
             instance.delete_run(run_id)
             instance.compute_log_manager.delete_logs(prefix=[run_id])
         deleted += len(old)
-        staying = [run.run_id for run in batch if run.run_id not in set(old)]
         kept += len(staying)
         last_kept = staying[-1] if staying else last_kept
     return Deleted(deleted, kept, more_to_do=True)
-
-
-def _newest_runs(instance: DagsterInstance, own: Location, job: str) -> frozenset[str]:
-    return frozenset(run.run_id for run in own_runs(instance, own, job_name=job, limit=KEPT_OF_EACH_JOB))
-
-
-def _stays(run: DagsterRun, newest: frozenset[str]) -> bool:
-    return run.run_id in newest or _PARTITION_TAG in run.tags
