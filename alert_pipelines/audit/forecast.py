@@ -116,7 +116,7 @@ def forecast(db: AlertDatabase, *, as_of: datetime | None = None, hours: int = H
         at = start + done * _STEP
         windows = load_windows(db, at)
         if done == 0:
-            plan = make_plan(db, rule_set, windows.windows, at, rule_ids=None, check=lambda: None)
+            plan = make_plan(db, rule_set, windows.windows, at)
             blocked = find_violations(db, plan, rule_set, ScanRequest(dry_run=True))
         else:
             plan = plan_decisions(db, rule_set, windows.windows, at)

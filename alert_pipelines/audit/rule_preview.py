@@ -75,7 +75,7 @@ class _Planned(NamedTuple):
 
 def _planned(db: AlertDatabase, loaded: LoadedRules, windows: Sequence[MaintenanceWindow], at: datetime) -> _Planned:
     rule_set: RuleSet = loaded.rule_set._replace(shadow=())
-    plan = make_plan(db, rule_set, windows, at, rule_ids=None, check=lambda: None)
+    plan = make_plan(db, rule_set, windows, at)
     alerts = {decision: len(_decided(plan)[decision]) for decision in DECISIONS}
     blocked = find_violations(db, plan, rule_set, ScanRequest(dry_run=True))
     return _Planned(plan, PlannedBy(alerts, blocked, (*map(str, loaded.errors), *plan.failed_rules)))

@@ -12,7 +12,7 @@ that read the stream: so no election takes back what a checkpoint is built on, a
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
@@ -22,7 +22,6 @@ import bson
 import pymongo
 from bson import Timestamp
 from bson.errors import BSONError
-from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 from pymongo.synchronous.change_stream import ChangeStream
 
@@ -31,11 +30,12 @@ from alert_pipelines.alerts.filters import MAX_ID_BYTES
 from alert_pipelines.errors import UnknownChangesError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
-from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
+from alert_pipelines.mongo.client import AlertDocument, server_now
 from alert_pipelines.mongo.retry import TRANSIENT
 from alert_pipelines.rules.clause import Stage
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.scanner.checkpoint import MAX_CHECKPOINT_CHARS, Checkpoint
+from alert_pipelines.scanner.claim import OplogPosition, PlanContext
 
 MAX_TOUCHED = 20_000
 """Above this many touched alerts, looking at all pending ones costs less."""
@@ -46,12 +46,6 @@ _AWAIT_MS = 200
 _ALWAYS_DECIDING = ("source_type", "timestamp")
 _log = logging.getLogger(__name__)
 _MARK = "overlooked_asked_by"
-
-
-class OplogPosition(NamedTuple):
-    """Where the server stood just before a scan's claim; None if it keeps no oplog."""
-
-    operation_time: Timestamp | None
 
 
 class _Earlier(NamedTuple):
@@ -80,35 +74,19 @@ class Changes:
     full: bool = False
 
 
-def oplog_position(db: AlertDatabase) -> OplogPosition:
-    """Where the server stands now. To be taken before the claim."""
-    return OplogPosition(db.command("hello").get("operationTime"))
+def find_changes(context: PlanContext, before: OplogPosition, meaning: str) -> Changes:
+    """What was touched since the newest scan that a shorter plan can build on.
 
-
-def find_changes(
-    db: AlertDatabase,
-    before: OplogPosition,
-    *,
-    job_id: str,
-    as_of: datetime,
-    rules: Iterable[Rule],
-    meaning: str,
-    session: ClientSession,
-    check: Callable[[], None],
-) -> Changes:
-    """What was touched since the newest scan that a shorter plan of `rules` at `as_of` can build on.
-
-    `job_id` is this scan's record, claimed after `before`; `meaning` the fingerprint of the rules. All is read in
-    `session`, and the plan has to be. `check` is called now and then and may raise to stop. What cannot be known raises
-    nothing: then all is to be looked at.
+    The job of `context` was claimed after `before`; `meaning` is the fingerprint of its rules. What cannot be known
+    raises nothing: then all is to be looked at.
     """
     if before.operation_time is None:
         return Changes(full_scan_reason="the server is not a member of a replica set")
-    stream = _Stream(db, job_id, list(rules), session, check)
+    stream = _Stream(context)
     try:
-        if other := _scan_at_or_after(db, as_of, session, but=job_id):
+        if other := _scan_at_or_after(context):
             return Changes(full_scan_reason=f"{other} scanned at the same or a later as_of")
-        return _since_checkpoint(db, stream, session, as_of, meaning)
+        return _since_checkpoint(context, stream, meaning)
     except TRANSIENT as fault:
         return Changes(full_scan_reason=f"MongoDB is unreachable ({fault})")
     except (UnknownChangesError, BSONError, PyMongoError) as unknown:
@@ -123,14 +101,15 @@ def next_checkpoint(changes: Changes, meaning: str, left: Sequence[Any]) -> str 
     return text if len(text) <= MAX_CHECKPOINT_CHARS else None
 
 
-def _scan_at_or_after(db: AlertDatabase, as_of: datetime, session: ClientSession, *, but: str) -> str | None:
-    """Another scan than `but` at the same or a later as_of, of whichever rules.
+def _scan_at_or_after(context: PlanContext) -> str | None:
+    """Another scan at the same or a later as_of, of whichever rules.
 
     This scan leaves alone what that one decided, and the next does not: so that cannot build on this one.
     """
+    db, as_of, session = context.db, context.as_of, context.session
     # No scan looks far ahead of the clock by which it started.
     recent = {"$gt": as_of - timedelta(minutes=10)}
-    scans = {"job_type": SCANNER, "started_at": recent, "job_id": {"$ne": but}}
+    scans = {"job_type": SCANNER, "started_at": recent, "job_id": {"$ne": context.job_id}}
     record = db[JOB_RECORDS].find_one({**scans, "as_of": {"$gte": as_of}}, {"job_id": 1}, session=session)
     if record:
         return str(record.get("job_id"))
@@ -143,22 +122,20 @@ def _scan_at_or_after(db: AlertDatabase, as_of: datetime, session: ClientSession
     return None
 
 
-def _since_checkpoint(
-    db: AlertDatabase, stream: "_Stream", session: ClientSession, as_of: datetime, meaning: str
-) -> Changes:
+def _since_checkpoint(context: PlanContext, stream: "_Stream", meaning: str) -> Changes:
     # By the clock that started_at is by, since as_of may be any.
-    day_ago = server_now(db) - MAX_AGE
-    name, since_as_of, checkpoint = _newest_checkpoint(db, session, day_ago)
+    day_ago = server_now(context.db) - MAX_AGE
+    name, since_as_of, checkpoint = _newest_checkpoint(context, day_ago)
     if checkpoint.fingerprint != meaning:
         raise UnknownChangesError(f"rules or maintenance windows have changed since {name}")
-    if since_as_of > as_of:
+    if since_as_of > context.as_of:
         raise UnknownChangesError(f"{name} scanned at a later as_of")
     changes = Changes(since=name, since_as_of=since_as_of, touched=list(checkpoint.left))
     changes.token = stream.drain(changes, resume_after=checkpoint.token)
     if len(changes.touched) > MAX_TOUCHED:
         why = f"more than {MAX_TOUCHED} alerts were touched since {name}"
         return Changes(token=changes.token, full_scan_reason=why)
-    if _is_check_due(db, session, day_ago):
+    if _is_check_due(context, day_ago):
         changes.full = True
         changes.full_scan_reason = (
             f"once a day a full scan checks what an incremental one since {name} would have looked at"
@@ -166,41 +143,34 @@ def _since_checkpoint(
     return changes
 
 
-def _is_check_due(db: AlertDatabase, session: ClientSession, day_ago: datetime) -> bool:
+def _is_check_due(context: PlanContext, day_ago: datetime) -> bool:
     """Whether scans have gone on for a day in which none checked what the incremental ones look at."""
     checked_since = {"started_at": {"$gt": day_ago}, "stats.overlooked": {"$type": "number"}}
     before = {"started_at": {"$lte": day_ago}, "stats.checkpoint": {"$type": "string"}}
     query = {"job_type": SCANNER, "started_at": {"$not": {"$type": "array"}}, "$or": [checked_since, before]}
-    found = db[JOB_RECORDS].find_one(query, {"started_at": 1}, sort=[("started_at", -1)], session=session) or {}
+    records, newest_first = context.db[JOB_RECORDS], [("started_at", -1)]
+    found = records.find_one(query, {"started_at": 1}, sort=newest_first, session=context.session) or {}
     newest = found.get("started_at")
     return isinstance(newest, datetime) and newest <= day_ago
 
 
-def changes_since_claim(
-    db: AlertDatabase,
-    token: Mapping[str, Any],
-    *,
-    job_id: str,
-    as_of: datetime,
-    rules: Iterable[Rule],
-    session: ClientSession,
-    check: Callable[[], None],
-) -> Changes:
-    """What was touched from the claim of `job_id`, at `token`, until now. Raises UnknownChangesError, PyMongoError."""
-    stream = _Stream(db, job_id, list(rules), session, check)
-    changes = Changes(since=job_id, since_as_of=as_of)
+def changes_since_claim(context: PlanContext, token: Mapping[str, Any]) -> Changes:
+    """What was touched from the claim of the job, at `token`, until now. Raises UnknownChangesError, PyMongoError."""
+    job_id = context.job_id
+    changes = Changes(since=job_id, since_as_of=context.as_of)
     # An entry of the same oplog, after all that was read so far.
-    db[JOB_RECORDS].update_one({"job_id": job_id}, {"$set": {_MARK: job_id}})
-    changes.token = stream.drain(changes, resume_after=token)
+    context.db[JOB_RECORDS].update_one({"job_id": job_id}, {"$set": {_MARK: job_id}})
+    changes.token = _Stream(context).drain(changes, resume_after=token)
     return changes
 
 
-def _newest_checkpoint(db: AlertDatabase, session: ClientSession, day_ago: datetime) -> _Earlier:
+def _newest_checkpoint(context: PlanContext, day_ago: datetime) -> _Earlier:
     """The newest completed scan since `day_ago` that left a checkpoint. Raises UnknownChangesError."""
     since = {"$gt": day_ago}
     completed = {"job_type": SCANNER, "status": COMPLETED, "started_at": since, "stats.checkpoint": {"$type": "string"}}
     fields = {"job_id": 1, "as_of": 1, "stats.checkpoint": 1}
-    record = db[JOB_RECORDS].find_one(completed, fields, sort=[("started_at", -1)], session=session)
+    records, newest_first = context.db[JOB_RECORDS], [("started_at", -1)]
+    record = records.find_one(completed, fields, sort=newest_first, session=context.session)
     if record is None:
         raise UnknownChangesError("no completed scan of the last day has left a checkpoint")
     name, as_of = str(record.get("job_id")), record.get("as_of")
@@ -230,19 +200,9 @@ class _Stream:
     visible to all reads that follow in its session, also if another primary answers them.
     """
 
-    def __init__(
-        self,
-        db: AlertDatabase,
-        job_id: str,
-        rules: Sequence[Rule],
-        session: ClientSession,
-        check: Callable[[], None],
-    ) -> None:
-        self._db = db
-        self._session = session
-        self._job_id = job_id
-        self._pipeline = _stream_pipeline(rules)
-        self._check = check
+    def __init__(self, context: PlanContext) -> None:
+        self._context = context
+        self._pipeline = _stream_pipeline(context.rules)
 
     def drain(self, changes: Changes, **start: Any) -> Mapping[str, Any]:
         """Add to `changes` what was touched, and return the token of the claim, or of the mark.
@@ -252,10 +212,10 @@ class _Stream:
         options: dict[str, Any] = {"max_await_time_ms": _AWAIT_MS, "batch_size": 1_000, **start}
         with (
             pymongo.timeout(DRAIN_SECONDS),
-            self._db.watch(self._pipeline, session=self._session, **options) as stream,
+            self._context.db.watch(self._pipeline, session=self._context.session, **options) as stream,
         ):
             events = self._until_deadline(stream)
-            while (event := next(events)).get("job_id") != self._job_id:
+            while (event := next(events)).get("job_id") != self._context.job_id:
                 _take_in(event, changes)
             token: Mapping[str, Any] = event["_id"]
             return token
@@ -265,7 +225,7 @@ class _Stream:
         for number in count():
             event = stream.try_next()
             if event is None or number % 1_000 == 0:
-                self._check()
+                self._context.check()
             if time.monotonic() > deadline:
                 raise UnknownChangesError(f"the change stream was not read to its end within {DRAIN_SECONDS} s")
             if event is not None:

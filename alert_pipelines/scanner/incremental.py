@@ -4,16 +4,15 @@
 scan leaves for the next, and `overlooked` checks once a day that nothing else was due.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.model import RuleSet
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.scanner.changes import Changes, OplogPosition, find_changes, next_checkpoint
+from alert_pipelines.scanner.changes import Changes, find_changes, next_checkpoint
 from alert_pipelines.scanner.checkpoint import fingerprint
+from alert_pipelines.scanner.claim import Claim, PlanContext
 from alert_pipelines.scanner.overlooked import Overlooked, find_overlooked
 from alert_pipelines.scanner.plan import Plan, make_plan
 
@@ -56,29 +55,25 @@ class Incremental:
 
 
 def plan_incrementally(
-    db: AlertDatabase,
-    rule_set: RuleSet,
-    windows: Sequence[MaintenanceWindow],
-    as_of: datetime,
-    *,
-    job_id: str,
-    before: OplogPosition | None,
-    rule_ids: Sequence[str] | None,
-    check: Callable[[], None],
+    claim: Claim, rule_set: RuleSet, windows: Sequence[MaintenanceWindow]
 ) -> tuple[Plan, Incremental]:
-    """Plan as `make_plan`, on the newest scan that it can build on; `job_id` was claimed after `before`.
+    """Plan as `make_plan`, on the newest scan that it can build on.
 
-    Without `before` all pending alerts are looked at.
+    If `claim` does not say where the server stood before it, all pending alerts are looked at.
     """
-    rules, meaning = rule_set.active, fingerprint(rule_set.active, windows, as_of)
-    with db.client.start_session(causal_consistency=True) as session:
-        changes = before and find_changes(
-            db, before, job_id=job_id, as_of=as_of, rules=rules, meaning=meaning, session=session, check=check
+    meaning = fingerprint(rule_set.active, windows, claim.as_of)
+    with claim.db.client.start_session(causal_consistency=True) as session:
+        context = PlanContext(claim.db, claim.job_id, claim.as_of, rule_set.active, session, claim.check)
+        changes = find_changes(context, claim.before, meaning) if claim.before else None
+        plan = make_plan(
+            claim.db,
+            rule_set,
+            windows,
+            claim.as_of,
+            rule_ids=claim.request.rule_ids,
+            changes=changes,
+            session=session,
+            check=claim.check,
         )
-        plan = make_plan(db, rule_set, windows, as_of, rule_ids=rule_ids, changes=changes, session=session, check=check)
-        if changes is None:
-            return plan, Incremental(meaning)
-        checked = find_overlooked(
-            db, plan, changes, job_id=job_id, as_of=as_of, rules=rules, session=session, check=check
-        )
+        checked = find_overlooked(context, plan, changes) if changes else None
     return plan, Incremental(meaning, changes, checked)

@@ -5,20 +5,17 @@ after the claim, of which no incremental plan is told: what lies in the keys of 
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.alerts.decisions import decision_of
 from alert_pipelines.errors import UnknownChangesError
-from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import Clause, Filter
-from alert_pipelines.rules.model import Rule
 from alert_pipelines.scanner.changes import Changes, changes_since_claim
+from alert_pipelines.scanner.claim import PlanContext
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.plan import Plan, hashable
 from alert_pipelines.scanner.scopes import Scopes
@@ -39,32 +36,20 @@ class Overlooked(NamedTuple):
     errors: tuple[str, ...] = ()
 
 
-def find_overlooked(
-    db: AlertDatabase,
-    plan: Plan,
-    changes: Changes,
-    *,
-    job_id: str,
-    as_of: datetime,
-    rules: Iterable[Rule],
-    session: ClientSession,
-    check: Callable[[], None],
-) -> Overlooked | None:
+def find_overlooked(context: PlanContext, plan: Plan, changes: Changes) -> Overlooked | None:
     """What the full `plan` decides and an incremental one on `changes` would not, asked before any of it is written.
 
-    The arguments are those that `changes` and `plan` were made with. None if it was not to be checked, or could not:
-    that is logged and stops no scan.
+    Both were made with `context`. None if it was not to be checked, or could not: that is logged and stops no scan.
     """
     if not changes.full or changes.token is None:
         return None
-    look = _Look(db, session, check)
+    db, job_id, as_of, session = context.db, context.job_id, context.as_of, context.session
+    look = _Look(context)
     try:
         suspects = look.not_due(plan, Scopes(db, changes, as_of, session))
         if not suspects:
             return Overlooked()
-        later = changes_since_claim(
-            db, changes.token, job_id=job_id, as_of=as_of, rules=rules, session=session, check=check
-        )
+        later = changes_since_claim(context, changes.token)
         if later.has_removals:
             # An alert may have left its key since the claim: what was due in that key cannot be told any more.
             _log.warning("What incremental scans look at was not checked: alerts changed while %s was planned", job_id)
@@ -83,10 +68,10 @@ _Suspects = list[tuple[Clause, list[Any]]]
 class _Look:
     """The queries of one check."""
 
-    def __init__(self, db: AlertDatabase, session: ClientSession, check: Callable[[], None]) -> None:
-        self._alerts = db[COLLECTION]
-        self._session = session
-        self._check = check
+    def __init__(self, context: PlanContext) -> None:
+        self._alerts = context.db[COLLECTION]
+        self._session = context.session
+        self._check = context.check
 
     def not_due(self, plan: Plan, scopes: Scopes) -> _Suspects:
         """What `plan` decides, and is not due in `scopes`."""

@@ -142,10 +142,10 @@ def make_plan(
     windows: Sequence[MaintenanceWindow],
     as_of: datetime,
     *,
-    rule_ids: Sequence[str] | None,
+    rule_ids: Sequence[str] | None = None,
     changes: Changes | None = None,
     session: ClientSession | None = None,
-    check: Callable[[], None],
+    check: Callable[[], None] = lambda: None,
 ) -> Plan:
     """Plan the decisions of `rule_set` at `as_of`; `rule_ids` limits which rules are looked at.
 

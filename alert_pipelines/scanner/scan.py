@@ -44,7 +44,7 @@ from alert_pipelines.rules.store import (
     rules_if_published,
 )
 from alert_pipelines.scanner.apply import Applied, DecisionContext, apply_plan, count_deleted
-from alert_pipelines.scanner.changes import OplogPosition, oplog_position
+from alert_pipelines.scanner.claim import Claim, Progress, oplog_position
 from alert_pipelines.scanner.incremental import plan_incrementally
 from alert_pipelines.scanner.limits import find_violations, remove_blocked
 from alert_pipelines.scanner.plan import Plan, take_samples
@@ -52,9 +52,6 @@ from alert_pipelines.scanner.prepare import empty_warnings, prepare_collections
 from alert_pipelines.scanner.preview import preview_of
 from alert_pipelines.scanner.report import ALLOW_SCAN, ScanReport, ScanRequest
 from alert_pipelines.timestamps import as_of_utc
-
-Progress = Callable[[int, int], None]
-"""Called with the alerts written so far and those planned."""
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 # How long the end of a scan may wait for its database; the driver tries again for as long, through an election too.
@@ -127,7 +124,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     _log.info("Job %s started", job_id)
     try:
         with Lease(db, job_id) as lease:
-            claim = _Claim(db, request, job_id, as_of, before, lease.check, on_progress)
+            claim = Claim(db, request, job_id, as_of, before, lease.check, on_progress)
             report = _scan(claim)
             report = replace(report, errors=(*warnings, *report.errors))
             _log.info("Auto-close job %s: checked %d, closed %d", job_id, report.total_checked, report.closed)
@@ -174,22 +171,6 @@ def evaluate_all_pending_alerts(
     return run_scan(db, replace(request, as_of=as_of or request.as_of), on_progress)
 
 
-class _Claim(NamedTuple):
-    """The claimed job that a scan is done as.
-
-    The server stood at `before` before the claim; None if the scan is not to build on an earlier one. `check` is
-    called before every query and write and raises once the claim is lost.
-    """
-
-    db: AlertDatabase
-    request: ScanRequest
-    job_id: str
-    as_of: datetime
-    before: OplogPosition | None
-    check: Callable[[], None]
-    on_progress: Progress | None
-
-
 class _Rules(NamedTuple):
     """What the scan decides by."""
 
@@ -201,20 +182,11 @@ class _Rules(NamedTuple):
         return self.loaded.rule_set
 
 
-def _scan(claim: _Claim) -> ScanReport:
+def _scan(claim: Claim) -> ScanReport:
     """The scan itself: load rules → plan → check limits → apply → reconcile."""
     started = time.perf_counter()
     rules = _load(claim)
-    plan, incremental = plan_incrementally(
-        claim.db,
-        rules.rule_set,
-        rules.windows.windows,
-        claim.as_of,
-        job_id=claim.job_id,
-        before=claim.before,
-        rule_ids=claim.request.rule_ids,
-        check=claim.check,
-    )
+    plan, incremental = plan_incrementally(claim, rules.rule_set, rules.windows.windows)
     planned_at = time.perf_counter()
     violations = find_violations(claim.db, plan, rules.rule_set, claim.request)
     if claim.request.dry_run:
@@ -240,7 +212,7 @@ def _scan(claim: _Claim) -> ScanReport:
     )
 
 
-def _load(claim: _Claim) -> _Rules:
+def _load(claim: Claim) -> _Rules:
     loaded, windows = _rules_of(claim.db, claim.request), load_windows(claim.db, claim.as_of)
     _refuse_unknown_rules(loaded.rule_set, claim.request)
     if not claim.request.dry_run:
@@ -255,7 +227,7 @@ class _Done(NamedTuple):
     decisions: tuple[DecisionCount, ...]
 
 
-def _apply(claim: _Claim, plan: Plan, rule_set_version: str) -> _Done:
+def _apply(claim: Claim, plan: Plan, rule_set_version: str) -> _Done:
     """Write the plan, and count what was written."""
     db, planned = claim.db, plan.counts()
     if planned:
@@ -274,7 +246,7 @@ def _apply(claim: _Claim, plan: Plan, rule_set_version: str) -> _Done:
     return _Done(applied, decisions)
 
 
-def _report(claim: _Claim, rules: _Rules, plan: Plan, done: _Done) -> ScanReport:
+def _report(claim: Claim, rules: _Rules, plan: Plan, done: _Done) -> ScanReport:
     request, rule_set = claim.request, rules.rule_set
     odd = () if any(plan.pending.values()) else empty_warnings(claim.db)
     bad_rules = (*map(str, rules.loaded.errors), *plan.failed_rules)
