@@ -5,9 +5,9 @@ They are read at each call of `read_settings` and not when a module is imported,
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -98,16 +98,13 @@ def message(variable: str, form: Form, value: object, fault: str) -> str:
     )
 
 
-def _uri(text: str) -> str:
-    if fault := uri_fault(text):
-        raise ValueError(fault)
-    return text
+def _without_fault(fault_of: Callable[[str], str | None]) -> BeforeValidator:
+    def checked(text: str) -> str:
+        if fault := fault_of(text):
+            raise ValueError(fault)
+        return text
 
-
-def _database(text: str) -> str:
-    if fault := database_fault(text):
-        raise ValueError(fault)
-    return text
+    return BeforeValidator(checked)
 
 
 def _cron(text: str) -> str | None:
@@ -162,11 +159,12 @@ def _prefix(text: str) -> str:
     return text
 
 
-def _whole_number(noun: str, highest: int, unset: str) -> tuple[BeforeValidator, Form]:
-    return BeforeValidator(_digits), Form(noun, f"an integer from 1 to {highest}", unset)
+def _whole_number(noun: str, highest: int, unset: str) -> tuple[Any, ...]:
+    form = Form(noun, f"an integer from 1 to {highest}", unset)
+    return BeforeValidator(_digits), Field(ge=1, le=highest), form
 
 
-_FRACTION = Form("fraction", "a number from 0 to 1, such as 0.5", "`0.5`")
+_FRACTION = (Field(ge=0, le=1), Form("fraction", "a number from 0 to 1, such as 0.5", "`0.5`"))
 
 
 class Settings(BaseModel):
@@ -174,10 +172,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    mongodb_uri: Annotated[str | None, BeforeValidator(_uri), URI_FORM] = Field(
+    mongodb_uri: Annotated[str | None, _without_fault(uri_fault), URI_FORM] = Field(
         None, alias=URI_VARIABLE, repr=False, description="the MongoDB server"
     )
-    mongodb_database: Annotated[str, BeforeValidator(_database), DATABASE_FORM] = Field(
+    mongodb_database: Annotated[str, _without_fault(database_fault), DATABASE_FORM] = Field(
         "alert_management",
         alias=DATABASE_VARIABLE,
         description="the database with `alerts`, `rules`, `pipeline_rules`, `background_jobs`",
@@ -201,18 +199,14 @@ class Settings(BaseModel):
     timezone: Annotated[
         str, BeforeValidator(_timezone), Form("time zone", "an IANA name such as 'Europe/Berlin'", "`UTC`")
     ] = Field("UTC", alias=TIMEZONE_VARIABLE, description=f"the IANA time zone of `{CRON_VARIABLE}`")
-    max_close_fraction: Annotated[float, _FRACTION] = Field(
+    max_close_fraction: Annotated[float, *_FRACTION] = Field(
         0.5,
-        ge=0,
-        le=1,
         alias=FRACTION_VARIABLE,
         description="if a scan would close more than this fraction of the pending alerts, it closes none; see "
         "[Limits](rules.md#limits)",
     )
-    max_escalate_fraction: Annotated[float, _FRACTION] = Field(
+    max_escalate_fraction: Annotated[float, *_FRACTION] = Field(
         0.5,
-        ge=0,
-        le=1,
         alias=ESCALATE_FRACTION_VARIABLE,
         description="if a scan would escalate more than this fraction of the `OPEN` alerts, it escalates none; see "
         "[Limits](rules.md#limits)",
@@ -220,8 +214,6 @@ class Settings(BaseModel):
     max_writes_per_s: Annotated[int | None, *_whole_number("number of alerts a second", 1_000_000, "unlimited")] = (
         Field(
             None,
-            ge=1,
-            le=1_000_000,
             alias=RATE_VARIABLE,
             description="maximum write rate of a scan, in alerts per second. Set it if other applications use the same "
             "server; see [Benchmarks](performance.md#impact-with-a-limited-write-rate)",
@@ -231,26 +223,20 @@ class Settings(BaseModel):
         int | None, *_whole_number("number of minutes", 60 * 24 * 366, f"follows `{CRON_VARIABLE}`: 15")
     ] = Field(
         None,
-        ge=1,
-        le=60 * 24 * 366,
         alias=STALE_VARIABLE,
         description="minutes without a scan after which a scan counts as missed",
     )
     silent_days: Annotated[int, *_whole_number("number of days", 30, "`7`")] = Field(
         7,
-        ge=1,
-        le=30,
         alias=SILENT_VARIABLE,
         description="a check warns of an active rule that has decided nothing for this number of days; see "
         "[Checks](operating.md#see-what-was-decided)",
     )
     pending_days: Annotated[int, *_whole_number("number of days", 3650, "`30`")] = Field(
-        30, ge=1, le=3650, alias=PENDING_VARIABLE, description="a check warns of alerts pending for this number of days"
+        30, alias=PENDING_VARIABLE, description="a check warns of alerts pending for this number of days"
     )
     reopen_percent: Annotated[int, *_whole_number("percentage", 100, "`5`")] = Field(
         5,
-        ge=1,
-        le=100,
         alias=REOPEN_VARIABLE,
         description="a check warns of a rule if people reopen this percentage of its closes",
     )
@@ -266,16 +252,12 @@ class Settings(BaseModel):
     )
     run_priority: Annotated[int | None, *_whole_number("priority of runs", 100, "Dagster's default")] = Field(
         None,
-        ge=1,
-        le=100,
         alias=PRIORITY_VARIABLE,
         description="the tag `dagster/priority` of scheduled scans. Set it only if other code locations in the "
         "workspace agree; see [Run priority](operating.md#run-priority)",
     )
     keep_runs_days: Annotated[int | None, *_whole_number("number of days", 36_500, "all are kept")] = Field(
         None,
-        ge=1,
-        le=36_500,
         alias=KEEP_VARIABLE,
         description="days after which runs of this code location are deleted. Job records are kept; see "
         "[Run retention](operating.md#run-retention)",

@@ -20,55 +20,34 @@ from alert_pipelines.mongo.indexes import create_missing_indexes
 
 COLLECTION = "alerts"
 
+
+def _index(name: str, *paths: str, of: dict[str, Any] | None = None, **options: Any) -> IndexModel:
+    """An index over `paths`, of all alerts or of those that the filter `of` selects."""
+    partial = {} if of is None else {"partialFilterExpression": of}
+    return IndexModel([(path, ASCENDING) for path in paths], name=name, **partial, **options)
+
+
 # The indexes of pending alerts are partial: their size, and what a scan reads, follows the pending alerts and
 # not the years of closed ones.
 INDEXES = (
-    IndexModel([("alert_id", ASCENDING)], name="alert_id_unique", unique=True),
-    IndexModel(
-        [("status", ASCENDING), ("timestamp", ASCENDING)],
-        name="pending_by_time",
-        partialFilterExpression=PENDING_IN_INDEX,
-    ),
-    IndexModel(
-        [("source_type", ASCENDING), ("status", ASCENDING), ("timestamp", ASCENDING)],
-        name="pending_by_source",
-        partialFilterExpression=PENDING_IN_INDEX,
-    ),
+    _index("alert_id_unique", "alert_id", unique=True),
+    _index("pending_by_time", "status", "timestamp", of=PENDING_IN_INDEX),
+    _index("pending_by_source", "source_type", "status", "timestamp", of=PENDING_IN_INDEX),
     # Few alerts have one: the others need no key here, which each close would have to remove.
-    IndexModel(
-        [("expires_at", ASCENDING)],
-        name="pending_with_expiry",
-        partialFilterExpression={**PENDING_IN_INDEX, "expires_at": {"$exists": True}},
-    ),
+    _index("pending_with_expiry", "expires_at", of={**PENDING_IN_INDEX, "expires_at": {"$exists": True}}),
     # Empty where alerts are as the service writes them: any other index has a key for each date of an array.
-    IndexModel(
-        [("timestamp", ASCENDING)],
-        name="pending_with_timestamp_array",
-        partialFilterExpression={**PENDING_IN_INDEX, "timestamp": {"$type": "array"}},
-    ),
-    IndexModel(
-        [("expires_at", ASCENDING)],
-        name="pending_with_expiry_array",
-        partialFilterExpression={**PENDING_IN_INDEX, "expires_at": {"$type": "array"}},
-    ),
-    IndexModel([("source_type", ASCENDING), ("timestamp", ASCENDING)], name="by_source"),
-    IndexModel(
-        [("source_type", ASCENDING), ("metadata.driver_id", ASCENDING), ("timestamp", ASCENDING)],
-        name="by_driver",
-    ),
-    IndexModel(
-        [("source_type", ASCENDING), ("metadata.vehicle_id", ASCENDING), ("timestamp", ASCENDING)],
-        name="by_vehicle",
-    ),
+    _index("pending_with_timestamp_array", "timestamp", of={**PENDING_IN_INDEX, "timestamp": {"$type": "array"}}),
+    _index("pending_with_expiry_array", "expires_at", of={**PENDING_IN_INDEX, "expires_at": {"$type": "array"}}),
+    _index("by_source", "source_type", "timestamp"),
+    _index("by_driver", "source_type", "metadata.driver_id", "timestamp"),
+    _index("by_vehicle", "source_type", "metadata.vehicle_id", "timestamp"),
     # Empty where every status is one of the contract, so no write pays for it.
-    IndexModel([("status", ASCENDING)], name="status_outside_contract", partialFilterExpression=OUTSIDE_CONTRACT),
+    _index("status_outside_contract", "status", of=OUTSIDE_CONTRACT),
     # These two, empty as well, tell how many alerts of the indexes above have an array where a text belongs.
-    IndexModel([("status", ASCENDING)], name="status_array", partialFilterExpression=WITH_STATUS_ARRAY),
-    IndexModel(
-        [("source_type", ASCENDING)], name="pending_with_source_array", partialFilterExpression=WITH_SOURCE_ARRAY
-    ),
+    _index("status_array", "status", of=WITH_STATUS_ARRAY),
+    _index("pending_with_source_array", "source_type", of=WITH_SOURCE_ARRAY),
     # Sparse: most alerts were never decided by a job.
-    IndexModel([("state_history.job_id", ASCENDING)], name="decisions_by_job", sparse=True),
+    _index("decisions_by_job", "state_history.job_id", sparse=True),
 )
 
 

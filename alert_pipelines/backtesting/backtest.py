@@ -309,7 +309,7 @@ def _known_as_of_now(rules: Sequence[Rule], rule_id: str, unrecorded: Set[str]) 
     [rule] = [rule for rule in rules if rule.rule_id == rule_id]
     clauses = compile_rule(rule, any_instant)
     looked_at = {field for clause in clauses for test in clause.predicates for field in (*test.fields, *clause.key)}
-    others = (other for clause in clauses for other in (clause.others, clause.suppressed_by) if other)
+    others = (other for clause in clauses for other in clause.all_others)
     looked_at |= {field for other in others for field in (*other.fields, *other.theirs)}
     lacks_severity = unrecorded & (unrecorded if rule.sources is None else set(rule.sources))
     recorded = _IN_HISTORY - {"severity"} if lacks_severity else _IN_HISTORY

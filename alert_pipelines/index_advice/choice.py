@@ -5,7 +5,7 @@ found out by `advice`.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -93,17 +93,14 @@ def unindexed(clause: Clause, present: Iterable[Mapping[str, Any]]) -> set[str]:
     found = {tuple(spec["key"])[:2] for spec in specs}
     of_all = {tuple(spec["key"])[:2] for spec in specs if "partialFilterExpression" not in spec}
     missing = {_TOUCHED for ours in _sought_by(clause) if ("source_type", ours[0]) not in of_all}
-    if any(("source_type", path) not in of_all and path not in _UNIQUE for path in _looked_up_by(clause)):
+    looked_up_by = [others.theirs[0] for others in clause.all_others]
+    if any(("source_type", path) not in of_all and path not in _UNIQUE for path in looked_up_by):
         missing.add(LOOKED_UP)
     for part in clause.all_that_became_eligible(_ANY_TIMESTAMP):
         pending = "status" in part.filter
         if ("source_type", part.path) not in (found if pending else of_all):
             missing.add(f"{_BY if pending else _OF_ALL_BY}{part.path}")
     return missing
-
-
-def _looked_up_by(clause: Clause) -> list[str]:
-    return [others.theirs[0] for others in (clause.others, clause.suppressed_by) if others]
 
 
 def _sought_by(clause: Clause) -> list[tuple[str, ...]]:
@@ -113,23 +110,20 @@ def _sought_by(clause: Clause) -> list[tuple[str, ...]]:
 
 def by_key(clause: Clause, wasteful: Set[str]) -> Choice:
     """For a clause that looks at other alerts; `wasteful` names its reads: the candidates, a lookup, or `unindexed`."""
-    paths = ("source_type", *clause.key, "timestamp")
+
+    def over(key: Sequence[str], *, pending_only: bool = False) -> AdvisedIndex:
+        return AdvisedIndex(("source_type", *key, "timestamp"), pending_only)
+
     indexes = []
     if "newest" in wasteful:
-        indexes.append(AdvisedIndex(paths, pending_only=False))
+        indexes.append(over(clause.key))
     if _TOUCHED in wasteful:
-        indexes += [
-            AdvisedIndex(("source_type", *ours, "timestamp"), pending_only=False) for ours in _sought_by(clause)
-        ]
+        indexes += map(over, _sought_by(clause))
     if "due" in wasteful:
         # An index of all alerts would read all the settled ones of a key to find its few pending ones.
-        indexes.append(AdvisedIndex(paths, pending_only=True))
+        indexes.append(over(clause.key, pending_only=True))
     if LOOKED_UP in wasteful:
-        indexes += [
-            AdvisedIndex(("source_type", *others.theirs, "timestamp"), pending_only=False)
-            for others in (clause.others, clause.suppressed_by)
-            if others and others.theirs[0] not in _UNIQUE
-        ]
+        indexes += [over(others.theirs) for others in clause.all_others if others.theirs[0] not in _UNIQUE]
     for prefix, pending_only in ((_BY, True), (_OF_ALL_BY, False)):
         dates = sorted(name.removeprefix(prefix) for name in wasteful if name.startswith(prefix))
         indexes += [AdvisedIndex(("source_type", path), pending_only=pending_only) for path in dates]

@@ -51,31 +51,17 @@ class LocalMongod:
         return f"mongodb://{LOOPBACK}:{self.port}/?replicaSet={REPLICA_SET}"
 
 
-@dataclass(frozen=True)
 class MongodFiles:
     """What one local mongod keeps, all in the private directory `home`."""
 
-    home: Path
-
-    @property
-    def data(self) -> Path:
-        """The database files."""
-        return self.home / "data"
-
-    @property
-    def log(self) -> Path:
-        """mongod's own log."""
-        return self.home / "mongod.log"
-
-    @property
-    def port(self) -> Path:
-        """The port of the last start, so that the next one takes the same."""
-        return self.home / "port"
-
-    @property
-    def lock(self) -> Path:
-        """Locked by the one process that starts or stops the mongod."""
-        return self.home / "lock"
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.data = home / "data"
+        self.log = home / "mongod.log"
+        # Of the last start, so that the next one takes the same.
+        self.port = home / "port"
+        # Locked by the one process that starts or stops the mongod.
+        self.lock = home / "lock"
 
     def log_tail(self) -> str:
         """The last lines of the last start's log, or its last errors if any: those tell the cause."""

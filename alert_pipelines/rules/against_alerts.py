@@ -9,15 +9,12 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import Stage
 from alert_pipelines.rules.field_kinds import ABSENT, MAX_READ, kind_faults
-from alert_pipelines.rules.model import Conditions, Mode, Rule
-from alert_pipelines.rules.others import Other
+from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.path_values import types_at
 from alert_pipelines.rules.sources import EVERY_SOURCE
 from alert_pipelines.rules.tree import leaves
 from alert_pipelines.spelling import nearest
 
-_TREES = ("only_if", "close_if", "escalate_if", "count_if")
-_OTHERS = ("close_if_other", "suppress_if_other")
 _BY_KEY = ("escalate_if_count", "close_if_no_repeat_mins", "keep_latest", "keep_first")
 _MAX_NAMES_READ = 1_000
 _DEEPEST = 3
@@ -46,7 +43,7 @@ def _unsent_sources(db: AlertDatabase, rules: Iterable[Rule]) -> Iterator[str]:
     sent = [source for source in db[COLLECTION].distinct("source_type") if isinstance(source, str)]
     for rule in rules:
         named = [("source_type", source) for source in rule.sources or ()]
-        for name, other in _others(rule.conditions):
+        for name, other in rule.conditions.others_by_condition.items():
             named += [(f"{name}.source_type", source) for source in other.sources or ()]
         for path, source in named:
             if source not in sent:
@@ -85,12 +82,6 @@ def _hint_at_path(given: str, known: Iterable[str]) -> str:
     return f". Did you mean {above + dot + near!r}" if near else ""
 
 
-def _others(conditions: Conditions) -> Iterator[tuple[str, Other]]:
-    for name in _OTHERS:
-        if other := getattr(conditions, name):
-            yield name, other
-
-
 def _named_by(rule: Rule) -> Iterator[_Named]:
     conditions = rule.conditions
 
@@ -99,13 +90,12 @@ def _named_by(rule: Rule) -> Iterator[_Named]:
 
     if conditions.auto_close_if:
         yield from of_ours("auto_close_if", [f"metadata.{conditions.auto_close_if}"])
-    for name in _TREES:
-        if tree := getattr(conditions, name):
-            yield from of_ours(name, (path for leaf in leaves(tree) for path in leaf.fields))
+    for name, tree in conditions.trees.items():
+        yield from of_ours(name, (path for leaf in leaves(tree) for path in leaf.fields))
     if any(getattr(conditions, name) for name in _BY_KEY) or any(other.match is None for other in conditions.others):
         yield from of_ours("group_by", conditions.key)
     yield from of_ours("count_distinct", [conditions.count_distinct] if conditions.count_distinct else [])
-    for name, other in _others(conditions):
+    for name, other in conditions.others_by_condition.items():
         match = other.match or {path: path for path in conditions.key}
         yield from of_ours(name, (other.match or {}).values())
         tested = (path for leaf in leaves(other.if_) for path in leaf.fields) if other.if_ else ()

@@ -123,13 +123,14 @@ class Clause:
     by_touch: bool = False
 
     @property
+    def all_others(self) -> tuple[OtherAlerts, ...]:
+        """The other alerts that decide, for it or against it."""
+        return tuple(one for one in (self.others, self.suppressed_by) if one)
+
+    @property
     def links(self) -> tuple[Link, ...] | None:
         """How touched alerts bring others into play; None where all that is pending has to be looked at."""
-        others = [
-            Link(other.groups, other.theirs, other.ours, other.became_eligible)
-            for other in (self.others, self.suppressed_by)
-            if other
-        ]
+        others = [Link(one.groups, one.theirs, one.ours, one.became_eligible) for one in self.all_others]
         if self.by_touch:
             return tuple(others)
         if not self.key or (self.suppressed_by and self.suppressed_by.ours != self.key):
@@ -139,7 +140,7 @@ class Clause:
 
     def all_that_became_eligible(self, since: datetime) -> list[Slice]:
         """What the clock alone has brought into play since an earlier time, the others included."""
-        others = [part for one in (self.others, self.suppressed_by) if one for part in one.became_eligible(since)]
+        others = [part for one in self.all_others for part in one.became_eligible(since)]
         return [*self.became_eligible(since), *others]
 
     @property

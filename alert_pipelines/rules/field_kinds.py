@@ -22,7 +22,6 @@ MAX_READ = 100_000
 
 ABSENT = frozenset({"missing", "null", "undefined"})
 _NEGATIVE = frozenset({Op.NE, Op.NOT_IN})
-_TREES = ("only_if", "close_if", "escalate_if", "count_if")
 
 Kinds = frozenset[str]
 
@@ -175,9 +174,8 @@ def _expectations(conditions: Conditions) -> Iterator[_Expectation]:
     if conditions.auto_close_if:
         path = f"metadata.{conditions.auto_close_if}"
         yield _Expectation("auto_close_if", f"{path} is true", path, frozenset({"boolean"}))
-    for name in _TREES:
-        if tree := getattr(conditions, name):
-            yield from _of_tree(name, tree)
+    for name, tree in conditions.trees.items():
+        yield from _of_tree(name, tree)
     if conditions.severities:
         yield _Expectation("severities", f"severity is {' or '.join(conditions.severities)}", "severity", _TEXT)
     if conditions.hold_mins:

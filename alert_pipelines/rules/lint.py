@@ -31,10 +31,9 @@ def _of_one(rule: Rule) -> Iterator[str]:
         for name in ("group_by", "ignore_keys"):
             if getattr(conditions, name):
                 yield f"{who}: {name} has no effect, since no condition of the rule looks at other alerts"
-    trees = {name: getattr(conditions, name) for name in ("close_if", "escalate_if", "count_if")}
-    for name, tree in {"only_if": conditions.only_if, **trees}.items():
+    for name, tree in conditions.trees.items():
         beside = [conditions.only_if] if conditions.only_if and name != "only_if" else []
-        for one, another in _contradictions([*beside, tree] if tree else []):
+        for one, another in _contradictions([*beside, tree]):
             yield (
                 f"{who}: {name}: {describe(one)}, and {describe(another)}: both never hold, except for an array or "
                 "several values. Take one of the two out, or write them as 'any'"
@@ -44,7 +43,7 @@ def _of_one(rule: Rule) -> Iterator[str]:
 def _contradictions(trees: Sequence[Tree]) -> Iterator[tuple[Leaf, Leaf]]:
     """The pairs of leaves that must hold at once and never do, of one value; of two trees, only those across them."""
     groups = [list(_at_once(tree)) for tree in trees]
-    pairs = product(*groups) if len(groups) > 1 else combinations(groups[0] if groups else (), 2)
+    pairs = product(*groups) if len(groups) > 1 else combinations(groups[0], 2)
     return ((one, another) for one, another in pairs if _contradict(one, another))
 
 

@@ -27,7 +27,7 @@ from alert_pipelines.rules.others import Other
 from alert_pipelines.rules.paths import WRITTEN_FIELDS, FieldPath, MetadataName
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS, HasCalendars
 from alert_pipelines.rules.sources import EVERY_SOURCE, SourceType, sources_of
-from alert_pipelines.rules.tree import AGING, MAX_VALUES, WHOLE, CheckedTree, Minutes, Scalar, leaves
+from alert_pipelines.rules.tree import AGING, MAX_VALUES, WHOLE, CheckedTree, Minutes, Scalar, Tree, leaves
 
 EXPIRES_AT = "expires_at"
 RESERVED_IDS = {EXPIRES_AT: "the alert's own expiry", "scan": "the scan's own limit"}
@@ -43,6 +43,8 @@ CLOSE_CONDITIONS = (
     "keep_first",
     "close_if_other",
 )
+TREE_CONDITIONS = ("only_if", "close_if", "escalate_if", "count_if")
+OTHER_CONDITIONS = ("close_if_other", "suppress_if_other")
 COUNT_CONDITIONS = ("count_if", "count_statuses", "count_distinct")
 ESCALATE_CONDITIONS = ("escalate_if", "escalate_after_mins", "escalate_if_count")
 # What a calendar applies to: minutes that are counted back from as_of.
@@ -200,7 +202,7 @@ class Conditions(BaseModel):
     @property
     def counts_minutes(self) -> bool:
         """Whether a calendar changes what the conditions say."""
-        trees = (self.only_if, self.close_if, self.escalate_if, self.count_if, *(other.if_ for other in self.others))
+        trees = (*self.trees.values(), *(other.if_ for other in self.others))
         return any(getattr(self, name) for name in _COUNT_MINUTES) or any(
             leaf.op in AGING for tree in trees if tree for leaf in leaves(tree)
         )
@@ -221,9 +223,19 @@ class Conditions(BaseModel):
         return not set(self.count_statuses or ()) <= set(PENDING)
 
     @property
+    def trees(self) -> dict[str, Tree]:
+        """The condition trees given, by the names of their conditions."""
+        return {name: tree for name in TREE_CONDITIONS if (tree := getattr(self, name))}
+
+    @property
+    def others_by_condition(self) -> dict[str, Other]:
+        """The other alerts that decide, by the names of the conditions that say so."""
+        return {name: other for name in OTHER_CONDITIONS if (other := getattr(self, name))}
+
+    @property
     def others(self) -> tuple[Other, ...]:
         """The other alerts that decide."""
-        return tuple(other for other in (self.close_if_other, self.suppress_if_other) if other)
+        return tuple(self.others_by_condition.values())
 
     @property
     def key_paths(self) -> frozenset[str]:

@@ -12,7 +12,7 @@ from alert_pipelines.errors import MAX_PROBLEMS, AlertPipelinesError, RuleError,
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.hints import is_negated, meant
 from alert_pipelines.rules.lint import lint
-from alert_pipelines.rules.model import Conditions, Mode, Rule, StrictRule
+from alert_pipelines.rules.model import OTHER_CONDITIONS, TREE_CONDITIONS, Conditions, Mode, Rule, StrictRule
 from alert_pipelines.rules.others import Other
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 from alert_pipelines.rules.tree import Leaf
@@ -21,8 +21,7 @@ from alert_pipelines.spelling import close_matches, nearest
 
 MAX_CHARS = 100_000
 _NODE_KEYS = ("all", "any", "not", *Leaf.model_fields)
-_TREES = frozenset({"only_if", "close_if", "escalate_if", "count_if"})
-_OTHERS = frozenset({"close_if_other", "suppress_if_other"})
+_TREES, _OTHERS = frozenset(TREE_CONDITIONS), frozenset(OTHER_CONDITIONS)
 _VALUE_KINDS = "expected a text, a number, a boolean, or for 'in' and 'not_in' a list of them"
 
 
