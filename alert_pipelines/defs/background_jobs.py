@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dagster import (
     AssetSelection,
     DefaultScheduleStatus,
+    JobDefinition,
     RunRequest,
     ScheduleDefinition,
     ScheduleEvaluationContext,
+    SkipReason,
     define_asset_job,
     in_process_executor,
 )
@@ -28,10 +30,10 @@ def background_job(name: str, selection: AssetSelection, description: str) -> Un
 
 
 def background_schedule(
-    job: UnresolvedAssetJobDefinition,
+    job: JobDefinition | UnresolvedAssetJobDefinition,
     cron: str,
     description: str,
-    request: Callable[[ScheduleEvaluationContext], RunRequest] | None = None,
+    request: Callable[[ScheduleEvaluationContext], RunRequest | SkipReason] | None = None,
 ) -> ScheduleDefinition:
     """The schedule of `job`, on from the start; `cron` is in UTC, and not at multiples of five, where scans begin."""
     return ScheduleDefinition(

@@ -7,7 +7,7 @@ tells what is ours, nothing is found.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 from dagster import (
     DagsterInstance,
@@ -116,48 +116,39 @@ def _schedule_states(instance: DagsterInstance) -> list[ScheduleState]:
     return states
 
 
+class Wanted(TypedDict, total=False):
+    """Which runs of a location are asked for; what is not said is any."""
+
+    statuses: Sequence[DagsterRunStatus]
+    job_name: str
+    created_before: datetime
+    created_after: datetime
+    tags: Mapping[str, str]
+
+
 def own_runs(
     instance: DagsterInstance,
     own: Location | None,
     *,
-    statuses: Sequence[DagsterRunStatus] = (),
-    job_name: str | None = None,
-    created_before: datetime | None = None,
-    created_after: datetime | None = None,
     cursor: str | None = None,
     limit: int | None = None,
     ascending: bool = False,
-    tags: Mapping[str, str] | None = None,
+    **wanted: Unpack[Wanted],
 ) -> Sequence[DagsterRun]:
     """The runs of that location and no other, the newest first; none where it is not known which one is meant."""
     if own is None:
         return []
-    return instance.get_runs(
-        RunsFilter(
-            statuses=statuses,
-            job_name=job_name,
-            created_before=created_before,
-            created_after=created_after,
-            tags={**(tags or {}), _REPOSITORY_TAG: str(own)},
-        ),
-        cursor=cursor,
-        limit=limit,
-        ascending=ascending,
-    )
+    return instance.get_runs(_of(own, wanted), cursor=cursor, limit=limit, ascending=ascending)
 
 
-def own_run_records(
-    instance: DagsterInstance,
-    own: Location | None,
-    statuses: Sequence[DagsterRunStatus] = (),
-    *,
-    created_after: datetime | None = None,
-) -> Sequence[RunRecord]:
+def own_run_records(instance: DagsterInstance, own: Location | None, **wanted: Unpack[Wanted]) -> Sequence[RunRecord]:
     """The runs of that location with their times; none where it is not known which one is meant."""
-    if own is None:
-        return []
-    wanted = RunsFilter(statuses=statuses, created_after=created_after, tags={_REPOSITORY_TAG: str(own)})
-    return instance.get_run_records(wanted)
+    return [] if own is None else instance.get_run_records(_of(own, wanted))
+
+
+def _of(own: Location, wanted: Wanted) -> RunsFilter:
+    asked: Wanted = {**wanted, "tags": {**wanted.get("tags", {}), _REPOSITORY_TAG: str(own)}}
+    return RunsFilter(**asked)
 
 
 def records_of_no_other(

@@ -64,10 +64,10 @@ def unbroken(text: str) -> str:
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def without_empty_tables(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """`metadata` without the tables that have no rows: an empty one says nothing and pushes the rest out of sight."""
+def without_empty(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """`metadata` without None and the tables that have no rows: these say nothing and push the rest out of sight."""
     return {
         name: value
         for name, value in metadata.items()
-        if not (isinstance(value, TableMetadataValue) and not value.records)
+        if value is not None and not (isinstance(value, TableMetadataValue) and not value.records)
     }

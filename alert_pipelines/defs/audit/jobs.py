@@ -3,12 +3,12 @@
 They show what `audit.explain`, `audit.decisions` and `audit.undo` say, as tables of the run's page.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from dagster import AssetKey, AssetObservation, MetadataValue, OpExecutionContext, TableMetadataValue, job, op
+from dagster import AssetKey, AssetObservation, MetadataValue, OpExecutionContext, job, op
 
 from alert_pipelines.audit.decisions import (
     PastDecision,
@@ -25,7 +25,7 @@ from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan.run_records import disown_tags, record_of_run, run_of_job, tag_run
-from alert_pipelines.defs.tables import MAX_LISTED, table, unbroken
+from alert_pipelines.defs.tables import MAX_LISTED, table, unbroken, without_empty
 from alert_pipelines.rules.maintenance import why_it_holds
 from alert_pipelines.rules.model import Mode
 from alert_pipelines.rules.tree_words import reason_in_words
@@ -78,7 +78,7 @@ def list_decisions(context: OpExecutionContext, config: DecisionsConfig, mongo: 
         "alerts": table(_DECIDED_COLUMNS, map(_decided_row, decisions)),
         "all of them": f"alert-pipelines jobs show {config.job_id} --alerts" if total > len(decisions) else None,
     }
-    context.add_output_metadata({name: value for name, value in found.items() if value is not None})
+    context.add_output_metadata(without_empty(found))
 
 
 @job
@@ -121,7 +121,7 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
         # A text is shown as it is, where Markdown would hide behind a link.
         "explanation": MetadataValue.text(explanation.answer),
         "alert": MetadataValue.text(_as_it_stands(explanation)),
-        "decided before": _table_if_any(_PAST_COLUMNS, (_past_row(one.entry) for one in decisions)),
+        "decided before": table(_PAST_COLUMNS, (_past_row(one.entry) for one in decisions)),
         **{
             f"run of {one.entry['job_id']}": MetadataValue.dagster_run(one.entry["run_id"])
             for one in decisions
@@ -130,8 +130,8 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
         "clauses and tests": table(
             _TEST_COLUMNS, (row for clause in explanation.clauses for row in _test_rows(clause))
         ),
-        "rules that concern it": _table_if_any(_RULE_COLUMNS, explanation.rules.items()),
-        "evidence": _table_if_any(
+        "rules that concern it": table(_RULE_COLUMNS, explanation.rules.items()),
+        "evidence": table(
             _EVIDENCE_COLUMNS,
             (
                 (clause.rule_id, clause.condition, ", ".join(clause.evidence), clause.evidence_not_named)
@@ -139,7 +139,7 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
                 if clause.evidence_total
             ),
         ),
-        "maintenance windows of its source": _table_if_any(
+        "maintenance windows of its source": table(
             _WINDOW_COLUMNS,
             (
                 (_in_two_lines(span.start), _in_two_lines(span.end), window.alerts, why_it_holds(window))
@@ -155,7 +155,7 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
             if one.rule is not None
         },
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return without_empty(found)
 
 
 def _as_it_stands(explanation: Explanation) -> str:
@@ -218,22 +218,17 @@ def _undone(report: UndoReport, undone_run: str | None, database: str, alerts: A
         did: report.restored,
         left: report.skipped_total,
         "already undone": report.already_undone or None,
-        f"{did} by rule": _table_if_any(_BY_RULE_COLUMNS, report.by_rule()),
-        f"{did}: alerts": _table_if_any(_RESTORED_COLUMNS, report.alerts[:MAX_LISTED]),
-        f"{left}: touched since": _table_if_any(_SKIPPED_COLUMNS, report.skipped[:MAX_LISTED]),
+        f"{did} by rule": table(_BY_RULE_COLUMNS, report.by_rule()),
+        f"{did}: alerts": table(_RESTORED_COLUMNS, report.alerts[:MAX_LISTED]),
+        f"{left}: touched since": table(_SKIPPED_COLUMNS, report.skipped[:MAX_LISTED]),
     }
     return AssetObservation(
         alerts,
         description=f"What an undo of {report.job_id} would do; nothing was written."
         if report.dry_run
         else f"Undo of {report.job_id}.",
-        metadata={name: value for name, value in metadata.items() if value is not None},
+        metadata=without_empty(metadata),
     )
-
-
-def _table_if_any(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> TableMetadataValue | None:
-    listed = list(rows)
-    return table(columns, listed) if listed else None
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,7 @@ from alert_pipelines.defs.asset_specs import ALERT_RULES, REPORTS_GROUP, RULES_O
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.tables import table, unbroken, without_empty_tables
+from alert_pipelines.defs.tables import table, unbroken, without_empty
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.monitoring.rule_activity import (
     WEEK,
@@ -68,7 +68,7 @@ def _page(db: AlertDatabase, now: datetime) -> dict[str, Any]:
     others = [rule.rule_id for rule in rules if rule.rule_id not in honoured]
     return {
         **({"not valid": "\n".join(map(str, errors))} if errors else {}),
-        **without_empty_tables(
+        **without_empty(
             {
                 "rules": table(
                     _RULE_COLUMNS,

@@ -11,7 +11,7 @@ from alert_pipelines.defs.asset_specs import ALERTS, REPORTS_GROUP, TODAY
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.tables import table, unbroken, without_empty_tables
+from alert_pipelines.defs.tables import table, unbroken, without_empty
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.monitoring.rule_activity import What, activity_by_rule
 from alert_pipelines.monitoring.scan_records import last_ended_scan
@@ -51,7 +51,7 @@ def _page(db: AlertDatabase, now: datetime) -> dict[str, Any]:
     return {
         "in short": _in_short(totals, waiting, coming),
         **({"blocked by limits in the last scan": " ".join(blocked)} if blocked else {}),
-        **without_empty_tables(
+        **without_empty(
             {
                 "by rule": table(_ACTIVITY_COLUMNS, ((one.rule_id, str(one.what), *one[2:]) for one in activity)),
                 "pending by source and age": table(_PENDING_COLUMNS, (_pending_row(one, now) for one in pending)),

@@ -11,7 +11,7 @@ from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
-from alert_pipelines.defs.tables import table, without_empty_tables
+from alert_pipelines.defs.tables import table, without_empty
 from alert_pipelines.rules.files import default_rules, parse_rules_text, read_rules
 from alert_pipelines.rules.model import Rule
 
@@ -28,7 +28,7 @@ def preview(context: OpExecutionContext, config: PreviewRulesConfig, mongo: Mong
         AssetObservation(
             names.key(DRY_RUNS),
             description=f"Changed rules, not published. {_in_short(found)}",
-            metadata=without_empty_tables(
+            metadata=without_empty(
                 {
                     "more and fewer than by the rules in force": table(_GROUP_COLUMNS, found.groups),
                     **_lines("would be blocked", (one.message for one in found.changed.blocked)),

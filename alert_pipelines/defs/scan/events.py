@@ -36,7 +36,7 @@ from alert_pipelines.defs.asset_specs import (
 from alert_pipelines.defs.links import decided_alerts, limit_leads
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
-from alert_pipelines.defs.tables import MAX_LISTED, table, without_empty_tables
+from alert_pipelines.defs.tables import MAX_LISTED, table, without_empty
 from alert_pipelines.job_records import MAX_ERROR_CHARS
 from alert_pipelines.rules.tree_words import reason_in_words
 from alert_pipelines.scanner.report import Sample, ScanReport
@@ -97,60 +97,48 @@ def check_results(
     report: ScanReport, first_blocked: Mapping[str, Any] | None, database: str, own: Location | None, names: Names
 ) -> Iterator[AssetCheckResult]:
     """The verdicts of a real scan. `first_blocked` is the record of the scan since which the same limits block."""
-    yield AssetCheckResult(
-        asset_key=names.key(ALERT_RULES),
-        check_name=RULES_VALID,
-        passed=not report.bad_rules,
-        description="All rules are valid."
-        if not report.bad_rules
-        else f"These rules are not valid and were ignored. Fix them:{_first(report.bad_rules)}",
-        metadata={"invalid": len(report.bad_rules), "database": database, **_listed("list", report.bad_rules)},
-    )
+
+    def verdict(asset: str, check: str, fault: str | None, well: str, numbers: dict[str, Any]) -> AssetCheckResult:
+        return AssetCheckResult(
+            asset_key=names.key(asset),
+            check_name=check,
+            # Where alerts were left out the rest of the scan went through, so nobody is to be woken.
+            severity=AssetCheckSeverity.WARN if check == NO_ALERT_ERRORS else AssetCheckSeverity.ERROR,
+            passed=fault is None,
+            description=well if fault is None else fault,
+            metadata={**numbers, "database": database},
+        )
+
+    bad = report.bad_rules
+    fault = f"These rules are not valid and were ignored. Fix them:{_first(bad)}" if bad else None
+    yield verdict(ALERT_RULES, RULES_VALID, fault, "All rules are valid.", {"invalid": len(bad)} | _listed(bad))
     blocked = [violation.message for violation in report.violations]
-    yield AssetCheckResult(
-        asset_key=names.key(CLOSED),
-        check_name=WITHIN_LIMITS,
-        passed=not blocked,
-        description=_blocked(report, first_blocked, own, names) if blocked else "No limit was exceeded.",
-        metadata={"blocked": report.blocked, "database": database, **_listed("list", blocked)},
+    fault = _blocked(report, first_blocked, own, names) if blocked else None
+    yield verdict(
+        CLOSED, WITHIN_LIMITS, fault, "No limit was exceeded.", {"blocked": report.blocked} | _listed(blocked)
     )
-    of_alerts = [error for error in report.errors if error not in (*report.bad_rules, *report.defects)]
-    yield AssetCheckResult(
-        asset_key=names.key(JOBS),
-        check_name=NO_ALERT_ERRORS,
-        # The rest of the scan went through, so nobody is to be woken.
-        severity=AssetCheckSeverity.WARN,
-        passed=not of_alerts,
-        description="All alerts were processed."
-        if not of_alerts
-        else f"These alerts could not be processed; all others were:{_first(of_alerts)}",
-        metadata={"errors": len(of_alerts), "database": database, **_listed("list", of_alerts)},
-    )
-    yield AssetCheckResult(
-        asset_key=names.key(JOBS),
-        check_name=RECORDS_RECONCILE,
-        passed=report.reconciles,
-        description="All planned decisions were written, blocked, conflicts, or failed."
-        if report.reconciles
-        else f"The job record of {report.job_id} and the histories of its alerts disagree. Keep the record and "
-        "report a defect.",
-        metadata={
-            "planned": count(report.planned),
-            "database": database,
-            "closed": report.closed,
-            "escalated": report.escalated,
-            "conflicts": report.conflicts,
-            "failed": report.failed,
-            "blocked": report.blocked,
-        },
-    )
+    of_alerts = [error for error in report.errors if error not in (*bad, *report.defects)]
+    fault = f"These alerts could not be processed; all others were:{_first(of_alerts)}" if of_alerts else None
+    numbers = {"errors": len(of_alerts)} | _listed(of_alerts)
+    yield verdict(JOBS, NO_ALERT_ERRORS, fault, "All alerts were processed.", numbers)
+    lost = f"The job record of {report.job_id} and the histories of its alerts disagree. Keep the record and report a defect."
+    numbers = {
+        "planned": count(report.planned),
+        "closed": report.closed,
+        "escalated": report.escalated,
+        "conflicts": report.conflicts,
+        "failed": report.failed,
+        "blocked": report.blocked,
+    }
+    well = "All planned decisions were written, blocked, conflicts, or failed."
+    yield verdict(JOBS, RECORDS_RECONCILE, None if report.reconciles else lost, well, numbers)
 
 
 def dry_run_materialization(report: ScanReport, database: str, names: Names) -> MaterializeResult[None]:
     """What a dry run found: on a separate asset, so that no scan's timeline shows it."""
     return MaterializeResult(
         asset_key=names.key(DRY_RUNS),
-        metadata=without_empty_tables(
+        metadata=without_empty(
             {
                 "job_id": report.job_id,
                 "as_of": MetadataValue.timestamp(report.as_of),
@@ -164,7 +152,7 @@ def dry_run_materialization(report: ScanReport, database: str, names: Names) -> 
                 "samples": table(_SAMPLE_COLUMNS, _cut(report.samples)),
                 **_shadow(report),
                 "errors": len(report.errors),
-                **_listed("list", report.errors),
+                **_listed(report.errors),
             }
         ),
     )
@@ -177,7 +165,7 @@ def unconfirmed(report: ScanReport, database: str) -> Failure:
     return Failure(
         f"Nothing was written: allow_over_limit lifts limits only with confirm: true. In {database} it would close "
         f"{closed} and escalate {escalated} alerts.{still} To do it, launch it again with confirm: true.",
-        metadata=without_empty_tables({"it would": table(_PREVIEW_COLUMNS, report.preview)}),
+        metadata=without_empty({"it would": table(_PREVIEW_COLUMNS, report.preview)}),
         allow_retries=False,
     )
 
@@ -238,7 +226,7 @@ def _decided(report: ScanReport, decision: Decision, own: Location | None, names
     decided = tuple(entry for entry in report.decisions if entry.decision == decision)
     samples = [sample for sample in report.samples if sample.decision == decision]
     leads = {UNDO_OR_EXPLAIN: decided_alerts(own, names, report.job_id, (sample.alert_id for sample in samples))}
-    return without_empty_tables(
+    return without_empty(
         {
             # First, as whoever sees that too much was decided is to find it at once.
             **(leads if decided else {}),
@@ -253,12 +241,12 @@ def _shadow(report: ScanReport) -> dict[str, TableMetadataValue]:
     return {"shadow rules would have": _count_table(report.shadow)} if report.shadow else {}
 
 
-def _listed(name: str, errors: Iterable[str]) -> dict[str, MetadataValue[Any]]:
+def _listed(errors: Iterable[str]) -> dict[str, Any]:
     lines = [truncate(error, MAX_ERROR_CHARS) for error in errors]
     if not lines:
         return {}
     more = [f"… and {len(lines) - MAX_LISTED} more: see the job record"] if len(lines) > MAX_LISTED else []
-    return {name: MetadataValue.json([*lines[:MAX_LISTED], *more])}
+    return {"list": MetadataValue.json([*lines[:MAX_LISTED], *more])}
 
 
 def _first(errors: Sequence[str]) -> str:

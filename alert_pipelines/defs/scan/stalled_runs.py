@@ -9,7 +9,7 @@ come five a tick. What it has to look at is open records, hardly ever more than 
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -80,7 +80,7 @@ def end_overdue_runs(instance: DagsterInstance, own: Location | None, names: Nam
     As Dagster's own run monitoring would, which may be off. Needs no database.
     """
     ended = []
-    for record in own_run_records(instance, own, [*_BOUNDS]):
+    for record in own_run_records(instance, own, statuses=[*_BOUNDS]):
         run, now = record.dagster_run, time.time()
         if not is_ours_alone(run, names):
             continue
@@ -107,22 +107,21 @@ def _past_its_bound(record: RunRecord, now: float) -> str | None:
 
 
 def _does_not_start(record: RunRecord, now: float) -> str | None:
-    if now - record.update_timestamp.timestamp() <= LONGEST_START_S:
-        return None
-    return f"This run did not start within {LONGEST_START_S:.0f} s."
+    return _unchanged_for(record, now, LONGEST_START_S, "did not start")
 
 
-def _ignores_cancel(record: RunRecord, now: float) -> str | None:
-    if now - record.update_timestamp.timestamp() <= LONGEST_CANCEL_S:
-        return None
-    return f"This run was cancelled and did not end within {LONGEST_CANCEL_S:.0f} s."
+def _unchanged_for(record: RunRecord, now: float, seconds: float, fault: str) -> str | None:
+    unchanged = now - record.update_timestamp.timestamp()
+    return f"This run {fault} within {seconds:.0f} s." if unchanged > seconds else None
 
 
-_BOUNDS = {
+_BOUNDS: Mapping[DagsterRunStatus, Callable[[RunRecord, float], str | None]] = {
     DagsterRunStatus.STARTED: _past_its_bound,
     DagsterRunStatus.NOT_STARTED: _does_not_start,
     DagsterRunStatus.STARTING: _does_not_start,
-    DagsterRunStatus.CANCELING: _ignores_cancel,
+    DagsterRunStatus.CANCELING: lambda record, now: _unchanged_for(
+        record, now, LONGEST_CANCEL_S, "was cancelled and did not end"
+    ),
 }
 
 

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 
 from dagster import (
-    DefaultScheduleStatus,
     OpExecutionContext,
     RunRequest,
     ScheduleEvaluationContext,
@@ -11,10 +10,9 @@ from dagster import (
     in_process_executor,
     job,
     op,
-    schedule,
 )
 
-from alert_pipelines.defs.background_jobs import BACKGROUND_TAGS, MAX_SECONDS
+from alert_pipelines.defs.background_jobs import BACKGROUND_TAGS, MAX_SECONDS, background_schedule
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.own_runs import Location, location_of_run, purge_own_ticks
 from alert_pipelines.defs.upkeep.old_runs import delete_old_runs
@@ -75,18 +73,16 @@ def delete_old_runs_job() -> None:
     delete_old_runs_op()
 
 
-@schedule(
-    name="delete_old_runs_schedule",
-    job=delete_old_runs_job,
-    # Not at a multiple of five minutes, where scans begin.
-    cron_schedule="17 4 * * *",
-    execution_timezone="UTC",
-    default_status=DefaultScheduleStatus.RUNNING,
-    description=f"Once a day, deletes finished runs of this code location older than {KEEP_VARIABLE} days, if it is "
-    "set.",
-)
-def delete_old_runs_schedule(_context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+def _request(_context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     """Delete only where somebody said for how long runs are to be kept."""
     if read_settings().keep_runs_days is None:
         return SkipReason(f"{KEEP_VARIABLE} is not set: all runs are kept.")
     return RunRequest()
+
+
+delete_old_runs_schedule = background_schedule(
+    delete_old_runs_job,
+    "17 4 * * *",
+    f"Once a day, deletes finished runs of this code location older than {KEEP_VARIABLE} days, if it is set.",
+    _request,
+)
