@@ -3,23 +3,15 @@
 What the alerts' documents look like is `alerts`' matter; what happens to them afterwards is the scan's.
 """
 
-from alert_pipelines.loading.load import LoadReport, load_alerts
-from alert_pipelines.loading.mapping import Mapping, load_mapping, parse_mapping
-from alert_pipelines.loading.presets import load_preset, preset_names, preset_text
-from alert_pipelines.loading.preview import Preview, preview
-from alert_pipelines.loading.sample_week import generate_week, insert_week
-
-__all__ = [
-    "LoadReport",
-    "Mapping",
-    "Preview",
-    "generate_week",
-    "insert_week",
-    "load_alerts",
-    "load_mapping",
-    "load_preset",
-    "parse_mapping",
-    "preset_names",
-    "preset_text",
-    "preview",
-]
+from alert_pipelines.loading.load import LoadReport as LoadReport
+from alert_pipelines.loading.load import load_alerts as load_alerts
+from alert_pipelines.loading.mapping import Mapping as Mapping
+from alert_pipelines.loading.mapping import load_mapping as load_mapping
+from alert_pipelines.loading.mapping import parse_mapping as parse_mapping
+from alert_pipelines.loading.presets import load_preset as load_preset
+from alert_pipelines.loading.presets import preset_names as preset_names
+from alert_pipelines.loading.presets import preset_text as preset_text
+from alert_pipelines.loading.preview import Preview as Preview
+from alert_pipelines.loading.preview import preview as preview
+from alert_pipelines.loading.sample_week import generate_week as generate_week
+from alert_pipelines.loading.sample_week import insert_week as insert_week

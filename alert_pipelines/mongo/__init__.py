@@ -5,22 +5,14 @@ the mongod that is started when no server is named, `mongod_process` starts it. 
 belong to the packages above.
 """
 
-from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, connect, open_database, server_now
-from alert_pipelines.mongo.door import known_form
-from alert_pipelines.mongo.local import ensure_local_mongod, local_mongod_status, stop_local_mongod
-from alert_pipelines.mongo.mongod_process import LocalMongod
-from alert_pipelines.mongo.settings import MongoSettings
-
-__all__ = [
-    "AlertDatabase",
-    "AlertDocument",
-    "LocalMongod",
-    "MongoSettings",
-    "connect",
-    "ensure_local_mongod",
-    "known_form",
-    "local_mongod_status",
-    "open_database",
-    "server_now",
-    "stop_local_mongod",
-]
+from alert_pipelines.mongo.client import AlertDatabase as AlertDatabase
+from alert_pipelines.mongo.client import AlertDocument as AlertDocument
+from alert_pipelines.mongo.client import connect as connect
+from alert_pipelines.mongo.client import open_database as open_database
+from alert_pipelines.mongo.client import server_now as server_now
+from alert_pipelines.mongo.door import known_form as known_form
+from alert_pipelines.mongo.local import ensure_local_mongod as ensure_local_mongod
+from alert_pipelines.mongo.local import local_mongod_status as local_mongod_status
+from alert_pipelines.mongo.local import stop_local_mongod as stop_local_mongod
+from alert_pipelines.mongo.mongod_process import LocalMongod as LocalMongod
+from alert_pipelines.mongo.settings import MongoSettings as MongoSettings

@@ -12,13 +12,9 @@ from typing import Any, NamedTuple
 from alert_pipelines.alerts import (
     A_DATE,
     COLLECTION,
-    HISTORY,
     OUTSIDE_CONTRACT,
     PENDING,
-    UNDONE_JOBS,
     Status,
-    entries_from,
-    kind_of_change,
 )
 from alert_pipelines.alerts.decisions import COUNT_COLUMNS
 from alert_pipelines.alerts.filters import of_sources
@@ -28,6 +24,7 @@ from alert_pipelines.job_records import RUNNING, SCANNER, STALLED_WITHOUT_LEASE
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.topology import STANDALONE, is_standalone
+from alert_pipelines.monitoring.rule_activity import IS_REOPENED, closes_by
 from alert_pipelines.monitoring.scan_records import (
     HOUR,
     closing_jobs,
@@ -312,16 +309,10 @@ def orphaned_records(db: AlertDatabase, now: datetime) -> list[str]:
 
 
 def _reopened_by_rule(jobs: Sequence[str]) -> list[dict[str, Any]]:
-    closed = {"entry.job_id": {"$in": jobs}, "entry.to_status": str(Status.AUTO_CLOSED), "entry.triggered_by": "system"}
-    next_ = {"$first": entries_from({"$add": ["$position", 1]})}
-    again = {"$eq": [kind_of_change("$next"), "reopened"]}
     return [
-        {"$match": {"state_history.job_id": {"$in": jobs}}},
-        {"$set": {"entry": HISTORY, "undone_jobs": UNDONE_JOBS}},
-        {"$unwind": {"path": "$entry", "includeArrayIndex": "position"}},
-        {"$match": {**closed, "$expr": {"$not": [{"$in": ["$entry.job_id", "$undone_jobs"]}]}}},
-        {"$project": {"rule": "$entry.rule_triggered", "next": next_}},
-        {"$group": {"_id": "$rule", "closed": {"$sum": 1}, "reopened": {"$sum": {"$cond": [again, 1, 0]}}}},
+        *closes_by(jobs),
+        {"$match": {"undone": False}},
+        {"$group": {"_id": "$rule", "closed": {"$sum": 1}, "reopened": {"$sum": {"$cond": [IS_REOPENED, 1, 0]}}}},
         {"$sort": {"_id": 1}},
     ]
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pymongo import DESCENDING
 
-from alert_pipelines.alerts import COLLECTION, HISTORY, Status, entries_from, kind_of_change
+from alert_pipelines.alerts import COLLECTION, HISTORY, UNDONE_JOBS, Status, entries_from, kind_of_change
 from alert_pipelines.audit.undo import JOB_TYPE as UNDO
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import SCANNER
@@ -20,6 +20,7 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.scan_records import closing_jobs, decisions_by_rule
 from alert_pipelines.record_owners import OURS
+from alert_pipelines.rules.clause import Stage
 
 DAY, WEEK = timedelta(hours=24), timedelta(days=7)
 
@@ -101,24 +102,31 @@ def _undoing_jobs(db: AlertDatabase, since: datetime) -> list[str]:
     return [str(record["job_id"]) for record in found]
 
 
-def _reopened(jobs: Iterable[str], starts: tuple[datetime, ...]) -> list[dict[str, Any]]:
-    closed = {
-        "entry.job_id": {"$in": list(jobs)},
-        "entry.to_status": str(Status.AUTO_CLOSED),
-        "entry.triggered_by": "system",
-    }
-    again = {"$expr": {"$eq": [kind_of_change("$next"), "reopened"]}}
+def closes_by(jobs: Iterable[str]) -> list[Stage]:
+    """The stages that yield a document for each close by the scans `jobs`.
+
+    It holds the `rule`, the `next` entry of the history, and whether the close was `undone`.
+    """
+    ids = list(jobs)
+    closed = {"entry.job_id": {"$in": ids}, "entry.to_status": str(Status.AUTO_CLOSED), "entry.triggered_by": "system"}
     next_ = {"$first": entries_from({"$add": ["$position", 1]})}
+    undone = {"$in": ["$entry.job_id", UNDONE_JOBS]}
     return [
-        *_entries(jobs),
+        *_entries(ids),
         {"$match": closed},
-        {"$project": {"rule": "$entry.rule_triggered", "next": next_}},
-        {"$match": again},
-        _counted("$rule", "$next.timestamp", starts),
+        {"$project": {"rule": "$entry.rule_triggered", "next": next_, "undone": undone}},
     ]
 
 
-def _undone(jobs: Iterable[str], starts: tuple[datetime, ...]) -> list[dict[str, Any]]:
+IS_REOPENED: dict[str, Any] = {"$eq": [kind_of_change("$next"), "reopened"]}
+"""Whether somebody set a closed alert of `closes_by` pending again right after, an undo left aside; an expression."""
+
+
+def _reopened(jobs: Iterable[str], starts: tuple[datetime, ...]) -> list[Stage]:
+    return [*closes_by(jobs), {"$match": {"$expr": IS_REOPENED}}, _counted("$rule", "$next.timestamp", starts)]
+
+
+def _undone(jobs: Iterable[str], starts: tuple[datetime, ...]) -> list[Stage]:
     return [
         *_entries(jobs),
         {"$match": {"entry.job_id": {"$in": list(jobs)}, "entry.triggered_by": "undo"}},
@@ -126,7 +134,7 @@ def _undone(jobs: Iterable[str], starts: tuple[datetime, ...]) -> list[dict[str,
     ]
 
 
-def _entries(jobs: Iterable[str]) -> list[dict[str, Any]]:
+def _entries(jobs: Iterable[str]) -> list[Stage]:
     return [
         {"$match": {"state_history.job_id": {"$in": list(jobs)}}},
         {"$set": {"entry": HISTORY}},
@@ -134,7 +142,7 @@ def _entries(jobs: Iterable[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _counted(rule: str, at: str, starts: tuple[datetime, ...]) -> dict[str, Any]:
+def _counted(rule: str, at: str, starts: tuple[datetime, ...]) -> Stage:
     sums = {
         name: {"$sum": {"$cond": [{"$and": [is_date(at), {"$gte": [at, start]}]}, 1, 0]}}
         for name, start in zip(("today", "day", "week"), starts, strict=True)

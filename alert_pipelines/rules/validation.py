@@ -173,7 +173,7 @@ def _problems(error: ValidationError, document: Any, model: type[BaseModel] = Ru
         path, parents = _place(fault["loc"], document)
         if path not in by_path:
             # What is not shown is only counted: to look for what was meant takes long with thousands of fields.
-            by_path[path] = _say(fault, path, parents, model) if len(by_path) < MAX_PROBLEMS else fault["msg"]
+            by_path[path] = _say(fault, parents, model) if len(by_path) < MAX_PROBLEMS else fault["msg"]
     return [f"{path}: {problem}" if path else problem for path, problem in by_path.items()]
 
 
@@ -208,7 +208,7 @@ _TAGS = frozenset(
 )
 
 
-def _say(fault: ErrorDetails, path: str, parts: Sequence[str], model: type[BaseModel]) -> str:
+def _say(fault: ErrorDetails, parts: Sequence[str], model: type[BaseModel]) -> str:
     kind, given = fault["type"], fault["input"]
     if kind == "extra_forbidden":
         return _say_unknown(parts, model)
