@@ -8,20 +8,21 @@ only what real scans decided since the time before is taken as still open.
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
 from typing import Any
 
 import bson
+from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import alert_key
 from alert_pipelines.alerts.decisions import Decision, decision_of
 from alert_pipelines.backtesting.outcomes import ActualActivity, AlertOutcome, actual_activity, outcomes_after
-from alert_pipelines.backtesting.snapshot import AlertSnapshot, alert_snapshot, sources_with_unknown_severity
+from alert_pipelines.backtesting.snapshot import alert_snapshot, sources_with_unknown_severity
 from alert_pipelines.errors import BacktestError
-from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.rules.calendar_store import checked_calendars
@@ -146,12 +147,13 @@ def backtest_day(
     loaded = load_rules(db)
     proposed, today = _Side(RuleSet.of(list(checked_calendars(db, rules)))), _Side(loaded.rule_set._replace(shadow=()))
     with alert_snapshot(db, [*proposed.rules, *today.rules], [start - step, *times]) as rebuilt:
+        alerts = rebuilt.collection
         for at in times:
             check()
             if at > start:
                 rebuilt.move_to(at)
             windows = load_windows(db, at).windows
-            evaluate = _Evaluator(rebuilt, at, windows, check)
+            evaluate = _Evaluator(alerts, at, windows, check, KeyIndexes(alerts))
             for group in (*proposed.groups, *today.groups):
                 group.decide(evaluate)
     for group in (*proposed.groups, *today.groups):
@@ -187,37 +189,31 @@ _Due = dict[bytes, tuple[str, datetime]]
 """The rule that decided an alert first, and when, by the alert's key."""
 
 
+@dataclass
 class _Evaluator:
     """Finds what is due at one time; a clause that both rule sets hold is run once."""
 
-    def __init__(
-        self,
-        rebuilt: AlertSnapshot,
-        as_of: datetime,
-        windows: Sequence[MaintenanceWindow],
-        check: Callable[[], None],
-    ) -> None:
-        self.as_of = as_of
-        self._alerts = rebuilt.collection
-        self._windows = windows
-        self._check = check
-        self._indexes = KeyIndexes(self._alerts)
-        self._answers: dict[bytes, list[bytes]] = {}
+    alerts: Collection[AlertDocument]
+    as_of: datetime
+    windows: Sequence[MaintenanceWindow]
+    check: Callable[[], None]
+    indexes: KeyIndexes
+    answers: dict[bytes, list[bytes]] = field(default_factory=dict)
 
     def clauses(self, rules: Sequence[Rule], *, with_expires_at: bool) -> list[Clause]:
         """The clauses of `rules` in precedence order, to be run over the rebuilt alerts."""
         return compile_rules(
-            rules, self.as_of, self._windows, with_expires_at=with_expires_at, collection=self._alerts.name
+            rules, self.as_of, self.windows, with_expires_at=with_expires_at, collection=self.alerts.name
         )
 
     def due(self, clause: Clause) -> list[bytes]:
         """The keys of the alerts that `clause` decides and a scan could write."""
-        pipeline = pipeline_of(clause, None, self._alerts, self._indexes)
+        pipeline = pipeline_of(clause, None, self.alerts, self.indexes)
         question = bson.encode({"pipeline": pipeline})
-        if question not in self._answers:
-            self._check()
+        if question not in self.answers:
+            self.check()
             try:
-                with self._alerts.aggregate(
+                with self.alerts.aggregate(
                     pipeline, allowDiskUse=True, maxTimeMS=MAX_CLAUSE_SECONDS * 1000, batchSize=10_000
                 ) as rows:
                     found = [alert_key(row["_id"]) for row in rows if "unwritable" not in row]
@@ -226,8 +222,8 @@ class _Evaluator:
                     f"rule {clause.rule_id!r}: the server could not evaluate {clause.condition} at "
                     f"{self.as_of.isoformat()}: {reason_of(failure)}. Leave the rule out, or simplify it"
                 ) from failure
-            self._answers[question] = found
-        return self._answers[question]
+            self.answers[question] = found
+        return self.answers[question]
 
 
 class _Decided:

@@ -9,13 +9,7 @@ from dataclasses import astuple
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from alert_pipelines.alerts import (
-    A_DATE,
-    COLLECTION,
-    OUTSIDE_CONTRACT,
-    PENDING,
-    Status,
-)
+from alert_pipelines.alerts import A_DATE, COLLECTION, OUTSIDE_CONTRACT, PENDING, Status
 from alert_pipelines.alerts.decisions import COUNT_COLUMNS
 from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.alerts.pending import PendingOfSources, of_one_source

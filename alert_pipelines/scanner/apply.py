@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any
 
 import pymongo
+from pymongo.collection import Collection
 
 from alert_pipelines.alerts import COLLECTION, Severity, Status
 from alert_pipelines.job_records import write_limit_s
-from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import Clause
@@ -66,7 +67,7 @@ def apply_plan(
     SettingsError.
     """
     limiter = RateLimiter(read_settings().max_writes_per_s)
-    writer = _Writer(db, context, check, on_batch, limiter)
+    writer = _Writer(db[COLLECTION], context, check, on_batch, limiter)
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="apply") as pool:
         try:
             writes = [pool.submit(writer.write, clause, ids) for clause, ids in _batches(plan, limiter.batch(BATCH))]
@@ -93,37 +94,30 @@ def _batches(plan: Plan, size: int) -> Iterator[tuple[Clause, list[Any]]]:
             yield planned.clause, ids[start : start + size]
 
 
+@dataclass
 class _Writer:
-    def __init__(
-        self,
-        db: AlertDatabase,
-        context: DecisionContext,
-        check: Callable[[], None],
-        on_batch: Callable[[int], None],
-        limiter: RateLimiter,
-    ) -> None:
-        self._limiter = limiter
-        self.applied = Applied()
-        self._alerts = db[COLLECTION]
-        self._context = context
-        self._check = check
-        self._on_batch = on_batch
-        self._stopped = threading.Event()
-        self._lock = threading.Lock()
-        self._under_way = threading.Semaphore(WRITERS)
+    alerts: Collection[AlertDocument]
+    context: DecisionContext
+    check: Callable[[], None]
+    on_batch: Callable[[int], None]
+    limiter: RateLimiter
+    applied: Applied = field(default_factory=Applied)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    under_way: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(WRITERS))
 
     def stop(self) -> None:
         """Return when no write is under way, nor will be.
 
         The pool cannot promise that: a thread that was just starting as the interrupt came is not joined.
         """
-        self._stopped.set()
+        self.stopped.set()
         for _ in range(WRITERS):
-            self._under_way.acquire()
-        self._under_way.release(WRITERS)
+            self.under_way.acquire()
+        self.under_way.release(WRITERS)
 
     def write(self, clause: Clause, ids: list[Any]) -> None:
-        update = decision_update(clause, self._context)
+        update = decision_update(clause, self.context)
         errors: list[str] = []
         not_written: list[Any] = []
         tries = 0
@@ -132,9 +126,9 @@ class _Writer:
             def once() -> int:
                 nonlocal tries
                 tries += 1
-                with self._under_way, pymongo.timeout(write_limit_s()):
+                with self.under_way, pymongo.timeout(write_limit_s()):
                     self._may_go_on()
-                    return self._alerts.update_many({"_id": {"$in": part}, **clause.alert_filter}, update).matched_count
+                    return self.alerts.update_many({"_id": {"$in": part}, **clause.alert_filter}, update).matched_count
 
             return retry_transient(once, before_retry=self._may_go_on)
 
@@ -142,28 +136,28 @@ class _Writer:
             errors.append(self._refused(clause, _id, failure))
             not_written.append(_id)
 
-        self._limiter.wait(len(ids), self._may_go_on)
+        self.limiter.wait(len(ids), self._may_go_on)
         matched = write_with_bisection(ids, write, refused)
         # After a fault the replies no longer tell what was written; the histories do.
         done = matched if tries == 1 else self._count_done(ids)
-        with self._lock:
+        with self.lock:
             self.applied.written += done
             self.applied.conflicts += len(ids) - done - len(errors)
             self.applied.errors += errors
             self.applied.refused += not_written
-            self._on_batch(len(ids))
+            self.on_batch(len(ids))
 
     def _may_go_on(self) -> None:
-        if self._stopped.is_set():
+        if self.stopped.is_set():
             raise InterruptedError("the scan was stopped")
-        self._check()
+        self.check()
 
     def _count_done(self, ids: list[Any]) -> int:
-        query = {"_id": {"$in": ids}, "state_history.job_id": self._context.job_id}
-        return retry_transient(lambda: self._alerts.count_documents(query), before_retry=self._may_go_on)
+        query = {"_id": {"$in": ids}, "state_history.job_id": self.context.job_id}
+        return retry_transient(lambda: self.alerts.count_documents(query), before_retry=self._may_go_on)
 
     def _refused(self, clause: Clause, _id: Any, failure: Exception) -> str:
-        found = self._alerts.find_one({"_id": _id}, {"alert_id": 1}) or {}
+        found = self.alerts.find_one({"_id": _id}, {"alert_id": 1}) or {}
         return (
             f"alert {found.get('alert_id', _id)!r:.200}: rule {clause.rule_id!r} decided it ({clause.condition}), but "
             f"the server refused the write: {reason_of(failure):.300}"

@@ -2,15 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from dagster import (
-    OpExecutionContext,
-    RunRequest,
-    ScheduleEvaluationContext,
-    SkipReason,
-    in_process_executor,
-    job,
-    op,
-)
+from dagster import OpExecutionContext, RunRequest, ScheduleEvaluationContext, SkipReason, in_process_executor, job, op
 
 from alert_pipelines.defs.background_jobs import BACKGROUND_TAGS, MAX_SECONDS, background_schedule
 from alert_pipelines.defs.failures import as_dagster_failure
