@@ -290,40 +290,44 @@ def fail_stalled_jobs(db: AlertDatabase) -> list[StalledJob]:
     if db[COLLECTION].find_one({"status": RUNNING, "$or": [*lease_is_over, _WITHOUT_LEASE]}, {"_id": 1}) is None:
         return []
     stalled = {"status": RUNNING, "$or": [*lease_is_over, _stalled_without_lease(db, now)]}
-    failed = []
     found = list(db[COLLECTION].find(stalled))
     if found:
         wait_for_in_flight_writes(db)
-    for record in found:
-        job_id = record.get("job_id")
-        stats = stats_of(decisions_of(db, job_id) if isinstance(job_id, str) else ())
-        counts = stats["alerts_closed"], stats["alerts_escalated"]
-        fields: dict[str, Any] = {
-            "status": FAILED,
-            # Its owner did not end it, so nothing is to be waited for.
-            "stalled": True,
-            "alerts_closed": counts[0],
-            "alerts_escalated": counts[1],
-            # The older service's job names none of its decisions, and its record stays known as the service's.
-            **({"stats.decisions": {"$literal": stats["decisions"]}} if record.get("lease_expires_at") else {}),
-            "errors": {
-                "$concatArrays": [
-                    {"$cond": [{"$isArray": "$errors"}, "$errors", []]},
-                    [f"the process that ran {job_id} died: it gave no sign of life until {now.isoformat()}"],
-                ]
-            },
-            **_ended_now(),
-        }
-        kept = record.get("stats")
-        # Anybody may have edited it, and every later claim has to pass here.
-        if isinstance(kept, Mapping) and isinstance(undone := kept.get("undone_job_id"), str):
-            leave_out_undone(db, undone)
-        # The test is repeated: its owner may have come back between the two.
-        result = db[COLLECTION].update_one({**stalled, "_id": record["_id"]}, [{"$set": fields}])
-        if result.modified_count:
-            _log.warning("Failed the stalled job %s: its process died; closed %d, escalated %d", job_id, *counts)
-            failed.append(StalledJob(str(job_id), record.get("run_id"), *counts))
-    return failed
+    return [job for record in found if (job := _fail_stalled(db, record, stalled, now))]
+
+
+def _fail_stalled(
+    db: AlertDatabase, record: Mapping[str, Any], stalled: dict[str, Any], now: datetime
+) -> StalledJob | None:
+    """End one record, unless `stalled`, the filter by which it was found, holds for it no more."""
+    job_id = record.get("job_id")
+    stats = stats_of(decisions_of(db, job_id) if isinstance(job_id, str) else ())
+    counts = stats["alerts_closed"], stats["alerts_escalated"]
+    fields: dict[str, Any] = {
+        "status": FAILED,
+        # Its owner did not end it, so nothing is to be waited for.
+        "stalled": True,
+        "alerts_closed": counts[0],
+        "alerts_escalated": counts[1],
+        # The older service's job names none of its decisions, and its record stays known as the service's.
+        **({"stats.decisions": {"$literal": stats["decisions"]}} if record.get("lease_expires_at") else {}),
+        "errors": {
+            "$concatArrays": [
+                {"$cond": [{"$isArray": "$errors"}, "$errors", []]},
+                [f"the process that ran {job_id} died: it gave no sign of life until {now.isoformat()}"],
+            ]
+        },
+        **_ended_now(),
+    }
+    kept = record.get("stats")
+    # Anybody may have edited it, and every later claim has to pass here.
+    if isinstance(kept, Mapping) and isinstance(undone := kept.get("undone_job_id"), str):
+        leave_out_undone(db, undone)
+    # The test is repeated: its owner may have come back between the two.
+    if not db[COLLECTION].update_one({**stalled, "_id": record["_id"]}, [{"$set": fields}]).modified_count:
+        return None
+    _log.warning("Failed the stalled job %s: its process died; closed %d, escalated %d", job_id, *counts)
+    return StalledJob(str(job_id), record.get("run_id"), *counts)
 
 
 def _stalled_without_lease(db: AlertDatabase, now: datetime) -> dict[str, Any]:

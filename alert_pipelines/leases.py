@@ -6,7 +6,6 @@ What a lease is, and what becomes of a record whose lease ran out, belongs to `j
 import logging
 import threading
 import time
-from types import TracebackType
 from typing import Self
 
 import pymongo
@@ -35,9 +34,7 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
 

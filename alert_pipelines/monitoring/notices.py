@@ -14,7 +14,6 @@ from pymongo import DESCENDING
 from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.monitoring.digests import Digest
 from alert_pipelines.monitoring.notifications import Message
 from alert_pipelines.monitoring.rule_news import ScanNews, headline, lines_of, rule_news
 from alert_pipelines.record_owners import OURS
@@ -23,6 +22,8 @@ from alert_pipelines.scanner.report import ALLOW_SCAN, stored_violations
 REPEAT_AFTER = timedelta(hours=1)
 """A fault that comes again with every scan is told again after so long, with the number of scans that had it."""
 
+# The day's last scan has ended then, and daily_report_schedule has made its page.
+_DIGEST_AFTER_MIDNIGHT = timedelta(minutes=20)
 # A record may be seen a little after the end that it bears.
 _OVERLAP = timedelta(minutes=10)
 _MAX_READ = 1000
@@ -66,6 +67,16 @@ class FailedScan(NamedTuple):
     def kinds(self) -> frozenset[str]:
         """What it is told as: a repeated one of the same kind waits, another kind does not."""
         return frozenset(one.kind for one in self.blocked) or frozenset({_FAILURE})
+
+
+class Digest(BaseModel):
+    """What happened on `day`, in UTC: a title, and a text of a few lines. `reports.digest` writes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    day: date
+    title: str
+    text: str
 
 
 class DeliveryState(BaseModel):
@@ -162,6 +173,11 @@ def build_message(
         return None, after
     title = f"Alert scanner: {'; '.join(title for title, _ in parts)}"
     return Message(title, "\n\n".join(text for _, text in parts)), after
+
+
+def day_due(now: datetime) -> date:
+    """The last day of which people should have the digest; `now` is in UTC."""
+    return (now - _DIGEST_AFTER_MIDNIGHT).date() - timedelta(days=1)
 
 
 def lacks_digest(state: DeliveryState, day: date) -> bool:

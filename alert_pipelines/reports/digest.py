@@ -14,7 +14,7 @@ from alert_pipelines.alerts.malformed import name_malformed
 from alert_pipelines.errors import ActivityTimeoutError
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.monitoring.digests import Digest
+from alert_pipelines.monitoring.notices import Digest
 from alert_pipelines.monitoring.scan_records import first_blocked, last_ended_scan
 from alert_pipelines.reports.activity import changes
 from alert_pipelines.scanner.report import stored_violations

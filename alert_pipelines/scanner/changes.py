@@ -35,7 +35,7 @@ from alert_pipelines.mongo.retry import TRANSIENT
 from alert_pipelines.rules.clause import Stage
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.scanner.checkpoint import MAX_CHECKPOINT_CHARS, Checkpoint
-from alert_pipelines.scanner.claim import OplogPosition, PlanContext
+from alert_pipelines.scanner.context import OplogPosition, PlanContext
 
 MAX_TOUCHED = 20_000
 """Above this many touched alerts, looking at all pending ones costs less."""

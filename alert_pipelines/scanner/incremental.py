@@ -12,7 +12,7 @@ from alert_pipelines.rules.model import RuleSet
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.changes import Changes, find_changes, next_checkpoint
 from alert_pipelines.scanner.checkpoint import fingerprint
-from alert_pipelines.scanner.claim import Claim, PlanContext
+from alert_pipelines.scanner.context import Claim, PlanContext
 from alert_pipelines.scanner.overlooked import Overlooked, find_overlooked
 from alert_pipelines.scanner.plan import Plan, make_plan
 

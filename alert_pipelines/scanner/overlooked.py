@@ -15,7 +15,7 @@ from alert_pipelines.alerts.decisions import decision_of
 from alert_pipelines.errors import UnknownChangesError
 from alert_pipelines.rules.clause import Clause, Filter
 from alert_pipelines.scanner.changes import Changes, changes_since_claim
-from alert_pipelines.scanner.claim import PlanContext
+from alert_pipelines.scanner.context import PlanContext
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.plan import Plan, hashable
 from alert_pipelines.scanner.scopes import Scopes

@@ -44,7 +44,7 @@ from alert_pipelines.rules.store import (
     rules_if_published,
 )
 from alert_pipelines.scanner.apply import Applied, DecisionContext, apply_plan, count_deleted
-from alert_pipelines.scanner.claim import Claim, Progress, oplog_position
+from alert_pipelines.scanner.context import Claim, Progress, oplog_position
 from alert_pipelines.scanner.incremental import plan_incrementally
 from alert_pipelines.scanner.limits import find_violations, remove_blocked
 from alert_pipelines.scanner.plan import Plan, take_samples

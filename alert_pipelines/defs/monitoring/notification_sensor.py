@@ -22,11 +22,12 @@ from alert_pipelines.defs.scan.runs import busy_scan
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.errors import AlertPipelinesError, NotificationError
 from alert_pipelines.mongo.client import AlertDatabase, server_now
-from alert_pipelines.monitoring.digests import Digest, day_due
 from alert_pipelines.monitoring.notices import (
     DeliveryState,
+    Digest,
     News,
     build_message,
+    day_due,
     find_news,
     lacks_digest,
     last_completed,

@@ -8,7 +8,7 @@ from dagster import DagsterInstance
 from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import notifications
-from alert_pipelines.monitoring.digests import day_due
+from alert_pipelines.monitoring.notices import day_due
 from alert_pipelines.reports import digest as digests
 from alert_pipelines.reports.digest import day_digest
 from alert_pipelines.scanner.report import ScanRequest
