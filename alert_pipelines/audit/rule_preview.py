@@ -62,23 +62,20 @@ def preview_rules(db: AlertDatabase, rules: Sequence[Rule], *, as_of: datetime |
     """
     at = server_now(db) if as_of is None else as_of_utc(as_of)
     windows = load_windows(db, at).windows
-    before, after = (_planned(db, loaded, windows, at) for loaded in (load_rules(db), rules_if_published(db, rules)))
-    in_force, changed = before.outcome, after.outcome
-    groups = [*_only_in(db, "more", after.plan, before.plan), *_only_in(db, "fewer", before.plan, after.plan)]
+    before, in_force = _planned(db, load_rules(db), windows, at)
+    after, changed = _planned(db, rules_if_published(db, rules), windows, at)
+    groups = [*_only_in(db, "more", after, before), *_only_in(db, "fewer", before, after)]
     return RulePreview(at, in_force, changed, tuple(sorted(groups, key=lambda group: -group.alerts)))
 
 
-class _Planned(NamedTuple):
-    plan: Plan
-    outcome: PlannedBy
-
-
-def _planned(db: AlertDatabase, loaded: LoadedRules, windows: Sequence[MaintenanceWindow], at: datetime) -> _Planned:
+def _planned(
+    db: AlertDatabase, loaded: LoadedRules, windows: Sequence[MaintenanceWindow], at: datetime
+) -> tuple[Plan, PlannedBy]:
     rule_set: RuleSet = loaded.rule_set._replace(shadow=())
     plan = make_plan(db, rule_set, windows, at)
     alerts = {decision: len(_decided(plan)[decision]) for decision in DECISIONS}
     blocked = find_violations(db, plan, rule_set, ScanRequest(dry_run=True))
-    return _Planned(plan, PlannedBy(alerts, blocked, (*map(str, loaded.errors), *plan.failed_rules)))
+    return plan, PlannedBy(alerts, blocked, (*map(str, loaded.errors), *plan.failed_rules))
 
 
 def _decided(plan: Plan) -> dict[Decision, set[Hashable]]:

@@ -171,32 +171,18 @@ def evaluate_all_pending_alerts(
     return run_scan(db, replace(request, as_of=as_of or request.as_of), on_progress)
 
 
-class _Rules(NamedTuple):
-    """What the scan decides by."""
-
-    loaded: LoadedRules
-    windows: LoadedWindows
-
-    @property
-    def rule_set(self) -> RuleSet:
-        return self.loaded.rule_set
-
-
 def _scan(claim: Claim) -> ScanReport:
     """The scan itself: load rules → plan → check limits → apply → reconcile."""
     started = time.perf_counter()
-    rules = _load(claim)
-    plan, incremental = plan_incrementally(claim, rules.rule_set, rules.windows.windows)
+    rules, windows = _load(claim)
+    plan, incremental = plan_incrementally(claim, rules.rule_set, windows.windows)
     planned_at = time.perf_counter()
     violations = find_violations(claim.db, plan, rules.rule_set, claim.request)
-    if claim.request.dry_run:
-        samples = take_samples(claim.db, plan)
-        done = _Done(Applied(), plan.counts())
-    else:
+    if not claim.request.dry_run:
         remove_blocked(plan, violations)
-        samples = take_samples(claim.db, plan)
-        done = _apply(claim, plan, rules.rule_set.version)
-    report = _report(claim, rules, plan, done)
+    samples = take_samples(claim.db, plan)
+    done = _apply(claim, plan, rules.rule_set.version)
+    report = _report(claim, rules, windows, plan, done)
     undecided = [*plan.unwritable_ids(), *done.applied.refused]
     return replace(
         report,
@@ -212,12 +198,12 @@ def _scan(claim: Claim) -> ScanReport:
     )
 
 
-def _load(claim: Claim) -> _Rules:
+def _load(claim: Claim) -> tuple[LoadedRules, LoadedWindows]:
     loaded, windows = _rules_of(claim.db, claim.request), load_windows(claim.db, claim.as_of)
     _refuse_unknown_rules(loaded.rule_set, claim.request)
     if not claim.request.dry_run:
         keep_version(claim.db, loaded.rule_set)
-    return _Rules(loaded, windows)
+    return loaded, windows
 
 
 class _Done(NamedTuple):
@@ -228,8 +214,10 @@ class _Done(NamedTuple):
 
 
 def _apply(claim: Claim, plan: Plan, rule_set_version: str) -> _Done:
-    """Write the plan, and count what was written."""
+    """Write the plan, and count what was written; a dry run writes nothing and counts what is planned."""
     db, planned = claim.db, plan.counts()
+    if claim.request.dry_run:
+        return _Done(Applied(), planned)
     if planned:
         # A scan that is cancelled while it writes has to say what it looked at.
         update_job_record(claim.job_id, {"alerts_processed": sum(plan.pending.values())}, RUNNING, None, db)
@@ -246,14 +234,14 @@ def _apply(claim: Claim, plan: Plan, rule_set_version: str) -> _Done:
     return _Done(applied, decisions)
 
 
-def _report(claim: Claim, rules: _Rules, plan: Plan, done: _Done) -> ScanReport:
-    request, rule_set = claim.request, rules.rule_set
+def _report(claim: Claim, rules: LoadedRules, windows: LoadedWindows, plan: Plan, done: _Done) -> ScanReport:
+    request = claim.request
     odd = () if any(plan.pending.values()) else empty_warnings(claim.db)
-    bad_rules = (*map(str, rules.loaded.errors), *plan.failed_rules)
+    bad_rules = (*map(str, rules.errors), *plan.failed_rules)
     return ScanReport(
         job_id=claim.job_id,
         as_of=claim.as_of,
-        rule_set_version=rule_set.version,
+        rule_set_version=rules.rule_set.version,
         dry_run=request.dry_run,
         pending=plan.pending,
         planned=plan.counts(),
@@ -261,7 +249,7 @@ def _report(claim: Claim, rules: _Rules, plan: Plan, done: _Done) -> ScanReport:
         shadow=tuple(plan.shadow),
         conflicts=done.applied.conflicts,
         failed=done.applied.failed + plan.unwritable,
-        errors=(*bad_rules, *rules.windows.errors, *odd, *plan.errors, *done.applied.errors),
+        errors=(*bad_rules, *windows.errors, *odd, *plan.errors, *done.applied.errors),
         bad_rules=bad_rules,
         preview=preview_of(claim.db, plan) if request.dry_run else (),
         failed_rules=tuple(plan.failed_rules),
