@@ -220,11 +220,8 @@ def update_job_record(
         raise InvalidJobStatusError(f"{job_id}: status {status!r}: expected one of {', '.join(STATUSES)}")
     given = dict(stats or {})
     fields: dict[str, Any] = {name: {"$literal": given.pop(name)} for name in COUNTS if name in given}
-    fields |= {
-        "status": status,
-        "errors": {"$literal": _limit_errors(errors or ())},
-        "errors_total": len(errors or ()),
-    }
+    errors = errors or ()
+    fields |= {"status": status, "errors": {"$literal": _limit_errors(errors)}, "errors_total": len(errors)}
     if given:
         fields["stats"] = {"$literal": given}
     if status != RUNNING:

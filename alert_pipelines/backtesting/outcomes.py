@@ -134,9 +134,7 @@ def _outcome_stages(as_of: datetime, scans_until: datetime) -> list[Stage]:
         ]
     }
     # An undone close goes back to ESCALATED without anybody escalating it.
-    escalates = {
-        "$and": [{"$eq": [to_status, str(Status.ESCALATED)]}, {"$ne": ["$$entry.triggered_by", "undo"]}],
-    }
+    escalates = {"$and": [{"$eq": [to_status, str(Status.ESCALATED)]}, {"$ne": ["$$entry.triggered_by", "undo"]}]}
 
     def any_later(condition: dict[str, Any]) -> dict[str, Any]:
         return {"$anyElementTrue": [{"$map": {"input": "$later", "as": "entry", "in": condition}}]}

@@ -60,10 +60,7 @@ def location_of_tick(context: ScheduleEvaluationContext) -> Location | None:
         return None
     ticks = storage.get_ticks_by_ids([int(number)])
     owners = {tick.instigator_origin_id for tick in ticks}
-    return next(
-        (state.location for state in _schedule_states(context.instance) if state.origin_id in owners),
-        None,
-    )
+    return next((state.location for state in _schedule_states(context.instance) if state.origin_id in owners), None)
 
 
 class ScheduleState(NamedTuple):

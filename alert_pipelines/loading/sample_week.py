@@ -168,11 +168,7 @@ _EPISODES: dict[_Episode, int] = {_speeding: 26, _document: 24, _bad_feedback: 1
 
 
 def _on_the_road(random: Random, driver: _Driver) -> dict[str, Any]:
-    return {
-        "driver_id": driver.driver_id,
-        "vehicle_id": driver.vehicle_id,
-        "location": random.choice(_PLACES),
-    }
+    return {"driver_id": driver.driver_id, "vehicle_id": driver.vehicle_id, "location": random.choice(_PLACES)}
 
 
 def _finished(random: Random, alert_id: str, draft: _Draft, until: datetime) -> AlertDocument:

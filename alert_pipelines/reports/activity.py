@@ -79,26 +79,7 @@ def _change(row: dict[str, Any]) -> Change:
 
 
 def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
-    within: Filter = {"$gte": start, "$lt": end}
-    touched: list[Filter] = [
-        {"state_history": {"$elemMatch": {"timestamp": within}}},
-        {"created_at": within},
-        # Opened at its timestamp: an alert whose created_at is not a date. Types are ranges of an index.
-        {"created_at": None, "timestamp": within},
-        {"created_at": {"$type": NEITHER_DATE_NOR_ARRAY}, "timestamp": within},
-    ]
     born = {"$cond": [is_date("$created_at"), "$created_at", "$timestamp"]}
-    opened = {"$cond": [_is_within("$born", start, end), [{"what": "opened", "by": "", "at": "$born"}], []]}
-    entries = entries_where(
-        _is_within("$$entry.timestamp", start, end), {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]}
-    )
-    read = {
-        "what": kind_of_change("$$entry"),
-        "by": author_of_change("$$entry"),
-        "at": "$$entry.timestamp",
-        "rule": "$$entry.rule_triggered",
-    }
-    done = {"$map": {"input": entries, "as": "entry", "in": read}}
     age_ms = {"$subtract": ["$change.at", "$born"]}
     has_age = {
         "$and": [
@@ -108,14 +89,14 @@ def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
         ]
     }
     return [
-        {"$match": {"$or": touched}},
+        {"$match": {"$or": _touched(start, end)}},
         {"$set": {"born": born}},
         {
             "$project": {
                 "born": 1,
                 "source": "$source_type",
                 "key": keys_of_sources(load_rules(db).rule_set.active).values,
-                "change": {"$concatArrays": [opened, done]},
+                "change": _changes_of(start, end),
             }
         },
         {"$unwind": "$change"},
@@ -133,6 +114,33 @@ def _pipeline(db: AlertDatabase, start: datetime, end: datetime) -> list[Stage]:
             }
         },
     ]
+
+
+def _touched(start: datetime, end: datetime) -> list[Filter]:
+    """Filters of which one at least matches every alert that was opened or changed from `start` to before `end`."""
+    within: Filter = {"$gte": start, "$lt": end}
+    return [
+        {"state_history": {"$elemMatch": {"timestamp": within}}},
+        {"created_at": within},
+        # Opened at its timestamp: an alert whose created_at is not a date. Types are ranges of an index.
+        {"created_at": None, "timestamp": within},
+        {"created_at": {"$type": NEITHER_DATE_NOR_ARRAY}, "timestamp": within},
+    ]
+
+
+def _changes_of(start: datetime, end: datetime) -> dict[str, Any]:
+    """What was done to an alert from `start` to before `end`, its opening at `$born` included; an expression."""
+    opened = {"$cond": [_is_within("$born", start, end), [{"what": "opened", "by": "", "at": "$born"}], []]}
+    entries = entries_where(
+        _is_within("$$entry.timestamp", start, end), {"$not": [{"$in": ["$$entry.job_id", UNDONE_JOBS]}]}
+    )
+    read = {
+        "what": kind_of_change("$$entry"),
+        "by": author_of_change("$$entry"),
+        "at": "$$entry.timestamp",
+        "rule": "$$entry.rule_triggered",
+    }
+    return {"$concatArrays": [opened, {"$map": {"input": entries, "as": "entry", "in": read}}]}
 
 
 def _is_within(expression: str, start: datetime, end: datetime) -> dict[str, Any]:

@@ -101,13 +101,7 @@ def keyed(rule: Rule) -> Predicate:
 
 def pending_evidence(rule: Rule, as_of: datetime, counted: Filter) -> Filter:
     """The pending alerts of a key that count."""
-    return {
-        **counted,
-        **of_sources(rule.sources),
-        **status_among(PENDING).filter,
-        **dated(as_of),
-        **has_key(rule),
-    }
+    return {**counted, **pending_of(rule), **dated(as_of), **has_key(rule)}
 
 
 def any_status_evidence(rule: Rule, timestamp: Filter, as_of: datetime, counted: Filter) -> Filter:
