@@ -35,7 +35,7 @@ def status(location: str | None, as_json: bool) -> None:
 
     Exits with 1 if no scan will be made.
     """
-    state = schedule_state(location=location)
+    state = schedule_state(location)
     if as_json:
         print_json(state)
     else:
@@ -48,7 +48,7 @@ def status(location: str | None, as_json: bool) -> None:
 def on(location: str | None) -> None:
     """Switch the schedule on."""
     start_scheduler(location=location)
-    click.echo(_in_words(schedule_state(location=location)))
+    click.echo(_in_words(schedule_state(location)))
 
 
 @schedule.command()
@@ -56,7 +56,7 @@ def on(location: str | None) -> None:
 def off(location: str | None) -> None:
     """Switch the schedule off. A running scan continues."""
     shutdown_scheduler(location=location)
-    click.echo(_in_words(schedule_state(location=location)))
+    click.echo(_in_words(schedule_state(location)))
 
 
 def _in_words(state: ScheduleState) -> str:

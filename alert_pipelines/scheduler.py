@@ -161,9 +161,9 @@ def get_scheduler_status(instance: DagsterInstance | None = None, *, location: s
         return _status(used, _schedule(used, location))
 
 
-def schedule_state(instance: DagsterInstance | None = None, *, location: str | None = None) -> ScheduleState:
+def schedule_state(location: str | None) -> ScheduleState:
     """The schedule, whether it is on, and what is missing for its ticks. Raises SchedulerError."""
-    with _instance(instance) as used:
+    with _instance(None) as used:
         return _state(used, _schedule(used, location))
 
 

@@ -54,7 +54,7 @@ for _kind, _form, _first in _SCALARS:
 
 
 MAX_NODES = 1_000_000
-"""So many keys and values a file may have, with what its aliases stand for written out."""
+"""The most keys and values that a file may have, with what its aliases stand for written out."""
 
 
 def _refuse_endless(root: yaml.Node) -> None:

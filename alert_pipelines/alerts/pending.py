@@ -19,7 +19,7 @@ from alert_pipelines.mongo.door import at_the_door, known_form
 @at_the_door
 def count_pending(db: AlertDatabase, session: ClientSession | None = None) -> dict[str, int]:
     """How many alerts have each of the pending statuses."""
-    arrays = _with_arrays(db, WITH_STATUS_ARRAY, "$status", session)
+    arrays = _with_arrays(db, WITH_STATUS_ARRAY, session)
     return {str(one): _count(db, {"status": str(one)}, session) - arrays[None, str(one)] for one in PENDING}
 
 
@@ -28,9 +28,7 @@ class PendingOfSources:
 
     def __init__(self, db: AlertDatabase) -> None:
         self._db = known_form(db)
-        self._arrays = sum(
-            (_with_arrays(db, match, "$status", None, "$source_type") for match in _DISJOINT), Counter[Any]()
-        )
+        self._arrays = sum((_with_arrays(db, match, None, "$source_type") for match in _DISJOINT), Counter[Any]())
 
     def count(self, source_type: Any, status: Status) -> int:
         """How many alerts of one source, which need not be a text, have one of the pending statuses."""
@@ -56,10 +54,10 @@ def _count(db: AlertDatabase, which: dict[str, str], session: ClientSession | No
 
 
 def _with_arrays(
-    db: AlertDatabase, match: dict[str, Any], status: str, session: ClientSession | None, source: str | None = None
+    db: AlertDatabase, match: dict[str, Any], session: ClientSession | None, source: str | None = None
 ) -> Counter[tuple[str | None, str]]:
     """By what an index takes for its source and status, how many alerts of `match` there are."""
-    fields = {"source": _elements(source) if source else [None], "status": _elements(status)}
+    fields = {"source": _elements(source) if source else [None], "status": _elements("$status")}
     pipeline: list[dict[str, Any]] = [
         {"$match": match},
         {"$project": fields},

@@ -301,9 +301,9 @@ def _known_as_of_now(rules: Sequence[Rule], rule_id: str, unrecorded: Set[str]) 
     """What the rule, or the alerts' own expiry, looks at beyond what never changes and what histories tell."""
     if rule_id == EXPIRES_AT:
         return (EXPIRES_AT,)
-    any_instant = datetime(2000, 1, 1, tzinfo=UTC)
+    any_timestamp = datetime(2000, 1, 1, tzinfo=UTC)
     [rule] = [rule for rule in rules if rule.rule_id == rule_id]
-    clauses = compile_rule(rule, any_instant)
+    clauses = compile_rule(rule, any_timestamp)
     looked_at = {field for clause in clauses for test in clause.predicates for field in (*test.fields, *clause.key)}
     others = (other for clause in clauses for other in clause.all_others)
     looked_at |= {field for other in others for field in (*other.fields, *other.theirs)}
@@ -316,7 +316,7 @@ _Outcomes = Mapping[tuple[bytes, datetime], AlertOutcome]
 
 
 def _find_outcomes(db: AlertDatabase, sides: Iterable[_Side], step: timedelta, check: Callable[[], None]) -> _Outcomes:
-    """The fate, after the time it was decided at, of every alert decided."""
+    """What became of every alert decided, after the time it was decided at."""
     wanted: dict[datetime, set[bytes]] = {}
     for group in (group for side in sides for group in side.groups):
         for due in (group.closes, group.escalations):

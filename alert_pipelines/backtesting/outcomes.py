@@ -23,7 +23,7 @@ from alert_pipelines.alerts import (
     is_reopening,
     kind_of_change,
 )
-from alert_pipelines.backtesting.snapshot import effective_time, entries_by, touched_within
+from alert_pipelines.backtesting.snapshot import EFFECTIVE_TIME, entries_by, touched_within
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import KNOWN_CODEC, at_the_door
 from alert_pipelines.rules.clause import Stage
@@ -150,7 +150,7 @@ def _outcome_stages(as_of: datetime, scans_until: datetime) -> list[Stage]:
                 "worked": {"$and": [_WITH_NOTES, any_later(resolved_by_person)]},
                 "reopened": any_later(is_reopening("$$entry")),
                 "ended": {"$ifNull": ["$end.to_status", None]},
-                "ended_at": {"$let": {"vars": {"entry": "$end"}, "in": effective_time("entry")}},
+                "ended_at": {"$let": {"vars": {"entry": "$end"}, "in": EFFECTIVE_TIME}},
             }
         },
     ]

@@ -34,13 +34,13 @@ _SET_WITH = {
 }
 
 
-def effective_time(entry: str) -> dict[str, Any]:
-    """When the history entry in the variable `entry` took effect: as_of for a scan's, else its timestamp, else null.
+_IS_SCANS = {"$and": [{"$eq": ["$$entry.triggered_by", "system"]}, is_date("$$entry.as_of")]}
+_WRITTEN_AT = {"$cond": [is_date("$$entry.timestamp"), "$$entry.timestamp", None]}
+EFFECTIVE_TIME: dict[str, Any] = {"$cond": [_IS_SCANS, "$$entry.as_of", _WRITTEN_AT]}
+"""When the history entry `$$entry` took effect, as an expression: as_of for a scan's, else its timestamp, else null.
 
-    A scan judges the alerts as they stood at its as_of, and only its writing is later.
-    """
-    written = {"$cond": [is_date(f"$${entry}.timestamp"), f"$${entry}.timestamp", None]}
-    return {"$cond": [_is_scans(entry), f"$${entry}.as_of", written]}
+A scan judges the alerts as they stood at its as_of, and only its writing is later.
+"""
 
 
 def entries_by(as_of: datetime, scans_until: datetime | None = None) -> dict[str, Any]:
@@ -51,12 +51,12 @@ def entries_by(as_of: datetime, scans_until: datetime | None = None) -> dict[str
     """
     branches: list[dict[str, Any]] = [
         # A scan at this very as_of had not written yet when it looked.
-        {"case": _is_scans("entry"), "then": {"$lt": ["$$entry.as_of", as_of]}},
+        {"case": _IS_SCANS, "then": {"$lt": ["$$entry.as_of", as_of]}},
         {"case": is_date("$$entry.timestamp"), "then": {"$lte": ["$$entry.timestamp", as_of]}},
     ]
     if scans_until is not None:
         by_system = {"$eq": ["$$entry.triggered_by", "system"]}
-        later = {"$and": [by_system, {"$gt": [effective_time("entry"), scans_until]}]}
+        later = {"$and": [by_system, {"$gt": [EFFECTIVE_TIME, scans_until]}]}
         branches.insert(0, {"case": later, "then": False})
     made = {"$switch": {"branches": branches, "default": True}}
     first_later = {"$indexOfArray": [{"$map": {"input": HISTORY, "as": "entry", "in": made}}, False]}
@@ -246,10 +246,6 @@ def _scratch_indexes(rules: Sequence[Rule]) -> list[IndexModel]:
     ]
 
 
-def _is_scans(entry: str) -> dict[str, Any]:
-    return {"$and": [{"$eq": [f"$${entry}.triggered_by", "system"]}, is_date(f"$${entry}.as_of")]}
-
-
 def _before_escalation() -> dict[str, Any]:
     """The severity that the next escalation by a scan replaced; without one, the present severity."""
     escalations = {
@@ -277,7 +273,7 @@ def _updated_at(as_of: datetime) -> dict[str, Any]:
 
     Otherwise the last that the history knows of; null falls back to `created_at` in the rules too.
     """
-    times = {"$map": {"input": "$__past", "as": "entry", "in": effective_time("entry")}}
+    times = {"$map": {"input": "$__past", "as": "entry", "in": EFFECTIVE_TIME}}
     created = {"$cond": [is_date("$created_at"), "$created_at", None]}
     known = {"$max": [{"$max": times}, created]}
     return {

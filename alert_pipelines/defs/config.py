@@ -40,7 +40,7 @@ class PlanConfig(Config):
     def request(self, run_id: str, attempt: int) -> ScanRequest:
         """What is asked of the scan. Raises InvalidTimestampError, InvalidSignatureError."""
         return ScanRequest(
-            as_of=parse_instant("as_of", self.as_of),
+            as_of=read_time_setting("as_of", self.as_of),
             rule_ids=tuple(self.rules) or None,
             allow_over_limit=tuple(self.allow_over_limit),
             run_id=run_id,
@@ -214,7 +214,7 @@ class DailyReportConfig(Config):
     )
 
 
-def parse_instant(name: str, text: str | None) -> datetime | None:
+def read_time_setting(name: str, text: str | None) -> datetime | None:
     """The time that the setting `name` holds; None where it is None or blank. Raises InvalidTimestampError."""
     if text is None or not text.strip():
         return None

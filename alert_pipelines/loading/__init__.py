@@ -1,6 +1,6 @@
 """Getting alerts into the database: a file by a declared mapping, or a generated week.
 
-What the alerts' documents look like is `alerts`' matter; what happens to them afterwards is the scan's.
+`alerts` says what the alerts' documents look like; a scan says what happens to them afterwards.
 """
 
 from alert_pipelines.loading.load import LoadReport as LoadReport

@@ -1,7 +1,7 @@
 """Converting what a file's column holds into what a document stores.
 
 A converter takes a value that is present and returns it converted, or raises BadValueError with the reason.
-Which column is converted how is `documents`' matter.
+`documents` says which column is converted how.
 """
 
 import functools

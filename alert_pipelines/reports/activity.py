@@ -1,7 +1,7 @@
 """What was done to alerts within a time, change by change, from their own histories: scans, people, the old service.
 
-The server finds, cuts and classifies; a row a change comes here, in batches. What the rows add up to is `daily`'s
-matter. Which change counts as what is said in docs/daily-report.md.
+The server finds, cuts and classifies; a row a change comes here, in batches. `daily` adds the rows up.
+Which change counts as what is said in docs/daily-report.md.
 """
 
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ from alert_pipelines.rules.key_text import key_text
 from alert_pipelines.rules.store import load_rules
 
 BATCH = 20_000
-"""So many changes are in memory at once."""
+"""The most changes that are in memory at once."""
 
 MAX_DAYS = 366
-"""So many days a report holds at most."""
+"""The most days that a report holds."""
 
 NO_RULE = "(no rule named)"
 

@@ -97,7 +97,7 @@ class DailyReport:
 
     def per_day(self) -> pd.DataFrame:
         """A row a day, also where nothing was done: counts, closes by rules and people, time to close in minutes."""
-        frame = _spread(self.counts, "day", "what", CHANGES)
+        frame = _spread(self.counts, "day", CHANGES)
         for by in ("rules", "people"):
             ends = self.counts[(self.counts["by"] == by) & self.counts["what"].isin(["closed", "resolved"])]
             frame[f"ended_by_{by}"] = ends.groupby("day")["alerts"].sum()
@@ -123,7 +123,7 @@ class DailyReport:
         if keys is None:
             return pd.DataFrame(columns=["source", "key", *CHANGES[:4], "opened_on_the_day"])
         frame = self.keys.assign(which=keys)
-        table = _spread(frame, "which", "what", CHANGES[:4])
+        table = _spread(frame, "which", CHANGES[:4])
         opened_today = frame[frame["of_day"] & (frame["what"] == "opened")].groupby("which")["alerts"].sum()
         table = table.assign(opened_on_the_day=opened_today).fillna(0).astype(int)
         table.insert(0, "key", [key for _, key in table.index])
@@ -148,8 +148,8 @@ class DailyReport:
 
     def _by(self, column: str, counts: pd.DataFrame, whats: Iterable[str]) -> pd.DataFrame:
         wanted = list(whats)
-        of_days = _spread(counts, column, "what", wanted)
-        of_day = _spread(self._of_day(counts), column, "what", wanted).reindex(of_days.index, fill_value=0)
+        of_days = _spread(counts, column, wanted)
+        of_day = _spread(self._of_day(counts), column, wanted).reindex(of_days.index, fill_value=0)
         both = of_day.join(of_days.add_suffix("_in_all_days"))
         return both.sort_values(
             [f"{what}_in_all_days" for what in wanted], ascending=False, kind="stable"
@@ -215,8 +215,9 @@ def _count(counts: pd.DataFrame, what: str, by: str | None) -> int:
     return int(counts.loc[which, "alerts"].sum())
 
 
-def _spread(counts: pd.DataFrame, rows: str, column: str, wanted: Iterable[str]) -> pd.DataFrame:
-    table = counts.groupby([rows, column])["alerts"].sum().unstack(column)
+def _spread(counts: pd.DataFrame, rows: str, wanted: Iterable[str]) -> pd.DataFrame:
+    """The alerts by `rows`, with a column for each of the `wanted` values of `what`."""
+    table = counts.groupby([rows, "what"])["alerts"].sum().unstack("what")
     return table.reindex(columns=list(wanted)).fillna(0).astype(int).rename_axis(columns=None)
 
 

@@ -9,6 +9,12 @@ from alert_pipelines.alerts import Status, entries_where
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.rules.clause import Filter, Predicate
 
+# One without a date may be of this occurrence, so it counts.
+_WRITTEN_AT = {"$cond": [is_date("$$entry.timestamp"), "$$entry.timestamp", "$timestamp"]}
+_DECIDED_FOR = {"$cond": [is_date("$$entry.as_of"), "$$entry.as_of", _WRITTEN_AT]}
+_IS_OF_THIS_OCCURRENCE: dict[str, Any] = {"$gte": [_DECIDED_FOR, "$timestamp"]}
+"""Whether the decision `$$entry` is not from before the alert's present `timestamp`; an expression."""
+
 
 def not_closed_before(rule_id: str) -> Predicate:
     """No close of this occurrence by the rule, nor by an automation that named no rule, stands in the history.
@@ -29,7 +35,7 @@ def not_closed_before(rule_id: str) -> Predicate:
     counted = entries_where(
         {"$eq": ["$$entry.to_status", closed]},
         {"$or": [by_its_rule, by_no_rule]},
-        _is_of_this_occurrence("$$entry"),
+        _IS_OF_THIS_OCCURRENCE,
         {"$not": [{"$in": ["$$entry.job_id", "$$allowed_again"]}]},
     )
     allowing = entries_where({"$eq": ["$$entry.undoes.allow_again", True]})
@@ -51,7 +57,7 @@ def no_undone_escalation(rule_id: str) -> Predicate:
     """
     escalated = str(Status.ESCALATED)
     undone = {"from_status": escalated, "undoes.rule_id": rule_id, "undoes.allow_again": {"$ne": True}}
-    earlier = entries_where({"$eq": ["$$entry.to_status", escalated]}, {"$not": [_is_of_this_occurrence("$$entry")]})
+    earlier = entries_where({"$eq": ["$$entry.to_status", escalated]}, {"$not": [_IS_OF_THIS_OCCURRENCE]})
     jobs_of_earlier = {"$map": {"input": earlier, "as": "entry", "in": "$$entry.job_id"}}
     counted = entries_where(
         {"$eq": ["$$entry.from_status", escalated]},
@@ -67,11 +73,3 @@ def no_undone_escalation(rule_id: str) -> Predicate:
     }
     description = "no escalation by this rule since its timestamp was undone"
     return Predicate("never_again", description, never, ("state_history", "timestamp"))
-
-
-def _is_of_this_occurrence(entry: str) -> dict[str, Any]:
-    """Whether a decision is not from before the alert's present `timestamp`, by its as_of or else its own date."""
-    as_of, written = f"{entry}.as_of", f"{entry}.timestamp"
-    # One without a date may be of this occurrence, so it counts.
-    undated = {"$cond": [is_date(written), written, "$timestamp"]}
-    return {"$gte": [{"$cond": [is_date(as_of), as_of, undated]}, "$timestamp"]}

@@ -1,6 +1,6 @@
 """The rules, `rule_versions` and `maintenance_windows`, as a scan reads and keeps them.
 
-Publishing is another matter: see `publish`.
+`publish` changes rules.
 """
 
 import json

@@ -49,7 +49,7 @@ def in_words(tree: Tree) -> str:
 
 
 def span_in_words(minutes: int) -> str:
-    """So many minutes in the largest unit that needs no fraction, as "2 hours"."""
+    """A number of minutes in the largest unit that needs no fraction, as "2 hours"."""
     unit, size = next((unit, size) for unit, size in _UNITS if minutes % size == 0)
     number = minutes // size
     return f"{number} {unit}{'' if number == 1 else 's'}"

@@ -11,7 +11,7 @@ from alert_pipelines.rules.validation import parse_window
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.timestamps import parse_timestamp
 
-_INSTANTS = ("from", "to", "ended_at")
+_TIMESTAMPS = ("from", "to", "ended_at")
 
 
 def read_windows(path: Path) -> list[MaintenanceWindow]:
@@ -50,11 +50,11 @@ def _parse(document: Any, number: int) -> MaintenanceWindow:
     if not document.get("window_id"):
         # What is added again has to be found again.
         raise WindowFileError(f"maintenance window {number}: window_id is missing: give each window a name")
-    return parse_window({str(name): _as_instant(name, value) for name, value in document.items()})
+    return parse_window({str(name): _as_timestamp(name, value) for name, value in document.items()})
 
 
-def _as_instant(name: Any, value: Any) -> Any:
-    if name not in _INSTANTS:
+def _as_timestamp(name: Any, value: Any) -> Any:
+    if name not in _TIMESTAMPS:
         return value
     if isinstance(value, date) and not isinstance(value, datetime):
         value = value.isoformat()

@@ -22,7 +22,7 @@ MAX_DURATION_MINS = 366 * 24 * 60
 
 
 MAX_RAISED_SPANS = 1_000
-"""So many of the latest occurrences a window of `covers: raised` looks back to."""
+"""The latest occurrences that a window of `covers: raised` looks back to, at most."""
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _LOOK_BACK_DAYS = (40, 400, 1_200, 7_400)
 

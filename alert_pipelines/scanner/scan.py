@@ -114,7 +114,7 @@ def run_scan(db: AlertDatabase, request: ScanRequest, on_progress: Progress | No
     if is_standalone(db):
         _log.warning(STANDALONE)
     warnings = prepare_collections(db)
-    as_of = _instant(db, request)
+    as_of = _as_of(db, request)
     if request.rule_ids is not None or request.allow_over_limit:
         # Before the claim as well: a misspelt name is not a failed scan, of which people would be told.
         _refuse_unknown_rules(_rules_of(db, request).rule_set, request)
@@ -260,7 +260,7 @@ def _report(claim: Claim, rules: LoadedRules, windows: LoadedWindows, plan: Plan
     )
 
 
-def _instant(db: AlertDatabase, request: ScanRequest) -> datetime:
+def _as_of(db: AlertDatabase, request: ScanRequest) -> datetime:
     """The as_of that `request` asks for."""
     now = server_now(db)
     if request.as_of is None:

@@ -20,7 +20,7 @@ from alert_pipelines.audit.decisions import (
 from alert_pipelines.audit.explain import ClauseResult, Explanation, explain_alert
 from alert_pipelines.audit.undo import UndoReport, undo_job
 from alert_pipelines.defs.asset_specs import ALERTS
-from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConfig, parse_instant
+from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConfig, read_time_setting
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource
@@ -44,14 +44,14 @@ _SKIPPED_COLUMNS = ("alert", "why")
 _DECIDED_COLUMNS = ("alert", "from", "to", "rule", "reason")
 
 MAX_DECISIONS = 1_000
-"""So many decisions a page lists; the command line lists all."""
+"""The most decisions that a page lists; the command line lists all."""
 
 
 @op
 def explain(context: OpExecutionContext, config: ExplainConfig, mongo: MongoResource) -> None:
     """Explain one alert: what each rule and a scan would do with it and why, and what was decided before."""
     with as_dagster_failure(), mongo.open() as db:
-        explanation = explain_alert(db, config.alert_id, as_of=parse_instant("as_of", config.as_of))
+        explanation = explain_alert(db, config.alert_id, as_of=read_time_setting("as_of", config.as_of))
         past = decisions_of_alert(db, config.alert_id)
     context.log.info("%s: %s", explanation.alert_id, explanation.answer)
     context.add_output_metadata(_explained(explanation, past))

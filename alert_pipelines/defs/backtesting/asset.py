@@ -41,7 +41,7 @@ from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.store import load_rules
 
 PLOTTED_DAYS = 14
-"""So many days a plot in the run's page holds, as it is kept with every run; the report holds all."""
+"""The days in a plot of the run's page, which is kept with every run; the report holds all."""
 
 DAYS = DailyPartitionsDefinition(start_date="2016-01-01", timezone="UTC")
 

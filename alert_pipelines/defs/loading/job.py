@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dagster import AssetObservation, Failure, OpExecutionContext, job, op
 
 from alert_pipelines.defs.asset_specs import ALERTS
-from alert_pipelines.defs.config import LoadAlertsConfig, parse_instant
+from alert_pipelines.defs.config import LoadAlertsConfig, read_time_setting
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.names import Names
@@ -49,7 +49,7 @@ def _load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoRes
             db,
             path,
             _declared(config),
-            until=parse_instant("until", config.until),
+            until=read_time_setting("until", config.until),
             update=config.update,
             reject_path=reject_path_of(path) if config.put_away else None,
             on_progress=on_progress,

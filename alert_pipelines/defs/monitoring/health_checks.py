@@ -35,24 +35,29 @@ from alert_pipelines.monitoring.health import HealthResult
 from alert_pipelines.settings import read_settings
 
 MAX_RUNS = 1000
-"""So many runs of the last day are looked at."""
+"""At most this many runs of the last day are looked at."""
 
 
-_Ask = Callable[[AlertDatabase, datetime, DagsterInstance, Location | None, Names], HealthResult]
+class _Asked(NamedTuple):
+    """What the checks look at: a database at one time, and the runs that the instance has of this copy."""
+
+    db: AlertDatabase
+    now: datetime
+    instance: DagsterInstance
+    own: Location | None
+    names: Names
 
 
 class _Check(NamedTuple):
     name: str
     description: str
-    ask: _Ask
+    ask: Callable[[_Asked], HealthResult]
     severity: AssetCheckSeverity = AssetCheckSeverity.WARN
 
 
-def _orphans(
-    db: AlertDatabase, now: datetime, instance: DagsterInstance, own: Location | None, names: Names
-) -> HealthResult:
-    records = health.orphaned_records(db, now)
-    runs = _scans_without_record(db, now, instance, own, names)
+def _orphans(asked: _Asked) -> HealthResult:
+    records = health.orphaned_records(asked.db, asked.now)
+    runs = _scans_without_record(asked)
     problems = [
         f"{job_id} is running without a sign of life: dead_scan_sensor should have ended it, so see whether that is on "
         "and the daemon runs; the next scan ends it as well."
@@ -63,7 +68,7 @@ def _orphans(
         for run_id in runs
     ]
     well = "Every running record has a living owner, every scan of the last day its record."
-    if own is None:
+    if asked.own is None:
         well = "Every running record has a living owner. Runs were not looked at: this one names no code location."
     return HealthResult(
         not problems,
@@ -72,29 +77,45 @@ def _orphans(
     )
 
 
-def _scans_without_record(
-    db: AlertDatabase, now: datetime, instance: DagsterInstance, own: Location | None, names: Names
-) -> list[str]:
-    succeeded = [DagsterRunStatus.SUCCESS]
+def _scans_without_record(asked: _Asked) -> list[str]:
+    succeeded, day_ago = [DagsterRunStatus.SUCCESS], asked.now - timedelta(days=1)
+    runs = own_runs(asked.instance, asked.own, statuses=succeeded, created_after=day_ago, limit=MAX_RUNS)
     return [
         run.run_id
-        for run in own_runs(instance, own, statuses=succeeded, created_after=now - timedelta(days=1), limit=MAX_RUNS)
+        for run in runs
         # Before the second edition a run that found another scan at work was green.
-        if is_scan(run, names) and not was_skipped(run, names) and record_of_run(db, run.run_id) is None
+        if is_scan(run, asked.names)
+        and not was_skipped(run, asked.names)
+        and record_of_run(asked.db, run.run_id) is None
     ]
+
+
+def _one_database(asked: _Asked) -> HealthResult:
+    """Whether no scan of this location was of another database: assets and checks show what came last, of whichever."""
+    tag = asked.names.name(DATABASE_TAG)
+    runs = own_runs(asked.instance, asked.own, created_after=datetime.now(UTC) - timedelta(days=1), limit=MAX_RUNS)
+    others = sorted({run.tags[tag] for run in runs if run.tags.get(tag)} - {asked.db.name})
+    return HealthResult(
+        not others,
+        f"Runs of the last day were of {', '.join(others)}, too. Their events and verdicts are mixed with those of "
+        f"{asked.db.name}. Give each database an ALERT_PIPELINES_PREFIX or a DAGSTER_HOME."
+        if others
+        else f"All runs of the last day were of {asked.db.name}.",
+        {"other databases": len(others)},
+    )
 
 
 _CHECKS = (
     _Check(
         "scan_fresh",
         "Checks how long ago the last scan completed.",
-        lambda db, now, *_: health.scans_are_fresh(db, now, stale_after(read_settings())),
+        lambda asked: health.scans_are_fresh(asked.db, asked.now, stale_after(read_settings())),
         AssetCheckSeverity.ERROR,
     ),
     _Check(
         "none_overlooked",
         "Checks that incremental scans miss nothing: once a day, compares one with a full scan.",
-        lambda db, now, *_: health.none_overlooked(db, now),
+        lambda asked: health.none_overlooked(asked.db, asked.now),
         AssetCheckSeverity.ERROR,
     ),
     _Check(
@@ -107,47 +128,47 @@ _CHECKS = (
     _Check(
         "queue_wait",
         "Checks how long scans wait in Dagster's queue behind other runs.",
-        lambda _db, _now, instance, own, names: scans_wait_little(instance, own, names),
+        lambda asked: scans_wait_little(asked.instance, asked.own, asked.names),
     ),
     _Check(
         "no_spike",
         "Compares closes, escalations and pending alerts of the last hour with the week before.",
-        lambda db, now, *_: health.spikes(db, now),
+        lambda asked: health.spikes(asked.db, asked.now),
     ),
     _Check(
         "no_silent_rule",
         "Lists active rules without decisions in the last days (AUTO_CLOSE_SILENT_DAYS).",
-        lambda db, now, *_: health.silent_rules(db, now, read_settings().silent_days),
+        lambda asked: health.silent_rules(asked.db, asked.now, read_settings().silent_days),
     ),
     _Check(
         "reopen_rate",
         "Lists rules whose closed alerts people often reopen (AUTO_CLOSE_REOPEN_PERCENT).",
-        lambda db, now, *_: health.reopened(db, now, read_settings().reopen_percent),
+        lambda asked: health.reopened(asked.db, asked.now, read_settings().reopen_percent),
     ),
     _Check(
         "oldest_pending",
         "Checks the age of the oldest pending alert. Counts pending alerts by source.",
-        lambda db, now, *_: health.oldest_pending(db, now, read_settings().pending_days),
+        lambda asked: health.oldest_pending(asked.db, asked.now, read_settings().pending_days),
     ),
     _Check(
         "known_statuses",
         "Lists unknown statuses. No rule decides an alert with such a status.",
-        lambda db, *_: health.known_statuses(db),
+        lambda asked: health.known_statuses(asked.db),
     ),
     _Check(
         "comparable_fields",
         "Lists rules that compare a field with another kind of value than alerts have, such as numbers stored as text.",
-        lambda db, *_: health.comparable_fields(db),
+        lambda asked: health.comparable_fields(asked.db),
     ),
     _Check(
         "replica_set",
         "Checks whether MongoDB is a replica set, which incremental scans need.",
-        lambda db, *_: health.replica_set(db),
+        lambda asked: health.replica_set(asked.db),
     ),
     _Check(
         "one_database",
         "Checks whether all runs of this code location used the same database.",
-        lambda db, _now, instance, own, names: _one_database(db, instance, own, names),
+        _one_database,
     ),
 )
 
@@ -160,28 +181,12 @@ def scanner_health(
     context: AssetCheckExecutionContext, mongo: MongoResource, names: Names
 ) -> Iterator[AssetCheckResult]:
     """Ask whether the scanner does well: is it at work, and is what it does what people want?"""
-    own = location_of_run(context.run)
-    asked = context.op_execution_context.selected_asset_check_keys
+    selected = context.op_execution_context.selected_asset_check_keys
     with as_dagster_failure(), mongo.open() as db:
-        now = server_now(db)
+        asked = _Asked(db, server_now(db), context.instance, location_of_run(context.run), names)
         for spec, check in zip(HEALTH_CHECKS, _CHECKS, strict=True):
-            if names.check(spec.key) in asked:
-                yield _result(check, names, db.name, check.ask(db, now, context.instance, own, names))
-
-
-def _one_database(db: AlertDatabase, instance: DagsterInstance, own: Location | None, names: Names) -> HealthResult:
-    """Whether no scan of this location was of another database: assets and checks show what came last, of whichever."""
-    tag = names.name(DATABASE_TAG)
-    runs = own_runs(instance, own, created_after=datetime.now(UTC) - timedelta(days=1), limit=MAX_RUNS)
-    others = sorted({run.tags[tag] for run in runs if run.tags.get(tag)} - {db.name})
-    return HealthResult(
-        not others,
-        f"Runs of the last day were of {', '.join(others)}, too. Their events and verdicts are mixed with those of "
-        f"{db.name}. Give each database an ALERT_PIPELINES_PREFIX or a DAGSTER_HOME."
-        if others
-        else f"All runs of the last day were of {db.name}.",
-        {"other databases": len(others)},
-    )
+            if names.check(spec.key) in selected:
+                yield _result(check, names, db.name, check.ask(asked))
 
 
 def _result(check: _Check, names: Names, database: str, verdict: HealthResult) -> AssetCheckResult:

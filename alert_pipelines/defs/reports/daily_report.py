@@ -1,6 +1,6 @@
 """The daily report in the UI: a partition a day, so that a backfill makes any days; its tables, plots and files.
 
-What is counted is `reports`' matter, which is loaded only when a report is made: it needs pandas.
+`reports` does the counting. It is loaded only when a report is made, since it needs pandas.
 """
 
 import re

@@ -27,7 +27,7 @@ from alert_pipelines.rules.sentences import sentence
 from alert_pipelines.rules.store import usable_rules
 
 MAX_PLOTTED = 20
-"""So many rules, those that did the most in 7 days, have numbers of their own, which the UI plots."""
+"""Of at most this many rules, those that did the most in 7 days, the UI plots numbers."""
 
 _RULE_COLUMNS = ("rule", "mode", "priority", "what it does")
 # Two numbers a cell: with a column for each the table would be wider than the page.

@@ -121,7 +121,8 @@ def check_results(
     fault = f"These alerts could not be processed; all others were:{_first(of_alerts)}" if of_alerts else None
     numbers = {"errors": len(of_alerts)} | _listed(of_alerts)
     yield verdict(JOBS, NO_ALERT_ERRORS, fault, "All alerts were processed.", numbers)
-    lost = f"The job record of {report.job_id} and the histories of its alerts disagree. Keep the record and report a defect."
+    disagree = f"The job record of {report.job_id} and the histories of its alerts disagree"
+    lost = f"{disagree}. Keep the record and report a defect."
     numbers = {
         "planned": count(report.planned),
         "closed": report.closed,

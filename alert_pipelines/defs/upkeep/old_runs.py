@@ -13,7 +13,7 @@ from dagster import DagsterInstance
 from alert_pipelines.defs.own_runs import FINISHED, Location, own_runs
 
 KEPT_OF_EACH_JOB = 20
-"""So many of the newest runs of each job stay, however old they are."""
+"""The newest runs of each job, this many, stay however old they are."""
 
 _BATCH = 50
 _PARTITION_TAG = "dagster/partition"

@@ -184,9 +184,9 @@ class _Draft:
                     yield f"# A spreadsheet's days? {source}  # {_samples(column)}"
             yield "timestamp: {column: WHICH}  # no column holds dates of a known form"
             return
-        yield f"timestamp: {self._instant(starts[0])}  # {_others(starts)}{self._seen(starts[0])}"
+        yield f"timestamp: {self._timestamp(starts[0])}  # {_others(starts)}{self._seen(starts[0])}"
 
-    def _instant(self, column: Column) -> str:
+    def _timestamp(self, column: Column) -> str:
         """The source of a date, put together with its time of day where another column has that."""
         clock = clock_of(column, self._roles)
         if clock is None:
@@ -214,7 +214,7 @@ class _Draft:
             yield from _map(roles.statuses[0], status_of)
         for name, found in (("resolved_at", roles.ends), ("updated_at", roles.updates)):
             if found:
-                yield f"{name}: {self._instant(found[0])}  # {_others(found)}{self._seen(found[0])}"
+                yield f"{name}: {self._timestamp(found[0])}  # {_others(found)}{self._seen(found[0])}"
 
     def _event_lines(self, state: Column, time: Column) -> Iterator[str]:
         yield "events:  # each row is an update of its alert"

@@ -2,7 +2,7 @@
 Parquet.
 
 A row that is malformed is yielded as such with its text and the reading goes on; only a file that cannot be
-read at all is an error. What the columns mean is `documents`' matter.
+read at all is an error. `documents` says what the columns mean.
 """
 
 from collections.abc import Callable, Iterator
