@@ -1,6 +1,6 @@
 """Closes and escalates alerts by rule, on MongoDB, run by Dagster.
 
-Scan once, look at what was decided, and take it back:
+Run one scan, list its decisions, and undo them:
 
     from alert_pipelines import auto_close_scanner, get_recent_jobs, open_database, undo_job
 
@@ -8,14 +8,14 @@ Scan once, look at what was decided, and take it back:
         auto_close_scanner(db)
         job = get_recent_jobs(limit=1, db=db)[0]
         print(job.job_id, job.alerts_closed)
-        undo_job(db, job.job_id)                 # says what it would restore
+        undo_job(db, job.job_id)                 # shows what it would restore
         undo_job(db, job.job_id, dry_run=False)  # restores it
 
-`open_database()` takes its address from MONGODB_URI and MONGODB_DATABASE, and without an address from a local mongod.
-Every function takes any other pymongo database as well. All of them block: from coroutines, use `alert_pipelines.aio`.
+`open_database()` uses MONGODB_URI and MONGODB_DATABASE. Without MONGODB_URI it starts a local mongod. Each function
+also takes any other synchronous pymongo database. All functions block: in coroutines, use `alert_pipelines.aio`.
 
-What can go wrong is an AlertPipelinesError, whose message says what to do. The names below are the public ones. Each is
-loaded when it is first used, and only the four of the scheduler load Dagster.
+Errors that you can act upon are AlertPipelinesErrors; the message says what to do. The names below are the public ones.
+Each is loaded when it is first used, and only the four functions of the scheduler load Dagster.
 """
 
 from importlib import import_module

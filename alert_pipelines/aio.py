@@ -1,7 +1,7 @@
-"""The functions of the old job as the coroutines that they were, for a service that awaits them.
+"""The functions of the old job as coroutines, for services that await them.
 
-Each runs its namesake of `alert_pipelines` in a thread, with the same arguments, answer and errors, so the event loop
-stays free. The database is pymongo's synchronous one, also here:
+Each runs the function of the same name in `alert_pipelines` in a thread, with the same arguments, result and errors, so
+it does not block the event loop. Pass a database of pymongo's synchronous client:
 
     from pymongo import MongoClient
     from alert_pipelines.aio import auto_close_scanner

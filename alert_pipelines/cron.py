@@ -1,4 +1,4 @@
-"""Whether a text is a cron expression that ticks at some time, as Dagster reads it, told without loading Dagster."""
+"""Checks cron expressions as Dagster does, without loading Dagster."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The code location: every definition under one name. It wires and decides nothing."""
+"""The code location: all Dagster definitions under one name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,10 +25,10 @@ from alert_pipelines.settings import PREFIX_VARIABLE, environment_with, read_set
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None, key_prefix: str | None = None) -> Definitions:
-    """All definitions; `resource_overrides` replaces resources by name.
+    """Build all definitions. `resource_overrides` replaces resources by name.
 
-    `key_prefix`, by default what ALERT_PIPELINES_PREFIX says, stands in front of the keys of assets and the names of
-    groups, jobs, schedules and sensors, so that several copies live in one workspace. Raises SettingsError.
+    `key_prefix` (default: ALERT_PIPELINES_PREFIX) is a prefix for the keys of assets and the names of groups, jobs,
+    schedules and sensors, so that one workspace can have several copies. Raises SettingsError.
     """
     given = {} if key_prefix is None else {PREFIX_VARIABLE: key_prefix}
     settings = read_settings(environment_with(**given))

@@ -271,7 +271,7 @@ def recent_records(limit: int, db: AlertDatabase) -> list[dict[str, Any]]:
 
 @at_the_door
 def fail_stalled_jobs(db: AlertDatabase) -> list[StalledJob]:
-    """End, as `failed` and with their true counts, the running records of stalled jobs.
+    """Set the job records of stalled jobs to `failed`, with their true counts.
 
     Stalled is: the lease ran out, or is one that no owner alive can hold; or, of a scan without a lease, what
     `_stalled_without_lease` says. Records of other types without a lease are not ours to judge.

@@ -1,6 +1,6 @@
-"""`alert-pipelines schedule`: whether scans are made on schedule, when the next one is, and the switch.
+"""`alert-pipelines schedule`: shows the schedule, and switches it on and off.
 
-A command that needs Dagster, so it stands here, above the command line, which loads it by its name.
+The command needs Dagster, so it is not in `cli`, which loads it by its name.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The scheduler's four functions, as the old job's callers know them, over the Dagster instance.
+"""The four functions of the old job's scheduler, for the Dagster schedule.
 
 They switch and read the schedule; the ticks themselves are made by `dagster-daemon`, another process. The code
 location is loaded in this process, so AUTO_CLOSE_CRON has to be set here as it is there. Which schedule of the instance

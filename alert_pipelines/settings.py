@@ -298,9 +298,9 @@ _FORMS: dict[str, Form] = {
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read and check all settings; one that is blank counts as unset.
+    """Read and check all settings. A blank value counts as unset.
 
-    Raises SettingsError, which names every variable that is wrong, and every one that is a misspelling of a setting.
+    Raises SettingsError, which names every variable that is not valid, or whose name is a misspelt setting.
     """
     given = {name: text for name in _FORMS if (text := environ.get(name, "").strip())}
     faults = [_misspelt(name) for name in environ if name.startswith(_OWN_PREFIXES) and name not in _FORMS]

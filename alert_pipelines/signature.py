@@ -1,4 +1,4 @@
-"""Who asked for something, and why: what people sign undos, publications, exceptions from limits and windows with."""
+"""The signature of a person: who undid, published, lifted a limit or added a window, and why."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What somebody may have meant by a word that is not known here."""
+"""Suggests the nearest known word for an unknown one."""
 
 import difflib
 from collections.abc import Iterable

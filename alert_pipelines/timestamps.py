@@ -1,4 +1,4 @@
-"""Timestamps as people give them, as aware datetimes in UTC.
+"""Parses timestamps to aware datetimes in UTC.
 
 Dates in files of alerts have many forms: `loading.values` reads those.
 """

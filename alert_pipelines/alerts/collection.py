@@ -1,4 +1,4 @@
-"""The collection of alerts: its name, its indexes, and one alert of it."""
+"""The collection of alerts: its name, its indexes, and access to one alert."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -53,7 +53,7 @@ INDEXES = (
 
 @at_the_door
 def ensure_indexes(db: AlertDatabase) -> list[str]:
-    """Create the indexes that `alerts` lacks; return their names.
+    """Create the missing indexes of `alerts`, and return their names.
 
     Raises IndexConflictError, as DuplicateKeyValuesError where alerts share an id and all else is made.
     """

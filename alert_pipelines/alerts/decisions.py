@@ -1,6 +1,6 @@
-"""Decisions, counted by rule and source: what a plan, a report and a job record say of many alerts.
+"""Counts of decisions by rule and source, for plans, reports and job records.
 
-What a job decided is read from the one ledger there is, the alerts' own histories.
+The decisions of a job are read from the histories of the alerts, which are the only record of them.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ OTHER_SOURCES = "(other sources)"
 
 
 class DecisionCount(NamedTuple):
-    """How many alerts of one source got one decision by one rule."""
+    """The number of alerts of one source with one decision by one rule."""
 
     rule_id: str
     source_type: str

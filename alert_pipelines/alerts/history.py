@@ -1,4 +1,4 @@
-"""What an alert's own history holds and what its entries did, as expressions; one job's decisions counted from it."""
+"""Expressions on the history of an alert and its entries, and the counts of one job's decisions."""
 
 from typing import Any, NamedTuple
 

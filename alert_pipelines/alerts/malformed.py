@@ -1,4 +1,4 @@
-"""What a malformed alert is: one whose dates no rule can judge, or to which no decision can be written.
+"""Finds malformed alerts: their dates cannot be evaluated, or no decision can be written to them.
 
 Malformed dates are found through an index each, so a scan of well-formed alerts reads none of them. Whether a decision
 can be written is asked of due alerts alone.

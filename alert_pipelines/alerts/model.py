@@ -1,4 +1,4 @@
-"""The alert's document: its statuses, what may follow on them, and its fields."""
+"""The document of an alert: its fields, and which status can follow which."""
 
 from datetime import datetime
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""How many alerts are pending, counted from the indexes alone: three million keys a second, whatever the alerts hold.
+"""Counts pending alerts from indexes only: three million keys a second, independent of the size of the alerts.
 
 An index has a key for each element of an array, so by it alone an alert of status ["OPEN"] is OPEN. Two indexes that
 are empty where alerts are as the service writes them hold the alerts with such arrays, which are then taken off.

@@ -1,4 +1,4 @@
-"""What is pending, by source and age, and which alerts there are: the lists that people work from."""
+"""Lists of alerts, and counts of pending alerts by source and age."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where decisions came from, read from the one ledger there is: the alerts' own histories."""
+"""The decisions about one alert or by one job, read from the histories of the alerts."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime

@@ -1,6 +1,6 @@
-"""Explains one alert: what each rule says of it at as_of, test by test, and what has been decided so far.
+"""Explains one alert: each test of each rule at as_of, and past decisions.
 
-The answers are the database's: each compiled test and each clause is run against that one alert.
+The database evaluates it: each compiled test and each clause runs against this one alert.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,7 +82,7 @@ _DONE = {str(Status.AUTO_CLOSED): "Closed", str(Status.ESCALATED): "Escalated"}
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the rules say of one alert at `as_of`.
+    """What each rule decides about one alert at `as_of`.
 
     `decided_by` is the clause whose decision a scan at `as_of` would write, blast-radius limits aside; `why` says
     so in words, also why not. `malformed` is what is wrong with the dates of a pending alert. `clauses` come in

@@ -1,4 +1,4 @@
-"""What the rules will decide next, and when: their plans for now and for each of the coming hours."""
+"""Forecasts the decisions of the coming hours, from a plan for each hour."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
@@ -33,7 +33,7 @@ class Forthcoming(NamedTuple):
 
 
 class DueByRule(NamedTuple):
-    """How many alerts one rule will decide, and by when the first of them is due."""
+    """The number of alerts that one rule will decide, and when the first is due."""
 
     rule_id: str
     decision: Decision

@@ -1,4 +1,4 @@
-"""What changed rules would decide about the alerts of now, compared with the rules in force."""
+"""Previews changed rules on the current alerts, compared with the published rules."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Taking back what a job decided: each alert to what it was, its history appended and never rewritten."""
+"""Undoes the decisions of a job: restores each alert, and appends to its history."""
 
 import logging
 from collections import Counter
@@ -77,7 +77,7 @@ class Restored(NamedTuple):
 
 @dataclass(frozen=True)
 class UndoReport:
-    """What was, or in a dry run would be, taken back. `undo_job_id` is None for a dry run.
+    """What was undone or, in a dry run, would be undone. `undo_job_id` is None for a dry run.
 
     `alerts` names the first 1,000 of the `restored`, `moves` counts all by rule, from which status and to which;
     `skipped` names the first 1,000 of the `skipped_total` that were touched since, or whose write the server refuses.

@@ -42,7 +42,7 @@ MAX_CLAUSE_SECONDS = 60
 
 @dataclass(frozen=True)
 class RuleOutcome:
-    """What one rule would have decided in one day, and what really became of those alerts.
+    """What one rule would have decided on one day, and what really happened to these alerts.
 
     `false_closes` were later escalated (`escalated_later`) or resolved by a person with notes (`resolved_with_work`).
     The others: `closed_later` and, part of it, `auto_closed_later` are those really closed or resolved later, the
@@ -77,8 +77,8 @@ class RuleOutcome:
 class DayOutcome:
     """One day, [00:00, 24:00) UTC: both rule sets, rule by rule in precedence order, and what really happened.
 
-    Shadow rules of the proposed set come last, each counted as if it were alone. `bad_rules` names today's rules that
-    cannot be read.
+    Shadow rules of the tested set come last, each counted as if it were the only rule. `bad_rules` lists the active
+    rules that are not valid.
     """
 
     day: date
@@ -135,7 +135,7 @@ def backtest_day(
     step: timedelta = DEFAULT_STEP,
     check: Callable[[], None] = lambda: None,
 ) -> DayOutcome:
-    """What `rules`, and beside them today's active ones, would have decided in `day` (UTC), and what really happened.
+    """What `rules` and the active rules would have decided on `day` (UTC), and what really happened.
 
     Counted is what is due at one of the times 00:00 + step, + 2 steps, … 24:00 and was not due at 00:00, each alert
     at most once a decision. `check` is called before every query and may raise to stop. Raises BacktestError for a

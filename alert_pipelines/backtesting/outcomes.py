@@ -1,6 +1,6 @@
 """What really became of alerts after a time, and what was really done in a day, from their histories.
 
-What rules would have done is counted by `backtest`.
+`backtest` counts what rules would have done.
 """
 
 from collections import Counter

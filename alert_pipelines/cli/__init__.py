@@ -1,6 +1,6 @@
-"""The command line: `alert-pipelines`, one module a command or group of commands, named as it is.
+"""The command line `alert-pipelines`: one module for each command or group of commands, with its name.
 
-Commands read arguments and print; what they do is done by the packages below. Nothing here imports dagster.
+Commands only read arguments and print; other packages do the work. Nothing here imports Dagster.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""`alerts`: which alerts there are."""
+"""`alerts`: lists alerts."""
 
 from datetime import datetime, timedelta
 from shlex import quote

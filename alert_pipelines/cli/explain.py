@@ -1,4 +1,4 @@
-"""`explain`: what each rule makes of one alert, and why."""
+"""`explain`: explains the decisions about one alert."""
 
 from collections.abc import Iterator
 from dataclasses import fields

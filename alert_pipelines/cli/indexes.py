@@ -1,4 +1,4 @@
-"""`indexes`: which rules read far more than they need, and the indexes that would help."""
+"""`indexes`: finds slow conditions, and creates indexes for them."""
 
 from collections.abc import Sequence
 from datetime import datetime

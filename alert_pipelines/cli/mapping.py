@@ -1,4 +1,4 @@
-"""`mapping`: how a file is read."""
+"""`mapping`: drafts and shows mappings."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`notify`: whether people would be reached."""
+"""`notify`: sends test notifications."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""How answers are printed: aligned tables for people, JSON for programs."""
+"""Prints results: aligned tables for people, JSON for programs."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The root command: which commands there are, how errors end, where the log goes."""
+"""The root command: the list of commands, the handling of errors, and the log."""
 
 import importlib
 import logging

@@ -1,4 +1,4 @@
-"""What `rules diff` says of the alerts of now: what changed rules would decide otherwise."""
+"""The part of `rules diff` about alerts: what changed rules would decide differently."""
 
 from collections import Counter
 

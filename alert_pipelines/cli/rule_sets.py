@@ -1,4 +1,4 @@
-"""The commands of `rules` about what is, and was, in force: list, history, and the way back to an earlier rule set."""
+"""The `rules` commands list, history and rollback."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""`rules`: check a rule file, compare it with the stored rules, publish it, export them, return to earlier ones."""
+"""`rules`: validates, compares, publishes and exports rules."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`snooze`: leave one alert undecided for a while."""
+"""`snooze`: exempts one alert from scans for a time."""
 
 from datetime import timedelta
 

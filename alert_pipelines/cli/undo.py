@@ -1,4 +1,4 @@
-"""`undo`: taking back what a job decided."""
+"""`undo`: undoes the decisions of a job."""
 
 import click
 

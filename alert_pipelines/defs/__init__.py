@@ -1,1 +1,1 @@
-"""The Dagster layer: what the UI shows and what the daemon runs. It wires the packages below and decides nothing."""
+"""The Dagster layer: what the UI shows and what the daemon runs. The logic is in the other packages."""

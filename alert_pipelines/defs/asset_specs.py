@@ -1,4 +1,4 @@
-"""The lineage that the UI draws: the assets, their checks, and nothing of how they are made."""
+"""The specs of the assets and checks that scans materialize."""
 
 from dagster import AssetCheckSpec, AssetSpec, TableSchema
 

@@ -1,4 +1,4 @@
-"""The jobs that nobody waits for: they go behind all others in the queue, and their schedules avoid scans."""
+"""Background jobs: they have a low priority, and their schedules avoid the times of scans."""
 
 from collections.abc import Callable
 

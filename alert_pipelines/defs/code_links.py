@@ -1,7 +1,7 @@
-"""From each asset to the code that makes it: a file of this checkout, or a page below ALERT_PIPELINES_CODE_URL.
+"""Links from each asset to its code: a file of this checkout, or a page below ALERT_PIPELINES_CODE_URL.
 
-Code is named, neither imported nor read: each run loads this module, and would else load what only other runs need. So
-a link leads to the file, and its label says which function or class in it is meant.
+The code is named but not imported, since each run loads this module. The link leads to the file, and its label names
+the function or class.
 """
 
 from collections.abc import Mapping, Sequence

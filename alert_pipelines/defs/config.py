@@ -1,4 +1,4 @@
-"""What a person can set in the Launchpad, or in the config of a launch."""
+"""The config of jobs, as a person sets it in the Launchpad."""
 
 from dataclasses import replace
 from datetime import datetime

@@ -1,6 +1,6 @@
-"""The private names of Dagster that this package cannot do without, and nothing else.
+"""The private names of Dagster that this package needs.
 
-Only this module imports them, so that an upgrade of Dagster which moves one fails here, and in this module's test.
+Only this module imports them. If an upgrade of Dagster moves one, this module and its test fail.
 """
 
 import warnings

@@ -1,4 +1,4 @@
-"""How an error that a person can act upon ends a run: at once, with its own text and no stack of calls."""
+"""Ends a run with the message of an error that a person can act upon, without a retry or a stack trace."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Files and directories that a run's config names, on the host of the run: whoever reaches the UI may name any."""
+"""Checks the files and directories in a run's config, since everybody who can reach the UI can name any file."""
 
 from pathlib import Path
 

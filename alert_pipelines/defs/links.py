@@ -1,7 +1,7 @@
-"""Where a run's page leads: to the UI's own screens, and to the commands that say more.
+"""Links from the page of a run to other screens of the UI, and the commands that show more.
 
-Paths within the UI start at its root, since nobody tells a run under which address people open it. They name the code
-location as the instance does; a run that belongs to none, as by `dagster job execute`, has the commands alone.
+Links within the UI are relative to its root, since a run does not know the UI's address. They contain the name of the
+code location. A run without one, as by `dagster job execute`, shows the commands only.
 """
 
 import json

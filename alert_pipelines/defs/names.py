@@ -1,7 +1,7 @@
-"""What this copy calls its assets, groups, jobs, schedules, sensors and run tags: plain names, or prefixed ones.
+"""The names of this copy's assets, groups, jobs, schedules, sensors and run tags, with or without a prefix.
 
-Several copies, each with a database, live in one Dagster workspace if each has a prefix. Within the package names are
-plain; they get the prefix where Dagster is told them.
+One Dagster workspace can have several copies, each with a database and a prefix. The package uses plain names; the
+prefix is added in the definitions for Dagster.
 """
 
 from dagster import AssetCheckKey, AssetKey, ConfigurableResource

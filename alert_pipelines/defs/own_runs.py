@@ -1,4 +1,4 @@
-"""Which runs and schedules of a Dagster instance are this code location's. Everybody else's are never touched.
+"""Finds the runs and schedules of this code location in a Dagster instance. Others are never changed.
 
 Other teams use the same instance, and two copies of this package may be in one workspace. So what is ours is told by
 the code location and the repository that Dagster itself notes with each run, never by a job's name alone. Where nothing

@@ -1,4 +1,4 @@
-"""The definitions of one copy: those of the package, called as `Names` says."""
+"""The definitions of one copy, with the names of `Names`."""
 
 from collections.abc import Mapping
 

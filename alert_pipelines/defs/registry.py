@@ -1,4 +1,4 @@
-"""What this package defines, assets and jobs: the code location is made of this list, and runs are judged by it."""
+"""The list of all assets and jobs of this package. The code location consists of it."""
 
 from dagster import AssetsDefinition, AssetSpec, DagsterRun
 

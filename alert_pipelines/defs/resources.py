@@ -1,4 +1,4 @@
-"""What the Dagster layer takes from outside: the database, and the rule engine that works on it.
+"""The Dagster resources: the database and the rule engine.
 
 Neither is nested in the other: a nested resource that is also given at top level is set up twice. No address and no
 password is a field here, since Dagster shows the fields of resources to everyone.

@@ -1,4 +1,4 @@
-"""This package's log lines in a run's own log, whatever the instance's dagster.yaml says of `python_logs`."""
+"""Writes the log lines of this package to the log of the run, independent of `python_logs` in dagster.yaml."""
 
 import logging
 from collections.abc import Iterator, Sequence

@@ -68,7 +68,7 @@ def generate_week(seed: int, until: datetime, count: int = 4000) -> Iterator[Ale
 
 @at_the_door
 def insert_week(db: AlertDatabase, seed: int, until: datetime, count: int = 4000) -> Inserted:
-    """Insert a generated week; alerts that are there already are left as they are and counted.
+    """Insert a generated week of alerts. Existing alerts are not changed, but counted.
 
     Raises IndexConflictError when the collection cannot be indexed, pymongo.errors.PyMongoError when the
     database fails.

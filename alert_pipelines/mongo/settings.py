@@ -19,7 +19,7 @@ from alert_pipelines.settings import (
 
 @dataclass(frozen=True)
 class MongoSettings:
-    """Which MongoDB to use; without a `uri` it is the local mongod that keeps its files in `local_dir`.
+    """The MongoDB server and database. Without `uri`: the local mongod with its files in `local_dir`.
 
     `database` is the one that holds the alerts, also where the URI names another (that one is where the
     URI's user is looked up). Raises SettingsError for an unusable URI or name of a database.

@@ -1,6 +1,6 @@
 """Plots as SVG, drawn by matplotlib where it is installed; it is loaded when the first one is drawn, and not before.
 
-What is drawn is decided by the reports; here is only how it looks.
+The reports decide what to draw; this module decides how it looks.
 """
 
 import base64

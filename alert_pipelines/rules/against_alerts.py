@@ -1,4 +1,4 @@
-"""Names what valid rules say and the alerts of a database cannot meet: sources, fields and kinds that there are not."""
+"""Warns of rules that the stored alerts cannot meet: sources, fields and kinds of values that do not exist."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple

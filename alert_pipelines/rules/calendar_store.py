@@ -1,4 +1,4 @@
-"""The collection `calendars`, and rules with the calendars that they go by."""
+"""The collection `calendars`, and the lookup of the calendars of rules."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""How a rule counts minutes at as_of: all of them, or those in the open hours of its calendar."""
+"""Counts minutes at as_of: all of them, or only those in the open hours of a calendar."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

@@ -94,7 +94,7 @@ def _calendars(content: Any, problems: list[str]) -> list[Calendar]:
 
 
 def default_rules() -> list[Rule]:
-    """The rules that come with the package, for the six source types."""
+    """Return the default rules of the package, for the six sources."""
     text = files("alert_pipelines.rules").joinpath("default_rules.yaml").read_text(encoding="utf-8")
     return parse_rules(parse_yaml(text), "default_rules.yaml")
 

@@ -1,4 +1,4 @@
-"""Which alerts go together by source and key, which of them count, and which the clock alone brings into play."""
+"""Groups alerts by source and key: which count as evidence, and which become due by the clock alone."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime

@@ -1,6 +1,6 @@
-"""What somebody may have meant by a word that the rule language does not know; never a word of the opposite sense.
+"""Suggests a valid word for an unknown word in a rule, but never one with the opposite meaning.
 
-A hint is followed without a second look, so one that turns a rule round is worse than none.
+People follow a hint without a second look, so a hint that reverses a rule is worse than none.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""How the key of a group of alerts is written: equal texts for what is one key to the rules, different ones else."""
+"""Writes the key of a group of alerts as a text: equal for equal keys, different for different keys."""
 
 import json
 import re

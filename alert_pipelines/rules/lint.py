@@ -1,4 +1,4 @@
-"""Names what is legal in a set of rules and surely not meant: conditions that leave nothing to others or never hold."""
+"""Warns of valid rules that are probably wrong: conditions that leave nothing to others, or never hold."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, product

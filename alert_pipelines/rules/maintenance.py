@@ -1,4 +1,4 @@
-"""Maintenance windows as people handle them: listing, adding and ending them, and snoozing one alert.
+"""Lists, adds and ends maintenance windows, and snoozes one alert.
 
 A window that was ended stays, with the time: a back-test of a day before still sees it.
 """
@@ -30,7 +30,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class WindowState(StrEnum):
-    """How a stored window stands at a time."""
+    """The state of a stored window at a time."""
 
     HOLDS = "holds"
     TO_COME = "to come"

@@ -1,6 +1,6 @@
 """The rule language as models: what may be written, and errors that say what should have been.
 
-What a rule means is the compiler's; where rules are kept is the store's.
+`compiler` defines what a rule means; `store` reads and keeps rules.
 """
 
 import hashlib
@@ -289,7 +289,7 @@ class Rule(HasCalendars):
         return ", ".join(self.sources or (EVERY_SOURCE,))
 
     def concerns(self, source: object) -> bool:
-        """Whether it decides alerts of `source`, as an alert's `source_type` holds it."""
+        """Whether the rule decides alerts with this `source_type`."""
         return type(source) is str and (self.sources is None or source in self.sources)
 
     def shares_source(self, other: "Rule") -> bool:
@@ -298,7 +298,7 @@ class Rule(HasCalendars):
 
     @property
     def effective_mode(self) -> Mode:
-        """The more cautious of `mode` and `is_active`: a rule writes only where both say so."""
+        """The mode that applies: a rule writes only if `mode` is active and `is_active` is true."""
         if self.mode is None:
             return Mode.ACTIVE if self.is_active else Mode.OFF
         return Mode.OFF if self.mode is Mode.ACTIVE and not self.is_active else self.mode

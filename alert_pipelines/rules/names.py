@@ -1,4 +1,4 @@
-"""What rules, windows and calendars may be called."""
+"""Valid names of rules, windows and calendars."""
 
 from typing import Annotated
 

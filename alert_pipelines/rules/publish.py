@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class ChangeKind(StrEnum):
-    """How a rule of a file stands to the collections."""
+    """The difference between a rule of a file and the collections."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -80,7 +80,7 @@ class _Step(NamedTuple):
 
 @at_the_door
 def diff_rules(db: AlertDatabase, rules: Iterable[Rule]) -> list[RuleChange]:
-    """What publishing `rules` would change; rules that only the collections have come last and are never deleted."""
+    """Return what publishing `rules` would change. Rules only in the collections come last and are never deleted."""
     return [step.change for step in _steps(db, list(rules), stored_rules(db))]
 
 
@@ -141,7 +141,7 @@ def publish_rules(
 
 @at_the_door
 def export_rules(db: AlertDatabase) -> list[Rule]:
-    """Every rule of both collections, by rule id. Raises UnusableRulesError, which names all that cannot be used."""
+    """Return all published rules, sorted by rule id. Raises UnusableRulesError, which names all that are not valid."""
     rules, errors = usable_rules(db)
     if errors:
         raise UnusableRulesError(errors)

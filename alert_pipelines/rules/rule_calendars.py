@@ -1,4 +1,4 @@
-"""What a rule says of calendars, and how it finds those that it goes by."""
+"""The fields of a rule that name calendars, and the lookup of these calendars."""
 
 from collections.abc import Iterable
 from datetime import datetime

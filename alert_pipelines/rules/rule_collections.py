@@ -1,4 +1,4 @@
-"""The two collections of rules: what belongs in which, and what both hold at one moment.
+"""The two collections of rules: which rule belongs in which, and a snapshot of both.
 
 `rules` is the alert service's as well. Its API removes every condition that it does not know, its rule list fails at a
 source that it does not know, and its ingest ignores modifiers. So a rule that says more than the service can is kept

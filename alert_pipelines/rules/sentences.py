@@ -1,4 +1,4 @@
-"""Says a rule in one English sentence: for lists of rules, explanations and reports."""
+"""Describes a rule in one English sentence, for lists of rules, explanations and reports."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""The rules, `rule_versions` and `maintenance_windows`, as a scan reads and keeps them.
+"""Reads rules, `rule_versions` and `maintenance_windows` for a scan, and stores rule set versions.
 
 `publish` changes rules.
 """

@@ -1,4 +1,4 @@
-"""Turns a document into a rule, or into an error that says what should have been written."""
+"""Parses and validates rules; the error says what was expected."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date

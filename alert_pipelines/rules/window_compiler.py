@@ -1,4 +1,4 @@
-"""Compiles maintenance windows: what they take out of the alerts that are decided, and out of those that count."""
+"""Compiles maintenance windows: which alerts are not decided, and which do not count as evidence."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

@@ -1,6 +1,6 @@
-"""The checkpoint: what a completed scan leaves for the next, so that it need not look at all pending alerts again.
+"""The checkpoint of a completed scan, from which the next scan can be incremental.
 
-`changes` says what was touched since, and whether a checkpoint can be built on at all.
+`changes` finds what changed since, and whether the checkpoint can be used.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-"""Planning that may build on the scan before, behind one object: a scan can be read without knowing how.
+"""Incremental planning, behind one object.
 
-`changes` finds what changed since that scan, `scopes` what has to be looked at because of it, `checkpoint` is what one
-scan leaves for the next, and `overlooked` checks once a day that nothing else was due.
+`changes` finds what changed since the scan before, `scopes` which keys must be read because of it, `checkpoint` is what
+a scan stores for the next, and `overlooked` checks once a day that nothing else was due.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""Which indexes find the alerts of one key, and how a clause is run where none does.
+"""Finds the indexes for the alerts of one key, and how to run a clause without one.
 
-`index_advice.choice` says by what an index is chosen when it is advised.
+`index_advice.choice` chooses the index to advise.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""The blast-radius limits: what a rule, or a whole scan, may decide at most.
+"""The limits: the most that a rule, or the scan, may decide.
 
-Asked after the plan, before any write."""
+Checked after the plan, before any write."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set

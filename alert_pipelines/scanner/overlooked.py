@@ -1,4 +1,4 @@
-"""Checks what incremental scans look at: what a full scan decides, and an incremental one would have overlooked.
+"""Checks that incremental scans miss nothing: compares the plan of a full scan with that of an incremental one.
 
 Such an alert is a defect of this project, so nothing else may be taken for one. The plan sees also what was touched
 after the claim, of which no incremental plan is told: what lies in the keys of that is left out.

@@ -1,4 +1,4 @@
-"""What a plan would do, by the status and severity of its alerts: what people look at before they allow it."""
+"""Previews a plan by the status and severity of its alerts, so that people can check it before they allow it."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator

@@ -1,4 +1,4 @@
-"""How fast a scan may write, for servers that have other work to do: alerts per second, or as fast as it goes."""
+"""Limits the write rate of a scan, in alerts per second."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What is asked of a scan and what it answers: plain values, shared by the scan, the CLI and the Dagster layer."""
+"""The request and the report of a scan: plain values, shared by the scan, the CLI and the Dagster layer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -68,7 +68,7 @@ class PlannedGroup(NamedTuple):
 
 
 class LimitViolation(NamedTuple):
-    """A rule, or the scan, that planned more closes or escalations than its limit allows and wrote none of them."""
+    """A limit of a rule, or of the scan, that the planned closes or escalations exceed, so none of them was written."""
 
     blocked: str
     planned: int

@@ -1,6 +1,6 @@
-"""Which keys a condition about other alerts has to look at, given which alerts were touched.
+"""Finds the keys that a condition on other alerts must read, from the alerts that changed.
 
-What is due among them, the clauses say; nothing here decides anything.
+The clauses decide which of their alerts are due.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Shadow rules take turns: a scan gives them a bounded time, and those that it does not come to are first in the next.
+"""Shadow rules take turns: a scan gives them a limited time, and the next scan starts with the others.
 
 What they would do stays undone, so each look is at all pending alerts: of many rules and alerts that takes longer than
 anything else a scan does, and the closes of the active rules must not wait so long.

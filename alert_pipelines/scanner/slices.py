@@ -1,4 +1,4 @@
-"""A look at all alerts in slices: queries of bounded size, however many alerts there are.
+"""Reads all alerts in slices: queries of bounded size, for any number of alerts.
 
 A condition on other alerts needs whole keys, so its slices are ranges of keys, which an index finds. Where none does,
 or one key has most of the alerts, a count in a window goes by spans of time instead. What a slice holds is estimated

@@ -1,6 +1,6 @@
-"""The jobs that answer "why?" and "take it back": explaining one alert, listing and undoing what one job decided.
+"""The jobs that explain one alert, and list or undo the decisions of one job.
 
-They show what `audit.explain`, `audit.decisions` and `audit.undo` say, as tables of the run's page.
+They show the results of `audit.explain`, `audit.decisions` and `audit.undo` as tables on the page of the run.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

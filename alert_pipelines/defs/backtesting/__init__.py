@@ -1,1 +1,1 @@
-"""The back-test in Dagster: a partition a day."""
+"""The back-test in Dagster, with one partition per day."""

@@ -1,6 +1,6 @@
-"""The back-test in the UI: a partition a day, so that a backfill does a year, and a report that grows with it.
+"""The back-test in the UI, with one partition per day, and a report on all days.
 
-What is counted, and what it means, is `backtesting.backtest`'s; here it is only run, kept and shown.
+`backtesting.backtest` does the counting; this module runs it, and stores and shows the result.
 """
 
 import re

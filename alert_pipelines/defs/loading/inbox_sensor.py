@@ -1,7 +1,7 @@
-"""The sensor that loads what is put into the inbox, one file after the other.
+"""The sensor that loads new files in the inbox, one after the other.
 
-Each file is one run. One that died is launched again, which adds nothing twice; after some attempts its file is put
-aside.
+Each file is loaded by one run. A run that died is launched again, which loads nothing twice. After several attempts the
+file is moved to `failed`.
 """
 
 import hashlib

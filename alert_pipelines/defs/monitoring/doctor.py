@@ -1,6 +1,6 @@
-"""`alert-pipelines doctor`: what is missing in the Dagster instance and in the database, in the words of the docs.
+"""`alert-pipelines doctor`: lists what is missing in the Dagster instance and in the database.
 
-A command that needs Dagster, so it stands here, above the command line, which loads it by its name.
+The command needs Dagster, so it is not in `cli`, which loads it by its name.
 """
 
 import sys

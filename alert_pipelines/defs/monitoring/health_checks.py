@@ -1,6 +1,6 @@
 """The checks of the scanner's health, with their job and their hourly schedule; off the scan's path.
 
-What is asked and answered is `health`'s; here it is only given to the UI, with how grave it is.
+`monitoring.health` has the checks; this module shows their results in the UI, with a severity.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
-"""The check that names rules which read far more than they need, with its job and its daily schedule.
+"""The check for conditions that read too many documents, with its job and its daily schedule.
 
-It stays off the scan's path: it runs each rule's plan once more, under the server's `explain`.
+It is not part of a scan, since it runs each rule again under the server's `explain`.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What this package loses by the settings of the Dagster instance it is a guest in, and what of it is not running."""
+"""Findings about the Dagster instance: settings that this package needs, and processes that are not running."""
 
 import sys
 from collections.abc import Iterator

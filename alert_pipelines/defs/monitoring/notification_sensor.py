@@ -1,4 +1,4 @@
-"""The sensor that tells people. `notices` decides what is sent, `notifications` sends it.
+"""The sensor that sends notifications. `notices` decides what is sent, `notifications` sends it.
 
 A separate sensor, in a separate thread (dagster.yaml), so that a receiver that hangs keeps no stalled scan from being
 failed. Its cursor holds what each receiver was told: one that is down gets one message when it is back, no other is

@@ -1,1 +1,1 @@
-"""What people read: today on one page, the rules on one page, and the daily report, a partition a day."""
+"""The pages for people: `today`, `rules_overview`, and the daily report with one partition per day."""

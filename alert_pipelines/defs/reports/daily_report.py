@@ -1,4 +1,4 @@
-"""The daily report in the UI: a partition a day, so that a backfill makes any days; its tables, plots and files.
+"""The daily report in the UI, with one partition per day: its tables, plots and files.
 
 `reports` does the counting. It is loaded only when a report is made, since it needs pandas.
 """

@@ -1,4 +1,4 @@
-"""The job that makes the pages that people look at first, and its hourly schedule."""
+"""The job that updates `today` and `rules_overview`, and its hourly schedule."""
 
 from dagster import AssetSelection
 

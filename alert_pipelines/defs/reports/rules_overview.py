@@ -1,4 +1,4 @@
-"""The rules on one page: each in a sentence, its limits and how near it came to them, and what it did."""
+"""The asset `rules_overview`: each rule in one sentence, its limits, and its decisions."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime

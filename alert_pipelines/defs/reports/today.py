@@ -1,4 +1,4 @@
-"""Today on one page: what the rules did, what is pending, what comes next and what is blocked."""
+"""The asset `today`: what the rules did, what is pending, due next and blocked."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""The jobs about rule files that change nothing: validate one, export the collection as one.
+"""The jobs that validate a rule file and export the published rules. They change nothing.
 
 Comparing a file with the collection is a dry run of `publish_rules_job`, which validates it too.
 """

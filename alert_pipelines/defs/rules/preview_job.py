@@ -1,4 +1,4 @@
-"""The job that previews changed rules on the alerts of now, before they are published."""
+"""The job that previews changed rules on the current alerts."""
 
 from collections.abc import Iterable
 

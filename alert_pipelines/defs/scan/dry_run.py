@@ -1,4 +1,4 @@
-"""The dry run: an op, its asset and its job. It plans as a scan does, writes to no alert and gives no verdicts."""
+"""The dry run: its op, asset and job. It plans like a scan, does not change any alert, and does not run checks."""
 
 from collections.abc import Iterator
 

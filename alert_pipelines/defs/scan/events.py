@@ -1,4 +1,4 @@
-"""A scan's report in Dagster's words: materializations, check results, and the findings of a dry run.
+"""Converts the report of a scan to Dagster's materializations, check results and observations.
 
 Only translation: numbers come from the report and the job record, and nothing is read or decided here.
 """

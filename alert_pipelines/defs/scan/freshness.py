@@ -1,4 +1,4 @@
-"""When the job records are too old to be trusted: a freshness policy, so that missed scans are red by themselves."""
+"""The freshness policy of the job records, which detects missed scans without a run."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
