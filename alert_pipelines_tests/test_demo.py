@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from dagster import AssetKey, DagsterInstance
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -94,6 +95,9 @@ def test_two_demos_at_once_shared_a_database_and_the_second_was_refused_by_the_s
     incidents = said.partition("== What became of the week's incidents")[2]
     assert re.search(r"Storm at depot Bremen: .*  12 OPEN, 12 ESCALATED by safety$", incidents, re.MULTILINE)
     assert "Of them, scans report these as malformed: AWKWARD-TIMESTAMP-TEXT" in incidents
+    with DagsterInstance.from_config(str(clone / ".local" / "demo" / "dagster")) as instance:
+        pages = [instance.get_latest_materialization_event(AssetKey(page)) for page in ("today", "rules_overview")]
+    assert all(pages), "the first page that a newcomer opens was empty until the next hour"
     again = printed(demo(clone, mongo_uri))
     if datetime.now(UTC).date() != day:
         # The ids hold the day, so that only two demos of one day have the same alerts.

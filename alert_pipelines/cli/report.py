@@ -33,16 +33,15 @@ def report(day: date | None, days: int, out: Path | None, as_json: bool) -> None
     with open_database() as db:
         made = daily_report(db, day or server_now(db).date(), days=days)
     files = export(made, out) if out else []
-    frames = tables(made).items()
     if as_json:
+        frames = tables(made).items()
         print_json(
             {_key(name): [dict(zip(frame, row, strict=True)) for row in plain_rows(frame)] for name, frame in frames}
         )
         return
     click.echo(f"{made.day}, and the {made.days} days that end with it, in UTC; pending as of {as_text(made.made_at)}")
-    for name, frame in frames:
-        if len(frame):
-            shown = for_people(frame)
+    for name, shown in for_people(made).items():
+        if len(shown):
             click.echo(f"\n{name}:")
             print_table([str(column).replace("_", " ") for column in shown], plain_rows(shown))
     for file in files:

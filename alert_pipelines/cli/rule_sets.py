@@ -25,6 +25,8 @@ from alert_pipelines.signature import Signature
 
 _SHOWN = 12
 """As many characters of a version as people need."""
+_CHANGES_NAMED = 3
+"""The first version of a rule set adds all of its rules: the line names some; `rules diff` and --json name all."""
 
 
 @click.command("list")
@@ -105,7 +107,9 @@ def _listed(rule: Rule, collection: str | None) -> tuple[Any, ...]:
 
 
 def _row(entry: HistoryEntry, current: str) -> tuple[Any, ...]:
-    changes = ", ".join(f"{change.rule_id} {change.change}" for change in entry.changes)
+    named = [f"{change.rule_id} {change.change}" for change in entry.changes[:_CHANGES_NAMED]]
+    more = [f"{len(entry.changes) - _CHANGES_NAMED} more"] if len(entry.changes) > _CHANGES_NAMED else []
+    changes = ", ".join([*named, *more])
     in_force = "yes" if entry.version == current else ""
     by, reason = entry.published.get("by"), entry.published.get("reason")
     return (entry.version[:_SHOWN], entry.first_used_at, in_force, entry.rules, changes, by, reason)

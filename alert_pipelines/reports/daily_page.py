@@ -44,8 +44,14 @@ def plain_rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
     return list(frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None))
 
 
-def for_people(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` with its durations in days, hours and minutes."""
+def for_people(report: DailyReport) -> dict[str, pd.DataFrame]:
+    """`tables`, without the days before the first on which anything was done, and with durations in words."""
+    whole = tables(report)
+    whole["Day by day"] = whole["Day by day"].tail(report.days_with_data)
+    return {name: _durations_in_words(frame) for name, frame in whole.items()}
+
+
+def _durations_in_words(frame: pd.DataFrame) -> pd.DataFrame:
     shown = frame.copy()
     for column, (_, unit) in _DURATIONS.items():
         if column in frame:
@@ -81,8 +87,8 @@ def render(report: DailyReport) -> str:
         f"histories at {report.made_at:%Y-%m-%d %H:%M} UTC.</p>"
     )
     pictures = [html_picture(name, svg) for name, svg in drawn.items()] or [f"<p>{HOW_TO_GET_PLOTS}</p>"]
-    shown = {name: for_people(frame) for name, frame in tables(report).items()}
-    written = [html_table(name, map(_heading, frame.columns), _texts(frame)) for name, frame in shown.items()]
+    shown = for_people(report).items()
+    written = [html_table(name, map(_heading, frame.columns), _texts(frame)) for name, frame in shown]
     return html_page(f"Alerts on {report.day}", [intro, written[0], *pictures, *written[1:]])
 
 

@@ -85,7 +85,7 @@ daily_report_schedule = background_schedule(daily_report_job, "18 0 * * *", "Rep
 
 
 def _shown(report: "DailyReport", files: list[Path]) -> dict[str, Any]:
-    from alert_pipelines.reports.daily_page import plots, tables  # noqa: PLC0415
+    from alert_pipelines.reports.daily_page import for_people, plots  # noqa: PLC0415
 
     drawn = {name: MetadataValue.md(f"![{name}]({data_uri(svg)})") for name, svg in plots(report).items()}
     page, *data = files
@@ -102,7 +102,7 @@ def _shown(report: "DailyReport", files: list[Path]) -> dict[str, Any]:
             for name, column in (("median", "median_min"), ("p90", "p90_min"))
             if column in times
         },
-        **{name: _as_table(frame) for name, frame in tables(report).items()},
+        **{name: _as_table(frame) for name, frame in for_people(report).items()},
         **(drawn or {"plots": MetadataValue.text(HOW_TO_GET_PLOTS)}),
         "page": MetadataValue.path(str(page)),
         "data": MetadataValue.json([str(path) for path in data]),
@@ -110,10 +110,9 @@ def _shown(report: "DailyReport", files: list[Path]) -> dict[str, Any]:
     }
 
 
-def _as_table(frame: "pd.DataFrame") -> TableMetadataValue:
-    from alert_pipelines.reports.daily_page import for_people, plain_rows  # noqa: PLC0415
+def _as_table(shown: "pd.DataFrame") -> TableMetadataValue:
+    from alert_pipelines.reports.daily_page import plain_rows  # noqa: PLC0415
 
-    shown = for_people(frame)
     return table(list(map(str, shown.columns)), (tuple(map(_in_one_line, row)) for row in plain_rows(shown)))
 
 

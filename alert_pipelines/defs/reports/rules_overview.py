@@ -29,7 +29,8 @@ from alert_pipelines.rules.store import usable_rules
 MAX_PLOTTED = 20
 """Of at most this many rules, those that did the most in 7 days, the UI plots numbers."""
 
-_RULE_COLUMNS = ("rule", "mode", "priority", "what it does")
+# Mode and priority below the rule: beside it they would leave the sentence a third of the page.
+_RULE_COLUMNS = ("rule", "what it does")
 # Two numbers a cell: with a column for each the table would be wider than the page.
 _DONE_COLUMNS = ("rule", "closed", "escalated", "reopened", "last decided")
 _LIMIT_COLUMNS = ("rule", "limit", "most in a scan of 7 days")
@@ -70,10 +71,7 @@ def _page(db: AlertDatabase, now: datetime) -> dict[str, Any]:
         **({"not valid": "\n".join(map(str, errors))} if errors else {}),
         **without_empty(
             {
-                "rules": table(
-                    _RULE_COLUMNS,
-                    ((one.rule_id, str(one.effective_mode), one.priority, sentence(one)) for one in _ordered(rules)),
-                ),
+                "rules": table(_RULE_COLUMNS, ((_named(one), sentence(one)) for one in _ordered(rules))),
                 "what they did, in 24 hours · in 7 days": table(
                     _DONE_COLUMNS, (_done_row(one, done, last) for one in _ids(rules, activity))
                 ),
@@ -92,6 +90,10 @@ def _ordered(rules: Iterable[Rule]) -> list[Rule]:
     return sorted(rules, key=lambda rule: (-rule.priority, rule.rule_id))
 
 
+def _named(rule: Rule) -> str:
+    return f"{rule.rule_id}\n{unbroken(f'{rule.effective_mode}, priority {rule.priority}')}"
+
+
 def _ids(rules: Iterable[Rule], activity: Iterable[RuleActivity]) -> list[str]:
     """The rules, and what else decided in these days: `expires_at`, and rules that are gone."""
     return list(dict.fromkeys([*(rule.rule_id for rule in _ordered(rules)), *(one.rule_id for one in activity)]))
@@ -101,8 +103,9 @@ def _done_row(rule_id: str, done: Mapping[tuple[str, What], _Done], last: Mappin
     closed, escalated, reopened = (
         done.get((rule_id, what), _Done()) for what in (What.CLOSED, What.ESCALATED, What.REOPENED)
     )
-    at = unbroken(f"{last[rule_id]:%d %b %H:%M}") if rule_id in last else f"not in {LOOK_BACK.days} days"
-    return rule_id, *(f"{one.day:,} · {one.week:,}" for one in (closed, escalated, reopened)), at
+    at = f"{last[rule_id]:%d %b %H:%M}" if rule_id in last else f"not in {LOOK_BACK.days} days"
+    numbers = (f"{one.day:,} · {one.week:,}" for one in (closed, escalated, reopened))
+    return rule_id, *map(unbroken, (*numbers, at))
 
 
 def _limit_rows(rules: Iterable[Rule], largest: Mapping[tuple[str, str], int]) -> Iterator[tuple[str | int, ...]]:
