@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import yaml
 from playwright.sync_api import Page, expect
 
 from alert_pipelines import scheduler
@@ -126,20 +127,46 @@ def test_a_rule_that_cannot_be_read_is_named_by_its_failed_check(page: Page, wee
         expect(page.get_by_text("rule 'on-trial': conditions.expire_after_mins")).to_be_visible()
 
 
-def test_an_hourly_verdict_was_not_evaluated_any_more_from_the_next_scan_on(page: Page, week: AlertDatabase) -> None:
-    unknown = alert(source_type="TRIAL", status="ACKNOWLEDGED")
+def test_a_changed_rule_is_previewed_from_the_launchpad_with_its_text_inline(page: Page, week: AlertDatabase) -> None:
+    changed = rule("on-trial", {"expire_after_mins": 30}, source_type="TRIAL")
+    with trial_rule(week, {"expire_after_mins": 120}, alerts=3):
+        pasted = yaml.safe_dump({"rules": [{name: changed[name] for name in ("rule_id", "source_type", "conditions")}]})
+        steps.launch(page, "preview_rules_job", "preview", rules=pasted)
+        steps.expect_run_end(page, "RUN_SUCCESS")
+        steps.open_asset(page, "dry_runs", "Events")
+        differing = steps.metadata_row(page, "more and fewer than by the rules in force").get_by_role("row")
+        expect(differing.filter(has_text="on-trial")).to_have_text("morecloseon-trialTRIALOPEN3")
+        assert week.alerts.count_documents({"source_type": "TRIAL", "status": "OPEN"}) == 3
+        kept = week.rules.find_one({"rule_id": "on-trial"})
+        assert kept is not None
+        assert kept["conditions"] == {"expire_after_mins": 120}
+
+
+def test_an_hourly_verdict_was_not_evaluated_any_more_from_the_next_scan_on_and_green_after_one_of_an_empty_database(
+    page: Page, week: AlertDatabase
+) -> None:
+    unknown, elsewhere = alert(source_type="TRIAL", status="ACKNOWLEDGED"), f"{week.name}_empty"
     week.alerts.insert_one(unknown)
     try:
-        for job in ("check_health_job", "auto_close_job"):
-            steps.open_launchpad(page, job)
-            steps.press_launch(page)
-            steps.expect_run_end(page, "RUN_SUCCESS")
+        steps.open_launchpad(page, "check_health_job")
+        steps.press_launch(page)
+        steps.expect_run_end(page, "RUN_SUCCESS")
+        steps.open_launchpad(page, "auto_close_job").click()
+        page.keyboard.press("ControlOrMeta+A")
+        page.keyboard.insert_text(yaml.safe_dump({"resources": {"mongo": {"config": {"database": elsewhere}}}}))
+        expect(page.get_by_text("No errors")).to_be_visible()
+        steps.press_launch(page)
+        steps.expect_run_end(page, "RUN_SUCCESS")
     finally:
         week.alerts.delete_one({"alert_id": unknown["alert_id"]})
+        week.client.drop_database(elsewhere)
+    steps.open_asset(page, "closed_alerts", "Events")
+    expect(steps.metadata_row(page, "database")).to_contain_text(elsewhere)
     steps.open_asset(page, "health", "Checks")
     page.get_by_text("known_statuses", exact=True).first.click()
     expect(page.get_by_text("ACKNOWLEDGED").first).to_be_visible()
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
+    expect(page.get_by_text(week.name, exact=True).first).to_be_visible()
 
 
 def test_a_limit_that_stops_a_rule_is_a_red_run_that_says_what_to_do(page: Page, week: AlertDatabase) -> None:
