@@ -33,7 +33,7 @@ from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.report import Sample
 from alert_pipelines.scanner.scopes import Scopes
 from alert_pipelines.scanner.shadow import by_turn, in_time
-from alert_pipelines.scanner.side_by_side import as_late_as, side_by_side
+from alert_pipelines.scanner.side_by_side import as_late_as, meanwhile, side_by_side
 from alert_pipelines.scanner.slices import Query, Slices
 
 MAX_PLAN_SECONDS = 240
@@ -158,16 +158,15 @@ def make_plan(
     """
     scopes = Scopes(db, changes, as_of, session) if changes and not changes.full else None
     planner = _Planner(db, as_of, session, scopes.indexes if scopes else KeyIndexes(db[COLLECTION], session), check)
-    pending = planner.pending()
-    plan = Plan(pending, planner.oldest_pending())
-    _log.info("Evaluating %d pending alerts for auto-close conditions", sum(pending.values()))
 
     def wanted(rules: Iterable[Rule]) -> list[Rule]:
         return [rule for rule in rules if rule_ids is None or rule.rule_id in rule_ids]
 
     with_expires_at = rule_ids is None or EXPIRES_AT in rule_ids
     active = compile_rules(wanted(rule_set.active), as_of, windows, with_expires_at=with_expires_at)
-    plan.clauses = planner.run(active, rule_set.active, scopes)
+    with meanwhile(planner.pending) as pending:
+        clauses = planner.run(active, rule_set.active, scopes)
+        plan = Plan(pending(), planner.oldest_pending(), clauses)
     shadow = wanted(rule_set.shadow)
     if changes:
         shadow = by_turn(db, shadow, session)
@@ -214,7 +213,11 @@ class _Planner:
         self._check = check
 
     def pending(self) -> dict[str, int]:
-        return self._ask(lambda: count_pending(self._db, self._session))
+        """May be asked from another thread than all else."""
+        with as_late_as(self._session) as session:
+            pending = self._ask(lambda: count_pending(self._db, session))
+        _log.info("Evaluating %d pending alerts for auto-close conditions", sum(pending.values()))
+        return pending
 
     def oldest_pending(self) -> datetime | None:
         dated = {"timestamp": {**A_DATE, "$lte": self._as_of}}

@@ -33,6 +33,19 @@ def side_by_side(questions: Iterable[Callable[[], Answer]]) -> Iterator[Answer]:
 
 
 @contextmanager
+def meanwhile(question: Callable[[], Answer]) -> Iterator[Callable[[], Answer]]:
+    """Ask `question` from another thread; what it yields waits for the answer, or raises what the question raised.
+
+    It must change nothing: where the block is left by an exception, it is not waited for.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="plan")
+    try:
+        yield pool.submit(question).result
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
 def as_late_as(session: ClientSession | None) -> Iterator[ClientSession | None]:
     """Another session, whose reads see at least what `session` has seen; None of None."""
     if session is None:

@@ -10,6 +10,7 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
 
+from alert_pipelines.alerts.pending import count_pending
 from alert_pipelines.errors import RuleQueryError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.door import known_form
@@ -101,6 +102,27 @@ def test_slices_were_asked_for_one_after_the_other(
     for one in of_slices:
         assert one["readConcern"]["level"] == "majority"
         assert one["readConcern"]["afterClusterTime"] >= told["readConcern"]["afterClusterTime"]
+
+
+def test_no_rule_was_evaluated_before_all_alerts_were_counted(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(db, piles(3), PILE)
+    numbers, both = count(1), threading.Barrier(2, timeout=60)
+
+    def met(*args: Any) -> Stages:
+        if next(numbers) == 1:
+            both.wait()
+        return pipeline_of(*args)
+
+    def counted(*args: Any) -> dict[str, int]:
+        both.wait()
+        return count_pending(*args)
+
+    monkeypatch.setattr(plan, "pipeline_of", met)
+    monkeypatch.setattr(plan, "count_pending", counted)
+    report = run_scan(db, ScanRequest(as_of=AS_OF, dry_run=True))
+    assert (report.total_checked, report.pending) == (12, {"OPEN": 12, "ESCALATED": 0})
 
 
 def test_an_alert_that_two_slices_meet_is_decided_once(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
