@@ -89,13 +89,13 @@ def _of_first_looks(found: Mapping[str, Any]) -> Iterator[Line]:
         return
     key = found["rows"][0]["key"]
     for condition in dict.fromkeys(row["condition"] for row in found["rows"]):
-        of_it = by_size(found["rows"], key, condition)
+        of_it = by_size(found["rows"], key, condition, "cpu_seconds")
         most = max(of_it)
         power = max(1.0, growth_power(of_it))
         seconds = of_it[most] * (PENDING / most) ** power
         yield Line(
-            f"a first look at all alerts by `{condition}`",
-            f"{of_it[most]:.1f} s for {most:,}",
+            f"a first look at all alerts by `{condition}`, on one core",
+            f"{of_it[most]:.1f} CPU s for {most:,}",
             # Two slices at a time, each answered by the shards that hold it.
             (f"{seconds:,.0f} s",) * len(SHARDS),
         )
