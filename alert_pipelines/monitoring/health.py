@@ -88,9 +88,9 @@ def scans_are_fresh(db: AlertDatabase, now: datetime, stale_after: timedelta | N
     since = f"for {minutes:.0f} min" if minutes is not None else "in 30 days"
     return HealthResult(
         False,
-        f"No scan has completed {since} (limit: {limit:.0f} min). See whether auto_close_schedule is on and the daemon "
-        "runs (Deployment → Daemons), and why the last runs of auto_close_job failed. `alert-pipelines scan` makes one "
-        "at once.",
+        f"No scan has completed {since} (limit: {limit:.0f} min). Check that auto_close_schedule is on and the daemon "
+        "is running (Deployment → Daemons), and why the last runs of auto_close_job failed. To scan immediately, run "
+        "`alert-pipelines scan`.",
         numbers,
     )
 
@@ -100,7 +100,7 @@ def silent_rules(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
     """Whether each active rule decided something in the last `days`, but for those changed since."""
     since = now - timedelta(days=days)
     if not completed_before(db, since):
-        return HealthResult(True, f"Scans have not been made for {days} days yet: no rule can be called silent.")
+        return HealthResult(True, f"Scans have been running for less than {days} days: silent rules are not known yet.")
     heard = {total.rule_id for total in decisions_by_rule(db, since)}
     changed = {"$or": [{"created_at": {"$gte": since}}, {"updated_at": {"$gte": since}}]}
     for name in RULES:
@@ -110,18 +110,18 @@ def silent_rules(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
     for rule in silent:
         came = db[COLLECTION].find_one({**of_sources(rule.sources), "timestamp": {"$gte": since}}, {"_id": 1})
         advice = (
-            "alerts came: see what it says of one (`alert-pipelines explain ALERT_ID`), and switch it off if it is no "
-            "longer needed"
+            "alerts came. Check why it decides none of them (`alert-pipelines explain ALERT_ID`), and switch it off if "
+            "it is no longer needed"
             if came
-            else "no alert came either: see whether its source still sends"
+            else "no alert came. Check that its source still sends alerts"
         )
         rows.append((rule.rule_id, rule.source_names, advice))
     description = "\n".join(
-        f"{rule_id} has decided nothing for {days} days; of {of} {what}." for rule_id, of, what in rows
+        f"{rule_id} has decided nothing for {days} days. Of {of}, {what}." for rule_id, of, what in rows
     )
     return HealthResult(
         not rows,
-        description or f"Every rule decided something in {days} days.",
+        description or f"Every rule decided something in the last {days} days.",
         {"silent": len(rows)},
         ("rule", "source", "what to do"),
         rows,
@@ -135,7 +135,7 @@ def spikes(db: AlertDatabase, now: datetime) -> HealthResult:
     last = [hour for hour in hours if hour.age == 0]
     before = [hour for hour in hours if hour.age > 0]
     if not last or len(before) < 24:
-        return HealthResult(True, "Fewer than 24 hours with scans are on record: nothing can be called a spike yet.")
+        return HealthResult(True, "There are job records for fewer than 24 hours: spikes are not known yet.")
     numbers: dict[str, int | float] = {}
     found = []
     for what in ("closed", "escalated", "pending"):
@@ -143,14 +143,15 @@ def spikes(db: AlertDatabase, now: datetime) -> HealthResult:
         numbers |= {f"{what}, last hour": now_, f"{what}, busiest hour before": peak}
         if now_ > max(SPIKE_AT_LEAST, SPIKE_FACTOR * peak):
             found.append(
-                f"{now_} alerts {what} in the last hour; in an hour of the {SPIKE_DAYS} days before {peak} at most."
+                f"{now_} alerts {what} in the last hour; at most {peak} in any hour of the {SPIKE_DAYS} days before."
             )
     if not found:
         return HealthResult(True, f"Within {SPIKE_FACTOR} times the busiest hour of {SPIKE_DAYS} days.", numbers)
     totals = decisions_by_rule(db, now - HOUR)
     found.append(
-        "See which rule and source it is: the table, or `alert-pipelines jobs show`. Where they were closed wrongly: "
-        "`alert-pipelines undo JOB_ID`, and a max_close for the rule. Where too many are pending: see what sends them."
+        "Find the rule and source in the table, or with `alert-pipelines jobs show`. If alerts were closed wrongly, "
+        "run `alert-pipelines undo JOB_ID` and give the rule a max_close. If too many are pending, check what sends "
+        "them."
     )
     return HealthResult(False, "\n".join(found), numbers, COUNT_COLUMNS, totals)
 
@@ -186,8 +187,9 @@ def oldest_pending(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
     rows = [(one.source_type, str(one.status), one.alerts, _age_days(one, now), one.oldest_alert) for one in found]
     old = [one for one in found if (_age_days(one, now) or 0) > days]
     description = "\n".join(
-        f"{one.source_type}: {one.oldest_alert} is {_age_days(one, now)} days old (limit {days}) and {one.status}. See "
-        f"why no rule closes it: `alert-pipelines explain {one.oldest_alert}`; one with expire_after_mins would."
+        f"{one.source_type}: {one.oldest_alert} is {_age_days(one, now)} days old (limit {days}) and {one.status}. "
+        f"To see why no rule closes it, run `alert-pipelines explain {one.oldest_alert}`. A rule with "
+        "expire_after_mins would."
         for one in old
     )
     ages = [age for one in found if (age := _age_days(one, now)) is not None]
@@ -224,15 +226,15 @@ def none_overlooked(db: AlertDatabase, now: datetime) -> HealthResult:
     """Whether the last full scan that checked the incremental ones found nothing that they would have overlooked."""
     last = last_checked_scan(db, now)
     if last is None:
-        return HealthResult(True, "No scan has checked yet what incremental scans look at: one does so once a day.")
+        return HealthResult(True, "No scan has checked incremental scans yet. This happens once a day.")
     overlooked, job_id = last["stats"]["overlooked"], last["job_id"]
     if overlooked == 0:
         return HealthResult(True, f"{job_id} decided nothing that an incremental scan would have overlooked.")
     named = "".join(f"\n- {error}" for error in last.get("errors") or () if WOULD_OVERLOOK in error)
     return HealthResult(
         False,
-        f"An incremental scan would have overlooked {overlooked} due alerts, which the full scan {job_id} decided: keep"
-        f" its job record and report it as a defect.{named}",
+        f"An incremental scan would have overlooked {overlooked} due alerts, which the full scan {job_id} decided. "
+        f"Keep its job record and report a defect.{named}",
         {"overlooked": overlooked},
     )
 
@@ -269,7 +271,7 @@ def comparable_fields(db: AlertDatabase) -> HealthResult:
     faults = kind_faults(db, load_rules(db).rule_set.rules)
     return HealthResult(
         not faults,
-        "\n".join(f"{fault}." for fault in faults) or "Every rule compares fields with values of their own kind.",
+        "\n".join(f"{fault}." for fault in faults) or "Every rule compares fields with values of the same kind.",
         {"tests": len(faults)},
         ("rule", "source", "condition", "test", "field", "expected", "got", "alerts", "of pending", "such as"),
         [astuple(fault)[:-1] for fault in faults],

@@ -78,9 +78,9 @@ def test_a_silent_rule_is_named_with_whether_its_source_sent_anything(db: AlertD
     found = health.silent_rules(db, NOW, 7)
     assert not found.passed
     assert [row[0] for row in found.rows] == ["deaf", "starved"]
-    assert "deaf has decided nothing for 7 days; of OVERSPEEDING alerts came" in found.description
-    assert "starved has decided nothing for 7 days; of SAFETY no alert came" in found.description
-    assert health.silent_rules(db, NOW, 8).description.startswith("Scans have not been made for 8 days yet")
+    assert "deaf has decided nothing for 7 days. Of OVERSPEEDING, alerts came" in found.description
+    assert "starved has decided nothing for 7 days. Of SAFETY, no alert came" in found.description
+    assert health.silent_rules(db, NOW, 8).description.startswith("Scans have been running for less than 8 days")
     db.rules.delete_many({"rule_id": {"$in": ["deaf", "starved"]}})
     assert health.silent_rules(db, NOW, 7).passed
 
@@ -92,13 +92,13 @@ def test_an_hour_that_closes_three_times_more_than_any_of_the_week_is_a_spike(db
     record(db, scan_record(0.4, decided={"mad": 21}))
     found = health.spikes(db, NOW)
     assert not found.passed
-    assert "121 alerts closed in the last hour; in an hour of the 7 days before 40 at most" in found.description
+    assert "121 alerts closed in the last hour; at most 40 in any hour of the 7 days before" in found.description
     assert found.rows[0] == ("mad", "OVERSPEEDING", "close", 81)
 
 
 def test_few_alerts_are_no_spike_and_neither_is_anything_on_the_first_day(db: AlertDatabase) -> None:
     record(db, *(scan_record(hours + 0.5) for hours in range(1, 24)), scan_record(0.5, decided={"mad": 900}))
-    assert "Fewer than 24 hours" in health.spikes(db, NOW).description
+    assert "fewer than 24 hours" in health.spikes(db, NOW).description
     record(db, scan_record(24.5))
     assert not health.spikes(db, NOW).passed
     db.background_jobs.update_many({"alerts_closed": 900}, {"$set": {"alerts_closed": 100}})

@@ -59,17 +59,17 @@ def _orphans(asked: _Asked) -> HealthResult:
     records = health.orphaned_records(asked.db, asked.now)
     runs = _scans_without_record(asked)
     problems = [
-        f"{job_id} is running without a sign of life: dead_scan_sensor should have ended it, so see whether that is on "
-        "and the daemon runs; the next scan ends it as well."
+        f"{job_id} is stalled, and dead_scan_sensor should have ended it. Check that the sensor is on and the daemon "
+        "is running. The next scan ends it as well."
         for job_id in records
     ]
     problems += [
-        f"Run {run_id} succeeded and has no job record: see whether records are deleted, or another database is meant."
+        f"Run {run_id} succeeded and has no job record. Check whether records are deleted, or the database is wrong."
         for run_id in runs
     ]
-    well = "Every running record has a living owner, every scan of the last day its record."
+    well = "No job is stalled, and every scan of the last day has a job record."
     if asked.own is None:
-        well = "Every running record has a living owner. Runs were not looked at: this one names no code location."
+        well = "No job is stalled. Runs were not looked at, because this run does not name its code location."
     return HealthResult(
         not problems,
         "\n".join(problems) or well,
