@@ -3,6 +3,7 @@
 With pytest-xdist each worker is a session of its own and so has its own mongod.
 """
 
+import gc
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -83,6 +84,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
             raise pytest.UsageError(
                 f"{item.nodeid} is marked as {mark.name}: write pytest.mark.{mark.name} in its file"
             )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage in what is imported: of that nothing ever is, and to look takes seconds in each worker."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
