@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from coverage.exceptions import CoverageWarning
 
 from alert_pipelines import job_records
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
@@ -111,6 +113,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             takes[item.path] += max((_TAKES.get(mark.name, 1) for mark in item.iter_markers()), default=1)
         items.sort(key=lambda item: -takes[item.path])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop() -> Generator[None, object, object]:
+    """Pass over what a process had written of its coverage when a test killed it."""
+    with warnings.catch_warnings():
+        # What coverage warns of else is told once, as pytest-cov would have it where there is no filter.
+        warnings.simplefilter("once", CoverageWarning)
+        warnings.filterwarnings("ignore", "Couldn't use data file", CoverageWarning)
+        return (yield)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

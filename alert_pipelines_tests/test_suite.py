@@ -93,6 +93,14 @@ TIER = "process"
 def test_marked(): pass
 """
 
+HALF_MEASURED = """
+import os
+from pathlib import Path
+
+def test_killing():
+    Path(os.environ["COVERAGE_FILE"] + ".vm.pid1.Xx").write_text("half of it")
+"""
+
 LIMIT = "--slow=0.6"
 
 
@@ -165,6 +173,14 @@ def test_coverage_made_every_slow_test_slower(tmp_path: Path) -> None:
     environment = {"COVERAGE_CORE": "pytrace", "COVERAGE_FILE": str(tmp_path / "coverage")}
     done = run_tests(tmp_path, MEASURED, "--cov=json", "--cov-report=", env=environment)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.process
+def test_a_process_that_was_killed_while_it_wrote_its_coverage_ended_the_run_with_a_warning(tmp_path: Path) -> None:
+    environment = {"COVERAGE_FILE": str(tmp_path / "coverage")}
+    done = run_tests(tmp_path, HALF_MEASURED, "--cov=json", "--cov-report=", env=environment)
+    assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
+    assert "Couldn't use data file" not in done.stdout + done.stderr
 
 
 @pytest.mark.skipif(MEMORY is None, reason="there is no shared memory here")
