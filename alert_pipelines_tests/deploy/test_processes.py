@@ -1,4 +1,7 @@
-"""The three processes apart from each other, by the very command lines that the units and the compose file name."""
+"""The three processes apart from each other, by the very command lines that the units and the compose file name.
+
+Their storage is a real Postgres, by the settings file that deploy/ has for it.
+"""
 
 import os
 import subprocess
@@ -8,17 +11,21 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
-from dagster import DagsterInstance
+from dagster import AssetKey, DagsterInstance
 
+from alert_pipelines import scheduler
+from alert_pipelines.defs.upkeep import old_runs
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
+    RUN_LIMIT_S,
     START_LIMIT_S,
     DagsterProcesses,
     Starter,
@@ -28,12 +35,21 @@ from alert_pipelines_tests.dagster_processes import (
     listens,
     wait_until,
 )
+from alert_pipelines_tests.defs.conftest import OWN
 from alert_pipelines_tests.deploy.files import DEPLOY, INSTALLED, PROCESSES, commands, compose
 from alert_pipelines_tests.factories import alert, fill, rule
 from alert_pipelines_tests.ports import free_port
-from alert_pipelines_tests.postgres_server import postgres_server
+from alert_pipelines_tests.postgres_server import PASSWORD, postgres_server
 
 pytestmark = pytest.mark.process
+
+SETTINGS = {
+    # No tick comes while the tests last.
+    "AUTO_CLOSE_CRON": "0 0 29 2 *",
+    "AUTO_CLOSE_STALE_MINS": "1",
+    "FRESHNESS_DAEMON_INTERVAL_SECONDS": "5",
+}
+JOBS = AssetKey("background_jobs")
 
 
 @dataclass(frozen=True)
@@ -81,11 +97,11 @@ def deployed(mongo_uri: str) -> Iterator[Deployed]:
         workspace["load_from"][0]["grpc_server"]["port"] = code_port
         (home / "workspace.yaml").write_text(yaml.safe_dump(workspace))
         here = {f"{INSTALLED}/deploy": str(home), "4000": str(code_port), "3000": str(web_port)}
-        common = {**os.environ, "DAGSTER_HOME": str(home), "ALERT_PIPELINES_CODE_SERVER": "127.0.0.1"}
+        common = {**os.environ, **SETTINGS, "DAGSTER_HOME": str(home), "ALERT_PIPELINES_CODE_SERVER": "127.0.0.1"}
         # As deployed: only the code server knows where the alerts are.
         for name in ("MONGODB_URI", "MONGODB_DATABASE"):
             common.pop(name, None)
-        knowing = {**common, "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": database.name, "AUTO_CLOSE_CRON": "off"}
+        knowing = {**common, "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": database.name}
         found = {process: translated(commands()["systemd", process], here) for process in PROCESSES}
         code_server = Starter(stack, home, knowing)("code_server", *found["code-server"])
         wait_until(lambda: listens(code_port, code_server), "the code server", START_LIMIT_S)
@@ -116,3 +132,42 @@ def test_the_health_checks_pass_where_the_processes_live_and_fail_where_they_do_
     with dagster_home() as other:
         env = {**deployed.processes.env, "DAGSTER_HOME": str(other)}
         assert not replace(deployed, processes=replace(deployed.processes, env=env)).is_healthy("daemon")
+
+
+def test_the_schedule_is_switched_and_all_of_it_is_in_postgres_whose_password_is_in_no_log(deployed: Deployed) -> None:
+    dagster = deployed.processes
+    assert scheduler.is_scheduler_running(dagster.instance)
+    dagster.dagster("schedule", "stop", "auto_close_schedule")
+    assert not scheduler.is_scheduler_running(dagster.instance)
+    assert scheduler.start_scheduler(dagster.instance)["running"]
+    assert not list(dagster.home.rglob("*.db"))
+    for name in ("code_server", "daemon", "webserver"):
+        assert PASSWORD not in dagster.log(name)
+
+
+def test_old_runs_are_deleted_with_their_events(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    dagster = deployed.processes
+    monkeypatch.setattr(old_runs, "KEPT_OF_EACH_JOB", 1)
+    gone, newest = (dagster.wait_for_success(dagster.launch()).run_id for _ in range(2))
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    assert old_runs.delete_old_runs(dagster.instance, OWN, soon, 60).deleted >= 1
+    assert dagster.instance.get_run_by_id(gone) is None
+    assert not dagster.instance.all_logs(gone)
+    assert dagster.instance.all_logs(newest)
+
+
+def test_scans_that_stop_are_red_by_themselves_and_the_next_one_is_green_again(deployed: Deployed) -> None:
+    dagster = deployed.processes
+
+    def wait_for(state: str) -> None:
+        def is_so() -> bool:
+            record = dagster.instance.get_freshness_state_records([JOBS]).get(JOBS)
+            return record is not None and record.freshness_state.value == state
+
+        wait_until(is_so, f"the state {state}", RUN_LIMIT_S)
+
+    dagster.wait_for_success(dagster.launch())
+    wait_for("PASS")
+    wait_for("FAIL")
+    dagster.wait_for_success(dagster.launch())
+    wait_for("PASS")

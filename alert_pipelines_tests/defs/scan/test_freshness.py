@@ -1,4 +1,4 @@
-"""Missed scans are red by themselves: the window, and what a real daemon makes of it."""
+"""Missed scans are red by themselves: the window; deploy/test_processes.py has what a real daemon makes of it."""
 
 from datetime import timedelta
 
@@ -7,9 +7,7 @@ from dagster import AssetKey, FreshnessPolicy
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.scan.freshness import stale_after
-from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.settings import read_settings
-from alert_pipelines_tests.dagster_processes import RUN_LIMIT_S, dagster_processes, wait_until
 
 JOBS = AssetKey("background_jobs")
 
@@ -51,31 +49,3 @@ def test_the_job_records_carry_it_and_nothing_else_does(monkeypatch: pytest.Monk
     assert policies == {JOBS: FreshnessPolicy.time_window(timedelta(minutes=15))}
     monkeypatch.setenv("AUTO_CLOSE_CRON", "off")
     assert not any(node.freshness_policy for node in build_defs().resolve_asset_graph().asset_nodes)
-
-
-@pytest.mark.process
-def test_scans_that_stop_are_red_by_themselves_and_the_next_one_is_green_again(
-    mongo_uri: str, db: AlertDatabase
-) -> None:
-    settings = {
-        "MONGODB_URI": mongo_uri,
-        "MONGODB_DATABASE": db.name,
-        # No tick comes while the test lasts.
-        "AUTO_CLOSE_CRON": "0 0 29 2 *",
-        "AUTO_CLOSE_STALE_MINS": "1",
-        "FRESHNESS_DAEMON_INTERVAL_SECONDS": "5",
-    }
-    with dagster_processes(settings) as dagster:
-
-        def wait_for(state: str) -> None:
-            def is_so() -> bool:
-                record = dagster.instance.get_freshness_state_records([JOBS]).get(JOBS)
-                return record is not None and record.freshness_state.value == state
-
-            wait_until(is_so, f"the state {state}", RUN_LIMIT_S)
-
-        dagster.wait_for_success(dagster.launch())
-        wait_for("PASS")
-        wait_for("FAIL")
-        dagster.wait_for_success(dagster.launch())
-        wait_for("PASS")
