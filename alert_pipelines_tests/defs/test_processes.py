@@ -31,7 +31,7 @@ from alert_pipelines_tests.factories import alert, rule
 
 pytestmark = pytest.mark.process
 
-MANY = 20_000
+MANY = 5_000
 EXPIRE = rule("old", {"expire_after_mins": 60})
 
 SCHEDULE = {
@@ -79,7 +79,7 @@ def dagster(mongo_uri: str, database: AlertDatabase) -> Iterator[DagsterProcesse
         "MONGODB_DATABASE": database.name,
         "AUTO_CLOSE_CRON": "* * * * *",
         # So that a scan of many takes its time, and can be killed in the midst of its writes.
-        RATE_VARIABLE: "2000",
+        RATE_VARIABLE: "500",
     }
     with dagster_processes(settings) as processes:
         yield processes
@@ -144,7 +144,7 @@ def test_a_scan_logs_the_same_lines_to_the_run_and_to_the_console(
 
 
 def test_scans_launched_together_never_run_together(dagster: DagsterProcesses, database: AlertDatabase) -> None:
-    add_old_alerts(database, 5_000)
+    add_old_alerts(database, 1_000)
     run_ids = [dagster.launch() for _ in range(3)]
     # `dagster job execute` goes past the queue: only the claim in MongoDB stands in its way.
     command = [str(Path(sys.executable).with_name("dagster")), "job", "execute"]
