@@ -49,7 +49,7 @@ class _Done(NamedTuple):
     deps=[ALERT_RULES],
     description="Each rule in one sentence, with mode, priority and limits, what it closed and escalated in 24 hours "
     "and in 7 days, how many of these were reopened, and its last decision. Updated every hour; **Materialize** "
-    "updates it now. Times are UTC.",
+    "updates it now. Times are UTC. The tab **Events** shows it in full width.",
 )
 def rules_overview(mongo: MongoResource, names: Names) -> MaterializeResult[None]:
     """Say what the rules are and do; nothing is written."""

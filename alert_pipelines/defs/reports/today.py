@@ -34,7 +34,7 @@ _BY_HOUR_COLUMNS = ("by", "close", "escalate", "rules")
     deps=[ALERTS],
     description="What the rules closed and escalated today, in 24 hours and in 7 days, and what was reopened or "
     "undone. Also: what is pending, what will be closed next, and what is blocked. Updated every hour; "
-    "**Materialize** updates it now. Times are UTC.",
+    "**Materialize** updates it now. Times are UTC. The tab **Events** shows it in full width.",
 )
 def today(mongo: MongoResource, names: Names) -> MaterializeResult[None]:
     """Add it up; nothing is written."""
