@@ -310,6 +310,7 @@ class Layout(Part):
     csv: Csv = Csv()
     excel: Excel = Excel()
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
+    trim: Annotated[bool, BeforeValidator(_boolean)] = False
 
     @model_validator(mode="after")
     def _keys_of_the_format(self) -> Self:

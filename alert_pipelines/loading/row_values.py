@@ -55,6 +55,7 @@ class ValueReader:
     def __init__(self, mapping: Mapping) -> None:
         self._had_value: dict[str, bool] = {}
         self._missing = frozenset(mapping.missing) | {""}
+        self._trim = mapping.trim
         self._dates = mapping.dates
         numbers = NumberReader(mapping.numbers.decimal, mapping.numbers.thousands)
         self._converters = {**PLAIN, "int": numbers.to_int, "float": numbers.to_float}
@@ -69,16 +70,19 @@ class ValueReader:
         if source.template is not None:
             return self._template(source, source.template, convert)
         finds = [(shown(path), finder(path)) for path in source.paths]
-        no_value, found, name = self._missing, self._had_value, " or ".join(column for column, _ in finds)
+        no_value, trim = self._missing, self._trim
+        found, name = self._had_value, " or ".join(column for column, _ in finds)
         found.setdefault(name, False)
         known: dict[str, T] = {}
 
         def read(values: Values) -> T | None:
             for column, find in finds:
                 value = find(values)
+                raw = value
                 if isinstance(value, str):
                     if value in known:
                         return known[value]
+                    value = value.strip() if trim else value
                     if value in no_value:
                         continue
                 elif value is None or (isinstance(value, float) and math.isnan(value)):  # as pandas writes no number
@@ -86,7 +90,7 @@ class ValueReader:
                 found[name] = True
                 converted = _converted(column, convert, value)
                 if isinstance(value, str):
-                    _remember(known, value, converted)
+                    _remember(known, raw, converted)
                 return converted
             return None
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from alert_pipelines.loading.date_words import HALF_OF_DAY
-from alert_pipelines.loading.paths import ColumnPath
+from alert_pipelines.loading.paths import ColumnPath, shown
 from alert_pipelines.loading.values import BadValueError, Converter, date_converter
 
 # A column with more distinct values than this holds neither states nor severities.
@@ -18,7 +18,18 @@ _MAX_DEPTH = 6
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,14})\.0", re.ASCII)  # as pandas writes the integers of a column with gaps
-_COMMA_NUMBER = re.compile(r"[+-]?\d{1,3}(\.?\d{3})*,\d+", re.ASCII)
+_UNGROUPED = r"0|[1-9]\d{0,14}"
+_GROUPED = r"(?P<grouped>[1-9]\d{{0,2}}([{}]\d{{3}})+)"
+# How people write numbers for people: the decimal sign, the sign of thousands, and all of it.
+NUMBER_SIGNS: dict[str, tuple[str, str, re.Pattern[str]]] = {
+    name: (decimal, thousands, re.compile(rf"[+-]?({_GROUPED.format(mark)}|{_UNGROUPED})([{decimal}]\d+)?", re.ASCII))
+    for name, decimal, thousands, mark in (
+        ("comma", ",", ".", "."),
+        ("grouped", ".", ",", ","),
+        ("apostrophe", ".", "'", "'"),
+        ("spaced", ",", " ", " \u00a0\u202f"),
+    )
+}
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[ap]\.?m\.?| Uhr)?", re.ASCII | re.IGNORECASE)
 _HHMM = re.compile(r"([01]\d|2[0-3])[0-5]\d", re.ASCII)
 _EPOCHS = {"epoch_s": "{9,10}", "epoch_ms": "{12,13}", "epoch_us": "{15,16}", "epoch_ns": "{18,19}"}
@@ -82,9 +93,10 @@ _NOT_VALUES = frozenset(["?", "-", "N/A", "n/a", "NULL", "null", "None", "NaN", 
 class Column:
     """One column of a file, as its rows so far show it."""
 
-    def __init__(self, path: ColumnPath) -> None:
+    def __init__(self, path: ColumnPath, *, trim: bool = False) -> None:
         self.path = path
-        self.rows = 0
+        self.rows = self._looked_at = self._padded = 0
+        self._trim = trim
         self.values: dict[str, int] | None = {}
         self.samples: list[str] = []
         self.not_values: set[str] = set()
@@ -94,7 +106,7 @@ class Column:
             ("int", _INTEGER),
             ("whole", _WHOLE),
             ("float", _NUMBER),
-            ("comma", _COMMA_NUMBER),
+            *((name, form) for name, (_, _, form) in NUMBER_SIGNS.items()),
             ("time", _TIME_OF_DAY),
             ("hhmm", _HHMM),
         ]
@@ -110,6 +122,8 @@ class Column:
             self.rows += 1
             return
         text = value if isinstance(value, str) else _text(value)
+        if self._trim:
+            text = text.strip()
         if hash(text) in self._converted:
             self._count(text)
             return
@@ -119,6 +133,12 @@ class Column:
         elif stripped:
             self._count(text)
             self._look_at(text, stripped)
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether its name, or half of its different values, have spaces around them."""
+        name = shown(self.path)
+        return name != name.strip() or (self._padded > 0 and 2 * self._padded >= self._looked_at)
 
     @property
     def is_unique(self) -> bool:
@@ -137,15 +157,20 @@ class Column:
 
     @property
     def kind(self) -> str:
-        """What all values are: date, list, bool, int, whole (a float without a fraction), float, comma (a number with
-        one), time (of day), hhmm (its digits alone) or str."""
+        """What all values are: date, list, bool, int, whole (a float without a fraction), float, one of
+        NUMBER_SIGNS, time (of day), hhmm (its digits alone) or str."""
         if self.is_list:
             return "list"
         if self.formats:
             return "date"
         if self.values and {value.lower() for value in self.values} <= {"true", "false"}:
             return "bool"
-        return next((kind for kind, _ in self._kinds), "str") if self.rows else "str"
+        return next(iter(self.number_kinds), "str")
+
+    @property
+    def number_kinds(self) -> list[str]:
+        """All kinds of numbers, and of times of day, that the values are; the likeliest first."""
+        return [kind for kind, _ in self._kinds] if self.rows else []
 
     def _count(self, text: str) -> None:
         self.rows += 1
@@ -156,6 +181,8 @@ class Column:
 
     def _look_at(self, text: str, stripped: str) -> None:
         """Take a text into account that was not seen yet, or was one too many to be remembered."""
+        self._looked_at += 1
+        self._padded += text != stripped
         if len(self.samples) < 3 and text not in self.samples:
             self.samples.append(text)
         if len(self._distinct) < _MAX_DISTINCT and self.rows <= _MAX_DISTINCT:

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import itertools
 import json
 import re
 import zipfile
@@ -21,6 +22,7 @@ from alert_pipelines.loading.readers.lines import beginning as bytes_at
 from alert_pipelines.loading.readers.lines import is_gzip, open_text
 
 _DELIMITERS = (",", ";", "\t", "|")
+_QUOTES = ('"', "'")
 _PARQUET = b"PAR1"
 _LINES = 60
 _PIECE = 1_000_000
@@ -48,7 +50,7 @@ def layout_of(path: Path) -> Layout:
             raise LoadError(f"{path} is not a text: it holds zero bytes. Export it as CSV, JSON, Excel or Parquet.")
         if beginning.lstrip().startswith(("{", "[")):
             return _json(beginning + stream.read(_BEGINNING), encoding)
-    return Layout(format="csv", encoding=encoding, csv=_csv(beginning))
+    return _csv(beginning, encoding)
 
 
 def _is_workbook(path: Path) -> bool:
@@ -142,21 +144,23 @@ def _keyed(value: Any, path: list[str]) -> Iterator[list[str]]:
         yield from _keyed(inner, [*path, key])
 
 
-def _csv(beginning: str) -> Csv:
+def _csv(beginning: str, encoding: str) -> Layout:
     lines = beginning.splitlines(keepends=True)[:_LINES]
-    guesses = [(*_header(lines, delimiter), delimiter) for delimiter in _DELIMITERS]
+    ways = itertools.product(_DELIMITERS, _QUOTES, (False, True))
+    guesses = [(*_header(lines, delimiter, quote, trim), delimiter, quote, trim) for delimiter, quote, trim in ways]
     # What most rows fit, then as many columns as can be, then the header that stands first.
-    _, columns, above, delimiter = max(guesses, key=lambda guess: guess[:3])
-    return Csv(delimiter=delimiter if columns > 1 else ",", header_line=-above)
+    _, columns, above, delimiter, quote, trim = max(guesses, key=lambda guess: guess[:3])
+    csv_part = Csv(delimiter=delimiter if columns > 1 else ",", quote=quote, header_line=-above)
+    return Layout(format="csv", encoding=encoding, trim=trim, csv=csv_part)
 
 
-def _header(lines: list[str], delimiter: str) -> tuple[int, int, int]:
-    """By `delimiter`: how many rows fit the header, how many columns it has, and minus its line.
+def _header(lines: list[str], delimiter: str, quote: str, trim: bool) -> tuple[int, int, int]:
+    """Read so: how many rows fit the header, how many columns it has, and minus its line.
 
     The header is the first of those lines that most of the later ones fit; line 1, of one column, where most fit none.
     """
     none = (0, 1, -1)
-    reader = csv.reader(lines, delimiter=delimiter)
+    reader = csv.reader(lines, delimiter=delimiter, quotechar=quote, skipinitialspace=trim)
     rows: list[tuple[int, list[str]]] = []
     start = 1
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.draft.columns import ISO_CLOCKS, Column, clock_format, column_path, flat
 from alert_pipelines.loading.draft.layout import layout_of
+from alert_pipelines.loading.draft.numbers import NumberStyle
 from alert_pipelines.loading.draft.roles import Roles, clock_of, is_of_end, roles_of, severity_of, status_of, words_of
 from alert_pipelines.loading.mapping_parts import Layout
 from alert_pipelines.loading.paths import ColumnPath, shown
@@ -23,20 +24,15 @@ _MAX_SAMPLE = 40
 _MIDNIGHT = datetime(2024, 1, 1, tzinfo=UTC)
 _MAX_COLUMNS = 500
 _NAMES = {"driver": "driver_id", "fahrer": "driver_id", "vehicle": "vehicle_id", "fahrzeug": "vehicle_id"}
-_TYPES = {
-    "int": "int",
-    "float": "float",
-    "whole": "float",
-    "comma": "float",
-    "bool": "bool",
-    "date": "date",
-    "list": "list",
-}
+_TYPES = {"bool": "bool", "date": "date", "list": "list"}
 
 
 def draft_mapping(path: Path) -> str:
     """A mapping for `path`, as far as its rows show it. Raises LoadError where it cannot be read or has no rows."""
-    layout = layout_of(path)
+    return _drafted(path, layout_of(path))
+
+
+def _drafted(path: Path, layout: Layout) -> str:
     columns: dict[tuple[str, ...], Column] = {}
     rows = 0
     bad: list[int] = []
@@ -50,7 +46,7 @@ def draft_mapping(path: Path) -> str:
             for keys, value in flat(row.values):
                 column = columns.get(keys)
                 if column is None and len(columns) < _MAX_COLUMNS and _is_writable(keys):
-                    column = columns[keys] = Column(column_path(keys))
+                    column = columns[keys] = Column(column_path(keys), trim=layout.trim)
                 if column is not None:
                     column.add(value)
     if not columns and rows:
@@ -59,6 +55,8 @@ def draft_mapping(path: Path) -> str:
         )
     if not columns:
         raise LoadError(f"{path} has no rows to draft a mapping from{fault and ': '}{fault}")
+    if not layout.trim and any(column.is_padded for column in columns.values()):
+        return _drafted(path, layout.model_copy(update={"trim": True}))
     unread = f"{len(bad):,} rows cannot be read, and would be rejected: {fault}" if bad else None
     return _Draft(path, layout, list(columns.values()), rows).text(unread)
 
@@ -78,6 +76,7 @@ class _Draft:
         self._roles = roles_of(columns)
         starts = self._roles.timestamps
         self._format = _best_format(starts[0]) if starts else "iso"
+        self._numbers = NumberStyle(columns, layout)
 
     def text(self, unread: str | None) -> str:
         """The whole mapping, with a word on rows that could not be read."""
@@ -126,14 +125,16 @@ class _Draft:
                 else ""
             )
             yield f"encoding: {layout.encoding}{guess}"
-        if layout.format == "csv" and (layout.csv.delimiter, layout.csv.header_line) != (",", 1):
-            yield f"csv: {{delimiter: {json.dumps(layout.csv.delimiter)}, header_line: {layout.csv.header_line}}}"
+        if layout.trim:
+            yield "trim: true  # spaces around names and values are not part of them"
+        quote = "" if layout.csv.quote == '"' else f", quote: {json.dumps(layout.csv.quote)}"
+        if layout.format == "csv" and (layout.csv.delimiter, layout.csv.header_line, quote) != (",", 1, ""):
+            delimiter = json.dumps(layout.csv.delimiter)
+            yield f"csv: {{delimiter: {delimiter}, header_line: {layout.csv.header_line}{quote}}}"
 
     def _value_lines(self) -> Iterator[str]:
-        commas = [column for column in self._columns if column.kind == "comma"]
-        if commas:
-            points = any("." in sample for column in commas for sample in column.samples)
-            yield f'numbers: {{decimal: ","{", thousands: " + json.dumps(".") if points else ""}}}'
+        if line := self._numbers.line():
+            yield line
         if found := sorted(set().union(*(column.not_values for column in self._columns))):
             yield f"missing: [{', '.join(map(_scalar, found))}]  # each of these was taken for no value"
         if not self._roles.timestamps:
@@ -242,7 +243,7 @@ class _Draft:
             yield f"  {label}{name}: {self._metadata(column)}  # {_values(column)}"
 
     def _metadata(self, column: Column) -> str:
-        kind = _TYPES.get(column.kind, "str")
+        kind = self._numbers.type_of(column) or _TYPES.get(column.kind, "str")
         own = f", type: {kind}" if kind != "str" else ""
         if kind == "date" and (date_format := _best_format(column, self._format)) != self._format:
             own += f", format: {_scalar(date_format)}"

@@ -50,6 +50,7 @@ def _reader(lines: Iterable[str], layout: Layout, delimiter: str | None = None) 
     return csv.reader(
         lines,
         strict=True,
+        skipinitialspace=layout.trim,
         delimiter=delimiter or layout.csv.delimiter,
         quotechar=quote,
         quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
@@ -66,6 +67,8 @@ def _header(lines: Lines, layout: Layout) -> list[str]:
     if lines.too_long:
         raise LoadError(f"{lines.path}: the header is {TOO_LONG}: it has to name the columns")
     first = lines.text
+    if layout.trim:
+        header = [name.strip() for name in header]
 
     def hint(wanted: set[str]) -> str:
         rest = (line for line, _ in zip(lines, range(_MAX_TITLE_LINES), strict=False))
