@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 from alert_pipelines.rules.names import Name
 from alert_pipelines.rules.paths import FieldPath
 from alert_pipelines.rules.recurrence import Recurrence
+from alert_pipelines.rules.sources import EVERY_SOURCE
 from alert_pipelines.rules.tree import WHOLE
 from alert_pipelines.timestamps import as_utc
 from alert_pipelines.zones import ZoneName
@@ -25,6 +26,12 @@ MAX_RAISED_SPANS = 1_000
 """The latest occurrences that a window of `covers: raised` looks back to, at most."""
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _LOOK_BACK_DAYS = (40, 400, 1_200, 7_400)
+
+
+def _one_source(source: str) -> str:
+    if source == EVERY_SOURCE:
+        raise ValueError("'*' is not a source here: leave source_types out for every source")
+    return source
 
 
 class Covers(StrEnum):
@@ -41,6 +48,9 @@ class Span(NamedTuple):
     end: datetime
 
 
+_Source = Annotated[StrictStr, AfterValidator(_one_source)]
+
+
 class MaintenanceWindow(BaseModel):
     """A document of `maintenance_windows`: while it holds, its alerts are not decided.
 
@@ -55,7 +65,7 @@ class MaintenanceWindow(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     window_id: Name | None = None
-    source_types: Annotated[list[StrictStr], Field(min_length=1)] | None = None
+    source_types: Annotated[list[_Source], Field(min_length=1)] | None = None
     field: FieldPath | None = None
     values: Annotated[list[StrictBool | StrictInt | float | StrictStr], Field(min_length=1)] | None = None
     from_: UtcDatetime | None = Field(None, alias="from")
