@@ -10,11 +10,9 @@ from bson import DBRef, Regex
 from alert_pipelines.alerts.model import PENDING, SETTLED, Status
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 
-FIRST_TIME = datetime(1971, 1, 1, tzinfo=UTC)
-"""Programs write year 1 or 1970 for a time that they do not know, and a clock that was never set counts from 1970."""
-# An array of dates would match by its elements.
-A_DATE: dict[str, Any] = {"$gte": FIRST_TIME, "$not": {"$type": "array"}}
-"""The test of a field that holds one date, which may be the time of an alert."""
+# An array of dates would match by its elements, and a date before Python's first does not count here.
+A_DATE: dict[str, Any] = {"$gte": datetime.min.replace(tzinfo=UTC), "$not": {"$type": "array"}}
+"""The test of a field that holds one date, as Python knows dates."""
 
 
 MAX_ID_BYTES = 1_024
@@ -72,5 +70,5 @@ def at_or_before(timestamp: datetime) -> dict[str, Any]:
 
 
 def dated(as_of: datetime) -> dict[str, Any]:
-    """The filter of the alerts whose timestamp is a date from FIRST_TIME to `as_of`."""
-    return {"timestamp": {**A_DATE, "$lte": as_of}}
+    """The filter of the alerts whose timestamp is a date at or before `as_of`."""
+    return {"timestamp": at_or_before(as_of)}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
-from alert_pipelines.alerts.filters import FIRST_TIME, IS_PENDING, MAX_ID_BYTES
+from alert_pipelines.alerts.filters import IS_PENDING, MAX_ID_BYTES
 from alert_pipelines.mongo.bson_types import NEITHER_DATE_NOR_ARRAY
 from alert_pipelines.mongo.client import AlertDocument
 
@@ -43,7 +43,7 @@ BAD_EXPIRES_AT: Filter = {
 }
 """The pending alerts that never expire, since their `expires_at` is not a date, nor an array."""
 
-_ZERO: Filter = {**IS_PENDING, "timestamp": {"$lt": FIRST_TIME, "$not": {"$type": "array"}}}
+
 _ID_BYTES = {"$bsonSize": {"_id": "$_id"}}
 _HISTORY_TYPES = ["array", "missing", "null", "undefined"]
 UNWRITABLE: dict[str, Any] = {
@@ -138,7 +138,6 @@ def _kinds(as_of: datetime) -> tuple[_Kind, ...]:
     return (
         _Kind("timestamp", BAD_TIMESTAMP, bad_timestamp, unjudged),
         _Kind("timestamp", holds_array("timestamp"), bad_timestamp, unjudged),
-        _Kind("timestamp", _ZERO, "is not a valid time of an alert: expected one after 1970", unjudged),
         _Kind(
             "timestamp",
             _far_ahead(as_of),

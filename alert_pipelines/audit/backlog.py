@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from pymongo.errors import ExecutionTimeout
 
 from alert_pipelines.alerts import COLLECTION, IS_PENDING, UNDONE_JOBS, Status, entries_where, one_of
-from alert_pipelines.alerts.filters import FIRST_TIME
 from alert_pipelines.errors import SlowListError
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase
@@ -21,6 +20,7 @@ from alert_pipelines.rules.store import load_rules
 MAX_COUNTED = 10_000
 """How many alerts of a list are counted at most."""
 _MAX_SECONDS = 60
+_FIRST_DATE = datetime.min.replace(tzinfo=UTC)
 _HOUR, _DAY, _WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 
 
@@ -80,7 +80,7 @@ class AlertList(NamedTuple):
 @at_the_door
 def pending_by_age(db: AlertDatabase, now: datetime) -> list[PendingOfAge]:
     """The pending alerts by source and age, the largest sources first. Raises PyMongoError."""
-    dated = {"$and": [is_date("$timestamp"), {"$gte": ["$timestamp", FIRST_TIME]}]}
+    dated = {"$and": [is_date("$timestamp"), {"$gte": ["$timestamp", _FIRST_DATE]}]}
     ages = [
         {"case": {"$not": [dated]}, "then": "no_date"},
         {"case": {"$gt": ["$timestamp", now - _HOUR]}, "then": "under_hour"},

@@ -26,7 +26,7 @@ from alert_pipelines_tests.rules.oracle_alerts import (
     window_names,
 )
 from alert_pipelines_tests.rules.oracle_trees import equals_one_of, tree_holds
-from alert_pipelines_tests.rules.oracle_values import FIRST_TIME, MINUTE, Document, at_or_before, identity, ms
+from alert_pipelines_tests.rules.oracle_values import MINUTE, Document, at_or_before, identity, ms
 
 CLOSING = (
     "auto_close_if",
@@ -193,9 +193,8 @@ def takes_no_entry(alert: Document) -> bool:
 
 
 def has_reportable_timestamp(alert: Document) -> bool:
-    """Whether a scan names the pending alert in its errors because its timestamp is no date after 1970."""
-    timestamp = alert.get("timestamp")
-    return not isinstance(timestamp, datetime) or ms(timestamp) < ms(FIRST_TIME)
+    """Whether a scan names the pending alert in its errors because its timestamp is no date."""
+    return not isinstance(alert.get("timestamp"), datetime)
 
 
 def has_reportable_expiry(alert: Document) -> bool:

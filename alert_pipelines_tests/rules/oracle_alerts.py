@@ -5,7 +5,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from alert_pipelines_tests.rules.oracle_trees import equals_one_of
-from alert_pipelines_tests.rules.oracle_values import EPOCH, FIRST_TIME, MINUTE, Document, at_or_before, ms
+from alert_pipelines_tests.rules.oracle_values import EPOCH, MINUTE, Document, at_or_before, ms
 
 OPEN, ESCALATED, AUTO_CLOSED = "OPEN", "ESCALATED", "AUTO_CLOSED"
 PENDING = (OPEN, ESCALATED)
@@ -13,7 +13,7 @@ EXPIRES_AT = "expires_at"
 
 
 def is_evidence(alert: Document, now: int) -> bool:
-    return at_or_before(alert.get("timestamp"), now) and ms(alert["timestamp"]) >= ms(FIRST_TIME)
+    return at_or_before(alert.get("timestamp"), now)
 
 
 def is_of_its_sources(alert: Document, rule: Document) -> bool:

@@ -10,7 +10,6 @@ from bson.decimal128 import Decimal128
 Document = Mapping[str, Any]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FIRST_TIME = datetime(1971, 1, 1, tzinfo=UTC)
 MINUTE = 60_000
 """In milliseconds."""
 

@@ -37,20 +37,6 @@ def test_an_expiry_before_the_timestamp_closed_the_alert(db: AlertDatabase, neve
     assert "expires_at" in explain_alert(db, "never", as_of=AS_OF).why
 
 
-def test_a_rule_closed_by_a_time_that_means_unknown(db: AlertDatabase) -> None:
-    unknown = [datetime(1, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, 0, 3, tzinfo=UTC)]
-    fill(db, [alert(f"zero-{number}", timestamp=zero) for number, zero in enumerate(unknown)])
-    fill(db, [alert("before year 1", timestamp=DatetimeMS(-92_135_596_800_000)), alert("old", timestamp=ago(99_999))])
-    fill(db, [], EXPIRE, rule("pile-up", {"escalate_if_count": 2, "window_mins": 60}))
-
-    report = scan(db)
-
-    assert [name for name, status in statuses(db).items() if status != "OPEN"] == ["old"]
-    assert len(report.errors) == 4
-    assert all("timestamp is not a valid time of an alert: expected one after 1970" in one for one in report.errors)
-    assert explain_alert(db, "zero-0", as_of=AS_OF).why.count("1970") > 0
-
-
 def test_an_expiry_that_is_text_or_a_number_was_passed_over_in_silence(db: AlertDatabase) -> None:
     bad: dict[str, Any] = {"text": "2026-03-02T07:00:00Z", "number": 1_700_000_000, "yes": True, "texts": ["2026"]}
     fill(db, [alert(name, expires_at=value) for name, value in bad.items()])
