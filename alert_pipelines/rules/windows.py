@@ -28,10 +28,8 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _LOOK_BACK_DAYS = (40, 400, 1_200, 7_400)
 
 
-def _one_source(source: str) -> str:
-    if source == EVERY_SOURCE:
-        raise ValueError("'*' is not a source here: leave source_types out for every source")
-    return source
+def _none_for_every(sources: list[str] | None) -> list[str] | None:
+    return None if sources and EVERY_SOURCE in sources else sources
 
 
 class Covers(StrEnum):
@@ -48,15 +46,12 @@ class Span(NamedTuple):
     end: datetime
 
 
-_Source = Annotated[StrictStr, AfterValidator(_one_source)]
-
-
 class MaintenanceWindow(BaseModel):
     """A document of `maintenance_windows`: while it holds, its alerts are not decided.
 
     It holds while from ≤ as_of < to; with `rrule`, for `duration_mins` from each occurrence on, within `from` and `to`
-    if they are given. `source_types` left out means every source; `field` and `values` left out means every alert of
-    them. `covers: raised` also leaves out, for good, the alerts whose timestamp fell into it.
+    if they are given. `source_types` left out, or with `"*"`, means every source; `field` and `values` left out means
+    every alert of them. `covers: raised` also leaves out, for good, the alerts whose timestamp fell into it.
 
     From `ended_at` on, the window holds no more. An unknown key is an error: a misspelt `source_types` would
     otherwise widen the window to every source.
@@ -65,7 +60,9 @@ class MaintenanceWindow(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     window_id: Name | None = None
-    source_types: Annotated[list[_Source], Field(min_length=1)] | None = None
+    source_types: Annotated[Annotated[list[StrictStr], Field(min_length=1)] | None, AfterValidator(_none_for_every)] = (
+        None
+    )
     field: FieldPath | None = None
     values: Annotated[list[StrictBool | StrictInt | float | StrictStr], Field(min_length=1)] | None = None
     from_: UtcDatetime | None = Field(None, alias="from")
