@@ -298,6 +298,7 @@ def test_every_public_function_that_takes_a_database_goes_through_the_door() -> 
     behind = {
         "apply",
         "changes",
+        "context",
         "limits",
         "overlooked",
         "plan",

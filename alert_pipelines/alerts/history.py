@@ -111,6 +111,7 @@ def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
     ]
 
 
+@at_the_door
 def count_decided(db: AlertDatabase, job_id: str) -> int:
     """How many alerts hold an entry of `job_id`; an index knows that, and no alert is read."""
     return db[COLLECTION].count_documents({"state_history.job_id": job_id})
