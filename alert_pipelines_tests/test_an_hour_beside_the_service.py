@@ -148,7 +148,7 @@ def test_a_job_of_the_service_that_works_is_respected_for_as_long_as_it_takes(
             pass_minutes(db, 3)
 
     service.tick(works=True, until=works_for_a_quarter_of_an_hour)
-    assert all(one and one.startswith("JOB-SERVICE-2 of auto_close_scanner is running") for one in seen)
+    assert all(one and one.startswith("another auto_close_scanner is running: JOB-SERVICE-2, started ") for one in seen)
     assert [one["status"] for one in db.background_jobs.find()] == ["completed", "completed"]
     assert refused(db) is None
 

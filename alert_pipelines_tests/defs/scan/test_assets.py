@@ -249,7 +249,7 @@ def test_a_run_that_found_another_scan_running_was_green_and_gave_old_verdicts_a
     holder = create_job_record(SCANNER, db).job_id
     result = execute(as_of=AS_OF.isoformat())
     assert not result.success
-    assert failure_text(result).startswith(f"{holder} of auto_close_scanner is running")
+    assert failure_text(result).startswith(f"another auto_close_scanner is running: {holder}, started ")
     assert (scan_metadata(result), check_verdicts(result)) == ({}, {})
     assert set(statuses(db).values()) == {"OPEN"}
     assert db.background_jobs.count_documents({}) == 1
