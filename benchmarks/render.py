@@ -313,7 +313,7 @@ _SECTIONS = (
         "of three). `database` is the time that the driver waited for the commands of the scan, without the counts "
         "for `total_checked`, which are in `counts`. Documents, keys and bytes are the profiler's sums over all "
         "commands. The counts read one key per pending alert. The first scans are from before slices: see "
-        "[the first look](#the-first-look) for newer figures, up to 1,000,000. At 5,000,000 it was not measured again.",
+        "[the first look](#the-first-look) for newer figures.",
         _growth,
     ),
     _section(
