@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.workbench import CHECKOUT
+
+PLOT = CHECKOUT / "docs" / "images" / "growth.svg"
+
 _PLOTTED = {
     "seconds": "a scan, s",
     "database_ms": "database time, ms",

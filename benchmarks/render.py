@@ -4,15 +4,14 @@ python -m benchmarks.render
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from benchmarks import arithmetic, first_looks, growth, peers
-from benchmarks.plot import draw
+from benchmarks import arithmetic, tables
+from benchmarks.plot import PLOT, draw
 from benchmarks.workbench import CHECKOUT, RESULTS
 
 PAGE = CHECKOUT / "docs" / "performance.md"
-PLOT = CHECKOUT / "docs" / "images" / "growth.svg"
 
 _INTRO = """\
 # Performance
@@ -63,230 +62,6 @@ def _measured_with(about: dict[str, Any]) -> str:
     )
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """A Markdown table; all but the first column to the right."""
-    lines = [columns, ["---", *("---:" for _ in columns[1:])], *rows]
-    return [f"| {' | '.join(map(str, line))} |" for line in lines]
-
-
-def _closing(result: dict[str, Any]) -> list[str]:
-    lines = [f"{result['due']:,} of {result['pending']:,} pending alerts are due."]
-    for cache_gb in peers.CACHES_GB:
-        rows = [
-            (
-                row["contender"],
-                f"{row['seconds']:.2f}",
-                *(f"{row[figure]:,.0f}" for figure in ("looked_at", "looked_at_per_s", "closed", "closed_per_s")),
-            )
-            for row in result["rows"]
-            if row["cache_gb"] == cache_gb
-        ]
-        lines += ["", f"With a cache of {cache_gb:g} GB:", ""]
-        lines += _table(("", "s", "checked", "alerts/s", "closed", "closes/s"), rows)
-    ratios = [
-        (one["what"], f"{one['cache_gb']:g} GB", f"{one['ratio']:.2f}", one["target"]) for one in result["ratios"]
-    ]
-    return [*lines, "", *_table(("ratio", "cache", "measured", "target"), ratios)]
-
-
-def _growth(result: dict[str, Any]) -> list[str]:
-    return _growth_tables(result, [f"![Growth by condition](images/{PLOT.name})", ""])
-
-
-def _growth_tables(result: dict[str, Any], plot: Sequence[str] = ()) -> list[str]:
-    columns = (
-        "condition",
-        "pending",
-        "first scan, s",
-        "a scan, s",
-        "database, ms",
-        "counts, ms",
-        "commands",
-        "documents",
-        "keys",
-        "bytes",
-        "peak, MB",
-    )
-    rows = [
-        (
-            row["condition"],
-            f"{row['pending']:,}",
-            f"{row['first_seconds']:.2f}",
-            *(
-                ("not planned in time", *[""] * 7)
-                if row["failed"]
-                else (
-                    f"{row['seconds']:.3f}",
-                    f"{row['without_counts_ms']:.1f}",
-                    f"{row['counts_ms']:.1f}",
-                    row["commands"],
-                    f"{row['documents']:,}",
-                    f"{row['keys']:,}",
-                    f"{row['bytes']:,}",
-                    f"{row['peak_rss_mb']:.0f}",
-                )
-            ),
-        )
-        for row in result["rows"]
-    ]
-    fitted = [
-        (condition, *("none" if found[name] is None else f"{found[name]:.2f}" for name in growth.MEASURES))
-        for condition, found in result["exponents"].items()
-    ]
-    return [
-        *_table(columns, rows),
-        "",
-        *plot,
-        "Exponents: the best fit for b in a·pending^b. 0 means no growth; 1 means growth like the pending alerts.",
-        "",
-        *_table(("condition", *growth.MEASURES), fitted),
-        "",
-        *_growth_ratios(result["rows"]),
-    ]
-
-
-def _growth_ratios(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Target 3: database time without the counts, at the largest size up to a million against the smallest."""
-    sizes = sorted({row["pending"] for row in rows})
-    measured = {(row["condition"], row["pending"]): row["without_counts_ms"] for row in rows if not row["failed"]}
-
-    def ratio(condition: str, pending: int) -> str:
-        least, most = (measured.get((condition, size)) for size in (sizes[0], pending))
-        return f"{most / least:.2f}" if least and most else "not measured"
-
-    lines = [
-        (condition, *(ratio(condition, size) for size in sizes[1:]))
-        for condition in dict.fromkeys(row["condition"] for row in rows)
-    ]
-    head = f"Database time without the counts, compared with {sizes[0]:,}. The target is at most 1.5 at 1,000,000:"
-    return [head, "", *_table(("condition", *(f"{size:,}" for size in sizes[1:])), lines)]
-
-
-def _others(result: dict[str, Any]) -> list[str]:
-    rows = [
-        (
-            f"`when: {row['when']}`, {'with' if row['indexed'] else 'without'} the advised indexes",
-            f"{row['pending']:,}",
-            f"{row['others']:,}",
-            f"{row['first_seconds']:.2f}",
-            f"{row['first_documents']:,}",
-            f"{row['next_seconds']:.2f}",
-            f"{row['next_documents']:,}",
-        )
-        for row in result["rows"]
-    ]
-    columns = ("", "pending", "others", "first scan, s", "documents", "next scan, s", "documents")
-    return _table(columns, rows)
-
-
-def _memory(result: dict[str, Any]) -> list[str]:
-    rows = [
-        (row["worker"], f"{row['pending']:,}", f"{row['due']:,}", f"{row['peak_rss_mb']:.1f}") for row in result["rows"]
-    ]
-    ratios = [(what, f"{ratio:.3f}", f"at most {result['target']}") for what, ratio in result["ratios"].items()]
-    return [
-        *_table(("worker", "pending", "due", "peak RSS, MB"), rows),
-        "",
-        *_table(("largest size / smallest", "measured", "target"), ratios),
-    ]
-
-
-def _first_looks(result: dict[str, Any]) -> list[str]:
-    seconds = {
-        (row["pending"], row["key"], row["condition"]): f"{row['seconds']:.1f} / {row['cpu_seconds']:.1f}"
-        for row in result["rows"]
-    }
-    conditions = list(dict.fromkeys(condition for *_, condition in seconds))
-    looks = [
-        (f"`{key}`: {first_looks.KEYS[key]}", f"{pending:,}", *(seconds[pending, key, name] for name in conditions))
-        for pending, key in dict.fromkeys((pending, key) for pending, key, _ in seconds)
-    ]
-    ratios = [(one["what"], f"{one['ratio']:.2f}", one["target"]) for one in result["ratios"]]
-    return [
-        *_table(("key", "pending", *(f"{name}, s / CPU s" for name in conditions)), looks),
-        "",
-        *_table(("ratio", "measured", "target"), ratios),
-        "",
-        "A scan with {rules} shadow rules with these conditions planned for {seconds:.1f} s at {pending:,} pending "
-        "alerts, and the server used {cpu_seconds:.1f} CPU s. It evaluated {evaluated} of them. The next scan starts "
-        "with the others.".format(**result["shadow"]),
-    ]
-
-
-def _tick(result: dict[str, Any]) -> list[str]:
-    stages = list(next(iter(result["rows"].values())))
-    rows = [(job, *(f"{medians[stage]:.2f}" for stage in stages)) for job, medians in result["rows"].items()]
-    says = (
-        "Medians in seconds. `queued` is the time from the request to its answer. The stages count from the time when "
-        "the daemon takes the run out of the queue. `whole` is the sum, with one second for the wait in the queue, "
-        "which is its mean. `log entries` are those of the event log. `outline_job` has the assets, checks and log "
-        "lines of the scan and does nothing. Its time beyond `trivial_job` is Dagster's share. The rest of the time of "
-        "`auto_close_job` is the scan, and importing the driver and the code location."
-    )
-    return [
-        says,
-        "",
-        *_table(("job", *stages), rows),
-        "",
-        *_table(
-            ("to the trivial job", "whole", "run ended, from the queue on", "target of the whole"),
-            [
-                (job, *(f"{of_trivial[name]:.3f}" for name in ("whole", "run ended")), target)
-                for (job, of_trivial), target in zip(
-                    result["ratios"].items(), (f"at most {result['target']}", ""), strict=True
-                )
-            ],
-        ),
-    ]
-
-
-def _interference(result: dict[str, Any]) -> list[str]:
-    limit = result["max_writes_per_s"]
-    rows = [
-        (
-            f"{row['kind']}, {'during a scan' if row['phase'] == 'scan' else 'quiet'}",
-            row["calls"],
-            *(f"{row[name]:.2f}" for name in ("p50_ms", "p99_ms", "slowest_ms")),
-        )
-        for row in result["rows"]
-    ]
-    ratios = [
-        (f"p99 of a {kind}", f"{ratio:.2f}", f"at most {result['target']}") for kind, ratio in result["ratios"].items()
-    ]
-    seconds = ", ".join(f"{one:.1f}" for one in result["scan_seconds"])
-    return [
-        f"The scans wrote {'at full speed' if limit is None else f'at most {limit:,} alerts/s'} and took {seconds} s.",
-        "",
-        *_table(("call", "calls", "p50, ms", "p99, ms", "slowest, ms"), rows),
-        "",
-        *_table(("during a scan / quiet", "measured", "target"), ratios),
-    ]
-
-
-def _loading(result: dict[str, Any]) -> list[str]:
-    speeds = [
-        (
-            row["format"],
-            f"{row['rows']:,}",
-            *(f"{row[figure]:,.0f}" for figure in ("load_rows_per_s", "bare_rows_per_s")),
-            f"{row['ratio']:.2f}",
-            f"at least {result['target']}",
-        )
-        for row in result["speed"]
-    ]
-    peaks = [(row["format"], f"{row['rows']:,}", f"{row['peak_rss_mb']:.1f}") for row in result["memory"]]
-    growth = [
-        (kind, f"{ratio:.3f}", f"at most {result['memory_target']}") for kind, ratio in result["memory_growth"].items()
-    ]
-    return [
-        *_table(("format", "rows", "load, rows/s", "bare loop, rows/s", "load / loop", "target"), speeds),
-        "",
-        *_table(("format", "rows", "peak RSS, MB"), peaks),
-        "",
-        *_table(("largest size / smallest", "measured", "target"), growth),
-    ]
-
-
 _SECTIONS = (
     _section(
         "peers",
@@ -304,7 +79,7 @@ _SECTIONS = (
             "due. The share of due alerts is the same in the list of the old job as in all alerts, so its two ratios "
             "are nearly equal."
         ),
-        _closing,
+        tables.closing,
     ),
     _section(
         "growth",
@@ -314,7 +89,7 @@ _SECTIONS = (
         "for `total_checked`, which are in `counts`. Documents, keys and bytes are the profiler's sums over all "
         "commands. The counts read one key per pending alert. The first scans are from before slices: see "
         "[the first look](#the-first-look) for newer figures.",
-        _growth,
+        tables.growth_section,
     ),
     _section(
         "growth_second",
@@ -322,7 +97,7 @@ _SECTIONS = (
         "The same for the conditions that were added in the second edition. In the scans of `suppress_if_other`, 5,000 "
         "of 1,000,000 alerts became old enough, and each was looked up together with all alerts of its driver. This "
         "was changed since; the next section has the new figures.",
-        _growth_tables,
+        tables.growth_tables,
         "growth --conditions only_if value_of contains within_mins keep_first escalate_if escalate_after_mins count_if "
         "count_statuses count_distinct close_if_other suppress_if_other",
     ),
@@ -331,7 +106,7 @@ _SECTIONS = (
         "Nothing to do: calendars and suppression",
         "The same, with the shortest of up to nine scans instead of a median, since the machine was busy. No alert "
         "became old enough in these scans. Each one that does costs a look-up.",
-        _growth_tables,
+        tables.growth_tables,
         "growth --conditions only_during calendar suppress_if_other",
     ),
     _section(
@@ -341,7 +116,7 @@ _SECTIONS = (
         "keys that have no index. `CPU s` are the CPU seconds that the server used for the whole dry run, "
         "which also shows what it would close by status and severity. The ratios are of these, since other programs on "
         "the machine make every look longer.",
-        _first_looks,
+        tables.first_looks_section,
     ),
     _section(
         "others",
@@ -351,27 +126,27 @@ _SECTIONS = (
         "alerts of the other source or, with `when: later`, all that were raised after the alert, and every scan reads "
         "all pending alerts. Here no index is advised for `when: later`, since few alerts were raised later. The next "
         "scan is five minutes later.",
-        _others,
+        tables.others,
     ),
-    _section("memory", "Memory", "This is the peak memory of the scanning process.", _memory),
+    _section("memory", "Memory", "This is the peak memory of the scanning process.", tables.memory),
     _section(
         "tick",
         "Run start-up time",
         "This is the time from requesting a run in Dagster to its end, for a scan with nothing due, its outline, and "
         "a job with one op that does nothing.",
-        _tick,
+        tables.tick,
     ),
     _section(
         "interference",
         "Impact on other clients",
         "Another client reads and writes single alerts at a steady rate, during a scan and without one.",
-        _interference,
+        tables.interference,
     ),
     _section(
         "interference_limited",
         "Impact with a limited write rate",
         "The same with `AUTO_CLOSE_MAX_WRITES_PER_S`, and 20,000 alerts due.",
-        _interference,
+        tables.interference,
         "interference --due 20000 --max-writes-per-s 500",
     ),
     _section(
@@ -380,7 +155,7 @@ _SECTIONS = (
         "This compares `load`, which reads, converts, checks and inserts rows, with a bare `insert_many` loop over the "
         "same documents in memory. Both write to a collection with the same indexes. Figures are medians of the "
         "rounds. Memory is the peak of the loading process.",
-        _loading,
+        tables.loading,
     ),
 )
 
@@ -394,7 +169,7 @@ def _arithmetic() -> list[str]:
         "",
         _NOT_MEASURED,
         "",
-        *_table(("", "measured", *(f"{shards} shard{'s' * (shards > 1)}" for shards in arithmetic.SHARDS)), rows),
+        *tables.table(("", "measured", *(f"{shards} shard{'s' * (shards > 1)}" for shards in arithmetic.SHARDS)), rows),
         "",
     ]
 

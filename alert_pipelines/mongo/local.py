@@ -35,8 +35,8 @@ def ensure_local_mongod(local_dir: Path) -> str:
 
     It is a replica set of one, on loopback, and is a writable primary on return. It runs on when the
     caller ends. Of several callers, in any processes, one starts it and the others wait for it.
-    Raises LocalMongodError when there is no mongod for this platform, when the directory cannot be used,
-    or when the mongod has not come up within START_LIMIT_S.
+    Raises LocalMongodError if this platform has no mongod, if the directory cannot be used, or if the mongod does
+    not come up within START_LIMIT_S.
     """
     files = _files(local_dir)
     mongod = _find(files)

@@ -78,7 +78,7 @@ def start_mongod(files: MongodFiles) -> None:
     """Start a mongod on `files`, detached, and return when it listens, or when another holds the data.
 
     It takes its last port, or another free one if somebody else has that by now.
-    Raises LocalMongodError when there is no mongod here or it does not start.
+    Raises LocalMongodError if no mongod is installed, or if it does not start.
     """
     binary = _mongod_binary()
     port = _free_port(_last_port(files))

@@ -36,11 +36,11 @@ from alert_pipelines.scanner.overlooked import WOULD_OVERLOOK
 SPIKE_DAYS = 7
 SPIKE_FACTOR = 3
 SPIKE_AT_LEAST = 100
-"""So few alerts an hour are no spike, however quiet it was before."""
+"""This many alerts an hour, or fewer, are not a spike, whatever the hours before had."""
 
 REOPEN_DAYS = 7
 REOPEN_AT_LEAST = 20
-"""Of so few closes by a rule a share says nothing."""
+"""Of fewer closes by a rule, a share means nothing."""
 
 MAX_STATUSES = 20
 """At most this many statuses outside the contract are named."""

@@ -40,7 +40,7 @@ _COLUMNS = (
 def render_report(outcomes: Sequence[DayOutcome]) -> str:
     """The days of one back-test as an HTML page: totals, a plot for each rule, what really happened, day by day.
 
-    Raises EmptyBacktestError where there is no day.
+    Raises EmptyBacktestError if `outcomes` is empty.
     """
     if not outcomes:
         raise EmptyBacktestError("a report needs at least one day that was back-tested: none was given")

@@ -39,7 +39,7 @@ def warnings_against_alerts(db: AlertDatabase, rules: Sequence[Rule]) -> list[st
 
 
 def _unsent_sources(db: AlertDatabase, rules: Iterable[Rule]) -> Iterator[str]:
-    """The sources that rules name and of which there is no alert, with the nearest one that there is."""
+    """The sources that rules name but no alert has, each with the most similar source that an alert has."""
     sent = [source for source in db[COLLECTION].distinct("source_type") if isinstance(source, str)]
     for rule in rules:
         named = [("source_type", source) for source in rule.sources or ()]
@@ -48,7 +48,7 @@ def _unsent_sources(db: AlertDatabase, rules: Iterable[Rule]) -> Iterator[str]:
         for path, source in named:
             if source not in sent:
                 hint = _hint(source, sent)
-                yield f"rule {rule.rule_id!r}: {path}: there is no alert of {source!r}{hint}"
+                yield f"rule {rule.rule_id!r}: {path}: no alert has the source {source!r}{hint}"
 
 
 def _unseen_fields(db: AlertDatabase, rules: Iterable[Rule]) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _named_by(rule: Rule) -> Iterator[_Named]:
 
 
 def _without_value(db: AlertDatabase, sources: Sources, paths: Sequence[str]) -> set[str]:
-    """Those of `paths` at which none of the newest alerts of `sources` has a value; none where there is no alert."""
+    """Those of `paths` that have no value in any of the newest alerts of `sources`; none if no such alert exists."""
     newest: list[Stage] = [{"$match": of_sources(sources)}, {"$sort": {"timestamp": -1}}, {"$limit": MAX_READ}]
     has_value = {
         f"k{n}": {"$max": {"$ne": [{"$setDifference": [types_at(path), sorted(ABSENT)]}, []]}}

@@ -18,9 +18,9 @@ def test_a_source_that_nobody_sends_is_named(db: AlertDatabase) -> None:
     fill(db, [alert(), alert(source_type="SAFETY"), alert(source_type=None)])
     other = {"source_type": ["SAFETY", "GEOFENCE"]}
     misspelt = warnings(db, {"keep_first": True}, source_type=["SAFTY", "OVERSPEEDING"])
-    assert misspelt == ["rule 'r': source_type: there is no alert of 'SAFTY'. Did you mean 'SAFETY'"]
+    assert misspelt == ["rule 'r': source_type: no alert has the source 'SAFTY'. Did you mean 'SAFETY'"]
     assert warnings(db, {"close_if_other": other}, source_type="*") == [
-        "rule 'r': close_if_other.source_type: there is no alert of 'GEOFENCE'"
+        "rule 'r': close_if_other.source_type: no alert has the source 'GEOFENCE'"
     ]
 
 
@@ -81,5 +81,5 @@ def test_fields_that_an_alert_has_within_arrays_and_rules_that_are_off_are_not_w
 def test_where_no_alert_of_a_source_is_there_its_fields_are_not_warned_of(db: AlertDatabase) -> None:
     fill(db, [alert()])
     assert warnings(db, {"auto_close_if": "ok"}, source_type="NEW") == [
-        "rule 'r': source_type: there is no alert of 'NEW'"
+        "rule 'r': source_type: no alert has the source 'NEW'"
     ]
