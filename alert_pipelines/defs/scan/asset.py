@@ -42,10 +42,12 @@ def auto_close(
 def _is_blocked_still(context: AssetExecutionContext, outcome: Outcome) -> bool:
     """Whether the schedule only met again what was red before: 288 red runs a day would hide every other red one.
 
-    The check stays red and the job record failed; a scan that a person launched is red each time.
+    The check stays red and the job record failed; a scan that a person launched is red each time, also one that
+    executes a tick's run again, whose tags Dagster copies.
     """
     return (
         SCHEDULE_TAG in context.run.tags
+        and context.run.parent_run_id is None
         and isinstance(outcome.incomplete, BlastRadiusError)
         and outcome.first_blocked is not None
     )

@@ -10,6 +10,7 @@ from dagster._core.test_utils import create_run_for_test
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS
 from alert_pipelines.defs.scan import attempt
+from alert_pipelines.defs.scan.asset import SCHEDULE_TAG
 from alert_pipelines.defs.scan.job import SCAN_TAGS
 from alert_pipelines.defs.scan.run_records import BLOCKED_TAG, CLOSED_TAG, JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.job_records import COMPLETED, SCANNER, create_job_record, update_job_record
@@ -83,6 +84,18 @@ def test_a_blocked_run_that_was_executed_again_and_closed_was_still_tagged_as_bl
     assert (again.tags[BLOCKED_TAG], again.tags[CLOSED_TAG]) == ("", "1")
     record = db.background_jobs.find_one({"run_id": again.run_id}) or {}
     assert again.tags[JOB_ID_TAG] == record["job_id"]
+
+
+def test_a_person_who_executed_a_blocked_tick_again_was_told_that_all_was_well(
+    execute: Execute, db: AlertDatabase, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60, "max_close": 0}))
+    first = instance.get_run_by_id(execute(as_of=AS_OF.isoformat()).run_id)
+    assert first is not None
+    instance.add_run_tags(first.run_id, {SCHEDULE_TAG: "auto_close_schedule"})
+    tick = instance.get_run_by_id(first.run_id)
+    assert tick is not None
+    assert executed_again(tick, execute, instance, monkeypatch).status is DagsterRunStatus.FAILURE
 
 
 def test_a_run_that_died_was_launched_again_into_its_own_claim(
