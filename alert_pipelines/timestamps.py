@@ -57,14 +57,18 @@ def as_age(since: Any, now: datetime) -> str:
     """How long ago `since` is, in two units at most; a dash for what is not a date that Python knows."""
     if not isinstance(since, datetime):
         return "-"
+    if timedelta(0) <= since - now < timedelta(seconds=1):
+        return "now"
     text = as_duration(abs(now - since))
     return text if since <= now else f"in {text}"
 
 
 def as_duration(duration: timedelta) -> str:
-    """`duration`, which is not negative, in days, hours and whole minutes, of these two units at most."""
-    minutes = duration // timedelta(minutes=1)
+    """`duration`, which is not negative, in days, hours and whole minutes, of these two units at most; below in s."""
+    minutes, rest = divmod(duration, timedelta(minutes=1))
+    if not minutes:
+        return f"{rest.seconds} s"
     days, hours = divmod(minutes // 60, 24)
     units = ((days, "d"), (hours, "h"), (minutes % 60, "min"))
-    first = next((n for n, (number, _) in enumerate(units) if number), 2)
+    first = next(n for n, (number, _) in enumerate(units) if number)
     return " ".join(f"{number} {unit}" for number, unit in units[first : first + 2])

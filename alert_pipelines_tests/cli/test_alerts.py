@@ -67,7 +67,22 @@ def test_nothing_pending_is_one_line(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("minutes", "said"),
-    [(0, "0 min"), (59, "59 min"), (60, "1 h 0 min"), (1439, "23 h 59 min"), (1440, "1 d 0 h"), (-90, "in 1 h 30 min")],
+    [
+        (0, "now"),
+        (0.5, "30 s"),
+        (59, "59 min"),
+        (60, "1 h 0 min"),
+        (1439, "23 h 59 min"),
+        (1440, "1 d 0 h"),
+        (-90, "in 1 h 30 min"),
+    ],
 )
-def test_an_age_has_two_units(minutes: int, said: str) -> None:
+def test_an_age_has_two_units(minutes: float, said: str) -> None:
     assert as_age(AS_OF - timedelta(minutes=minutes), AS_OF) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "now"), (20, "in 20 s"), (59.9, "in 59 s"), (60, "in 1 min"), (61, "in 1 min")]
+)
+def test_the_next_scan_was_in_0_min(seconds: float, said: str) -> None:
+    assert as_age(AS_OF + timedelta(seconds=seconds), AS_OF) == said

@@ -35,7 +35,7 @@ _VARIES = {
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00": "INSTANT",
     r"[A-Z][a-z]{2} \d\d [A-Z][a-z]{2} \d\d:\d\d": "TIME",
     r"\d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d UTC": "TIME",
-    r"in \d min|in 0 min": "AGE",
+    r"in \d+ (?:min|s)\b|\bnow(?=\.$)": "AGE",
     r"(?:JOB|SNOOZE)-[\w-]+": "ID",
     r"\b[0-9a-f]{12}\b": "VERSION",
     r"took: \d+\.\d{3} s": "SECONDS",
