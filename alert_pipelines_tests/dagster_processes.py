@@ -82,28 +82,11 @@ def wait_until(look: Callable[[], Found | None], what: str, limit_s: float) -> F
 
 
 @dataclass(frozen=True)
-class DagsterProcesses:
-    """The processes, and the ways in which people talk to them."""
+class RunningDagster:
+    """A Dagster that runs: its instance, where its UI is, and what people ask of it there."""
 
-    home: Path
-    env: Mapping[str, str]
     instance: DagsterInstance
     url: str
-    _services: Mapping[str, "_Service"]
-
-    def start(self, *names: str) -> None:
-        """Start what was ended, of code_server, daemon and webserver, and wait until it works; none: all."""
-        for name in names or self._services:
-            self._services[name].start()
-
-    def stop(self, *names: str) -> None:
-        """End them as a shutdown of their host does, and wait for it; none: all."""
-        end_group(*(self._services[name].process for name in names or self._services))
-
-    def kill(self, *names: str) -> None:
-        """Kill, by SIGKILL and at once, code_server with its run workers, daemon, webserver; none: all."""
-        for name in names or self._services:
-            kill_group(self._services[name].process)
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data that the webserver answers; an error of GraphQL's own fails the test."""
@@ -114,15 +97,6 @@ class DagsterProcesses:
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]
         return data
-
-    def dagster(self, *arguments: str) -> str:
-        """Run `dagster ...` in the checkout, as the docs say, and return all that it printed."""
-        command = [str(Path(sys.executable).with_name("dagster")), *arguments]
-        done = subprocess.run(
-            command, cwd=CHECKOUT, env=dict(self.env), capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
 
     def launch(
         self,
@@ -174,6 +148,38 @@ class DagsterProcesses:
             log = "\n".join(entry.user_message or str(entry.dagster_event) for entry in self.instance.all_logs(run_id))
             raise AssertionError(f"run {run_id} ended as {run.status.value}:\n{log}")
         return run
+
+
+@dataclass(frozen=True)
+class DagsterProcesses(RunningDagster):
+    """Its processes, and what people do with them."""
+
+    home: Path
+    env: Mapping[str, str]
+    _services: Mapping[str, "_Service"]
+
+    def start(self, *names: str) -> None:
+        """Start what was ended, of code_server, daemon and webserver, and wait until it works; none: all."""
+        for name in names or self._services:
+            self._services[name].start()
+
+    def stop(self, *names: str) -> None:
+        """End them as a shutdown of their host does, and wait for it; none: all."""
+        end_group(*(self._services[name].process for name in names or self._services))
+
+    def kill(self, *names: str) -> None:
+        """Kill, by SIGKILL and at once, code_server with its run workers, daemon, webserver; none: all."""
+        for name in names or self._services:
+            kill_group(self._services[name].process)
+
+    def dagster(self, *arguments: str) -> str:
+        """Run `dagster ...` in the checkout, as the docs say, and return all that it printed."""
+        command = [str(Path(sys.executable).with_name("dagster")), *arguments]
+        done = subprocess.run(
+            command, cwd=CHECKOUT, env=dict(self.env), capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
     def run_workers(self) -> list[psutil.Process]:
         """The processes in which runs are executed now, without their watchers."""

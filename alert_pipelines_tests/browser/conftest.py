@@ -10,8 +10,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.browser import chromium
 from alert_pipelines_tests.browser.chromium import Visit
-from alert_pipelines_tests.browser.dev import Dev, dagster_dev
+from alert_pipelines_tests.browser.dev import dagster_dev
 from alert_pipelines_tests.browser.week import sample_week
+from alert_pipelines_tests.dagster_processes import RunningDagster
 
 # The schedule is on, and has no tick while a test looks.
 ONCE_A_YEAR = "0 0 1 1 *"
@@ -34,7 +35,7 @@ def week(mongo_uri: str) -> Iterator[AlertDatabase]:
 
 
 @pytest.fixture(scope="module")
-def dagster(browser: Browser, mongo_uri: str, week: AlertDatabase) -> Iterator[Dev]:
+def dagster(browser: Browser, mongo_uri: str, week: AlertDatabase) -> Iterator[RunningDagster]:
     """What `scripts/dev` starts, on that database. It asks for the browser first: without one nothing is started."""
     settings = {"MONGODB_URI": mongo_uri, "MONGODB_DATABASE": week.name, "AUTO_CLOSE_CRON": ONCE_A_YEAR}
     with dagster_dev(settings) as running:
@@ -42,7 +43,7 @@ def dagster(browser: Browser, mongo_uri: str, week: AlertDatabase) -> Iterator[D
 
 
 @pytest.fixture
-def visit(browser: Browser, dagster: Dev) -> Iterator[Visit]:
+def visit(browser: Browser, dagster: RunningDagster) -> Iterator[Visit]:
     """A window on the UI; the UI must get by with this host alone."""
     with chromium.visit(browser, dagster.url) as made:
         yield made

@@ -9,7 +9,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from dagster import DagsterInstance
@@ -17,6 +16,7 @@ from dagster import DagsterInstance
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
     START_LIMIT_S,
+    RunningDagster,
     dagster_home,
     wait_until,
 )
@@ -24,16 +24,8 @@ from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.process_groups import end_group
 
 
-@dataclass(frozen=True)
-class Dev:
-    """A `dagster dev` that runs: its instance, and where its UI is."""
-
-    instance: DagsterInstance
-    url: str
-
-
 @contextmanager
-def dagster_dev(settings: Mapping[str, str]) -> Iterator[Dev]:
+def dagster_dev(settings: Mapping[str, str]) -> Iterator[RunningDagster]:
     """Start it with the environment `settings` on top of this one's; with the context its whole group is ended."""
     with ExitStack() as stack:
         home, port = stack.enter_context(dagster_home()), free_port()
@@ -57,7 +49,7 @@ def dagster_dev(settings: Mapping[str, str]) -> Iterator[Dev]:
         wait_until(answers, "the webserver", START_LIMIT_S)
         instance = stack.enter_context(DagsterInstance.from_config(str(home)))
         wait_until(instance.get_daemon_heartbeats, "the daemon", START_LIMIT_S)
-        yield Dev(instance, url)
+        yield RunningDagster(instance, url)
 
 
 def _command() -> list[str]:

@@ -27,6 +27,7 @@ from alert_pipelines.scheduler import CODE_LOCATION
 from alert_pipelines_tests.browser import chromium, steps
 from alert_pipelines_tests.browser.dev import dagster_dev
 from alert_pipelines_tests.browser.week import sample_week
+from alert_pipelines_tests.dagster_processes import RunningDagster
 
 # What differs from week to week, each with what stands for it.
 _VARIES = {r"JOB-[\w-]+": "JOB", r"\b[0-9a-f]{12}\b": "VERSION"}
@@ -173,9 +174,9 @@ def take_all(uri: str, directory: Path, days: int = DAYS) -> None:
         with dagster_dev(settings) as dev, chromium.visit(browser, dev.url) as visit:
             steps.press_schedule_switch(visit.page, AUTO_CLOSE_SCHEDULE, on=False)
             for ago in range(days, 0, -1):
-                _scan(visit.page, week, ago)
+                _scan(dev, week, ago)
             shown = _take(visit.page, week, directory, BEFORE)
-            _scan(visit.page, week, 0)
+            _scan(dev, week, 0)
             shown |= _take(visit.page, week, directory, AFTER)
     (directory / SHOWN).write_text(json.dumps(shown, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
@@ -205,11 +206,14 @@ def _same_each_week(shown: Shown, rule_ids: set[str]) -> Shown:
     return {what: sorted({without_ids(text) for text in texts} - left_out) for what, texts in shown.items()}
 
 
-def _scan(page: Page, week: AlertDatabase, days: int) -> None:
+def _scan(dev: RunningDagster, week: AlertDatabase, days: int) -> None:
     """A scan as it was so many days ago: each closes and escalates a day's share, as if it had always been at work."""
     as_of = server_now(week) - timedelta(days=days)
-    steps.launch(page, "auto_close_job", "auto_close", as_of=as_of.isoformat())
-    steps.expect_run_end(page, "RUN_SUCCESS")
+    run_id = dev.launch(run_config={"ops": {"auto_close": {"config": {"as_of": as_of.isoformat()}}}})
+    dev.wait_for_success(run_id)
+    records = list(week.background_jobs.find())
+    closed = {record.get("run_id"): record.get("alerts_closed") for record in records}
+    assert closed.get(run_id), f"Nothing to look at after run {run_id}: {records}"
 
 
 def _save(png: bytes, path: Path) -> None:

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import yaml
-from playwright.sync_api import Locator, Page, Response, expect
+from playwright.sync_api import Locator, Page, Request, Response, expect
 
 from alert_pipelines.scheduler import CODE_LOCATION
 
@@ -44,12 +44,20 @@ def fill_launchpad(page: Page, editor: Locator, op: str, **config: Any) -> None:
 
 def _is_check(answer: Response) -> bool:
     """Whether the Launchpad asked whether what it holds is valid."""
-    sent = answer.request.post_data or ""
-    return '"operationName":"PreviewConfigQuery"' in sent
+    return '"operationName":"PreviewConfigQuery"' in (answer.request.post_data or "")
+
+
+def _is_launch(request: Request) -> bool:
+    return '"operationName":"LaunchPipelineExecution"' in (request.post_data or "")
 
 
 def _checked(answer: Response) -> str:
-    return str(json.loads(answer.request.post_data or "{}")["variables"]["runConfigData"])
+    return str(_variables(answer.request)["runConfigData"])
+
+
+def _variables(request: Request) -> dict[str, Any]:
+    variables: dict[str, Any] = json.loads(request.post_data or "{}")["variables"]
+    return variables
 
 
 def press_launch(page: Page) -> str:
@@ -64,7 +72,11 @@ def press_launch(page: Page) -> str:
 def launch(page: Page, job: str, op: str, **config: Any) -> str:
     """Launch `job` from the Launchpad with its op's config and return the run's id."""
     fill_launchpad(page, open_launchpad(page, job), op, **config)
-    return press_launch(page)
+    with page.expect_request(_is_launch) as sent:
+        run_id = press_launch(page)
+    launched = yaml.safe_load(_variables(sent.value)["executionParams"]["runConfigData"])
+    assert launched == {"ops": {op: {"config": config}}}, "The page launched another config than the one it held."
+    return run_id
 
 
 def expect_run_end(page: Page, event: str) -> None:

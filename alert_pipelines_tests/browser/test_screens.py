@@ -14,8 +14,7 @@ from alert_pipelines.definitions import build_defs
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines_tests.browser import steps
-from alert_pipelines_tests.browser.dev import Dev
-from alert_pipelines_tests.dagster_processes import wait_until
+from alert_pipelines_tests.dagster_processes import RunningDagster, wait_until
 from alert_pipelines_tests.factories import alert, rule
 
 pytestmark = [pytest.mark.process, pytest.mark.needs("chromium")]
@@ -214,7 +213,7 @@ def test_the_page_of_an_explanation_squeezed_its_columns_and_broke_dates_and_wor
             assert row.locator("table td").evaluate_all(LINES_MORE_THAN_WRITTEN) == []
 
 
-def test_the_schedule_is_switched_off_and_on_in_automation(page: Page, dagster: Dev) -> None:
+def test_the_schedule_is_switched_off_and_on_in_automation(page: Page, dagster: RunningDagster) -> None:
     switch = steps.schedule_switch(page, "auto_close_schedule")
     expect(switch).to_be_checked()
     for on in (False, True):
