@@ -103,7 +103,8 @@ def test_a_scan_launched_from_the_launchpad_finishes_and_shows_its_tables_and_pl
 
 def test_a_dry_run_from_the_launchpad_shows_its_tables_and_writes_nothing(page: Page, week: AlertDatabase) -> None:
     with trial_rule(week, {"expire_after_mins": 30}, alerts=3):
-        run_id = steps.launch(page, "dry_run_job", "dry_run")
+        steps.open_launchpad(page, "dry_run_job")
+        run_id = steps.press_launch(page)
         steps.expect_run_end(page, "RUN_SUCCESS")
         steps.open_asset(page, "dry_runs", "Events")
         job_id = last_record(week, run_id)["job_id"]
@@ -142,7 +143,7 @@ def test_a_changed_rule_is_previewed_from_the_launchpad_with_its_text_inline(pag
 
 
 def test_an_hourly_verdict_was_not_evaluated_any_more_from_the_next_scan_on_and_green_after_one_of_an_empty_database(
-    page: Page, week: AlertDatabase
+    page: Page, week: AlertDatabase, dagster: RunningDagster
 ) -> None:
     unknown, elsewhere = alert(source_type="TRIAL", status="ACKNOWLEDGED"), f"{week.name}_empty"
     week.alerts.insert_one(unknown)
@@ -150,12 +151,8 @@ def test_an_hourly_verdict_was_not_evaluated_any_more_from_the_next_scan_on_and_
         steps.open_launchpad(page, "check_health_job")
         steps.press_launch(page)
         steps.expect_run_end(page, "RUN_SUCCESS")
-        steps.open_launchpad(page, "auto_close_job").click()
-        page.keyboard.press("ControlOrMeta+A")
-        page.keyboard.insert_text(yaml.safe_dump({"resources": {"mongo": {"config": {"database": elsewhere}}}}))
-        expect(page.get_by_text("No errors")).to_be_visible()
-        steps.press_launch(page)
-        steps.expect_run_end(page, "RUN_SUCCESS")
+        config = {"resources": {"mongo": {"config": {"database": elsewhere}}}}
+        dagster.wait_for_success(dagster.launch(run_config=config))
     finally:
         week.alerts.delete_one({"alert_id": unknown["alert_id"]})
         week.client.drop_database(elsewhere)
