@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from alert_pipelines.loading.load import load_alerts as load_alerts
     from alert_pipelines.mongo import open_database as open_database
     from alert_pipelines.rules.publish import publish_rules as publish_rules
-    from alert_pipelines.scanner.report import ScanReport as ScanReport
-    from alert_pipelines.scanner.report import ScanRequest as ScanRequest
+    from alert_pipelines.scanner.result import ScanReport as ScanReport
+    from alert_pipelines.scanner.result import ScanRequest as ScanRequest
     from alert_pipelines.scanner.scan import auto_close_scanner as auto_close_scanner
     from alert_pipelines.scanner.scan import evaluate_all_pending_alerts as evaluate_all_pending_alerts
     from alert_pipelines.scanner.scan import run_scan as run_scan
@@ -61,7 +61,7 @@ _HOMES = {
     "rules.publish": ("publish_rules",),
     "backtesting.backtest": ("backtest",),
     "audit.explain": ("explain_alert",),
-    "scanner.report": ("ScanReport", "ScanRequest"),
+    "scanner.result": ("ScanReport", "ScanRequest"),
     "scanner.scan": ("auto_close_scanner", "evaluate_all_pending_alerts", "run_scan"),
     "audit.undo": ("undo_job",),
     "scheduler": ("get_scheduler_status", "is_scheduler_running", "shutdown_scheduler", "start_scheduler"),

@@ -58,7 +58,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alert_pipelines.scanner.report import ScanReport
+    from alert_pipelines.scanner.result import ScanReport
 
 MAX_PROBLEMS = 20
 """The maximum number of problems of one rule or window in a message."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from alert_pipelines.alerts.decisions import decisions_of, leave_out_undone, stats_of
+from alert_pipelines.alerts.decision_counts import decisions_of, leave_out_undone, stats_of
 from alert_pipelines.errors import (
     InvalidJobStatusError,
     InvalidJobTypeError,

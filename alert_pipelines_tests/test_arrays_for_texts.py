@@ -15,7 +15,7 @@ from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring.health import pending_by_source
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored

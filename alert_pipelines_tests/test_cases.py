@@ -23,7 +23,7 @@ from alert_pipelines.rules.files import default_rules, parse_rules
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines.rules.rule_collections import SERVICE_RULES as RULES
 from alert_pipelines.rules.store import MAINTENANCE_WINDOWS
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))

@@ -35,7 +35,7 @@ from alert_pipelines.reports.daily import daily_report
 from alert_pipelines.rules.publish import export_rules, publish_rules
 from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines.scanner.prepare import prepare_collections
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import auto_close_scanner, run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 

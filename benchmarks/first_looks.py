@@ -19,7 +19,7 @@ from typing import Any
 
 from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from benchmarks.dataset import DUE_AFTER_MINS, SOURCE, grow
 from benchmarks.workbench import (

@@ -22,7 +22,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.scanner.apply import DecisionContext, decision_update
-from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
+from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from benchmarks.dataset import DUE_AFTER_MINS, fill
 from benchmarks.workbench import AS_OF, benchmark_parser, keep_results, mongod_version, own_mongod, settle

@@ -22,7 +22,7 @@ from pymongo import monitoring
 
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.mongo import open_database
-from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
+from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from benchmarks.workbench import CHECKOUT, Bench
 

@@ -11,7 +11,7 @@ from typing import Any
 from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status, find_alert
-from alert_pipelines.alerts.decisions import Decision, decision_of
+from alert_pipelines.alerts.decision_counts import Decision, decision_of
 from alert_pipelines.alerts.filters import equal_to_any
 from alert_pipelines.alerts.malformed import UNWRITABLE, malformed_dates, why_unwritable
 from alert_pipelines.audit.decisions import is_automatic, value_in_words

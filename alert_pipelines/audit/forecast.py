@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from alert_pipelines.alerts.decisions import Decision, decision_of
+from alert_pipelines.alerts.decision_counts import Decision, decision_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.scanner.limits import find_violations
 from alert_pipelines.scanner.plan import Plan, hashable, make_plan, plan_decisions
 from alert_pipelines.scanner.preview import preview_of
-from alert_pipelines.scanner.report import LimitViolation, ScanRequest
+from alert_pipelines.scanner.result import LimitViolation, ScanRequest
 from alert_pipelines.timestamps import as_of_utc
 
 HOURS = 24

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from alert_pipelines.alerts.decisions import Decision, decision_of
+from alert_pipelines.alerts.decision_counts import Decision, decision_of
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.model import Rule, RuleSet
@@ -15,7 +15,7 @@ from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.limits import find_violations
 from alert_pipelines.scanner.plan import Plan, hashable, make_plan
 from alert_pipelines.scanner.preview import preview_of
-from alert_pipelines.scanner.report import LimitViolation, ScanRequest
+from alert_pipelines.scanner.result import LimitViolation, ScanRequest
 from alert_pipelines.timestamps import as_of_utc
 
 DECISIONS: tuple[Decision, ...] = ("close", "escalate")

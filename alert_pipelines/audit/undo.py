@@ -20,7 +20,7 @@ from alert_pipelines.alerts import (
     entries_where,
     tally_decisions,
 )
-from alert_pipelines.alerts.decisions import leave_out_undone
+from alert_pipelines.alerts.decision_counts import leave_out_undone
 from alert_pipelines.errors import JobRecordError, UndoError
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import (

@@ -18,7 +18,7 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import alert_key
-from alert_pipelines.alerts.decisions import Decision, decision_of
+from alert_pipelines.alerts.decision_counts import Decision, decision_of
 from alert_pipelines.backtesting.outcomes import ActualActivity, AlertOutcome, actual_activity, outcomes_after
 from alert_pipelines.backtesting.snapshot import alert_snapshot, sources_with_unknown_severity
 from alert_pipelines.errors import BacktestError

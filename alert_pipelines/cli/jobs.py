@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from alert_pipelines.alerts import tally_decisions
-from alert_pipelines.alerts.decisions import COUNT_COLUMNS
+from alert_pipelines.alerts.decision_counts import COUNT_COLUMNS
 from alert_pipelines.audit.decisions import decisions_of_job
 from alert_pipelines.cli.history import print_decisions
 from alert_pipelines.cli.options import json_option, text

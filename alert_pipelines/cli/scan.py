@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from alert_pipelines.alerts.decisions import DecisionCount
+from alert_pipelines.alerts.decision_counts import DecisionCount
 from alert_pipelines.cli.options import FILE, as_of_option, json_option, signed
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.errors import BlastRadiusError, ScanIncompleteError
@@ -18,7 +18,7 @@ from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.store import rules_if_published
 from alert_pipelines.rules.tree_words import reason_in_words
-from alert_pipelines.scanner.report import PlannedGroup, ScanReport, ScanRequest
+from alert_pipelines.scanner.result import PlannedGroup, ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.scanner.shadow import waiting
 from alert_pipelines.signature import Signature

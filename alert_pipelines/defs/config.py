@@ -9,7 +9,7 @@ from pydantic import Field
 
 from alert_pipelines.errors import InvalidTimestampError
 from alert_pipelines.reports.activity import MAX_DAYS
-from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
+from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.signature import Signature
 from alert_pipelines.timestamps import parse_timestamp
 

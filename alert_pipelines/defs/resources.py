@@ -21,7 +21,7 @@ from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.publish import RuleChange, diff_rules, publish_rules
 from alert_pipelines.rules.store import rules_if_published
 from alert_pipelines.scanner.context import Progress
-from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.signature import UNSIGNED, Signature
 

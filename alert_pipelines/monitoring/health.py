@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import A_DATE, COLLECTION, OUTSIDE_CONTRACT, PENDING, Status
-from alert_pipelines.alerts.decisions import COUNT_COLUMNS
+from alert_pipelines.alerts.decision_counts import COUNT_COLUMNS
 from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.alerts.pending import PendingOfSources, of_one_source
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS

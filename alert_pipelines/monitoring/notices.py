@@ -17,7 +17,7 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.notifications import Message
 from alert_pipelines.monitoring.rule_news import ScanNews, headline, lines_of, rule_news
 from alert_pipelines.record_owners import OURS
-from alert_pipelines.scanner.report import ALLOW_SCAN, stored_violations
+from alert_pipelines.scanner.result import ALLOW_SCAN, stored_violations
 
 REPEAT_AFTER = timedelta(hours=1)
 """A fault that comes again with every scan is told again after so long, with the number of scans that had it."""

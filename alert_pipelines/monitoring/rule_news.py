@@ -13,7 +13,7 @@ from pymongo import DESCENDING
 
 from alert_pipelines.alerts import COLLECTION as ALERTS
 from alert_pipelines.alerts import entries_where
-from alert_pipelines.alerts.decisions import truncate
+from alert_pipelines.alerts.decision_counts import truncate
 from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door

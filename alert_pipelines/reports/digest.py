@@ -17,7 +17,7 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.notices import Digest
 from alert_pipelines.monitoring.scan_records import first_blocked, last_ended_scan
 from alert_pipelines.reports.activity import changes
-from alert_pipelines.scanner.report import stored_violations
+from alert_pipelines.scanner.result import stored_violations
 
 MAX_SECONDS = 15.0
 """Less than what Dagster gives a sensor's tick, minus the time that the delivery may take."""

@@ -9,7 +9,7 @@ from pymongo.client_session import ClientSession
 
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.model import Rule
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 
 Progress = Callable[[int, int], None]
 """Called with the alerts written so far and those planned."""

@@ -8,7 +8,7 @@ from fractions import Fraction
 from shlex import quote
 
 from alert_pipelines.alerts import COLLECTION, PENDING, Status, one_of
-from alert_pipelines.alerts.decisions import Decision, decision_of
+from alert_pipelines.alerts.decision_counts import Decision, decision_of
 from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.alerts.pending import PendingOfSources
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
@@ -17,7 +17,7 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.scanner.plan import Plan
 from alert_pipelines.scanner.preview import preview_of
-from alert_pipelines.scanner.report import ALLOW_SCAN, LimitViolation, ScanRequest
+from alert_pipelines.scanner.result import ALLOW_SCAN, LimitViolation, ScanRequest
 from alert_pipelines.settings import read_settings
 
 SMALL_SCAN = 100

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.alerts import COLLECTION
-from alert_pipelines.alerts.decisions import decision_of
+from alert_pipelines.alerts.decision_counts import decision_of
 from alert_pipelines.errors import UnknownChangesError
 from alert_pipelines.rules.clause import Clause, Filter
 from alert_pipelines.scanner.changes import Changes, changes_since_claim

@@ -18,7 +18,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import A_DATE, COLLECTION, IS_PENDING, Status
-from alert_pipelines.alerts.decisions import Decision, DecisionCount, decision_of
+from alert_pipelines.alerts.decision_counts import Decision, DecisionCount, decision_of
 from alert_pipelines.alerts.malformed import MAX_NAMED, name_malformed, why_unwritable
 from alert_pipelines.alerts.pending import count_pending
 from alert_pipelines.mongo.client import AlertDatabase
@@ -30,7 +30,7 @@ from alert_pipelines.rules.model import EXPIRES_AT, Rule, RuleSet
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.changes import Changes
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
-from alert_pipelines.scanner.report import Sample
+from alert_pipelines.scanner.result import Sample
 from alert_pipelines.scanner.scopes import Scopes
 from alert_pipelines.scanner.shadow import by_turn, in_time
 from alert_pipelines.scanner.side_by_side import as_late_as, meanwhile, side_by_side

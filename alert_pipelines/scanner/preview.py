@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 
 from alert_pipelines.alerts import COLLECTION
-from alert_pipelines.alerts.decisions import MAX_COUNTS, OTHER_SOURCES, Decision, decision_of, truncate
+from alert_pipelines.alerts.decision_counts import MAX_COUNTS, OTHER_SOURCES, Decision, decision_of, truncate
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import Stage
 from alert_pipelines.scanner.plan import Plan
-from alert_pipelines.scanner.report import PlannedGroup
+from alert_pipelines.scanner.result import PlannedGroup
 
 _BATCH = 10_000
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pymongo
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.alerts.decisions import DecisionCount, count, decisions_of, stats_of
+from alert_pipelines.alerts.decision_counts import DecisionCount, count, decisions_of, stats_of
 from alert_pipelines.errors import BlastRadiusError, InvalidScanError, JobRecordError, LeaseLostError, RuleQueryError
 from alert_pipelines.event_loops import outside_event_loops
 from alert_pipelines.job_records import (
@@ -50,7 +50,7 @@ from alert_pipelines.scanner.limits import find_violations, remove_blocked
 from alert_pipelines.scanner.plan import Plan, take_samples
 from alert_pipelines.scanner.prepare import empty_warnings, prepare_collections
 from alert_pipelines.scanner.preview import preview_of
-from alert_pipelines.scanner.report import ALLOW_SCAN, ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ALLOW_SCAN, ScanReport, ScanRequest
 from alert_pipelines.timestamps import as_of_utc
 
 CLOCK_TOLERANCE = timedelta(minutes=1)

@@ -8,7 +8,7 @@ import pytest
 from alert_pipelines.audit.backlog import AlertFilter, list_alerts, pending_by_age
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule
 

@@ -12,7 +12,7 @@ from alert_pipelines.audit.decisions import decisions_of_alert
 from alert_pipelines.audit.explain import Explanation, explain_alert
 from alert_pipelines.errors import AlertNotFoundError, InvalidTimestampError, SharedAlertIdError
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
 

@@ -10,7 +10,7 @@ from alert_pipelines.errors import InvalidScanError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 

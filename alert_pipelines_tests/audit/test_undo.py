@@ -14,7 +14,7 @@ from alert_pipelines.job_records import create_job_record, recent_records
 from alert_pipelines.leases import Lease
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import scan as scan_module
-from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
+from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.signature import Signature
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses, stored

@@ -10,7 +10,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import health
 from alert_pipelines.monitoring.scan_records import decisions_by_rule, hours_of_scans
 from alert_pipelines.reports.daily import daily_report
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import alert, fill, rule
 

@@ -15,7 +15,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import fill
 from alert_pipelines_tests.factories import rule as rule_document

@@ -11,7 +11,7 @@ from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.backtesting.snapshot import LEFT_BEHIND_AFTER, alert_snapshot, state_as_of
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, stored
 

@@ -20,7 +20,7 @@ from alert_pipelines.rules.maintenance import snooze_alert
 from alert_pipelines.rules.model import RuleSet
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines.rules.store import keep_version, load_rules
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.cli.conftest import Run
 from alert_pipelines_tests.dagster_processes import dagster_home

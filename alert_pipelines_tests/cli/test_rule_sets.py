@@ -11,7 +11,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.publish import export_rules
 from alert_pipelines.rules.rule_collections import PIPELINE_RULES
 from alert_pipelines.rules.store import load_rules
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.cli.conftest import Run
 from alert_pipelines_tests.factories import AS_OF, fill, rule

@@ -13,7 +13,7 @@ from alert_pipelines.job_records import SCANNER
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import parse_rules
 from alert_pipelines.rules.publish import publish_rules
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 

@@ -11,7 +11,7 @@ from alert_pipelines.loading.sample_story import find_chapters, latest_week, wee
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import publish_rules
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 
 UNTIL = datetime(2025, 1, 20, 12, tzinfo=UTC)

@@ -11,7 +11,7 @@ from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import health
 from alert_pipelines.monitoring.scan_records import decisions_by_rule
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import alert, fill, rule
 

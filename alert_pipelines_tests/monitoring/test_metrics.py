@@ -22,7 +22,7 @@ from alert_pipelines.job_records import SCANNER, create_job_record, fail_stalled
 from alert_pipelines.mongo import AlertDatabase, MongoSettings
 from alert_pipelines.mongo.client import connect, server_now
 from alert_pipelines.monitoring.metrics import registry_of, serve_metrics, write_metrics
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.dagster_processes import wait_until
 from alert_pipelines_tests.factories import alert, fill, rule

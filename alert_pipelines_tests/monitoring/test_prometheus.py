@@ -19,7 +19,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring.metrics import serve_metrics
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,

@@ -6,7 +6,7 @@ from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.monitoring.rule_activity import RuleActivity, What, activity_by_rule, last_decisions
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 

@@ -10,7 +10,7 @@ from typing import Any
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.job_records import SCANNER
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 

@@ -12,7 +12,7 @@ from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.errors import InvalidTimestampError
 from alert_pipelines.job_records import LEASE
 from alert_pipelines.mongo import AlertDatabase, server_now
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored
 from alert_pipelines_tests.reliability.fleet import Document, scan

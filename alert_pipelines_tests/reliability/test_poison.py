@@ -11,7 +11,7 @@ from bson.raw_bson import RawBSONDocument
 
 from alert_pipelines.job_records import MAX_ERRORS
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.report import ScanReport
+from alert_pipelines.scanner.result import ScanReport
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, stored
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import Document, scan

@@ -9,7 +9,7 @@ import pytest
 from alert_pipelines.alerts import PENDING, TRANSITIONS, Status
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import apply
-from alert_pipelines.scanner.report import ScanReport
+from alert_pipelines.scanner.result import ScanReport
 from alert_pipelines_tests.factories import rule
 from alert_pipelines_tests.reliability.actors import Actors, acting
 from alert_pipelines_tests.reliability.conftest import Figures

@@ -17,7 +17,7 @@ from alert_pipelines.errors import LeaseLostError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import known_form
 from alert_pipelines.scanner import apply
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.settings import RATE_VARIABLE
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule

@@ -7,11 +7,11 @@ from typing import Any
 import bson
 import pytest
 
-from alert_pipelines.alerts.decisions import MAX_COUNTS, OTHER_SOURCES, DecisionCount, limit_rows
+from alert_pipelines.alerts.decision_counts import MAX_COUNTS, OTHER_SOURCES, DecisionCount, limit_rows
 from alert_pipelines.alerts.malformed import MAX_NAMED
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.tree_words import MAX_REASON
-from alert_pipelines.scanner.report import ScanReport
+from alert_pipelines.scanner.result import ScanReport
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, stored
 from alert_pipelines_tests.reliability.fleet import Document, scan
 

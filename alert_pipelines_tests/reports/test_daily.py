@@ -15,7 +15,7 @@ from alert_pipelines.errors import ActivityTimeoutError, ReportError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.reports import activity
 from alert_pipelines.reports.daily import DailyReport, daily_report
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import alert, fill, rule
 

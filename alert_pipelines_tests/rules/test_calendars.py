@@ -19,7 +19,7 @@ from alert_pipelines.rules.hours import Hours
 from alert_pipelines.rules.publish import ChangeKind, diff_rules, export_rules, publish_rules
 from alert_pipelines.rules.store import keep_version, load_rules, rule_text
 from alert_pipelines.rules.validation import parse_calendar, warnings_of
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import alert, fill, rule, statuses
 from alert_pipelines_tests.rules.examples import examples

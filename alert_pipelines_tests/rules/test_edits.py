@@ -14,7 +14,7 @@ from alert_pipelines.rules.model import SERVICE_CONDITIONS
 from alert_pipelines.rules.publish import export_rules, publish_rules
 from alert_pipelines.rules.rule_collections import PIPELINE_RULES
 from alert_pipelines.rules.store import load_rules
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 

@@ -8,7 +8,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring import health
 from alert_pipelines.rules.field_kinds import KindFault, kind_faults
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import ago, alert, fill, rule, statuses
 

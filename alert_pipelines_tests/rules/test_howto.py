@@ -10,7 +10,7 @@ import yaml
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import parse_rules
 from alert_pipelines.rules.publish import publish_rules
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, statuses
 

@@ -12,7 +12,7 @@ from alert_pipelines.index_advice.advice import advise, create_advised
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import dump_rules, parse_rules
 from alert_pipelines.rules.publish import export_rules, publish_rules
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
 

@@ -6,7 +6,7 @@ import pytest
 
 from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.rules.tables import ALWAYS, AS_OF, Fields, ago, insert
 

@@ -20,7 +20,7 @@ from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner import slices
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
-from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.rules import oracle
 from alert_pipelines_tests.rules.examples import examples

@@ -13,7 +13,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.maintenance import WindowState, list_windows
 from alert_pipelines.rules.store import load_windows
 from alert_pipelines.rules.validation import parse_window
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import alert, fill, rule, statuses
 from alert_pipelines_tests.rules.examples import examples

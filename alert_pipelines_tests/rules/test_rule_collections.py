@@ -22,7 +22,7 @@ from alert_pipelines.rules.model import Rule, RuleSet
 from alert_pipelines.rules.publish import NOT_ATOMIC, ChangeKind, FieldChange, diff_rules, export_rules, publish_rules
 from alert_pipelines.rules.rule_collections import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, home_of
 from alert_pipelines.rules.store import load_rules
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod

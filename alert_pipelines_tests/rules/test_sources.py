@@ -9,7 +9,7 @@ from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.index_advice.advice import advise
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses

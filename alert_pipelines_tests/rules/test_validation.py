@@ -8,7 +8,7 @@ import pytest
 from alert_pipelines.errors import AlertPipelinesError, RuleError
 from alert_pipelines.rules.model import CLOSE_CONDITIONS, ESCALATE_CONDITIONS, RESERVED_IDS
 from alert_pipelines.rules.validation import parse_rule, parse_window
-from alert_pipelines.scanner.report import ALLOW_SCAN
+from alert_pipelines.scanner.result import ALLOW_SCAN
 from alert_pipelines_tests.factories import rule
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from alert_pipelines.job_records import recent_records
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, rule
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
+from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, rule
 from alert_pipelines_tests.rules.examples import examples

@@ -11,7 +11,7 @@ from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import apply, changes
 from alert_pipelines.scanner.checkpoint import Checkpoint
-from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
 

@@ -13,7 +13,7 @@ from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.scanner.plan import Plan, make_plan
-from alert_pipelines.scanner.report import ALLOW_SCAN, ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ALLOW_SCAN, ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule
 from alert_pipelines_tests.rules import strategies

@@ -22,7 +22,7 @@ from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import SCANNER
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
-from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
+from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule
 from alert_pipelines_tests.rules.examples import examples

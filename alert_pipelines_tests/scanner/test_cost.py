@@ -17,7 +17,7 @@ from alert_pipelines import job_records
 from alert_pipelines.index_advice.advice import advise, create_advised
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner import apply, slices
-from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded
 from benchmarks.dataset import DUE_AFTER_MINS, fill, grow

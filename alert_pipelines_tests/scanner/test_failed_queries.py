@@ -9,7 +9,7 @@ from alert_pipelines.errors import RuleQueryError
 from alert_pipelines.job_records import recent_records
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.clause import Clause
-from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, stored
 

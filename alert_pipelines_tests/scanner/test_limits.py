@@ -9,7 +9,7 @@ import pytest
 from alert_pipelines.errors import BlastRadiusError, SettingsError
 from alert_pipelines.job_records import recent_records
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.report import ScanRequest, stored_violations
+from alert_pipelines.scanner.result import ScanRequest, stored_violations
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
 

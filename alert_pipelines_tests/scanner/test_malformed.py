@@ -11,7 +11,7 @@ from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.rules.clause import Filter
-from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
 

@@ -1,8 +1,8 @@
 """What a dry run says by status and severity."""
 
-from alert_pipelines.alerts.decisions import MAX_COUNTS, OTHER_SOURCES
+from alert_pipelines.alerts.decision_counts import MAX_COUNTS, OTHER_SOURCES
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill
 

@@ -4,7 +4,7 @@ import pytest
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.rate_limiter import RateLimiter
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.settings import RATE_VARIABLE
 from alert_pipelines_tests.commands import recorded

@@ -11,7 +11,7 @@ from alert_pipelines.loading import load_alerts, load_mapping
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import parse_rules, read_rules
 from alert_pipelines.rules.publish import publish_rules
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import alert, fill, statuses
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import DatetimeMS
 
-from alert_pipelines.alerts.decisions import DecisionCount
+from alert_pipelines.alerts.decision_counts import DecisionCount
 from alert_pipelines.errors import InvalidScanError, InvalidTimestampError, ScanAlreadyRunningError
 from alert_pipelines.job_records import create_job_record, recent_records
 from alert_pipelines.mongo import AlertDatabase

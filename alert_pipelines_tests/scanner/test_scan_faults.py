@@ -9,7 +9,7 @@ from alert_pipelines.errors import RuleQueryError
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import scan as scan_module
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import (
     run_scan,
 )

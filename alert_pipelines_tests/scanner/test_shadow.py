@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from alert_pipelines.alerts.decisions import DecisionCount
+from alert_pipelines.alerts.decision_counts import DecisionCount
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import shadow
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses

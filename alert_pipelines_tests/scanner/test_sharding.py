@@ -17,7 +17,7 @@ from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner import slices
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import Recorder, recorded
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule

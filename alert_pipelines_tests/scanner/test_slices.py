@@ -19,7 +19,7 @@ from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.scanner import plan, slices
 from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
-from alert_pipelines.scanner.report import ALLOW_SCAN, ScanRequest
+from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses

@@ -15,7 +15,7 @@ from alert_pipelines.mongo.topology import STANDALONE
 from alert_pipelines.monitoring import health
 from alert_pipelines.rules.publish import export_rules, publish_rules
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod

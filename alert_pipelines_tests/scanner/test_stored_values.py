@@ -14,7 +14,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring.health import pending_by_source
 from alert_pipelines.rules.publish import diff_rules, publish_rules
 from alert_pipelines.rules.validation import parse_rule
-from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
 

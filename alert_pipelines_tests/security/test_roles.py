@@ -25,7 +25,7 @@ from alert_pipelines.rules.rule_collections import COLLECTIONS
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.rules.validation import parse_rule, parse_window
 from alert_pipelines.scanner.prepare import prepare_collections
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF
 from alert_pipelines_tests.reliability.fleet import REQUEST, check_all_decided, fill_fleet

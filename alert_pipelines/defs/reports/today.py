@@ -15,7 +15,7 @@ from alert_pipelines.defs.tables import table, unbroken, without_empty
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.monitoring.rule_activity import What, activity_by_rule
 from alert_pipelines.monitoring.scan_records import last_ended_scan
-from alert_pipelines.scanner.report import stored_violations
+from alert_pipelines.scanner.result import stored_violations
 from alert_pipelines.timestamps import as_age
 
 MAX_FORECAST = 100_000

@@ -26,7 +26,7 @@ from alert_pipelines.errors import AlertPipelinesError, ScanAlreadyRunningError,
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import TRANSIENT
 from alert_pipelines.monitoring.scan_records import first_blocked
-from alert_pipelines.scanner.report import ScanReport
+from alert_pipelines.scanner.result import ScanReport
 
 MAX_RETRIES = 3
 """With what is between them these take longer than the lease of a scan whose process died."""

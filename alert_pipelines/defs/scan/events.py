@@ -20,7 +20,7 @@ from dagster import (
     TableMetadataValue,
 )
 
-from alert_pipelines.alerts.decisions import COUNT_COLUMNS, Decision, DecisionCount, count, limit_rows, truncate
+from alert_pipelines.alerts.decision_counts import COUNT_COLUMNS, Decision, DecisionCount, count, limit_rows, truncate
 from alert_pipelines.defs.asset_specs import (
     ALERT_RULES,
     CLOSED,
@@ -39,7 +39,7 @@ from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.tables import MAX_LISTED, table, without_empty
 from alert_pipelines.job_records import MAX_ERROR_CHARS
 from alert_pipelines.rules.tree_words import reason_in_words
-from alert_pipelines.scanner.report import Sample, ScanReport
+from alert_pipelines.scanner.result import Sample, ScanReport
 from alert_pipelines.scanner.shadow import waiting
 from alert_pipelines.timestamps import as_age
 

@@ -7,12 +7,12 @@ from typing import Any
 from dagster import DagsterInstance, DagsterRun
 from pymongo import DESCENDING
 
-from alert_pipelines.alerts.decisions import DecisionCount, count, decisions_of, stats_of
+from alert_pipelines.alerts.decision_counts import DecisionCount, count, decisions_of, stats_of
 from alert_pipelines.defs.names import Names
 from alert_pipelines.errors import JobEndedError
 from alert_pipelines.job_records import COLLECTION, DRY_RUN, FAILED, RUNNING, update_job_record
 from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.scanner.report import stored_violations
+from alert_pipelines.scanner.result import stored_violations
 
 # Short names: a row of the runs' page has room for some thirty characters, and a job id differs in its last ones.
 JOB_ID_TAG, DATABASE_TAG = "job_id", "database"

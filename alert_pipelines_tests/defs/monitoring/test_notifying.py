@@ -14,7 +14,7 @@ from alert_pipelines.defs.scan.sensor import dead_scan_sensor
 from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.job_records import COMPLETED, FAILED, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.settings import NOTIFY_VARIABLE
 from alert_pipelines_tests.defs.conftest import OWN, Execute, daemons_tick, sensor_context

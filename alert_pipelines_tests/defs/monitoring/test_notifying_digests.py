@@ -11,7 +11,7 @@ from alert_pipelines.monitoring import notifications
 from alert_pipelines.monitoring.notices import day_due
 from alert_pipelines.reports import digest as digests
 from alert_pipelines.reports.digest import day_digest
-from alert_pipelines.scanner.report import ScanRequest
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.settings import NOTIFY_VARIABLE
 from alert_pipelines_tests.defs.conftest import sensor_context

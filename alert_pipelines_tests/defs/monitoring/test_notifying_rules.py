@@ -11,7 +11,7 @@ from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.defs.scan.sensor import dead_scan_sensor
 from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.report import ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.settings import NOTIFY_VARIABLE
 from alert_pipelines_tests.defs.conftest import sensor_context

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from alert_pipelines.alerts.decisions import Decision, DecisionCount, count, limit_rows
+from alert_pipelines.alerts.decision_counts import Decision, DecisionCount, count, limit_rows
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.signature import UNSIGNED, Signature
 
