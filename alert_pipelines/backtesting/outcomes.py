@@ -42,8 +42,8 @@ _WITH_NOTES = {
 class AlertOutcome:
     """What really became of one alert after a time.
 
-    `ended_at` is when it was first closed or resolved, None where it never was or the entry bears no date;
-    `auto_closed` whether that was a close. `worked`: a person resolved it and left notes.
+    `ended_at` is when it was first closed or resolved, None where it never was or the entry bears no date of the years
+    1 to 9999; `auto_closed` whether that was a close. `worked`: a person resolved it and left notes.
     """
 
     escalated: bool
@@ -81,6 +81,7 @@ def outcomes_after(
             [{"$match": {"_id": {"$in": batch}}}, *_outcome_stages(as_of, scans_until)]
         ) as rows:
             for row in rows:
+                ended_at = row.get("ended_at")
                 yield (
                     alert_key(row["_id"]),
                     AlertOutcome(
@@ -89,7 +90,7 @@ def outcomes_after(
                         reopened=row["reopened"],
                         ended=bool(row["ended"]),
                         auto_closed=row["ended"] == Status.AUTO_CLOSED,
-                        ended_at=row.get("ended_at"),
+                        ended_at=ended_at if isinstance(ended_at, datetime) else None,
                     ),
                 )
 

@@ -149,6 +149,7 @@ class AlertSnapshot:
             write_concern=WriteConcern(w=1), read_concern=ReadConcern("local")
         )
         self._alerts = db[COLLECTION].with_options(write_concern=WriteConcern(w=1))
+        self._has_null_id = self._alerts.find_one({"_id": None}, {"_id": 1}) is not None
         self._before, self._at = timestamps[:2]
         self._relevant = self._find_relevant(rules, self._before, timestamps[-1])
         self._run([{"$match": self._relevant}, *state_as_of(self._at, self._before), {"$out": name}])
@@ -168,7 +169,13 @@ class AlertSnapshot:
         self._before, self._at = self._at, as_of
         merge = {"into": self.collection.name, "whenMatched": "replace", "whenNotMatched": "insert"}
         relevant = {"$match": {"$and": [self._relevant, {"$or": changed}]}}
-        self._run([relevant, *state_as_of(as_of, self._before), {"$merge": merge}])
+        rebuilt = [relevant, *state_as_of(as_of, self._before)]
+        if self._has_null_id:
+            # The one `_id` that an alert can have and $merge does not take.
+            for alert in self._alerts.aggregate([{"$match": {"_id": None}}, *rebuilt]):
+                self.collection.replace_one({"_id": None}, alert, upsert=True)
+            rebuilt.insert(0, {"$match": {"_id": {"$ne": None}}})
+        self._run([*rebuilt, {"$merge": merge}])
 
     def _find_relevant(self, rules: Sequence[Rule], start: datetime, end: datetime) -> Filter:
         """What may be pending within the day, and for rules about repeats the settled alerts that are newer."""

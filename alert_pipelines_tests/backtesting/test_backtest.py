@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson import Code, DatetimeMS, DBRef, Decimal128, MinKey
 
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.backtesting.backtest import DayOutcome, RuleOutcome, backtest, backtest_day
@@ -161,6 +162,28 @@ def test_what_became_of_the_closes(db: AlertDatabase) -> None:
     )
     assert (outcome.really.resolved, outcome.really.resolved_with_work, outcome.really.closed_by_rules) == (3, 1, 1)
     assert (outcome.really.escalated_by_people, outcome.really.reopened) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "_id",
+    [None, "", b"x", True, float("nan"), {"a.b": 1}, DBRef("alerts", 7), Decimal128("1.50"), Code("x"), MinKey()],
+    ids=repr,
+)
+def test_one_alert_whose_id_is_null_ended_every_back_test(db: AlertDatabase, _id: Any) -> None:
+    closed = change("OPEN", "AUTO_CLOSED", 20)
+    # Born, and then closed, within the day: the snapshot takes it in and changes it on the way.
+    fill(db, [alert("A", 2, closed, driver="D2", _id=_id), alert("B", 2, closed)])
+    [outcome] = backtest(db, [rule("old", {"expire_after_mins": 60})], [DAY], step=6 * HOUR)
+    assert (outcome.proposed[0].would_close, outcome.proposed[0].closed_later) == (2, 2)
+
+
+@pytest.mark.parametrize("ms", [253402300800000, 2**62])
+def test_a_change_dated_beyond_the_year_9999_ended_every_back_test(db: AlertDatabase, ms: int) -> None:
+    closed = change("OPEN", "AUTO_CLOSED", 20) | {"timestamp": DatetimeMS(ms)}
+    fill(db, [alert("A", 2, closed, updated_at=at(20))])
+    [outcome] = backtest(db, [rule("old", {"expire_after_mins": 60})], [DAY], step=6 * HOUR)
+    [old, _] = outcome.proposed
+    assert (old.would_close, old.closed_later, old.hours_earlier_median) == (1, 1, None)
 
 
 def test_an_alert_that_a_person_reopened_is_judged_as_it_stood(db: AlertDatabase) -> None:
