@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from alert_pipelines.cron import is_cron
 from alert_pipelines.errors import SettingsError
 from alert_pipelines.spelling import close_matches
-from alert_pipelines.zones import zone_of
+from alert_pipelines.zones import ZoneName
 
 URI_VARIABLE = "MONGODB_URI"
 DATABASE_VARIABLE = "MONGODB_DATABASE"
@@ -46,8 +46,7 @@ _URI_SCHEMES = ("mongodb://", "mongodb+srv://")
 _FORBIDDEN_IN_NAMES = frozenset('/\\. "$*<>:|?\0')
 _LONGEST_NAME_BYTES = 63
 _SERVER_DATABASES = frozenset({"admin", "config", "local"})
-PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,29}")
-"""What may stand in front of the names that Dagster is told."""
+
 _NOTIFY_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE | re.ASCII)
 _AND_ANOTHER = re.compile(r",\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE | re.ASCII)
 
@@ -115,11 +114,6 @@ def _cron(text: str) -> str | None:
     return text
 
 
-def _timezone(text: str) -> str:
-    zone_of(text)
-    return text
-
-
 def _digits(text: str) -> str:
     # int() takes 1_0, +1 and digits of any script as well.
     if not (text.isascii() and text.isdecimal()):
@@ -151,12 +145,6 @@ def _notify_urls(text: str) -> tuple[str, ...]:
         if _AND_ANOTHER.search(url):
             raise ValueError(f"entry {place} of {len(urls)} has a comma where a blank belongs")
     return urls
-
-
-def _prefix(text: str) -> str:
-    if not PREFIX.fullmatch(text):
-        raise ValueError
-    return text
 
 
 def _whole_number(noun: str, highest: int, unset: str) -> tuple[Any, ...]:
@@ -196,9 +184,9 @@ class Settings(BaseModel):
         alias=CRON_VARIABLE,
         description=f"the schedule of scans: a cron expression in the time zone `{TIMEZONE_VARIABLE}`, or `off`",
     )
-    timezone: Annotated[
-        str, BeforeValidator(_timezone), Form("time zone", "an IANA name such as 'Europe/Berlin'", "`UTC`")
-    ] = Field("UTC", alias=TIMEZONE_VARIABLE, description=f"the IANA time zone of `{CRON_VARIABLE}`")
+    timezone: Annotated[ZoneName, Form("time zone", "an IANA name such as 'Europe/Berlin'", "`UTC`")] = Field(
+        "UTC", alias=TIMEZONE_VARIABLE, description=f"the IANA time zone of `{CRON_VARIABLE}`"
+    )
     max_close_fraction: Annotated[float, *_FRACTION] = Field(
         0.5,
         alias=FRACTION_VARIABLE,
@@ -280,7 +268,7 @@ class Settings(BaseModel):
     )
     prefix: Annotated[
         str | None,
-        BeforeValidator(_prefix),
+        Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,29}$"),
         Form("prefix", "a letter, then up to 29 letters, digits and underscores, such as 'north'", "none"),
     ] = Field(
         None,

@@ -256,8 +256,8 @@ class _Explainer:
 
     def _counting(self, clause: Clause) -> Filter | None:
         """The other alerts of its key that count, None where none can."""
-        timestamp = self._alert.get("timestamp")
-        if clause.evidence is None or not isinstance(timestamp, datetime) or not self._has_key(clause):
+        timestamp, keys = self._alert.get("timestamp"), (_value_at(self._alert, path) for path in clause.key)
+        if clause.evidence is None or not isinstance(timestamp, datetime) or None in keys:
             return None
         return {"$and": [clause.evidence(timestamp), self._same_key(clause), {"_id": {"$ne": self._alert["_id"]}}]}
 
@@ -280,9 +280,6 @@ class _Explainer:
     def _same_key(self, clause: Clause) -> Filter:
         same = {path: {"$eq": _value_at(self._alert, path)} for path in clause.key}
         return {"source_type": {"$eq": self._alert.get("source_type")}, **same}
-
-    def _has_key(self, clause: Clause) -> bool:
-        return all(_value_at(self._alert, path) is not None for path in clause.key)
 
     def _test_result(self, test: Predicate, holds: bool) -> TestResult:
         at = {path: _value_at(self._alert, path) for path in test.fields if path != "state_history"}

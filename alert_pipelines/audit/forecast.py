@@ -111,7 +111,7 @@ def forecast(db: AlertDatabase, *, as_of: datetime | None = None, hours: int = H
     due: list[Forthcoming] = []
     errors = list(map(str, loaded.errors))
     blocked: tuple[LimitViolation, ...] = ()
-    seen = _Seen()
+    decided: dict[Decision, set[Hashable]] = {"close": set(), "escalate": set()}
     for done in range(hours + 1):
         at = start + done * _STEP
         windows = load_windows(db, at)
@@ -121,26 +121,19 @@ def forecast(db: AlertDatabase, *, as_of: datetime | None = None, hours: int = H
         else:
             plan = plan_decisions(db, rule_set, windows.windows, at)
         errors += [*windows.errors, *plan.failed_rules]
-        seen.leave_new(plan)
+        _leave_new(plan, decided)
         due += _counted(db, plan, at)
     return Forecast(start, hours, tuple(due), blocked, tuple(dict.fromkeys(errors)))
 
 
-class _Seen:
-    """The alerts that an earlier hour decides."""
-
-    def __init__(self) -> None:
-        self._by_decision: dict[Decision, set[Hashable]] = {"close": set(), "escalate": set()}
-
-    def leave_new(self, plan: Plan) -> None:
-        """Leave in `plan` only what no earlier hour decides: closed is closed, and escalated is escalated once."""
-        for planned in plan.clauses:
-            decision = decision_of(planned.clause.to_status)
-            closed, decided = self._by_decision["close"], self._by_decision[decision]
-            names = ((_id, hashable(_id)) for _id in planned.ids)
-            new = {name: _id for _id, name in names if name not in closed and name not in decided}
-            planned.ids = list(new.values())
-            decided.update(new)
+def _leave_new(plan: Plan, decided: dict[Decision, set[Hashable]]) -> None:
+    """Leave in `plan` only what no earlier hour has decided: closed is closed, and escalated is escalated once."""
+    for planned in plan.clauses:
+        earlier = decided[decision_of(planned.clause.to_status)]
+        names = ((_id, hashable(_id)) for _id in planned.ids)
+        new = {name: _id for _id, name in names if name not in decided["close"] and name not in earlier}
+        planned.ids = list(new.values())
+        earlier.update(new)
 
 
 def _counted(db: AlertDatabase, plan: Plan, at: datetime) -> Iterator[Forthcoming]:

@@ -17,8 +17,7 @@ import bson
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
-from alert_pipelines.alerts import alert_key
-from alert_pipelines.alerts.decision_counts import Decision, decision_of
+from alert_pipelines.alerts import Status, alert_key
 from alert_pipelines.backtesting.outcomes import ActualActivity, AlertOutcome, actual_activity, outcomes_after
 from alert_pipelines.backtesting.snapshot import alert_snapshot, sources_with_unknown_severity
 from alert_pipelines.errors import BacktestError
@@ -235,14 +234,10 @@ class _Decided:
         self.closes: _Due = {}
         self.escalations: _Due = {}
 
-    def of(self, decision: Decision) -> _Due:
-        """By the decision's name."""
-        return self.closes if decision == "close" else self.escalations
-
     def decide(self, evaluate: _Evaluator) -> None:
         """Take in what is due at the next time."""
         for clause in evaluate.clauses(self.rules, with_expires_at=self.mode is Mode.ACTIVE):
-            due = self.of(decision_of(clause.to_status))
+            due = self.closes if clause.to_status is Status.AUTO_CLOSED else self.escalations
             for key in evaluate.due(clause):
                 # Clauses come in precedence order, closes first: what is closed is not escalated any more.
                 if key not in self.closes:

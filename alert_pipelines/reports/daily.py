@@ -119,15 +119,10 @@ class DailyReport:
 
     def top_keys(self) -> pd.DataFrame:
         """The keys with the most alerts opened in all days: what was done to these, and how many opened on the day."""
-        keys = self.keys[["source", "key"]].apply(tuple, axis=1) if len(self.keys) else None
-        if keys is None:
-            return pd.DataFrame(columns=["source", "key", *CHANGES[:4], "opened_on_the_day"])
-        frame = self.keys.assign(which=keys)
-        table = _spread(frame, "which", CHANGES[:4])
-        opened_today = frame[frame["of_day"] & (frame["what"] == "opened")].groupby("which")["alerts"].sum()
-        table = table.assign(opened_on_the_day=opened_today).fillna(0).astype(int)
-        table.insert(0, "key", [key for _, key in table.index])
-        table.insert(0, "source", [source for source, _ in table.index])
+        of_day = self.keys[self.keys["of_day"].astype(bool) & (self.keys["what"] == "opened")]
+        opened = of_day.groupby(["source", "key"])["alerts"].sum()
+        table = _spread(self.keys, ["source", "key"], CHANGES[:4]).assign(opened_on_the_day=opened)
+        table = table.fillna(0).astype(int).reset_index()
         # By name among equals, so that the same alerts make the same report.
         order = table.sort_values(["opened", "escalated", "source", "key"], ascending=[False, False, True, True])
         return order.head(TOP).reset_index(drop=True)
@@ -215,9 +210,9 @@ def _count(counts: pd.DataFrame, what: str, by: str | None) -> int:
     return int(counts.loc[which, "alerts"].sum())
 
 
-def _spread(counts: pd.DataFrame, rows: str, wanted: Iterable[str]) -> pd.DataFrame:
+def _spread(counts: pd.DataFrame, rows: str | list[str], wanted: Iterable[str]) -> pd.DataFrame:
     """The alerts by `rows`, with a column for each of the `wanted` values of `what`."""
-    table = counts.groupby([rows, "what"])["alerts"].sum().unstack("what")
+    table = counts.groupby([*([rows] if isinstance(rows, str) else rows), "what"])["alerts"].sum().unstack("what")
     return table.reindex(columns=list(wanted)).fillna(0).astype(int).rename_axis(columns=None)
 
 

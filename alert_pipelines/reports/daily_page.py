@@ -4,7 +4,6 @@
 """
 
 import importlib.util
-import io
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -88,7 +87,7 @@ def render(report: DailyReport) -> str:
     )
     pictures = [html_picture(name, svg) for name, svg in drawn.items()] or [f"<p>{HOW_TO_GET_PLOTS}</p>"]
     shown = for_people(report).items()
-    written = [html_table(name, map(_heading, frame.columns), _texts(frame)) for name, frame in shown]
+    written = [html_table(name, frame.columns.str.replace("_", " "), _texts(frame)) for name, frame in shown]
     return html_page(f"Alerts on {report.day}", [intro, written[0], *pictures, *written[1:]])
 
 
@@ -108,7 +107,7 @@ def export(report: DailyReport, directory: Path) -> list[Path]:
     contents: dict[str, str | bytes] = {"report.html": render(report)}
     contents |= {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()}
     if importlib.util.find_spec("pyarrow") is not None:
-        contents |= {f"{name}.parquet": _parquet(frame) for name, frame in frames.items()}
+        contents |= {f"{name}.parquet": frame.to_parquet(index=False) for name, frame in frames.items()}
     for name, content in contents.items():
         write_report(folder / name, content)
     return [folder / name for name in contents]
@@ -131,16 +130,6 @@ def _closed_by_rule(report: DailyReport, labels: list[str]) -> dict[str, list[in
     return {
         str(rule): table.loc[rule].tolist() for rule in (*order[:MAX_RULES_PLOTTED], _OTHERS) if rule in table.index
     }
-
-
-def _parquet(frame: pd.DataFrame) -> bytes:
-    out = io.BytesIO()
-    frame.to_parquet(out, index=False)
-    return out.getvalue()
-
-
-def _heading(column: str) -> str:
-    return column.replace("_", " ")
 
 
 def _texts(frame: pd.DataFrame) -> list[list[str]]:

@@ -7,6 +7,7 @@ as_of; scan, dry run, explanation and back-test all run it. Nothing here talks t
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, UNDONE_JOBS, Status, entries_where, one_of
@@ -83,9 +84,7 @@ def _closes(
 ) -> Iterator[Clause]:
     conditions = rule.conditions
     closing = _closing(rule, judged, as_of)
-
-    def on_itself(test: Predicate, became_eligible: Brought = lambda _: ()) -> Clause:
-        return _on_itself(rule, Status.AUTO_CLOSED, closing, test, as_of=as_of, became_eligible=became_eligible)
+    on_itself = partial(_on_itself, rule, Status.AUTO_CLOSED, closing, as_of=as_of)
 
     if conditions.auto_close_if:
         path = f"metadata.{conditions.auto_close_if}"
@@ -108,8 +107,7 @@ def _escalations(rule: Rule, judged: Sequence[Predicate], as_of: datetime, *, ev
     conditions = rule.conditions
     escalating = [*judged, status_among([Status.OPEN]), no_undone_escalation(rule.rule_id)]
 
-    def on_itself(test: Predicate, became_eligible: Brought) -> Clause:
-        return _on_itself(rule, Status.ESCALATED, escalating, test, as_of=as_of, became_eligible=became_eligible)
+    on_itself = partial(_on_itself, rule, Status.ESCALATED, escalating, as_of=as_of)
 
     if tree := conditions.escalate_if:
         yield on_itself(
@@ -126,9 +124,9 @@ def _on_itself(
     to_status: Status,
     judged: Sequence[Predicate],
     test: Predicate,
+    became_eligible: Brought = lambda _: (),
     *,
     as_of: datetime,
-    became_eligible: Brought,
 ) -> Clause:
     """The clause of a condition that looks at the alert alone; `became_eligible` are those of `test` alone."""
     tests = (*judged, test)
@@ -164,17 +162,13 @@ def _unattended(minutes: int, clock: Clock) -> Predicate:
     old = at_or_before(clock.before(minutes))
     description = f"nobody has attended to it for {minutes} or more {clock.minutes}"
     dates = ("timestamp", "created_at", "updated_at")
-    return Predicate(
-        "escalate_after_mins",
-        description,
-        {"timestamp": old, "$and": [{"$or": [{name: old}, {name: _ABSENT}]} for name in dates[1:]]},
-        dates,
-        lambda alert: clock.counted(max(_dates_at(alert, dates), default=None), minutes),
-    )
+    test: Filter = {"timestamp": old, "$and": [{"$or": [{name: old}, {name: _ABSENT}]} for name in dates[1:]]}
 
+    def note(alert: Mapping[str, Any]) -> str:
+        last = max((alert[name] for name in dates if isinstance(alert.get(name), datetime)), default=None)
+        return clock.counted(last, minutes)
 
-def _dates_at(alert: Mapping[str, Any], names: Sequence[str]) -> list[datetime]:
-    return [alert[name] for name in names if isinstance(alert.get(name), datetime)]
+    return Predicate("escalate_after_mins", description, test, dates, note)
 
 
 def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = ()) -> Clause:
@@ -257,6 +251,8 @@ def _settled(hold_mins: int | None, clock: Clock) -> list[Predicate]:
     cutoff = clock.before(hold_mins)
     settled = at_or_before(cutoff)
     own_write = {"triggered_by": "system", "before": {"$type": "object"}}
+    last = {"$ifNull": [_last_update_by_others(), "$created_at"]}
+    is_settled = {"$and": [is_date("$$last"), {"$lte": ["$$last", cutoff]}]}
     held = {
         "$or": [
             {"updated_at": settled},
@@ -266,7 +262,7 @@ def _settled(hold_mins: int | None, clock: Clock) -> list[Predicate]:
                 "status": str(Status.ESCALATED),
                 "updated_at": {"$gt": cutoff},
                 "state_history": {"$elemMatch": own_write},
-                "$expr": _is_settled(_last_update_by_others(), cutoff),
+                "$expr": {"$let": {"vars": {"last": last}, "in": is_settled}},
             },
         ]
     }
@@ -301,9 +297,3 @@ def _last_update_by_others() -> dict[str, object]:
             "in": {"$cond": [is_scans, replaced, "$$value"]},
         }
     }
-
-
-def _is_settled(update: dict[str, object], cutoff: datetime) -> dict[str, object]:
-    last = {"$ifNull": [update, "$created_at"]}
-    settled = {"$and": [is_date("$$last"), {"$lte": ["$$last", cutoff]}]}
-    return {"$let": {"vars": {"last": last}, "in": settled}}

@@ -44,17 +44,10 @@ def no_repeat(rule: Rule, closing: Sequence[Predicate], as_of: datetime, minutes
     old = old_enough(condition, clock, minutes)
     tests = (*closing, keyed(rule), old)
     # A pending alert after the cutoff is its own repeat, and an old settled one proves nothing.
-    candidates = {
-        "$or": [
-            pending_evidence(rule, cutoff, counted),
-            any_status_evidence(rule, {"$gt": cutoff}, as_of, counted),
-        ],
-    }
+    repeats = any_status_evidence(rule, {"$gt": cutoff}, as_of, counted)
+    candidates = {"$or": [pending_evidence(rule, cutoff, counted), repeats]}
     newest = {"$setWindowFields": {"partitionBy": key_of(rule), "output": {"__newest": {"$max": "$timestamp"}}}}
     stages = (newest, {"$match": {"__newest": {"$lte": cutoff}}}, {"$match": all_of(tests)})
-
-    def repeats(_: datetime) -> Filter:
-        return any_status_evidence(rule, {"$gt": cutoff}, as_of, counted)
 
     return Clause(
         rule.rule_id,
@@ -65,7 +58,7 @@ def no_repeat(rule: Rule, closing: Sequence[Predicate], as_of: datetime, minutes
         candidates,
         stages,
         key,
-        evidence=repeats,
+        evidence=lambda _: repeats,
         became_eligible=by_the_clock(rule, as_of, minutes),
         depends_on_removals=True,
     )

@@ -126,16 +126,11 @@ def end_window(
         stored = _stored(document, now)
         write = stored.state is not WindowState.OVER and not dry_run
         if write:
-            fields = {"ended_at": now, **signed_end(signature)}
+            fields = {"ended_at": now, "ended_by": signature.by, "end_reason": signature.reason}
+            fields = {name: value for name, value in fields.items() if value}
             db[MAINTENANCE_WINDOWS].update_one({"_id": {"$eq": document["_id"]}}, {"$set": fields})
         ended.append(EndedWindow(stored.window_id, stored.state, now if write else None))
     return ended
-
-
-def signed_end(signature: Signature) -> dict[str, str]:
-    """What a window that is ended keeps of the signature."""
-    names = {"by": "ended_by", "reason": "end_reason"}
-    return {names[name]: text for name, text in signature.fields.items()}
 
 
 def signed_windows(windows: Iterable[MaintenanceWindow], signature: Signature) -> list[MaintenanceWindow]:
@@ -198,11 +193,6 @@ def read_duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[read[2]]: int(read[1])})
 
 
-def document_of(window: MaintenanceWindow) -> dict[str, Any]:
-    """The window as it is stored, what it leaves out left out."""
-    return window.model_dump(by_alias=True, exclude_none=True)
-
-
 def _stored(document: Mapping[str, Any], at: datetime) -> StoredWindow:
     window_id = document.get("window_id")
     name = window_id if isinstance(window_id, str) else str(document["_id"])
@@ -232,7 +222,7 @@ def _stored_of_id(db: AlertDatabase, window: MaintenanceWindow) -> AlertDocument
 
 
 def _add(db: AlertDatabase, window: MaintenanceWindow, stored: AlertDocument | None, dry_run: bool) -> WindowChange:
-    name, after = str(window.window_id), document_of(window)
+    name, after = str(window.window_id), window.model_dump(by_alias=True, exclude_none=True)
     if stored is None:
         written = not dry_run and _insert(db, name, after)
         return WindowChange(name, ChangeKind.NEW, written=written)

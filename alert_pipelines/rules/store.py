@@ -130,8 +130,9 @@ def load_windows(db: AlertDatabase, as_of: datetime) -> LoadedWindows:
         try:
             window = parse_window(document)
         except AlertPipelinesError as error:
+            ended = document.get("ended_at")
             # One that was ended is not named any more.
-            errors += [] if _is_at_or_before(document.get("ended_at"), as_of) else [str(error)]
+            errors += [] if isinstance(ended, datetime) and ended <= as_of else [str(error)]
         else:
             windows += [window] if window.matters_at(as_of) else []
     return LoadedWindows(tuple(windows), tuple(errors))
@@ -154,10 +155,6 @@ def _covers_now() -> dict[str, Any]:
     """The test that a window leaves nothing out for good, by any misspelling of `covers` or its value either."""
     values = {"$map": {"input": {"$objectToArray": "$$ROOT"}, "in": "$$this.v"}}
     return {"covers": {"$in": [None, Covers.NOW.value]}, "$expr": {"$not": {"$in": [Covers.RAISED.value, values]}}}
-
-
-def _is_at_or_before(value: Any, as_of: datetime) -> bool:
-    return isinstance(value, datetime) and value <= as_of
 
 
 @at_the_door

@@ -1,5 +1,6 @@
 """Compiles a condition tree to a filter."""
 
+import re
 from datetime import datetime, timedelta
 
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
@@ -91,16 +92,9 @@ def _edges(leaf: Leaf, clock: Clock) -> list[datetime]:
 
 def _text_test(path: str, op: Op, text: str, *, ignore_case: bool) -> Filter:
     # Every other way to ask either cannot ignore case beyond ASCII, or fails as a whole at one text that is not UTF-8.
-    pattern = _ANCHORED[op].format("".join(map(_literal, text)))
+    pattern = _ANCHORED[op].format(re.escape(text).replace("\0", r"\x00"))
     # A stored regular expression would match one that is written the same.
     return {"$and": [{path: {"$regex": pattern, "$options": "i" if ignore_case else ""}}, {path: {"$type": "string"}}]}
-
-
-def _literal(character: str) -> str:
-    """The one character as a pattern that matches just this one, whatever it is."""
-    if not character.isascii() or character.isalnum():
-        return character
-    return f"\\{character}" if character.isprintable() else f"\\x{ord(character):02x}"
 
 
 def _compared(leaf: Leaf, other: str) -> Filter:

@@ -79,7 +79,9 @@ def find_rule_set(db: AlertDatabase, version: str) -> PastRuleSet:
         kept = db[VERSIONS].find_one({"version": rule_set.version})
         contents = {rule.rule_id: rule.canonical() for rule in rule_set.active}
         return PastRuleSet(rule_set.version, kept.get("first_used_at") if kept else None, contents)
-    found = [] if len(version) < MIN_CHARS else list(db[VERSIONS].find(_begins_with(version)).limit(2))
+    # No regular expression: what was typed is text.
+    begins_so = {"version": {"$gte": version, "$lt": f"{version}\U0010ffff"}}
+    found = [] if len(version) < MIN_CHARS else list(db[VERSIONS].find(begins_so).limit(2))
     if len(found) != 1:
         raise UnknownVersionError(
             f"{version!r:.100} is not a valid version of the rules: expected {CURRENT!r}, or {MIN_CHARS} or more "
@@ -120,11 +122,6 @@ def _as_kept(document: Mapping[str, Any]) -> PastRuleSet:
     published = document.get("published")
     signed = published if isinstance(published, dict) else {}
     return PastRuleSet(str(document["version"]), document.get("first_used_at"), contents, signed)
-
-
-def _begins_with(version: str) -> dict[str, Any]:
-    # No regular expression: what was typed is text.
-    return {"version": {"$gte": version, "$lt": f"{version}\U0010ffff"}}
 
 
 def _changes(

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 import bson
 import pymongo
@@ -46,14 +46,6 @@ _AWAIT_MS = 200
 _ALWAYS_DECIDING = ("source_type", "timestamp")
 _log = logging.getLogger(__name__)
 _MARK = "overlooked_asked_by"
-
-
-class _Earlier(NamedTuple):
-    """A completed scan that left a checkpoint."""
-
-    job_id: str
-    as_of: datetime
-    checkpoint: Checkpoint
 
 
 @dataclass
@@ -164,7 +156,7 @@ def changes_since_claim(context: PlanContext, token: Mapping[str, Any]) -> Chang
     return changes
 
 
-def _newest_checkpoint(context: PlanContext, day_ago: datetime) -> _Earlier:
+def _newest_checkpoint(context: PlanContext, day_ago: datetime) -> tuple[str, datetime, Checkpoint]:
     """The newest completed scan since `day_ago` that left a checkpoint. Raises UnknownChangesError."""
     since = {"$gt": day_ago}
     completed = {"job_type": SCANNER, "status": COMPLETED, "started_at": since, "stats.checkpoint": {"$type": "string"}}
@@ -177,7 +169,7 @@ def _newest_checkpoint(context: PlanContext, day_ago: datetime) -> _Earlier:
     if not isinstance(as_of, datetime):
         raise UnknownChangesError(f"the job record of {name} has no valid as_of")
     try:
-        return _Earlier(name, as_of, Checkpoint.load(record["stats"]["checkpoint"]))
+        return name, as_of, Checkpoint.load(record["stats"]["checkpoint"])
     except Exception as fault:
         # Another version may have written it, or anybody edited it: whatever is wrong, a full scan needs none of it.
         _log.warning("The checkpoint of %s cannot be read", name, exc_info=True)
@@ -240,14 +232,9 @@ def _take_in(event: Mapping[str, Any], changes: Changes) -> None:
         raise UnknownChangesError(f"the collection was changed as a whole ({kind})")
     changes.has_removals |= bool(event.get("moved")) or kind in ("replace", "delete")
     if kind != "delete" and len(changes.touched) <= MAX_TOUCHED:
-        if is_long(event["documentKey"]):
+        if len(bson.encode(event["documentKey"])) > MAX_ID_BYTES:
             raise UnknownChangesError("an alert was touched whose _id is too long to ask for it")
         changes.touched.append(event["documentKey"]["_id"])
-
-
-def is_long(values: Mapping[str, Any]) -> bool:
-    """Whether `values` are too long for thousands of the like to fit into one command."""
-    return len(bson.encode(values)) > MAX_ID_BYTES
 
 
 def _stream_pipeline(rules: Sequence[Rule]) -> list[Stage]:

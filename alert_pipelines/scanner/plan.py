@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Se
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 import bson
@@ -78,15 +79,17 @@ class PlannedClause:
         """Add what another query of the clause has found."""
         self.ids += part.ids
         self.by_source += part.by_source
-        named = part.unwritable[: MAX_NAMED - len(self.unwritable)]
-        self.unwritable += named
-        self.unnamed += [*(due["_id"] for due in part.unwritable[len(named) :]), *part.unnamed]
+        room = MAX_NAMED - len(self.unwritable)
+        self.unwritable += part.unwritable[:room]
+        self.unnamed += part.unwritable_ids()[min(room, len(part.unwritable)) :]
 
     def keys(self) -> Iterator[Hashable]:
         """What identifies each due alert."""
-        yield from map(hashable, self.ids)
-        yield from map(hashable, self.unnamed)
-        yield from (hashable(due["_id"]) for due in self.unwritable)
+        return map(hashable, chain(self.ids, self.unwritable_ids()))
+
+    def unwritable_ids(self) -> list[Any]:
+        """The `_id`s of the due alerts whose history takes no entry: planned, and failed before any write."""
+        return [*(due["_id"] for due in self.unwritable), *self.unnamed]
 
     def counts(self) -> Iterator[DecisionCount]:
         """Alerts per source."""
@@ -111,16 +114,9 @@ class Plan:
     errors: list[str] = field(default_factory=list)
     failed_rules: list[str] = field(default_factory=list)
 
-    @property
-    def unwritable(self) -> int:
-        """Due alerts whose history takes no entry: planned, and failed before any write."""
-        return sum(len(planned.unwritable) + len(planned.unnamed) for planned in self.clauses)
-
     def unwritable_ids(self) -> list[Any]:
-        """The `_id`s of those."""
-        return [
-            _id for planned in self.clauses for _id in (*(due["_id"] for due in planned.unwritable), *planned.unnamed)
-        ]
+        """The `_id`s of the due alerts whose history takes no entry."""
+        return [_id for planned in self.clauses for _id in planned.unwritable_ids()]
 
     def decided(self, to_status: Status, rule_id: str | None = None) -> int:
         """Alerts planned to be closed, or escalated, by one rule or by all."""
@@ -242,7 +238,8 @@ class _Planner:
         plan = []
         for clause in clauses:
             rule = by_id.get(clause.rule_id)
-            if clause.to_status is Status.ESCALATED and any(_may_concern_the_same(rule, other) for other in failed):
+            concerned = (not rule or not other or rule.shares_source(other) for other in failed)
+            if clause.to_status is Status.ESCALATED and any(concerned):
                 _log.warning("Rule %r escalates nothing in this scan: a close of its source failed", clause.rule_id)
                 plan.append(PlannedClause(clause))
                 continue
@@ -265,10 +262,11 @@ class _Planner:
                 raise
             decided.difference_update(planned.keys())
             self._failed_rules.add(clause.rule_id)
+            lost = ", and no alert that it may close was escalated" * (clause.to_status is Status.AUTO_CLOSED)
             self.failures.append(
                 f"rule {clause.rule_id!r}: the server could not evaluate {clause.condition} ({reason_of(failure)}); "
-                f"the rule decided nothing more in this scan{_and_no_escalation(clause)}. `alert-pipelines indexes "
-                "advise` names an index that may help"
+                f"the rule decided nothing more in this scan{lost}. `alert-pipelines indexes advise` names"
+                " an index that may help"
             )
             return PlannedClause(clause)
         return planned
@@ -336,10 +334,6 @@ class _Planner:
             return retry_transient(question, before_retry=self._check)
 
 
-def _may_concern_the_same(rule: Rule | None, other: Rule | None) -> bool:
-    return rule is None or other is None or rule.shares_source(other)
-
-
 def merge_counts(counts: Iterable[DecisionCount]) -> tuple[DecisionCount, ...]:
     """Sum the counts of one rule, source and decision, keeping the order of first sight."""
     total: Counter[tuple[str, str, Decision]] = Counter()
@@ -367,23 +361,14 @@ def take_samples(db: AlertDatabase, plan: Plan) -> tuple[Sample, ...]:
     )
 
 
-def _and_no_escalation(clause: Clause) -> str:
-    if clause.to_status is not Status.AUTO_CLOSED:
-        return ""
-    return ", and no alert that it may close was escalated"
-
-
 def _all_unwritable(planned: PlannedClause) -> Iterator[str]:
-    yield from (_unwritable(planned.clause, due) for due in planned.unwritable)
+    rule, decision = f"rule {planned.clause.rule_id!r}", decision_of(planned.clause.to_status)
+    for due in planned.unwritable:
+        found = due["unwritable"]
+        alert = f"alert {found.get('alert_id', due['_id'])!r:.200}"
+        yield f"{alert}: {rule} would {decision} it, but {why_unwritable(found)}"
     if planned.unnamed:
-        more = len(planned.unnamed)
-        yield f"rule {planned.clause.rule_id!r}: {more} more alerts are in the way of their own decision"
-
-
-def _unwritable(clause: Clause, due: dict[str, Any]) -> str:
-    found = due["unwritable"]
-    alert = f"alert {found.get('alert_id', due['_id'])!r:.200}"
-    return f"{alert}: rule {clause.rule_id!r} would {decision_of(clause.to_status)} it, but {why_unwritable(found)}"
+        yield f"{rule}: {len(planned.unnamed)} more alerts are in the way of their own decision"
 
 
 def hashable(_id: Any) -> Hashable:

@@ -248,7 +248,7 @@ def _report(claim: Claim, rules: LoadedRules, windows: LoadedWindows, plan: Plan
         decisions=done.decisions,
         shadow=tuple(plan.shadow),
         conflicts=done.applied.conflicts,
-        failed=done.applied.failed + plan.unwritable,
+        failed=done.applied.failed + len(plan.unwritable_ids()),
         errors=(*bad_rules, *windows.errors, *odd, *plan.errors, *done.applied.errors),
         bad_rules=bad_rules,
         preview=preview_of(claim.db, plan) if request.dry_run else (),

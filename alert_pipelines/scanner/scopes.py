@@ -14,7 +14,6 @@ from pymongo.client_session import ClientSession
 
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.alerts.filters import MAX_ID_BYTES, dated, equal_to_any
-from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import Clause, Filter, Link
 from alert_pipelines.scanner.changes import MAX_TOUCHED, Changes
@@ -22,10 +21,6 @@ from alert_pipelines.scanner.key_indexes import KeyIndexes
 
 _KEYS_A_QUERY = 500
 _IDS_A_QUERY = 5_000
-
-
-class _UnqueryableKeyError(AlertPipelinesError):
-    """A key is too long to ask for it together with others, or would not be sent back as it is stored."""
 
 
 class Scopes:
@@ -65,7 +60,7 @@ class Scopes:
             try:
                 # An alert that came of age is not news to those that go with it, as long as it has no say about them.
                 keys = self._keys(link, [*touched, *(part.filter for part in link.became_eligible(since))])
-            except (InvalidBSON, _UnqueryableKeyError):
+            except InvalidBSON:
                 return None
             if len(keys) > MAX_TOUCHED:
                 return None
@@ -93,7 +88,7 @@ class Scopes:
         """The values of a key; what is not exactly what is stored would not be found again."""
         values: dict[str, Any] = bson.decode(key, self._options)
         if len(key) > MAX_ID_BYTES or bson.encode(values, codec_options=self._options) != key:
-            raise _UnqueryableKeyError
+            raise InvalidBSON("too long to ask for with others, or not sent back as it is stored")
         return values
 
 
