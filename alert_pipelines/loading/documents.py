@@ -137,8 +137,8 @@ class RowReader:
         alert_id = self._alert_id(values)
         if (size := len(alert_id.encode())) > MAX_ID_BYTES:
             raise RowError(
-                f"its alert_id has {size:,} bytes, an id may have {MAX_ID_BYTES:,}: make it of shorter columns, or use "
-                "content_hash",
+                f"alert_id is not valid: expected at most {MAX_ID_BYTES:,} bytes; got {size:,}. Make it of shorter "
+                "columns, or use content_hash.",
                 "alert_id is too long",
             )
         return alert_id

@@ -41,17 +41,17 @@ def look_into(inbox: Path, now: float) -> Inbox:
             if entry.name.startswith("."):
                 continue
             if not entry.is_dir():
-                left.append(f"{entry.name} lies in no directory that says how it is read")
+                left.append(f"{entry.name} is not in the directory of a mapping or preset")
                 continue
             reading = _reading(entry)
             if reading is None:
-                left.append(f"{entry.name} holds no {MAPPING}, and no preset has its name")
+                left.append(f"{entry.name} has no {MAPPING} and is not named after a preset")
                 continue
             files += _waiting(entry, reading, now)
     except OSError as error:
         raise InboxError(
-            f"the inbox {inbox} is not a directory that can be read: {error.strerror or error}. Make it, or give the "
-            "right to read and write it"
+            f"the inbox {inbox} cannot be read: {error.strerror or error}. Create the directory, or grant the right to "
+            "read and write it"
         ) from error
     return Inbox([waiting for _, waiting in sorted(files, key=lambda each: (each[0], each[1].path.name))], left)
 

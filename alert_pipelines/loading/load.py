@@ -240,7 +240,7 @@ class _Load:
             self.reading.refuse(loaded)
         for line, alert, reason in done.refused:
             text = json_util.dumps(alert)
-            self.rejects.add(line, f"MongoDB refuses it: {reason}", text, "refused by MongoDB", reason)
+            self.rejects.add(line, f"MongoDB refused the alert: {reason}", text, "refused by MongoDB", reason)
         self._tell()
 
     def _tell(self) -> None:

@@ -61,17 +61,18 @@ class Mapping(Layout):
     def _events_need_an_id(self) -> Self:
         if self.events is not None and self.alert_id.content_hash is not None:
             raise ValueError(
-                "events: rows of one alert share an id, a content_hash gives each its own; use a column or template"
+                "events: all rows of an alert must have the same id, and a content_hash differs for each row: use a "
+                "column or a template"
             )
         return self
 
     @model_validator(mode="after")
     def _events_tell_the_status(self) -> Self:
         if self.events is None and self.timestamp.first:
-            raise ValueError("timestamp: first is for a log of updates: write events, or name a column")
+            raise ValueError("timestamp: first is for a log of updates only: write events, or name a column")
         given = [name for name in SNAPSHOT_KEYS if self.events is not None and getattr(self, name) is not None]
         if given:
-            raise ValueError(f"{', '.join(given)}: in a log of updates the events say this; leave it out, or events")
+            raise ValueError(f"{', '.join(given)}: in a log of updates, events set this: leave this out, or events")
         return self
 
     @property
@@ -126,7 +127,7 @@ def _parsed(content: Any, name: str) -> Mapping:
         return Mapping.model_validate_json(json.dumps(content))
     except ValidationError as error:
         faults = "\n".join(f"  {_fault(fault)}" for fault in error.errors())
-        raise MappingError(f"the mapping {name} is not usable:\n{faults}\nSee docs/loading.md.") from error
+        raise MappingError(f"the mapping {name} is not valid:\n{faults}\nSee docs/loading.md.") from error
 
 
 def _fault(fault: ErrorDetails) -> str:

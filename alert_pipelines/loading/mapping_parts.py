@@ -49,7 +49,7 @@ class Part(BaseModel):
 
 def _check_otherwise(otherwise: object, values: object) -> None:
     if otherwise is not None and values is None:
-        raise ValueError("otherwise needs a map: it stands for the values that the map does not hold")
+        raise ValueError("otherwise is for values that are not in map: write a map, too")
 
 
 def template_parts(template: str) -> list[tuple[str, str | None]]:
@@ -60,10 +60,14 @@ def template_parts(template: str) -> list[tuple[str, str | None]]:
     parts = []
     for literal, column, spec, conversion in Formatter().parse(template):
         if spec or conversion or column == "":
-            raise ValueError(f"template {template!r}: write only column names in braces, as in '{{host}}-{{time}}'")
+            raise ValueError(
+                f"{template!r} is not a valid template: expected only column names in braces, as in '{{host}}-{{time}}'"
+            )
         parts.append((literal, column))
     if not any(column for _, column in parts):
-        raise ValueError(f"template {template!r} names no column: every alert would have the same value")
+        raise ValueError(
+            f"{template!r} is not a valid template: expected a column in braces; all alerts would have the same value"
+        )
     return parts
 
 
@@ -81,7 +85,7 @@ class Source(Part):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if sum(getattr(self, name) is not None for name in self.ways) != 1:
-            raise ValueError(f"exactly one of {', '.join(self.ways)} has to be given")
+            raise ValueError(f"expected exactly one of {', '.join(self.ways)}")
         if self.template is not None:
             template_parts(self.template)
         return self
@@ -136,7 +140,7 @@ class Choice(Source, Generic[Chosen]):
     def _of_columns(self) -> Self:
         for name in ("map", "default"):
             if getattr(self, name) is not None and self.constant is not None:
-                raise ValueError(f"{name} needs a column")
+                raise ValueError(f"{name} is for the values of a column: leave out {name} or constant")
         _check_otherwise(self.otherwise, self.map)
         return self
 
@@ -177,7 +181,7 @@ class End(DateColumn):
     @model_validator(mode="after")
     def _unit_of_durations(self) -> Self:
         if self.unit is not None and self.after is None:
-            raise ValueError("unit is for after: it is the unit of plain numbers in that column")
+            raise ValueError("unit is for after only: it is the unit of plain numbers in that column")
         return self
 
     @property
@@ -286,7 +290,7 @@ class Numbers(Part):
     @model_validator(mode="after")
     def _differ(self) -> Self:
         if self.decimal == self.thousands:
-            raise ValueError("decimal and thousands have to differ")
+            raise ValueError("decimal and thousands must differ")
         return self
 
 
@@ -295,7 +299,7 @@ def _known_encoding(name: str) -> str:
         # Not only looked up: base64 and rot13 are codecs, too.
         "a".encode(name)
     except (LookupError, UnicodeError):
-        raise ValueError(f"{name!r} is not a valid encoding of text: write utf-8 or latin-1, say") from None
+        raise ValueError(f"{name!r} is not a valid text encoding: expected a name such as utf-8 or latin-1") from None
     return name
 
 

@@ -121,7 +121,7 @@ def _midnight(alerts: int, rows: Sequence[Row]) -> str:
     example = f" (the time may be in {' or '.join(map(repr, columns))})" if columns else ""
     return (
         f"the first {alerts:,} alerts would all be at midnight{example}. If the time of day is in another column, "
-        'write timestamp: {template: "{date} {time}", format: …}; if the file knows days only, write '
+        'write timestamp: {template: "{date} {time}", format: …}. If the file has days only, write '
         "dates: {whole_days: true}"
     )
 

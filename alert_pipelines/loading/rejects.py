@@ -68,9 +68,9 @@ class RejectFile(Rejects):
         """For the rejects of the file `loaded`; raises LoadError where `path` cannot become their file."""
         super().__init__()
         if path.exists() and loaded.exists() and path.samefile(loaded):
-            raise LoadError(f"the reject file {path} is the file to load: name another")
+            raise LoadError(f"the reject file {path} is the file to load: choose another reject file")
         if not path.parent.is_dir() or path.is_dir():
-            raise LoadError(f"the reject file {path} cannot be made: name a file in a directory that exists")
+            raise LoadError(f"the reject file {path} cannot be created: choose a file in a directory that exists")
         self._path = path
         self._stack = ExitStack()
         self._file: TextIO | None = None
@@ -110,6 +110,6 @@ class RejectFile(Rejects):
             yield
         except OSError as error:
             raise LoadError(
-                f"the reject file {self._path} cannot be written: {error.strerror or error}. Name another and load "
-                "the file again: what is loaded already stays as it is."
+                f"the reject file {self._path} cannot be written: {error.strerror or error}. Choose another reject "
+                "file and load the file again: alerts that are loaded already are not changed."
             ) from error

@@ -112,6 +112,6 @@ def open_spool() -> Iterator[Spool]:
 
 def _no_room(error: Exception) -> LoadError:
     return LoadError(
-        f"the temporary file of this load cannot be written: {error}. Make room in the directory for temporary "
-        "files, or set TMPDIR to one that has more."
+        f"the temporary file of this load cannot be written: {error}. Free space in the directory for temporary "
+        "files, or set TMPDIR to one with more space."
     )

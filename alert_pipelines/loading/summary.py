@@ -65,8 +65,8 @@ class Summary:
         if self.rows_sharing_id:
             ids = ", ".join(self.shared_ids)
             yield (
-                f"{self.rows_sharing_id:,} rows share an id with an earlier row of the file ({ids}): the first counts "
-                "(or write events)"
+                f"{self.rows_sharing_id:,} rows share an id with an earlier row of the file ({ids}): the first row "
+                "counts. For updates, write events"
             )
         for name, times in self.ends_before_start.items():
             yield f"{times:,} alerts end before they start: {name} is before timestamp"

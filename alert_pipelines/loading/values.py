@@ -48,15 +48,15 @@ def check_date_format(date_format: str) -> str:
         return date_format
     whole_format, date_format = date_format, " ".join(word for word in date_format.split() if word != "%Z")
     if "%Z" in date_format:
-        raise ValueError(f"{whole_format!r} is not a valid date format: %Z stands apart, between spaces or at the end")
+        raise ValueError(f"{whole_format!r} is not a valid date format: expected %Z after a space, as a word by itself")
     try:
         whole = datetime.strptime(_PROBE.strftime(date_format), date_format).date() == _PROBE.date()  # noqa: DTZ007
     except ValueError:
         whole = False
     if not whole:
         raise ValueError(
-            f"{date_format!r} is not a valid date format: write iso, epoch_s, epoch_ms, epoch_us, epoch_ns, excel, or "
-            "a strptime format with year, month and day such as '%d/%m/%Y %H:%M'"
+            f"{date_format!r} is not a valid date format: expected iso, epoch_s, epoch_ms, epoch_us, epoch_ns, excel, "
+            "or a strptime format with year, month and day such as '%d/%m/%Y %H:%M'"
         )
     return whole_format
 
@@ -66,7 +66,7 @@ def check_zone(zone: str) -> str:
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{zone!r} is not a valid time zone: write UTC or Europe/Vienna, say") from None
+        raise ValueError(f"{zone!r} is not a valid time zone: expected a name such as UTC or Europe/Vienna") from None
     return zone
 
 
@@ -150,7 +150,7 @@ def list_reader(separator: str | None) -> Converter:
         if isinstance(value, list):
             return [item if isinstance(item, bool | int | float) else to_text(item) for item in value]
         if separator is None:
-            raise BadValueError("is not a list; to split a text, write its separator", to_text(value))
+            raise BadValueError("is not a list; to split a text, set separator", to_text(value))
         return [item for part in to_text(value).split(separator) if (item := part.strip())]
 
     return convert
@@ -248,7 +248,7 @@ def _in_named(date: datetime, name: str, local: ZoneInfo | None) -> datetime:
         if local is not None and (found := date.replace(tzinfo=local, fold=fold)).tzname() == name:
             return found.astimezone(UTC)
     raise BadValueError(
-        f"is not a valid date: {local} has no time called {name} then; write dates: {{zone: …}} with one that has",
+        f"is not a valid date: the zone {local} is not called {name} then; set dates: {{zone: …}} to one that is",
         f"{date} {name}",
     )
 

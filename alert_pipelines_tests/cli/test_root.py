@@ -213,7 +213,7 @@ def test_a_mapping_whose_encoding_is_none_of_text_is_named(run: Run, environment
     (environment / "m.yaml").write_text(f"encoding: {encoding}\n{MAPPING}")
     (environment / "a.csv").write_text("id,at\n")
     error = run("load", "a.csv", "--mapping", "m.yaml", code=1).stderr
-    assert f"encoding: '{encoding}' is not a valid encoding of text" in error
+    assert f"encoding: '{encoding}' is not a valid text encoding" in error
 
 
 def test_quiet_logs_warnings_only_and_no_handler_stays(run: Run) -> None:

@@ -95,7 +95,7 @@ def test_a_short_name_of_a_zone_counted_as_utc(tmp_path: Path) -> None:
     form = "%Y-%m-%d %H:%M %Z"
     utc = preview(path, mapping(FLEET, dates={"format": form}))
     assert str(utc.reject_reasons[0]).startswith(
-        "1 × at is not a valid date: UTC has no time called CET then; write dates"
+        "1 × at is not a valid date: the zone UTC is not called CET then; set dates"
     )
     vienna = preview(path, mapping(FLEET, dates={"format": form, "zone": "Europe/Vienna"}))
     assert vienna.alerts[0]["timestamp"] == datetime(2026, 1, 25, 9, tzinfo=UTC)

@@ -44,7 +44,7 @@ def test_a_tracker_that_writes_a_column_for_each_label_could_not_be_loaded(db: A
 
 def test_a_column_that_the_header_names_twice_is_not_guessed_at(db: AlertDatabase, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id,source,severity,at,driver,speed,id\nA,S,INFO,2025-01-01,D,1,B\n")
-    with pytest.raises(LoadError, match=r"for alert_id.column, write 'id \(1\)' for the first of them, 'id \(2\)'"):
+    with pytest.raises(LoadError, match=r"for alert_id.column, write 'id \(1\)' for the first, 'id \(2\)'"):
         load_alerts(db, path, mapping(FLEET))
     load_alerts(db, path, mapping(FLEET, alert_id={"column": "id (2)"}, dates={"whole_days": "true"}))
     assert [alert["alert_id"] for alert in db.alerts.find()] == ["B"]

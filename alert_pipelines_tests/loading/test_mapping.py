@@ -92,13 +92,13 @@ def test_columns_tells_every_column_and_its_place(tmp_path: Path) -> None:
         ("dates: {zone: Mars/Base}", "dates.zone: 'Mars/Base' is not a valid time zone"),
         ("dates: {format: '%d/%m %H:%M'}", "dates.format: '%d/%m %H:%M' is not a valid date format"),
         ("dates: {format: '%Q'}", "dates.format: '%Q' is not a valid date format"),
-        ("encoding: utf-9", "encoding: 'utf-9' is not a valid encoding"),
-        ("encoding: base64", "encoding: 'base64' is not a valid encoding"),
-        ("encoding: rot13", "encoding: 'rot13' is not a valid encoding"),
-        ("encoding: undefined", "encoding: 'undefined' is not a valid encoding"),
+        ("encoding: utf-9", "encoding: 'utf-9' is not a valid text encoding"),
+        ("encoding: base64", "encoding: 'base64' is not a valid text encoding"),
+        ("encoding: rot13", "encoding: 'rot13' is not a valid text encoding"),
+        ("encoding: undefined", "encoding: 'undefined' is not a valid text encoding"),
         ("events: {time: {column: u}, state: s, states: {New: PENDING}}", "events.states.New: Input should be 'OPEN'"),
         ("events: {time: {column: u}, state: s, states: {}}", "events.states: Dictionary should have at least 1"),
-        ('dates: {format: "%d.%m.%Y%Z"}', "%Z stands apart, between spaces or at the end"),
+        ('dates: {format: "%d.%m.%Y%Z"}', "expected %Z after a space"),
         ("rows: alerts", "rows is for format json or jsonl, and the format is csv"),
         ("row_key: id", "row_key is for format json, and the format is csv"),
         ("row_columns: first", "row_columns is for format json or jsonl, and the format is csv"),
@@ -109,7 +109,7 @@ def test_columns_tells_every_column_and_its_place(tmp_path: Path) -> None:
         ("row_columns: last", "'last' is not a valid row_columns: expected first, or a list"),
         ("csv: {delimiter: ;;}", "csv.delimiter: ';;' is not a valid character here"),
         ("csv: {header_line: 0}", "csv.header_line: Input should be greater than or equal to 1"),
-        ("numbers: {thousands: .}", "numbers: decimal and thousands have to differ"),
+        ("numbers: {thousands: .}", "numbers: decimal and thousands must differ"),
         ("expires_at: soon", "expires_at: Input should be an object"),
     ],
 )
@@ -124,13 +124,21 @@ def test_a_fault_is_named_with_its_place_and_a_way_out(tmp_path: Path, added: st
     ("line", "instead", "complaint"),
     [
         ("timestamp: {column: at}", "", "timestamp: Field required"),
-        ("alert_id: {column: id}", "alert_id: {}", "alert_id: exactly one of column, coalesce, template, content_hash"),
-        ("alert_id: {column: id}", "alert_id: {column: a, template: '{b}'}", "alert_id: exactly one of"),
-        ("alert_id: {column: id}", "alert_id: {template: same}", "alert_id: template 'same' names no column"),
-        ("alert_id: {column: id}", "alert_id: {template: '{a!r}'}", "write only column names in braces"),
+        (
+            "alert_id: {column: id}",
+            "alert_id: {}",
+            "alert_id: expected exactly one of column, coalesce, template, content_hash",
+        ),
+        ("alert_id: {column: id}", "alert_id: {column: a, template: '{b}'}", "alert_id: expected exactly one of"),
+        ("alert_id: {column: id}", "alert_id: {template: same}", "alert_id: 'same' is not a valid template"),
+        ("alert_id: {column: id}", "alert_id: {template: '{a!r}'}", "'{a!r}' is not a valid template"),
         ("alert_id: {column: id}", "alert_id: {template: '{a'}", "alert_id: expected '}'"),
         ("severity: {constant: INFO}", "severity: {constant: HIGH}", "severity.constant: Input should be 'INFO'"),
-        ("severity: {constant: INFO}", "severity: {constant: INFO, map: {a: INFO}}", "severity: map needs a column"),
+        (
+            "severity: {constant: INFO}",
+            "severity: {constant: INFO, map: {a: INFO}}",
+            "severity: map is for the values of a column",
+        ),
         ("severity: {constant: INFO}", "severity: {column: p, map: {1: HIGH}}", "severity.map.1: Input should be"),
         ("format: csv", "format: xls", "format: Input should be 'csv', 'jsonl', 'json', 'xlsx' or 'parquet'"),
         ("format: csv", "format: csv\n    format: jsonl", "'format' is given twice"),
@@ -153,7 +161,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
 def test_events_and_a_content_hash_exclude_each_other(tmp_path: Path) -> None:
     path = tmp_path / "mapping.json"
     path.write_text(json.dumps({**TICKETS, "alert_id": {"content_hash": "T"}}))
-    with pytest.raises(MappingError, match="a content_hash gives each its own"):
+    with pytest.raises(MappingError, match="a content_hash differs for each row"):
         load_mapping(path)
 
 

@@ -143,7 +143,7 @@ def test_a_list_is_kept_or_split(db: AlertDatabase, tmp_path: Path) -> None:
     assert only(db, tmp_path, {"t": ["a", 1, True]}, metadata=declared)["metadata"] == {"tags": ["a", 1, True]}
     assert only(db, tmp_path, {"t": "a; b;"}, metadata=declared)["metadata"] == {"tags": ["a", "b"]}
     unsplit = {"tags": {"column": "t", "type": "list"}}
-    assert "write its separator" in only(db, tmp_path, {"t": "a;b"}, metadata=unsplit)["rejected"]
+    assert "set separator" in only(db, tmp_path, {"t": "a;b"}, metadata=unsplit)["rejected"]
 
 
 def test_the_first_column_with_a_value_counts_and_else_the_default(db: AlertDatabase, tmp_path: Path) -> None:
@@ -208,15 +208,15 @@ def test_what_no_row_of_an_id_says_is_named_once(db: AlertDatabase, tmp_path: Pa
 @pytest.mark.parametrize(
     ("written", "complaint"),
     [
-        ("timestamp: first", "timestamp: first is for a log of updates: write events, or name a column"),
-        ("status: {column: s, otherwise: OPEN}", "status: otherwise needs a map"),
+        ("timestamp: first", "timestamp: first is for a log of updates only: write events, or name a column"),
+        ("status: {column: s, otherwise: OPEN}", "status: otherwise is for values that are not in map"),
         ("expires_at: {column: a, unit: minutes}", "expires_at: unit is for after"),
         ("expires_at: {after: a, unit: years}", "expires_at.unit: 'years' is not a valid unit: expected one of ms,"),
         ("metadata: {a: {column: b, separator: x}}", "metadata.a: separator is for type list only"),
         ("metadata: {a: {column: {b: c}}}", "is not a valid column: expected a name"),
         (
             "status: {column: s}, events: {time: {column: u}, state: s, states: {a: OPEN}}",
-            "status: in a log of updates the events say this",
+            "status: in a log of updates, events set this",
         ),
     ],
 )

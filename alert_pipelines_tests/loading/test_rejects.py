@@ -93,7 +93,7 @@ def test_columns_that_no_row_had_shared_ids_and_ends_before_their_start_were_not
             "Statuses: OPEN 4",
             "Severities: INFO 4",
             "Columns of the mapping with no value in any row: meta.sped",
-            "2 rows share an id with an earlier row of the file (A): the first counts (or write events)",
+            "2 rows share an id with an earlier row of the file (A): the first row counts. For updates, write events",
             "1 alerts end before they start: expires_at is before timestamp",
         ]
 
@@ -165,7 +165,7 @@ def test_what_is_no_plain_file_is_never_removed_for_a_reject_file(db: AlertDatab
 def test_a_reject_file_that_cannot_be_is_an_error_before_anything_is_loaded(db: AlertDatabase, export: Path) -> None:
     with pytest.raises(LoadError, match="is the file to load"):
         load_alerts(db, export, mapping(FLEET), reject_path=export)
-    with pytest.raises(LoadError, match="cannot be made"):
+    with pytest.raises(LoadError, match="cannot be created"):
         load_alerts(db, export, mapping(FLEET), reject_path=export.parent / "none" / "bad.jsonl")
     assert export.read_text().startswith("id,")
     assert ids(db) == []
@@ -189,7 +189,8 @@ def test_ids_too_long_for_one_query_are_rejected_and_the_rest_is_loaded(db: Aler
     assert counts(report) == (5_001, 1, 0, 5_000, 0)
     assert ids(db) == ["B-D"]
     assert rejects(report)[0]["reason"] == (
-        "its alert_id has 3,303 bytes, an id may have 1,024: make it of shorter columns, or use content_hash"
+        "alert_id is not valid: expected at most 1,024 bytes; got 3,303. Make it of shorter columns, or use "
+        "content_hash."
     )
 
 

@@ -85,7 +85,7 @@ def test_a_row_of_a_workbook_is_rejected_under_its_line(db: AlertDatabase, tmp_p
     ("excel", "told"),
     [
         ({"sheet": "Data"}, "has no sheet 'Data'. Its sheets: Export, Other"),
-        ({"sheet": "Other"}, "the sheet 'Other' has no line 1 with names of columns"),
+        ({"sheet": "Other"}, "the sheet 'Other' has no line 1 with the names of the columns"),
         ({"header_line": "2"}, "does not fit the mapping:"),
     ],
 )
@@ -130,7 +130,7 @@ def test_rows_without_an_id_get_the_same_one_again(db: AlertDatabase, tmp_path: 
 def test_a_file_of_another_kind_is_named(db: AlertDatabase, tmp_path: Path, declared: dict[str, Any]) -> None:
     path = tmp_path / "alerts.csv"
     path.write_text("id,at\nA,2026-01-01\n")
-    with pytest.raises(LoadError, match="that can be read"):
+    with pytest.raises(LoadError, match="cannot be read as"):
         load_alerts(db, path, mapping(declared))
 
 

@@ -65,7 +65,7 @@ def _header(lines: Lines, layout: Layout) -> list[str]:
     except csv.Error as error:
         raise LoadError(f"{lines.path}: the header is not valid CSV: {error}") from error
     if lines.too_long:
-        raise LoadError(f"{lines.path}: the header is {TOO_LONG}: it has to name the columns")
+        raise LoadError(f"{lines.path}: the header is {TOO_LONG}: expected the names of the columns")
     first = lines.text
     if layout.trim:
         header = [name.strip() for name in header]

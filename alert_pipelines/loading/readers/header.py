@@ -25,7 +25,7 @@ def checked_header(
         return header
     advice = hint({column for _, columns in wanted for column in columns}) if hint else ""
     if not header and not advice:
-        raise LoadError(f"{path} has no header: its first line has to name the columns")
+        raise LoadError(f"{path} has no header: expected the names of the columns in the first line")
     faults = [f"  {place}: no column {_instead(columns, header)}" for place, columns in missing]
     lines = [f"{path} does not fit the mapping:", *faults, f"Its columns: {', '.join(header)}{advice}"]
     raise LoadError("\n".join(lines))
@@ -35,8 +35,8 @@ def _refuse_repeated(path: Path, header: list[str], wanted: list[tuple[str, list
     for place, columns in wanted:
         if twice := next((column for column in columns if header.count(column) > 1), None):
             raise LoadError(
-                f"{path}: the header names {twice} twice or more often: for {place}, write '{twice} (1)' for the first "
-                f"of them, '{twice} (2)' for the next"
+                f"{path}: the header has several columns {twice}: for {place}, write '{twice} (1)' for the first, "
+                f"'{twice} (2)' for the second"
             )
 
 

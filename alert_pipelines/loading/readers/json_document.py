@@ -192,9 +192,7 @@ class _Text:
         try:
             piece = self._stream.read(max(_CHUNK, len(self._buffer) - self._at))
         except READ_ERRORS as error:
-            raise LoadError(
-                f"{self._path} cannot be read beyond line {self._line}: {error}. Fetch it again."
-            ) from error
+            raise LoadError(f"{self._path} cannot be read after line {self._line}: {error}. Fetch it again.") from error
         self._before = self._column(self._at) - 1
         self._buffer = self._buffer[self._at :] + piece
         self._at = 0
@@ -215,5 +213,5 @@ class _Text:
     def _fault(self, fault: str) -> LoadError:
         # A draft and a check load nothing: this holds for them, too.
         return LoadError(
-            f"{self._path}, {fault}. Fetch it again, and load it again: what is loaded already stays as it is."
+            f"{self._path}, {fault}. Fetch it again, and load it again: alerts that are loaded already are not changed."
         )

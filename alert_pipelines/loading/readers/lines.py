@@ -138,8 +138,8 @@ class Lines:
             return self._stream.readline(MAX_LINE)
         except READ_ERRORS as error:
             raise LoadError(
-                f"{self.path} cannot be read beyond line {self.number}: {error}. Fetch the file again and "
-                "load it again: what is loaded already stays as it is."
+                f"{self.path} cannot be read after line {self.number}: {error}. Fetch the file again and "
+                "load it again: alerts that are loaded already are not changed."
             ) from error
 
     def mark(self) -> int:

@@ -57,7 +57,7 @@ def _names(line: int, value: list[Any]) -> list[str]:
     if not are_names(value):
         raise LoadError(
             f"line {line}: row_columns: first: the first row does not hold names of columns, each a text that differs "
-            "from the others. Write the names as a list: row_columns: [NAME, NAME]"
+            "from the others. Write the names in the mapping: row_columns: [NAME, NAME]"
         )
     return value
 

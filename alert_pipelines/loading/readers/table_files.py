@@ -50,7 +50,7 @@ def _sheet_rows(book: Any, path: Path, layout: Layout) -> Iterator[Row]:
             yield Row(line, json.dumps(values, default=str), values)
     if header is None:
         raise LoadError(
-            f"{path}: the sheet {sheet.title!r} has no line {layout.excel.header_line} with names of columns"
+            f"{path}: the sheet {sheet.title!r} has no line {layout.excel.header_line} with the names of the columns"
         )
 
 
@@ -79,4 +79,4 @@ def _needed(module: str, path: Path) -> ModuleType:
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> LoadError:
-    return LoadError(f"{path} is not {kind} that can be read: {error}. Check its format, or fetch it again.")
+    return LoadError(f"{path} cannot be read as {kind}: {error}. Check its format, or fetch it again.")

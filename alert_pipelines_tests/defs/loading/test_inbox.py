@@ -197,15 +197,15 @@ def test_what_is_still_written_and_what_nobody_can_read_waits(instance: DagsterI
     put(inbox / "stray.csv", night(0))
     (inbox / "unknown").mkdir()
     told = said(tick(instance))
-    assert "Not loaded: stray.csv lies in no directory that says how it is read." in told
-    assert "Not loaded: unknown holds no mapping.yaml, and no preset has its name." in told
+    assert "Not loaded: stray.csv is not in the directory of a mapping or preset." in told
+    assert "Not loaded: unknown has no mapping.yaml and is not named after a preset." in told
 
 
 def test_an_inbox_that_is_not_set_or_not_there_is_told(
     instance: DagsterInstance, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALERT_PIPELINES_INBOX", str(inbox / "none"))
-    with pytest.raises(InboxError, match="is not a directory that can be read: No such file"):
+    with pytest.raises(InboxError, match="cannot be read: No such file"):
         tick(instance)
     monkeypatch.delenv("ALERT_PIPELINES_INBOX")
     assert said(tick(instance)) == "ALERT_PIPELINES_INBOX is not set: no directory is looked at."
