@@ -14,7 +14,7 @@ from alert_pipelines.defs.names import NAMES, Names
 from alert_pipelines.defs.prefixing import prefixed
 from alert_pipelines.defs.registry import ASSETS, JOBS
 from alert_pipelines.defs.reports.daily_report import daily_report_schedule
-from alert_pipelines.defs.reports.overview_job import overview_schedule
+from alert_pipelines.defs.reports.rules_overview import overview_schedule
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.scan.asset import auto_close
 from alert_pipelines.defs.scan.freshness import stale_after, with_freshness

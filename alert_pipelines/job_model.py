@@ -1,4 +1,4 @@
-"""The model of a job record, as the alert service reads the documents of `background_jobs`."""
+"""The model of a job record, as the alert service reads the documents of `background_jobs`; and whose a record is."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,3 +33,13 @@ class BackgroundJobModel(BaseModel):
             return BackgroundJobModel.model_validate(document)
         except ValidationError:
             return BackgroundJobModel.model_construct(**document)
+
+
+JOB_RECORDS = "background_jobs"
+"""The collection that both keep their job records in."""
+
+# A record of ours holds a lease while it runs; once ended, how many errors there were, or a stalled job's figures.
+BY_SERVICE: dict[str, Any] = {"errors_total": {"$exists": False}, "stats": None, "lease_expires_at": None}
+"""The filter of the records that another program wrote: the older service."""
+OURS: dict[str, Any] = {"$nor": [BY_SERVICE]}
+"""The filter of the records that this project wrote."""

@@ -25,12 +25,11 @@ from alert_pipelines.errors import (
     ScanAlreadyRunningError,
 )
 from alert_pipelines.event_loops import outside_event_loops
-from alert_pipelines.job_model import BackgroundJobModel
+from alert_pipelines.job_model import BY_SERVICE, JOB_RECORDS, BackgroundJobModel
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase, as_permission_error, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes, present_indexes
-from alert_pipelines.record_owners import BY_SERVICE, JOB_RECORDS
 
 COLLECTION = JOB_RECORDS
 SCANNER = "auto_close_scanner"

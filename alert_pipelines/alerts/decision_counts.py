@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 from alert_pipelines.alerts.history import count_decided, tally_decisions
 from alert_pipelines.alerts.model import Status
+from alert_pipelines.job_model import JOB_RECORDS
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.record_owners import JOB_RECORDS
 
 Decision = Literal["close", "escalate"]
 

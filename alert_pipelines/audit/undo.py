@@ -22,6 +22,7 @@ from alert_pipelines.alerts import (
 )
 from alert_pipelines.alerts.decision_counts import leave_out_undone
 from alert_pipelines.errors import JobRecordError, UndoError
+from alert_pipelines.job_model import OURS
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import (
     COMPLETED,
@@ -36,7 +37,6 @@ from alert_pipelines.leases import Lease
 from alert_pipelines.mongo.client import AlertDatabase, failure_text
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
-from alert_pipelines.record_owners import OURS
 from alert_pipelines.scanner.bisection import in_stored_order, write_with_bisection
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.signature import UNSIGNED, Signature

@@ -10,8 +10,7 @@ from alert_pipelines.defs.monitoring.health_checks import check_health_job
 from alert_pipelines.defs.monitoring.index_checks import check_indexes_job
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.reports.daily_report import daily_report, daily_report_job
-from alert_pipelines.defs.reports.overview_job import overview_job
-from alert_pipelines.defs.reports.rules_overview import rules_overview
+from alert_pipelines.defs.reports.rules_overview import overview_job, rules_overview
 from alert_pipelines.defs.reports.today import today
 from alert_pipelines.defs.rules.jobs import export_rules_job, validate_rules_job
 from alert_pipelines.defs.rules.preview_job import preview_rules_job

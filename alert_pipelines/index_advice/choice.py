@@ -16,7 +16,7 @@ from alert_pipelines.alerts import COLLECTION, PENDING_IN_INDEX
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.simple_collation import SIMPLE
 from alert_pipelines.rules.clause import LOOKED_UP, Clause, Filter
-from alert_pipelines.rules.clock import Clock
+from alert_pipelines.rules.hours import Clock
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.tree import ORDERED, TIMED, Any_, Leaf, Not, Op, Tree
 from alert_pipelines.rules.tree_compiler import compile_tree

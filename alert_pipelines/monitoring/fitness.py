@@ -12,10 +12,9 @@ from pymongo.errors import PyMongoError
 
 from alert_pipelines import alerts, job_records
 from alert_pipelines.errors import AlertPipelinesError
-from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.client import AlertDatabase, is_standalone, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.reasons import reason_of
-from alert_pipelines.mongo.topology import is_standalone
 from alert_pipelines.rules import store
 from alert_pipelines.scanner.prepare import empty_warnings
 

@@ -15,9 +15,8 @@ from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.alerts.pending import PendingOfSources, of_one_source
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import RUNNING, SCANNER, STALLED_WITHOUT_LEASE
-from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.client import STANDALONE, AlertDatabase, is_standalone
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.mongo.topology import STANDALONE, is_standalone
 from alert_pipelines.monitoring.rule_activity import IS_REOPENED, closes_by
 from alert_pipelines.monitoring.scan_records import (
     HOUR,

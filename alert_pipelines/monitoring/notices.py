@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 from pymongo import DESCENDING
 
+from alert_pipelines.job_model import OURS
 from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.notifications import Message
 from alert_pipelines.monitoring.rule_news import ScanNews, headline, lines_of, rule_news
-from alert_pipelines.record_owners import OURS
 from alert_pipelines.scanner.result import ALLOW_SCAN, stored_violations
 
 REPEAT_AFTER = timedelta(hours=1)

@@ -13,13 +13,13 @@ from pymongo import DESCENDING
 
 from alert_pipelines.alerts import COLLECTION, HISTORY, UNDONE_JOBS, Status, entries_from, kind_of_change
 from alert_pipelines.audit.undo import JOB_TYPE as UNDO
+from alert_pipelines.job_model import OURS
 from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
 from alert_pipelines.job_records import SCANNER
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.scan_records import closing_jobs, decisions_by_rule
-from alert_pipelines.record_owners import OURS
 from alert_pipelines.rules.clause import Stage
 
 DAY, WEEK = timedelta(hours=24), timedelta(days=7)

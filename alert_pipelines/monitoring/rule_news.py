@@ -14,10 +14,10 @@ from pymongo import DESCENDING
 from alert_pipelines.alerts import COLLECTION as ALERTS
 from alert_pipelines.alerts import entries_where
 from alert_pipelines.alerts.decision_counts import truncate
+from alert_pipelines.job_model import OURS
 from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.record_owners import OURS
 from alert_pipelines.rules.clause import Stage
 from alert_pipelines.rules.key_text import key_text
 from alert_pipelines.rules.model import DEFAULT_KEY

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, cast
 from pymongo import DESCENDING
 
 from alert_pipelines.alerts.decision_counts import Decision, DecisionCount
+from alert_pipelines.job_model import OURS
 from alert_pipelines.job_records import COLLECTION, COMPLETED, RUNNING, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.record_owners import OURS
 from alert_pipelines.scanner.result import stored_violations
 
 LOOK_BACK = timedelta(days=30)

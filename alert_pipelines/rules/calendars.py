@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, model_validator
 
 from alert_pipelines.rules.hours import DaySpans, Hours
-from alert_pipelines.rules.names import Name
+from alert_pipelines.rules.paths import Name
 from alert_pipelines.zones import ZoneName
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -14,9 +14,9 @@ from alert_pipelines.alerts import COLLECTION, HISTORY, PENDING, UNDONE_JOBS, St
 from alert_pipelines.alerts.filters import at_or_before, dated, of_sources
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.rules.clause import NONE, Clause, Filter, Predicate, Slice, all_of, status_among
-from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.evidence import escalate, keep_first, keep_latest, no_repeat, old_enough
 from alert_pipelines.rules.grouping import between, by_the_clock, crossed, dated_since, pending_of
+from alert_pipelines.rules.hours import Clock
 from alert_pipelines.rules.model import EXPIRES_AT, Rule
 from alert_pipelines.rules.never_again import no_undone_escalation, not_closed_before
 from alert_pipelines.rules.other_compiler import close_if_other, compile_others, suppressed

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.alerts.filters import dated, of_sources
 from alert_pipelines.rules.clause import Clause, Filter, Predicate, Slice, Stage, all_of, status_among
-from alert_pipelines.rules.clock import Clock
 from alert_pipelines.rules.grouping import (
     NO_KEY_TYPES,
     any_status_evidence,
@@ -21,6 +20,7 @@ from alert_pipelines.rules.grouping import (
     same_key,
     source_of,
 )
+from alert_pipelines.rules.hours import Clock
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
 from alert_pipelines.rules.tree_compiler import crossings, tree_test
 from alert_pipelines.rules.tree_words import in_words

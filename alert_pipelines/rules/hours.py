@@ -1,10 +1,11 @@
-"""Open hours, and how minutes run in them: the arithmetic of calendars.
+"""Open hours, and how minutes run in them: the arithmetic of calendars, and the clock that a rule counts minutes by.
 
 A time is open if the local time of the zone then lies in one of the day's spans and the day is not a holiday. So an
 hour that summer time skips has no open minutes, and one that comes twice has them twice.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -115,3 +116,23 @@ def _open_at_offset(
             if since < until:
                 yield since - offset, until - offset
         day += _DAY
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time that a rule is judged at, and the hours in which its minutes run, None for always."""
+
+    as_of: datetime
+    hours: Hours | None = None
+    minutes: str = "minutes"
+
+    def before(self, minutes: int) -> datetime:
+        """The time that many minutes before as_of: what is dated at or before it is that old."""
+        return self.hours.before(self.as_of, minutes) if self.hours else self.as_of - timedelta(minutes=minutes)
+
+    def counted(self, since: object, minutes: int) -> str:
+        """How far the open minutes since a date have come, as an explanation says it; nothing without a calendar."""
+        if self.hours is None or not isinstance(since, datetime):
+            return ""
+        passed = self.hours.minutes_between(since, self.as_of) if since < self.as_of else 0
+        return f"counts {int(passed)} of {minutes} open minutes"

@@ -22,9 +22,8 @@ from pydantic import (
 )
 
 from alert_pipelines.alerts import PENDING, Severity, Status
-from alert_pipelines.rules.names import one_line
 from alert_pipelines.rules.others import Other
-from alert_pipelines.rules.paths import WRITTEN_FIELDS, FieldPath, MetadataName
+from alert_pipelines.rules.paths import WRITTEN_FIELDS, FieldPath, MetadataName, one_line
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS, HasCalendars
 from alert_pipelines.rules.sources import EVERY_SOURCE, SourceType, sources_of
 from alert_pipelines.rules.tree import AGING, MAX_VALUES, WHOLE, CheckedTree, Minutes, Scalar, Tree, leaves

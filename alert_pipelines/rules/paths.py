@@ -1,8 +1,8 @@
-"""What a field path in a rule may be: the one place where a rule's text becomes part of a query's key."""
+"""What a field path in a rule may be, the one place where a rule's text becomes part of a query's key; and a name."""
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StrictStr, StringConstraints
 
 MAX_LENGTH = 200
 WRITTEN_FIELDS = frozenset(
@@ -36,3 +36,14 @@ FieldPath = Annotated[
 MetadataName = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_LENGTH, strict=True), AfterValidator(check_name)
 ]
+
+
+def one_line(name: str) -> str:
+    """Return `name` if it fits on a line as it is; else ValueError."""
+    # The service calls its rules what it likes; a line break in an id would break tables and logs.
+    if not name.isprintable() or name != name.strip():
+        raise ValueError(f"{name!r} has control characters, or spaces around it; choose another")
+    return name
+
+
+Name = Annotated[StrictStr, Field(min_length=1, max_length=100), AfterValidator(one_line)]

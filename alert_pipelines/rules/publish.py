@@ -17,9 +17,8 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from alert_pipelines.errors import RuleError, RuleIdTakenError, UnusableRulesError
-from alert_pipelines.mongo.client import AlertDatabase, server_now
+from alert_pipelines.mongo.client import AlertDatabase, is_standalone, server_now
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.mongo.topology import is_standalone
 from alert_pipelines.rules.model import Rule, canonical_json, content_hash
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 from alert_pipelines.rules.rule_collections import PIPELINE_RULES, SERVICE_RULES, StoredRule, home_of, stored_rules

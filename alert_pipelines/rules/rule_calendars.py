@@ -8,8 +8,7 @@ from pydantic import BaseModel, Field, StrictStr
 
 from alert_pipelines.errors import CalendarNotFoundError
 from alert_pipelines.rules.calendars import Calendar
-from alert_pipelines.rules.clock import Clock
-from alert_pipelines.rules.hours import Hours
+from alert_pipelines.rules.hours import Clock, Hours
 
 CALENDAR_FIELDS = ("calendar", "only_during", "calendars")
 

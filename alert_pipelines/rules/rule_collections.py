@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 from pymongo.client_session import ClientSession
 
 from alert_pipelines.alerts import SourceType
-from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.mongo.client import AlertDatabase, is_standalone
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.mongo.topology import is_standalone
 from alert_pipelines.rules.model import SERVICE_CONDITIONS, Mode, Rule
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
 from alert_pipelines.rules.clause import Filter, Predicate
-from alert_pipelines.rules.clock import Clock
+from alert_pipelines.rules.hours import Clock
 from alert_pipelines.rules.path_values import any_value, compares, in_span
 from alert_pipelines.rules.tree import AGING, ORDERED, TEXTUAL, TIMED, All, Any_, Leaf, Not, Op, Tree, leaves
 from alert_pipelines.rules.tree_words import in_words

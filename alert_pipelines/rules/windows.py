@@ -10,8 +10,7 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from alert_pipelines.rules.names import Name
-from alert_pipelines.rules.paths import FieldPath
+from alert_pipelines.rules.paths import FieldPath, Name
 from alert_pipelines.rules.recurrence import Recurrence
 from alert_pipelines.rules.sources import EVERY_SOURCE
 from alert_pipelines.rules.tree import WHOLE

@@ -30,10 +30,9 @@ from alert_pipelines.job_records import (
     wait_for_in_flight_writes,
 )
 from alert_pipelines.leases import Lease
-from alert_pipelines.mongo.client import AlertDatabase, failure_text, server_now
+from alert_pipelines.mongo.client import STANDALONE, AlertDatabase, failure_text, is_standalone, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.retry import retry_transient
-from alert_pipelines.mongo.topology import STANDALONE, is_standalone
 from alert_pipelines.rules.model import EXPIRES_AT, RuleSet
 from alert_pipelines.rules.store import (
     LoadedRules,

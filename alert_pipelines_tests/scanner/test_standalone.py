@@ -11,7 +11,7 @@ from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.backtesting.backtest import backtest_day
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.mongo.topology import STANDALONE
+from alert_pipelines.mongo.client import STANDALONE
 from alert_pipelines.monitoring import health
 from alert_pipelines.rules.publish import export_rules, publish_rules
 from alert_pipelines.rules.validation import parse_rule

@@ -1,14 +1,16 @@
-"""The asset `rules_overview`: each rule in one sentence, its limits, and its decisions."""
+"""The asset `rules_overview`: each rule in one sentence, its limits, its decisions; and the job of both pages."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from dagster import MaterializeResult, asset
+from dagster import AssetSelection, MaterializeResult, asset
 
 from alert_pipelines.defs.asset_specs import ALERT_RULES, REPORTS_GROUP, RULES_OVERVIEW
+from alert_pipelines.defs.background_jobs import background_job, background_schedule
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
+from alert_pipelines.defs.reports.today import today
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.tables import table, unbroken, without_empty
 from alert_pipelines.mongo.client import AlertDatabase, server_now
@@ -127,3 +129,14 @@ def _plotted(activity: Iterable[RuleActivity]) -> dict[str, int]:
     decided = [one for one in activity if one.what in (What.CLOSED, What.ESCALATED)]
     most = sorted(decided, key=lambda one: -one.week)[:MAX_PLOTTED]
     return {f"{one.what} in 24 h by {one.rule_id}": one.day for one in most}
+
+
+overview_job = background_job(
+    "overview_job",
+    AssetSelection.assets(today, rules_overview),
+    "Make the pages today (what rules did, what is pending, comes next or is blocked) and rules_overview.",
+)
+
+overview_schedule = background_schedule(
+    overview_job, "2 * * * *", "Makes the pages today and rules_overview once an hour."
+)
