@@ -27,7 +27,7 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRunSta
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
-from alert_pipelines.defs.scan.runs import busy_scan
+from alert_pipelines.defs.scan.runs import ThisCopy, busy_scan
 from alert_pipelines.defs.upkeep.job import MAX_SECONDS
 from alert_pipelines.defs.upkeep.old_runs import delete_old_runs
 from alert_pipelines.mongo import MongoSettings, open_database, stop_local_mongod
@@ -161,7 +161,7 @@ def report(what: str, instance: DagsterInstance, history: History, runs: int) ->
     print(f"{what}: {runs:,} runs; {shared:,.0f} MB in the shared databases, {own:,.0f} MB in a file and logs a run")
     closed = AssetRecordsFilter(AssetKey("closed_alerts"))
     for name, call in {
-        "the tick's look for a busy scan": lambda: busy_scan(instance, _OWN, Names()),
+        "the tick's look for a busy scan": lambda: busy_scan(ThisCopy(instance, _OWN, Names())),
         "the newest 25 runs": lambda: instance.get_runs(limit=25),
         "all failed runs": lambda: instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.FAILURE])),
         "100 materializations": lambda: instance.fetch_materializations(closed, limit=100),

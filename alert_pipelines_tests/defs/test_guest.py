@@ -26,7 +26,7 @@ from dagster._core.test_utils import create_run_for_test
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
 from alert_pipelines.defs.scan.run_records import JOB_ID_TAG
-from alert_pipelines.defs.scan.runs import busy_scan
+from alert_pipelines.defs.scan.runs import ThisCopy, busy_scan
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.defs.scan.stalled_runs import LONGEST_RUN_S, LONGEST_SILENCE_S
 from alert_pipelines.job_records import COMPLETED, FAILED, RUNNING, SCANNER
@@ -167,7 +167,7 @@ def without_ticks(dagster: DagsterProcesses) -> Iterator[None]:
 
         def quiet() -> bool:
             begun = [tick for tick in ticks_of(dagster, AUTO_CLOSE_SCHEDULE) if tick.status is TickStatus.STARTED]
-            return not begun and busy_scan(dagster.instance, OURS, Names()) is None
+            return not begun and busy_scan(ThisCopy(dagster.instance, OURS, Names())) is None
 
         wait_until(quiet, "the end of the last tick and its scan", RUN_LIMIT_S)
         yield

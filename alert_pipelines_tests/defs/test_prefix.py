@@ -25,6 +25,7 @@ from alert_pipelines.defs import links
 from alert_pipelines.defs.loading.inbox_sensor import inbox_sensor
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
+from alert_pipelines.defs.scan.runs import ThisCopy
 from alert_pipelines.defs.scan.stalled_runs import disown_tags_of_unbegun, end_overdue_runs
 from alert_pipelines.errors import SchedulerError, SettingsError
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
@@ -239,7 +240,7 @@ def test_a_repeat_of_a_copy_loses_its_own_tags_and_keeps_the_others(instance: Da
     made = {"job_name": job, "tags": tags, "remote_job_origin": launched_from(NORTH, job)}
     first = create_run_for_test(instance, **made)
     repeat = create_run_for_test(instance, **made, parent_run_id=first.run_id, root_run_id=first.run_id)
-    disown_tags_of_unbegun(instance, NORTH, Names(prefix="north"))
+    disown_tags_of_unbegun(ThisCopy(instance, NORTH, Names(prefix="north")))
     found = instance.get_run_by_id(repeat.run_id)
     assert found is not None
     assert {name: found.tags[name] for name in tags} == {**tags, "north_job_id": ""}
@@ -321,7 +322,7 @@ def test_a_copy_ends_its_own_overdue_runs_and_not_those_of_other_names(
             ("__ASSET_JOB", {"asset_selection": frozenset({AssetKey("closed_alerts")})}),
         ]
     }
-    ended = end_overdue_runs(instance, NORTH, Names(prefix="north"))
+    ended = end_overdue_runs(ThisCopy(instance, NORTH, Names(prefix="north")))
     assert ended == [f"run {runs['north_auto_close_job'].run_id}"]
 
 

@@ -13,7 +13,6 @@ from dagster import (
     AssetCheckSeverity,
     AssetCheckSpec,
     AssetSelection,
-    DagsterInstance,
     DagsterRunStatus,
     multi_asset_check,
 )
@@ -22,12 +21,12 @@ from alert_pipelines.defs.asset_specs import HEALTH
 from alert_pipelines.defs.background_jobs import background_job, background_schedule
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
-from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
+from alert_pipelines.defs.own_runs import location_of_run, own_runs
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan.freshness import stale_after
 from alert_pipelines.defs.scan.queue_wait import scans_wait_little
 from alert_pipelines.defs.scan.run_records import DATABASE_TAG, record_of_run, was_skipped
-from alert_pipelines.defs.scan.runs import is_scan
+from alert_pipelines.defs.scan.runs import ThisCopy, is_scan
 from alert_pipelines.defs.tables import table
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.monitoring import health
@@ -43,9 +42,7 @@ class _Asked(NamedTuple):
 
     db: AlertDatabase
     now: datetime
-    instance: DagsterInstance
-    own: Location | None
-    names: Names
+    copy: ThisCopy
 
 
 class _Check(NamedTuple):
@@ -68,7 +65,7 @@ def _orphans(asked: _Asked) -> HealthResult:
         for run_id in runs
     ]
     well = "No job is stalled, and every scan of the last day has a job record."
-    if asked.own is None:
+    if asked.copy.own is None:
         well = "No job is stalled. Runs were not looked at, because this run does not name its code location."
     return HealthResult(
         not problems,
@@ -79,21 +76,23 @@ def _orphans(asked: _Asked) -> HealthResult:
 
 def _scans_without_record(asked: _Asked) -> list[str]:
     succeeded, day_ago = [DagsterRunStatus.SUCCESS], asked.now - timedelta(days=1)
-    runs = own_runs(asked.instance, asked.own, statuses=succeeded, created_after=day_ago, limit=MAX_RUNS)
+    runs = own_runs(asked.copy.instance, asked.copy.own, statuses=succeeded, created_after=day_ago, limit=MAX_RUNS)
     return [
         run.run_id
         for run in runs
         # Before the second edition a run that found another scan at work was green.
-        if is_scan(run, asked.names)
-        and not was_skipped(run, asked.names)
+        if is_scan(run, asked.copy.names)
+        and not was_skipped(run, asked.copy.names)
         and record_of_run(asked.db, run.run_id) is None
     ]
 
 
 def _one_database(asked: _Asked) -> HealthResult:
     """Whether no scan of this location was of another database: assets and checks show what came last, of whichever."""
-    tag = asked.names.name(DATABASE_TAG)
-    runs = own_runs(asked.instance, asked.own, created_after=datetime.now(UTC) - timedelta(days=1), limit=MAX_RUNS)
+    tag = asked.copy.names.name(DATABASE_TAG)
+    runs = own_runs(
+        asked.copy.instance, asked.copy.own, created_after=datetime.now(UTC) - timedelta(days=1), limit=MAX_RUNS
+    )
     others = sorted({run.tags[tag] for run in runs if run.tags.get(tag)} - {asked.db.name})
     return HealthResult(
         not others,
@@ -128,7 +127,7 @@ _CHECKS = (
     _Check(
         "queue_wait",
         "Checks how long scans wait in Dagster's queue behind other runs.",
-        lambda asked: scans_wait_little(asked.instance, asked.own, asked.names),
+        lambda asked: scans_wait_little(asked.copy),
     ),
     _Check(
         "no_spike",
@@ -183,7 +182,7 @@ def scanner_health(
     """Ask whether the scanner does well: is it at work, and is what it does what people want?"""
     selected = context.op_execution_context.selected_asset_check_keys
     with as_dagster_failure(), mongo.open() as db:
-        asked = _Asked(db, server_now(db), context.instance, location_of_run(context.run), names)
+        asked = _Asked(db, server_now(db), ThisCopy(context.instance, location_of_run(context.run), names))
         for spec, check in zip(HEALTH_CHECKS, _CHECKS, strict=True):
             if names.check(spec.key) in selected:
                 yield _result(check, names, db.name, check.ask(asked))

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from dagster import DagsterInstance, DefaultSensorStatus, SensorEvaluationContext, SensorResult, sensor
+from dagster import DefaultSensorStatus, SensorEvaluationContext, SensorResult, sensor
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.defs.names import Names
-from alert_pipelines.defs.own_runs import Location, location_of_sensor, own_schedule_state
+from alert_pipelines.defs.own_runs import location_of_sensor, own_schedule_state
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan.freshness import stale_after
-from alert_pipelines.defs.scan.runs import busy_scan
+from alert_pipelines.defs.scan.runs import ThisCopy, busy_scan
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.errors import AlertPipelinesError, NotificationError
 from alert_pipelines.mongo.client import AlertDatabase, server_now
@@ -65,7 +65,7 @@ def notification_sensor(context: SensorEvaluationContext, mongo: MongoResource, 
     if not receivers:
         return SensorResult(skip_reason=f"{NOTIFY_VARIABLE} is not set: no notifications are sent.", cursor="")
     cursor = _cursor(context.cursor, datetime.now(UTC), len(receivers))
-    seen = _look(cursor, context.instance, location_of_sensor(context), names, mongo)
+    seen = _look(cursor, ThisCopy(context.instance, location_of_sensor(context), names), mongo)
     answers = [
         build_message(state, news, seen.now, settings.ui_url)
         for state, news in zip(cursor.receivers, seen.news, strict=True)
@@ -97,7 +97,7 @@ class _Seen(NamedTuple):
     news: Sequence[News]
 
 
-def _look(cursor: Cursor, instance: DagsterInstance, own: Location | None, names: Names, mongo: MongoResource) -> _Seen:
+def _look(cursor: Cursor, copy: ThisCopy, mongo: MongoResource) -> _Seen:
     fault: Exception | None = None
     now, completed, digest = datetime.now(UTC), cursor.completed, cursor.digest
     news = [News(failed=None, decided=None)] * len(cursor.receivers)
@@ -105,12 +105,12 @@ def _look(cursor: Cursor, instance: DagsterInstance, own: Location | None, names
         with mongo.open() as db:
             now, completed = server_now(db), last_completed(db, cursor.began)
             news = [find_news(db, state, now) for state in cursor.receivers]
-            digest = _digest(cursor, db, day_due(now), names)
+            digest = _digest(cursor, db, day_due(now), copy.names)
     except (AlertPipelinesError, PyMongoError) as error:
         # That, too, has to be told, and Dagster knows whether scans are due.
         fault = error
     after = cursor.model_copy(update={"completed": completed})
-    stale = _stale(instance, own, names, cursor=after, now=now, fault=fault)
+    stale = _stale(copy, after, now, fault)
     return _Seen(now, completed, digest, [one._replace(stale=stale, digest=digest) for one in news])
 
 
@@ -123,19 +123,11 @@ def _digest(cursor: Cursor, db: AlertDatabase, day: date, names: Names) -> Diges
     return day_digest(db, day, ui_url=read_settings().ui_url, report="/".join(names.key("daily_report").path))
 
 
-def _stale(
-    instance: DagsterInstance,
-    own: Location | None,
-    names: Names,
-    *,
-    cursor: Cursor,
-    now: datetime,
-    fault: Exception | None,
-) -> str | None:
+def _stale(copy: ThisCopy, cursor: Cursor, now: datetime, fault: Exception | None) -> str | None:
     """That no scan completes although the schedule is on, and what is known of the cause; None while all is well."""
     settings = read_settings()
     window = stale_after(settings)
-    state = own_schedule_state(instance, own, names.name(AUTO_CLOSE_SCHEDULE))
+    state = own_schedule_state(copy.instance, copy.own, copy.names.name(AUTO_CLOSE_SCHEDULE))
     if window is None or (state and not state.is_running):
         return None
     started = datetime.fromtimestamp(state.started_at, UTC) if state and state.started_at else cursor.began
@@ -145,7 +137,7 @@ def _stale(
     what = (
         f"No scan has completed since {since.isoformat(timespec='seconds')}, and the schedule ({settings.cron}) is on."
     )
-    busy = busy_scan(instance, own, names)
+    busy = busy_scan(copy)
     causes = [
         f" The job records cannot be read: {str(fault)[:_LONGEST_FAULT]}" if fault else "",
         f" Dagster run {busy.run_id} is {busy.status.value}." if busy else "",

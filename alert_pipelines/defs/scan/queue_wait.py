@@ -5,11 +5,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from dagster import DagsterInstance
-
-from alert_pipelines.defs.names import Names
-from alert_pipelines.defs.own_runs import Location, own_run_records
-from alert_pipelines.defs.scan.runs import is_scan
+from alert_pipelines.defs.own_runs import own_run_records
+from alert_pipelines.defs.scan.runs import ThisCopy, is_scan
 from alert_pipelines.monitoring.health import HealthResult
 from alert_pipelines.settings import PRIORITY_VARIABLE
 
@@ -25,11 +22,11 @@ class _Wait(NamedTuple):
     is_over: bool
 
 
-def scans_wait_little(instance: DagsterInstance, own: Location | None, names: Names) -> HealthResult:
+def scans_wait_little(copy: ThisCopy) -> HealthResult:
     """Whether the scans of the last day, and one that waits now, began soon after they were asked for."""
-    if own is None:
+    if copy.own is None:
         return HealthResult(True, "Runs were not looked at: this one names no code location.", {})
-    waits = sorted(_waits(instance, own, names), reverse=True)
+    waits = sorted(_waits(copy), reverse=True)
     long = [wait for wait in waits if wait.seconds > LONG_WAIT_S]
     numbers = {
         "scans": len(waits),
@@ -52,11 +49,11 @@ def scans_wait_little(instance: DagsterInstance, own: Location | None, names: Na
     )
 
 
-def _waits(instance: DagsterInstance, own: Location, names: Names) -> Iterator[_Wait]:
-    for record in own_run_records(instance, own, created_after=datetime.now(UTC) - _LOOKED_AT):
+def _waits(copy: ThisCopy) -> Iterator[_Wait]:
+    for record in own_run_records(copy.instance, copy.own, created_after=datetime.now(UTC) - _LOOKED_AT):
         run = record.dagster_run
         # One that was cancelled in the queue never began.
-        if not is_scan(run, names) or (record.start_time is None and run.is_finished):
+        if not is_scan(run, copy.names) or (record.start_time is None and run.is_finished):
             continue
         until = time.time() if record.start_time is None else record.start_time
         asked_at = record.create_timestamp.timestamp()

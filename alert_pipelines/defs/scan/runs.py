@@ -1,5 +1,7 @@
 """Which runs of this code location are scans or dry runs, and which scans wait or run."""
 
+from typing import NamedTuple
+
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
 from alert_pipelines.defs.asset_specs import DRY_RUNS, SCAN_ASSETS
@@ -20,6 +22,14 @@ BUSY = [
 _SCAN_KEYS = frozenset(spec.key for spec in SCAN_ASSETS)
 
 
+class ThisCopy(NamedTuple):
+    """This copy of the package in a Dagster instance: its code location, None where nobody says, and its names."""
+
+    instance: DagsterInstance
+    own: Location | None
+    names: Names
+
+
 def is_scan(run: DagsterRun, names: Names) -> bool:
     """Whether a run of this code location is a scan, however it was launched."""
     scanned = {names.key(key) for key in _SCAN_KEYS}
@@ -32,9 +42,9 @@ def makes_job_record(run: DagsterRun, names: Names) -> bool:
     return is_dry_run or is_scan(run, names)
 
 
-def busy_scan(instance: DagsterInstance, own: Location | None, names: Names) -> DagsterRun | None:
+def busy_scan(copy: ThisCopy) -> DagsterRun | None:
     """A scan of that code location that waits or runs, however it was launched, or None.
 
     One launched by "Materialize" has neither the job's name nor its tags, so its assets are looked at.
     """
-    return next((run for run in own_runs(instance, own, statuses=BUSY) if is_scan(run, names)), None)
+    return next((run for run in own_runs(copy.instance, copy.own, statuses=BUSY) if is_scan(run, copy.names)), None)

@@ -5,10 +5,10 @@ import logging
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleDefinition, ScheduleEvaluationContext, SkipReason
 from pymongo.errors import PyMongoError
 
-from alert_pipelines.defs.names import NAMES, Names
-from alert_pipelines.defs.own_runs import Location, location_of_tick
+from alert_pipelines.defs.names import NAMES
+from alert_pipelines.defs.own_runs import location_of_tick
 from alert_pipelines.defs.scan.job import auto_close_job
-from alert_pipelines.defs.scan.runs import busy_scan
+from alert_pipelines.defs.scan.runs import ThisCopy, busy_scan
 from alert_pipelines.defs.scan.stalled_runs import end_overdue_runs, end_stalled_scans
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.job_records import is_claimed
@@ -35,9 +35,9 @@ def build_schedule(cron: str | None, timezone: str = "UTC") -> ScheduleDefinitio
 
 
 def _tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-    own, names = location_of_tick(context), context.resources.names
-    is_elsewhere = own is not None and _end_stalled(context, own, names)
-    busy = busy_scan(context.instance, own, names)
+    copy = ThisCopy(context.instance, location_of_tick(context), context.resources.names)
+    is_elsewhere = copy.own is not None and _end_stalled(context, copy)
+    busy = busy_scan(copy)
     if busy is not None:
         return SkipReason(f"Scan run {busy.run_id} is {busy.status.value}: one scan at a time.")
     if is_elsewhere:
@@ -46,15 +46,15 @@ def _tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     return RunRequest(tags={"dagster/priority": str(priority)} if priority else {})
 
 
-def _end_stalled(context: ScheduleEvaluationContext, own: Location, names: Names) -> bool:
+def _end_stalled(context: ScheduleEvaluationContext, copy: ThisCopy) -> bool:
     """Look as the sensor does, so that what a dead process left skips no tick; whether a scan is running after that.
 
     The tick itself goes on in any case.
     """
-    ended, is_running = end_overdue_runs(context.instance, own, names), False
+    ended, is_running = end_overdue_runs(copy), False
     try:
         with context.resources.mongo.open() as db:
-            ended += end_stalled_scans(context.instance, own, names, db)
+            ended += end_stalled_scans(copy, db)
             is_running = is_claimed(db)
     except (AlertPipelinesError, PyMongoError) as fault:
         # The scan that this tick makes meets the same fault, and fails with it where people look.

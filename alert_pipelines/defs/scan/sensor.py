@@ -5,6 +5,7 @@ from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, se
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import location_of_sensor
 from alert_pipelines.defs.resources import MongoResource
+from alert_pipelines.defs.scan.runs import ThisCopy
 from alert_pipelines.defs.scan.stalled_runs import disown_tags_of_unbegun, end_overdue_runs, end_stalled_scans
 
 
@@ -16,9 +17,9 @@ from alert_pipelines.defs.scan.stalled_runs import disown_tags_of_unbegun, end_o
 )
 def dead_scan_sensor(context: SensorEvaluationContext, mongo: MongoResource, names: Names) -> SkipReason:
     """End the runs that are past their bound, the records of finished runs, and records and runs of the dead."""
-    own = location_of_sensor(context)
-    disown_tags_of_unbegun(context.instance, own, names)
-    ended = end_overdue_runs(context.instance, own, names)
+    copy = ThisCopy(context.instance, location_of_sensor(context), names)
+    disown_tags_of_unbegun(copy)
+    ended = end_overdue_runs(copy)
     with mongo.open() as db:
-        ended += end_stalled_scans(context.instance, own, names, db)
+        ended += end_stalled_scans(copy, db)
     return SkipReason(f"Ended as failed: {', '.join(ended)}." if ended else "No scan has died.")

@@ -17,7 +17,6 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunSta
 
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import (
-    Location,
     finished_runs,
     is_elsewhere,
     location_of_run,
@@ -34,7 +33,7 @@ from alert_pipelines.defs.scan.run_records import (
     runs_with_open_records,
     tag_run,
 )
-from alert_pipelines.defs.scan.runs import makes_job_record
+from alert_pipelines.defs.scan.runs import ThisCopy, makes_job_record
 from alert_pipelines.job_records import RUNNING, StalledJob, fail_stalled_jobs
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 
@@ -65,38 +64,35 @@ _OVER = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 _log = logging.getLogger(__name__)
 
 
-def end_stalled_scans(instance: DagsterInstance, own: Location | None, names: Names, db: AlertDatabase) -> list[str]:
+def end_stalled_scans(copy: ThisCopy, db: AlertDatabase) -> list[str]:
     """End the records of finished runs, fail stalled jobs and the runs of the dead; returns what was ended."""
-    ended = _close_records_of_finished_runs(instance, db)
+    ended = _close_records_of_finished_runs(copy.instance, db)
     for record in fail_stalled_jobs(db):
-        _fail_run(instance, own, names, db, record)
+        _fail_run(copy, db, record)
         ended.append(record.job_id)
-    return ended + _fail_runs_without_living_record(instance, own, names, db)
+    return ended + _fail_runs_without_living_record(copy, db)
 
 
-def end_overdue_runs(instance: DagsterInstance, own: Location | None, names: Names) -> list[str]:
+def end_overdue_runs(copy: ThisCopy) -> list[str]:
     """End the location's runs that are past their bound, or do not start, or do not heed a cancel; returns their ids.
 
     As Dagster's own run monitoring would, which may be off. Needs no database.
     """
     ended = []
-    for record in own_run_records(instance, own, statuses=[*_BOUNDS]):
+    for record in own_run_records(copy.instance, copy.own, statuses=[*_BOUNDS]):
         run, now = record.dagster_run, time.time()
-        if not is_ours_alone(run, names):
-            continue
-        fault = _BOUNDS[run.status](record, now)
-        if fault:
-            _end(instance, run, fault)
+        if is_ours_alone(run, copy.names) and (fault := _BOUNDS[run.status](record, now)):
+            _end(copy.instance, run, fault)
             ended.append(f"run {run.run_id}")
     return ended
 
 
-def disown_tags_of_unbegun(instance: DagsterInstance, own: Location | None, names: Names) -> None:
+def disown_tags_of_unbegun(copy: ThisCopy) -> None:
     """Let re-executed runs of the location that have not begun bear no tag of what their parents did."""
-    for record in own_run_records(instance, own, created_after=datetime.now(UTC) - _RECENT):
+    for record in own_run_records(copy.instance, copy.own, created_after=datetime.now(UTC) - _RECENT):
         run = record.dagster_run
-        if record.start_time is None and (makes_job_record(run, names) or is_ours_alone(run, names)):
-            disown_tags(instance, names, run)
+        if record.start_time is None and (makes_job_record(run, copy.names) or is_ours_alone(run, copy.names)):
+            disown_tags(copy.instance, copy.names, run)
 
 
 def _past_its_bound(record: RunRecord, now: float) -> str | None:
@@ -161,21 +157,17 @@ def _close_records_of_finished_runs(instance: DagsterInstance, db: AlertDatabase
     return ended
 
 
-def _fail_run(
-    instance: DagsterInstance, own: Location | None, names: Names, db: AlertDatabase, record: StalledJob
-) -> None:
-    run = instance.get_run_by_id(record.run_id) if record.run_id else None
-    if run is None or run.is_finished or is_elsewhere(run, own):
+def _fail_run(copy: ThisCopy, db: AlertDatabase, record: StalledJob) -> None:
+    run = copy.instance.get_run_by_id(record.run_id) if record.run_id else None
+    if run is None or run.is_finished or is_elsewhere(run, copy.own):
         return
     # An attempt that the run has given up and will soon repeat leaves a dead record, too.
-    if _last_of_scan(instance, run).kind is DagsterEventType.STEP_UP_FOR_RETRY:
+    if _last_of_scan(copy.instance, run).kind is DagsterEventType.STEP_UP_FOR_RETRY:
         return
-    _report_dead(instance, names, run, db.name, record)
+    _report_dead(copy, run, db.name, record)
 
 
-def _fail_runs_without_living_record(
-    instance: DagsterInstance, own: Location | None, names: Names, db: AlertDatabase
-) -> list[str]:
+def _fail_runs_without_living_record(copy: ThisCopy, db: AlertDatabase) -> list[str]:
     """Fail the runs whose scan or dry run is at work for Dagster although no record of theirs runs.
 
     No such run may block the queue. So it is when another scan's claim failed the record while no daemon was there,
@@ -183,19 +175,19 @@ def _fail_runs_without_living_record(
     """
     ended = []
     long_ago = server_now(db) - ENDED_FOR_GOOD
-    for run_record in records_of_no_other(instance, own, [DagsterRunStatus.STARTED]):
+    for run_record in records_of_no_other(copy.instance, copy.own, [DagsterRunStatus.STARTED]):
         run = run_record.dagster_run
-        if not makes_job_record(run, names):
+        if not makes_job_record(run, copy.names):
             continue
-        record, last = record_of_run(db, run.run_id), _last_of_scan(instance, run)
-        is_silent = _is_silent(run_record, last, names)
+        record, last = record_of_run(db, run.run_id), _last_of_scan(copy.instance, run)
+        is_silent = _is_silent(run_record, last, copy.names)
         if record is None:
             if is_silent and location_of_run(run) is not None:
-                _end(instance, run, _NO_RECORD)
+                _end(copy.instance, run, _NO_RECORD)
                 ended.append(f"run {run.run_id}")
         elif (is_silent or last.kind in _AT_WORK) and _has_ended_for_good(record, last, long_ago):
             counts = record["alerts_closed"], record["alerts_escalated"]
-            _report_dead(instance, names, run, db.name, StalledJob(record["job_id"], run.run_id, *counts))
+            _report_dead(copy, run, db.name, StalledJob(record["job_id"], run.run_id, *counts))
             ended.append(record["job_id"])
     return ended
 
@@ -208,9 +200,9 @@ def _has_ended_for_good(record: Mapping[str, Any], last: "_Last", long_ago: date
     return bool(record["completed_at"] < long_ago or (record.get("stalled") and is_of_last_attempt))
 
 
-def _report_dead(instance: DagsterInstance, names: Names, run: DagsterRun, database: str, record: StalledJob) -> None:
-    tag_run(instance, names, run.run_id, database, record._asdict())
-    instance.report_run_failed(
+def _report_dead(copy: ThisCopy, run: DagsterRun, database: str, record: StalledJob) -> None:
+    tag_run(copy.instance, copy.names, run.run_id, database, record._asdict())
+    copy.instance.report_run_failed(
         run,
         f"The process of this run died: job record {record.job_id} gave no sign of life. It closed "
         f"{record.alerts_closed} and escalated {record.alerts_escalated} alerts; the next scan does the rest.",
