@@ -12,9 +12,7 @@ from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.reports.daily_report import daily_report, daily_report_job
 from alert_pipelines.defs.reports.rules_overview import overview_job, rules_overview
 from alert_pipelines.defs.reports.today import today
-from alert_pipelines.defs.rules.jobs import export_rules_job, validate_rules_job
-from alert_pipelines.defs.rules.preview_job import preview_rules_job
-from alert_pipelines.defs.rules.publish_job import publish_rules_job
+from alert_pipelines.defs.rules.jobs import export_rules_job, preview_rules_job, publish_rules_job, validate_rules_job
 from alert_pipelines.defs.rules.window_jobs import add_windows_job, end_window_job, list_windows_job, snooze_alert_job
 from alert_pipelines.defs.scan.asset import auto_close
 from alert_pipelines.defs.scan.dry_run import dry_run, dry_run_job
