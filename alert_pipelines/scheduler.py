@@ -191,19 +191,28 @@ def _instance(given: DagsterInstance | None) -> Iterator[DagsterInstance]:
 def _schedule(instance: DagsterInstance, location: str | None) -> RemoteSchedule:
     # Dagster warns of a deprecated property that it reads itself.
     with disable_dagster_warnings():
-        return _load_schedule(instance, location or _only_location(instance))
+        return _load_schedule(instance, _location(instance, location))
 
 
-def _only_location(instance: DagsterInstance) -> str:
-    """The code location whose schedule the instance has. A guess would switch, or report as off, what nobody runs."""
-    found = locations_of_schedule(instance, _schedule_name())
+def _location(instance: DagsterInstance, named: str | None) -> str:
+    """The code location whose schedule is meant. A guess would switch, or report as off, what nobody runs.
+
+    While the instance knows none yet, nothing tells a wrong name from one that the daemon has still to load.
+    """
+    found = [place.name for place in locations_of_schedule(instance, _schedule_name())]
+    if named is not None and (named in found or not found):
+        return named
+    if named is not None:
+        raise SchedulerError(
+            f"{named!r} is not a valid code location here: expected one that has {_schedule_name()} in this Dagster "
+            f"instance, {' or '.join(found)}. If it is new in the workspace, start dagster-daemon with it first"
+        )
     if len(found) == 1:
-        return found[0].name
+        return found[0]
     if found:
         raise SchedulerError(
-            f"{_schedule_name()} is in several code locations of this Dagster instance: "
-            f"{', '.join(place.name for place in found)}. Name one: location={found[0].name!r}, or on the command line "
-            f"--location {found[0].name}"
+            f"{_schedule_name()} is in several code locations of this Dagster instance: {', '.join(found)}. Name one: "
+            f"location={found[0]!r}, or on the command line --location {found[0]}"
         )
     raise SchedulerError(
         f"this Dagster instance does not know {_schedule_name()} yet: start dagster-daemon with the code location "

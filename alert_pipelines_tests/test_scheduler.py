@@ -173,6 +173,17 @@ def test_of_two_copies_the_one_that_is_named_is_switched(new_instance: DagsterIn
     assert not is_scheduler_running(location="south")
 
 
+@pytest.mark.parametrize("ask", ASKS)
+def test_a_misspelt_location_was_said_to_be_off_and_scans_went_on(
+    new_instance: DagsterInstance, ask: Callable[..., object]
+) -> None:
+    beat(new_instance, *DAEMONS)
+    daemons_tick(new_instance, SCHEDULE, Location("north", "__repository__"))
+    with pytest.raises(SchedulerError, match=r"'nroth' is not a valid code location here: expected .*, north\. If"):
+        ask(location="nroth")
+    assert state_of(new_instance) == {"north": True}
+
+
 def command(*arguments: str, code: int = 0) -> Result:
     result = CliRunner().invoke(cli, ["schedule", *arguments], prog_name="alert-pipelines")
     assert result.exit_code == code, result.output
