@@ -36,6 +36,7 @@ from alert_pipelines.job_records import (
 from alert_pipelines.leases import Lease
 from alert_pipelines.mongo.client import AlertDatabase, failure_text
 from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.scanner.bisection import in_stored_order, write_with_bisection
 from alert_pipelines.scanner.prepare import prepare_collections
@@ -143,9 +144,9 @@ def undo_job(
         job_id = _latest_decider(db)
     record = db[JOB_RECORDS].find_one({"job_id": job_id})
     if record is None:
-        raise UndoError(f"no job record {job_id!r} in {db.name}.{JOB_RECORDS}: `alert-pipelines jobs list` names them")
+        raise UndoError(f"no job record {job_id!r} in {db.name}.{JOB_RECORDS}: `alert-pipelines jobs list` lists them")
     if record.get("status") == "running":
-        raise UndoError(f"{job_id} is still running: wait for its end, or cancel its run, and undo it then")
+        raise UndoError(f"{job_id} is still running: wait until it ends, or cancel its run, then undo it")
     if rule_id is not None:
         _refuse_unknown_rule(db, job_id, rule_id)
     decided = _decided(job_id, rule_id)
@@ -175,15 +176,15 @@ def _latest_decider(db: AlertDatabase) -> str:
     ours = {"job_type": SCANNER, **OURS, "status": {"$ne": RUNNING}, **decided}
     record = db[JOB_RECORDS].find_one(ours, {"job_id": 1}, sort=[("started_at", DESCENDING)])
     if record is None:
-        raise UndoError(f"no scan of {db.name} has decided anything yet: `alert-pipelines jobs list` names the jobs")
+        raise UndoError(f"no scan of {db.name} has decided anything yet: `alert-pipelines jobs list` lists all jobs")
     return str(record["job_id"])
 
 
 def _refuse_unknown_rule(db: AlertDatabase, job_id: str, rule_id: str) -> None:
     known = list(dict.fromkeys(row.rule_id for row in tally_decisions(db, job_id)))
     if rule_id not in known:
-        said = did_you_mean(rule_id, known) if known else "it decided nothing"
-        raise UndoError(f"no decision of {job_id} is by a rule {rule_id!r}; {said}")
+        said = did_you_mean(rule_id, known) if known else "the job decided nothing"
+        raise UndoError(f"rule {rule_id!r} decided nothing in {job_id}; {said}")
 
 
 def _record_failure(db: AlertDatabase, undo_job_id: str, stats: dict[str, Any], error: BaseException) -> None:
@@ -194,7 +195,7 @@ def _record_failure(db: AlertDatabase, undo_job_id: str, stats: dict[str, Any], 
         leave_out_undone(db, stats["undone_job_id"])
         update_job_record(undo_job_id, stats, FAILED, [failure_text(db, error)], db)
     except (PyMongoError, JobRecordError):
-        _log.exception("Job record %s could not be finished; the next claim does it", undo_job_id)
+        _log.exception("Could not finish job record %s; the next claim ends it", undo_job_id)
 
 
 def _report(
@@ -289,7 +290,7 @@ def _restore_all(
 
     def skip(_id: Any, failure: Exception) -> None:
         found = db[COLLECTION].find_one({"_id": _id}, {"alert_id": 1}) or {}
-        why = f"the server refuses the write: {failure!s:.300}"
+        why = f"the server refused the write: {reason_of(failure):.300}"
         refused[alert_key(_id)] = _id, Skipped(str(found.get("alert_id")), why)
 
     def untouched_ids() -> list[Any]:
@@ -381,9 +382,9 @@ def _moves(db: AlertDatabase, which: dict[str, Any], fields: dict[str, Any]) -> 
 def _why_skipped(doc: dict[str, Any]) -> Skipped:
     since = doc["since"]
     if since.get("is_jobs") and doc.get("updated_at") == since.get("last_at"):
-        why = "what the decision wrote was changed since, without a new updated_at"
+        why = "a field that the decision wrote was changed since, and updated_at was not"
     elif doc.get("updated_at") == since.get("last_at"):
         why = f"{since.get('by')} set it to {since.get('to')} since"
     else:
-        why = f"it was changed at {doc.get('updated_at')} since"
+        why = f"it was changed since, at {doc.get('updated_at')}"
     return Skipped(str(doc.get("alert_id")), why)

@@ -70,7 +70,7 @@ def _is_empty(value: Any) -> bool:
 def _checked_id(rule_id: str) -> str:
     one_line(rule_id)
     if rule_id in RESERVED_IDS:
-        raise ValueError(f"{rule_id!r} stands for {RESERVED_IDS[rule_id]}; choose another")
+        raise ValueError(f"{rule_id!r} is reserved for {RESERVED_IDS[rule_id]}; choose another")
     return rule_id
 
 
@@ -173,7 +173,7 @@ class Conditions(BaseModel):
         if self.statuses and not set(self.statuses) <= set(PENDING):
             raise ValueError("statuses: a scan decides pending alerts only: OPEN, ESCALATED")
         if self.escalations and self.statuses and Status.OPEN not in self.statuses:
-            raise ValueError(f"statuses: {self.escalations[0]} decides OPEN alerts, so OPEN must be among them")
+            raise ValueError(f"statuses: {self.escalations[0]} decides OPEN alerts: add OPEN")
         if self.group_by and len(set(self.group_by)) < len(self.group_by):
             raise ValueError("group_by: names a path twice")
         for path in self.key:
@@ -183,19 +183,19 @@ class Conditions(BaseModel):
             deciding = ", ".join((*CLOSE_CONDITIONS, *ESCALATE_CONDITIONS))
             raise ValueError(f"decides nothing: give at least one of {deciding}")
         if self.hold_mins and not self.closes:
-            raise ValueError("hold_mins: holds back close conditions, and there is none")
+            raise ValueError("hold_mins: holds back close conditions, and the rule has none")
         if not self.escalations and (self.max_escalate, self.max_escalate_fraction) != (None, None):
             raise ValueError(
-                "max_escalate, max_escalate_fraction: limit escalations, and no condition of the rule escalates"
+                "max_escalate, max_escalate_fraction: limit escalations, and the rule has no condition that escalates"
             )
         return self
 
     @model_validator(mode="after")
     def _counts_something(self) -> Self:
         if not self.escalate_if_count and (given := [name for name in COUNT_CONDITIONS if getattr(self, name)]):
-            raise ValueError(f"{given[0]}: says what escalate_if_count counts, and there is no escalate_if_count")
+            raise ValueError(f"{given[0]}: defines what escalate_if_count counts, and the rule has none")
         if self.count_statuses and Status.OPEN not in self.count_statuses:
-            raise ValueError("count_statuses: the OPEN alert that is escalated counts, so OPEN must be among them")
+            raise ValueError("count_statuses: the alert that is escalated is OPEN and counts, too: add OPEN")
         return self
 
     @property

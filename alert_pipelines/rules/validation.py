@@ -65,8 +65,8 @@ def _not_brought(rule: Rule, name: str, known: Iterable[str]) -> str:
     near = nearest(name, known)
     meant = f"; did you mean {near!r}?" if near else "."
     return (
-        f"rule {rule.rule_id!r}: the calendar {name!r} is not in the file{meant} Without one of this name in the "
-        "collection calendars the rule decides nothing"
+        f"rule {rule.rule_id!r}: the calendar {name!r} is not in the file{meant} The rule decides nothing "
+        "unless the collection calendars has a calendar of this name"
     )
 
 
@@ -234,7 +234,7 @@ def _expected_in_tree(kind: str, parts: Sequence[str]) -> str | None:
 def _say_unknown(parts: Sequence[str], model: type[BaseModel]) -> str:
     known, given = list(_known_beside(parts, model)), parts[-1]
     if given in known:
-        return "does not go with what stands beside it: a tree is a leaf, or one of all, any, not"
+        return "is not valid next to the other keys: expected a leaf {field, op, value}, or one of all, any, not"
     if parts[:1] == ["conditions"] and len(parts) == 2:
         # What closes is never hinted at for what may have been meant to escalate, nor the other way round.
         known = [name for name in known if _side(name) in (None, _side(given))]
@@ -264,7 +264,7 @@ def _hint(given: Any, known: Sequence[str], parts: Sequence[str]) -> str:
     if near := meant(given, known):
         return f"Did you mean {near!r}?"
     turned_round = parts[-1:] == ["op"] and is_negated(given)
-    return "What must not hold goes under 'not': {not: {field, op, value}}" if turned_round else ""
+    return "To negate a test, write {not: {field, op, value}}" if turned_round else ""
 
 
 def _known_beside(parts: Sequence[str], model: type[BaseModel]) -> Iterable[str]:

@@ -77,7 +77,7 @@ def test_a_letter_too_few_or_too_many_hints_at_the_word_itself(name: str) -> Non
         ({"and": []}, "close_if.and: unknown; did you mean 'all'?"),
         (
             {"field": "x", "op": "not_contains", "value": "a"},
-            "got 'not_contains'. What must not hold goes under 'not': {not: {field, op, value}}",
+            "got 'not_contains'. To negate a test, write {not: {field, op, value}}",
         ),
         (
             [{"field": "x", "op": "exists"}],
