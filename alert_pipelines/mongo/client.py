@@ -64,7 +64,7 @@ def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
         client.close()
         raise SettingsError(
             f"{URI_VARIABLE} cannot be used: with w=0 the server does not answer writes, so two scans could hold the "
-            "claim and decisions be lost. Take w out of it; majority is the default."
+            "claim and decisions could be lost. Remove w from the URI; the default is majority."
         )
     return client
 
@@ -128,8 +128,8 @@ def as_permission_error(error: BaseException, database: str) -> MongoAuthenticat
     what = f"{asked[1]} on {asked[3] or asked[2] or 'all of it'}" if asked else "what was asked"
     return MongoAuthenticationError(
         f"the user of {URI_VARIABLE} lacks the right to do this in the database {database!r}: {what}. "
-        "mongodb-roles.json (`alert-pipelines init` writes it) has a role for each task, docs/security.md says which: "
-        "give the user that one"
+        "Give the user the role for this task: docs/security.md lists the roles, and mongodb-roles.json has them "
+        "(`alert-pipelines init` writes it)"
     )
 
 
@@ -171,8 +171,8 @@ def _raise_named(error: PyMongoError, settings: MongoSettings) -> NoReturn:
 
 
 STANDALONE = (
-    "The MongoDB server is standalone, which serves for trying out: each scan looks at all pending alerts, and rules "
-    "are not published all at once. To make it a replica set, start it with `mongod --replSet rs0` and its usual "
+    "The MongoDB server is standalone, which is enough for a trial only: each scan examines all pending alerts, and "
+    "publishing rules is not atomic. To make it a replica set, start it with `mongod --replSet rs0` and its usual "
     "options, run `mongosh --eval 'rs.initiate()'` once, and add `?replicaSet=rs0` to MONGODB_URI."
 )
 

@@ -95,7 +95,7 @@ def _refusal(given: Any) -> str:
     name = given.name if isinstance(getattr(given, "name", None), str) else "alert_management"
     return (
         f"{kind} is not a database that alert_pipelines can use: expected pymongo's Database, which is synchronous. "
-        "Open one beside it:\n"
+        "Open one in addition:\n"
         "    from pymongo import MongoClient\n"
         f'    db = MongoClient("mongodb://...")["{name}"]'
     )

@@ -102,8 +102,8 @@ def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> No
         (name,) = [index.document["name"] for index in missing]
         shared = ", ".join(f"{path} {value!r}" for path, value in (error.details or {}).get("keyValue", {}).items())
         raise DuplicateKeyValuesError(
-            f"collection {collection!r} holds more than one document with {shared} (None: it may be missing), so the "
-            f"unique index {name!r} cannot be made. Give each a different value, or remove those that are not wanted."
+            f"collection {collection!r} has several documents with {shared} (None: it may be missing), so the "
+            f"unique index {name!r} cannot be created. Give each a different value, or delete those you do not need."
         ) from error
     except OperationFailure as error:
         if refusal := as_permission_error(error, db.name):

@@ -51,8 +51,8 @@ def ensure_local_mongod(local_dir: Path) -> str:
             return _find_or_start(files).uri
     except OSError as error:
         raise LocalMongodError(
-            f"the local MongoDB cannot keep its files in {files.home} ({error.strerror}). Make it a "
-            "directory that you may write to, name another in ALERT_PIPELINES_LOCAL_DIR, or set MONGODB_URI."
+            f"the local MongoDB cannot keep its files in {files.home} ({error.strerror}). Make this directory "
+            "writable, set ALERT_PIPELINES_LOCAL_DIR to another one, or set MONGODB_URI."
         ) from error
 
 
@@ -72,12 +72,12 @@ def stop_local_mongod(local_dir: Path) -> bool:
             _end_process(mongod)
         except PermissionError as error:
             raise LocalMongodError(
-                f"the mongod of {files.home}, process {mongod.pid}, is another user's: let them stop it."
+                f"the mongod of {files.home}, process {mongod.pid}, belongs to another user: ask them to stop it."
             ) from error
         except TimeoutError as error:
             raise LocalMongodError(
-                f"the local mongod, process {mongod.pid}, has not ended within {STOP_LIMIT_S:.0f} s of being "
-                f"asked to. End it with: kill -9 {mongod.pid} (nothing acknowledged is lost). Its log, "
+                f"the local mongod, process {mongod.pid}, did not stop within {STOP_LIMIT_S:.0f} s. "
+                f"End it with: kill -9 {mongod.pid} (no acknowledged write is lost). Its log, "
                 f"{files.log}, says:\n{files.log_tail()}"
             ) from error
         return True
@@ -151,9 +151,9 @@ def _find_or_start(files: MongodFiles) -> LocalMongod:
     mongod = _find(files)
     found = f"process {mongod.pid}, port {mongod.port}" if mongod else "not visible from here"
     raise LocalMongodError(
-        f"the mongod on {files.data} ({found}) has not become usable within {START_LIMIT_S:.0f} s. If it "
-        "hangs, end it; if it belongs to another container, give each its own ALERT_PIPELINES_LOCAL_DIR or "
-        f"one MONGODB_URI. Its log, {files.log}, says:\n{files.log_tail()}"
+        f"the mongod on {files.data} ({found}) was not usable within {START_LIMIT_S:.0f} s. If it "
+        "hangs, end it. If it belongs to another container, set a different ALERT_PIPELINES_LOCAL_DIR in each, or "
+        f"the same MONGODB_URI. Its log, {files.log}, says:\n{files.log_tail()}"
     )
 
 
@@ -170,7 +170,7 @@ def _locked(files: MongodFiles) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise LocalMongodError(
                         f"another process has been starting or stopping the local mongod for "
-                        f"{_LOCK_LIMIT_S:.0f} s; it holds {files.lock}. See who with: fuser {files.lock}"
+                        f"{_LOCK_LIMIT_S:.0f} s; it holds {files.lock}. Find it with: fuser {files.lock}"
                     ) from None
                 time.sleep(_POLL_S)
         yield

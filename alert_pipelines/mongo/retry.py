@@ -26,7 +26,7 @@ def retry_transient(action: Callable[[], Result], before_retry: Callable[[], Non
         try:
             return action()
         except TRANSIENT as fault:
-            _log.warning("MongoDB is unreachable (%s); trying again in %s s", fault, pause)
+            _log.warning("MongoDB is unreachable (%s); retrying in %s s", fault, pause)
             time.sleep(pause)
             before_retry()
     return action()

@@ -41,7 +41,7 @@ def check_options(uri: str) -> None:
 def _fault(name: str, value: str) -> str:
     lower = name.lower()
     if lower not in URI_OPTIONS_VALIDATOR_MAP:
-        return f"no option has this name; {did_you_mean(name, URI_OPTIONS_VALIDATOR_MAP)}"
+        return f"unknown option; {did_you_mean(name, URI_OPTIONS_VALIDATOR_MAP)}"
     if known := _KNOWN_VALUES.get(lower):
         odd = [one for one in value.split(",") if one not in known]
         return f"expected {' or '.join(known)}; got {', '.join(odd)}" if odd else ""

@@ -167,7 +167,7 @@ def test_a_port_that_a_silent_listener_has_taken_is_left_to_it(
     with socket.create_server(("127.0.0.1", old.port)), monkeypatch.context() as patch:
         # mongod would wait 30 s for the listener to say whether it is mongod itself.
         patch.setattr(local, "START_LIMIT_S", 1.0)
-        with pytest.raises(LocalMongodError, match="not become usable within"):
+        with pytest.raises(LocalMongodError, match="not usable within"):
             ensure_local_mongod(local_dir)
 
     uri = ensure_local_mongod(local_dir)

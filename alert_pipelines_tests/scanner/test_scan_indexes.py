@@ -18,7 +18,7 @@ def test_alerts_that_share_an_id_or_have_none_once_kept_every_scan_from_running(
     assert (report.closed, report.reconciles) == (5, True)
     assert bare_db.alerts.count_documents({"status": "AUTO_CLOSED"}) == 5
     (error,) = report.errors
-    assert error.startswith("collection 'alerts' holds more than one document with alert_id ")
+    assert error.startswith("collection 'alerts' has several documents with alert_id ")
     record = last_job(bare_db)
     assert (record["status"], record["errors"]) == ("completed", [error])
     # Their decisions are taken back as all others.

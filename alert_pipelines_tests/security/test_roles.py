@@ -166,7 +166,7 @@ def test_a_right_that_is_lacking_in_the_midst_of_a_task_is_named(
 ) -> None:
     fill_fleet(fleet_db, SIZE)
     job_id = run_scan(fleet_db, REQUEST).job_id
-    says = r"lacks the right to do this in the database 'fleet': update on alerts\. mongodb-roles\.json"
+    says = r"lacks the right to do this in the database 'fleet': update on alerts\. Give the user the role"
     with pytest.raises(MongoAuthenticationError, match=says), secured.open("viewer") as db:
         undo_job(db, job_id, dry_run=False)
     assert fleet_db.alerts.count_documents({"status": "OPEN"}) == SIZE // 3
