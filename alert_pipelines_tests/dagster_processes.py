@@ -235,7 +235,7 @@ def _start_all(
             lambda process, _: answers(f"{url}/server_info", process),
         ),
     }
-    processes = DagsterProcesses(home, env, instance, url, services)
+    processes = DagsterProcesses(instance, url, home, env, services)
     processes.start()
     # Side by side: each takes some seconds.
     stack.callback(processes.stop)
