@@ -5,8 +5,7 @@ a scan stores for the next, and `overlooked` checks once a day that nothing else
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from alert_pipelines.rules.model import RuleSet
 from alert_pipelines.rules.windows import MaintenanceWindow
@@ -17,41 +16,24 @@ from alert_pipelines.scanner.overlooked import Overlooked, find_overlooked
 from alert_pipelines.scanner.plan import Plan, make_plan
 
 
-@dataclass(frozen=True)
-class Incremental:
+class Incremental(NamedTuple):
     """What a plan built on, and what the next one may build on.
 
-    `changes` is None if the plan was not to build on an earlier one, `checked` if it did not check what incremental
-    plans look at.
+    `changes` are those since an earlier scan; `checked` is what a full plan found that incremental ones would overlook.
     """
 
     meaning: str
-    changes: Changes | None = None
-    checked: Overlooked | None = None
+    changes: Changes
+    checked: Overlooked
 
     @property
     def since(self) -> str | None:
         """The scan that the plan built on; None for a full one."""
-        return self.changes.since if self.changes and not self.changes.full else None
-
-    @property
-    def full_scan_reason(self) -> str | None:
-        """Why the plan looked at all pending alerts."""
-        return self.changes.full_scan_reason if self.changes else None
-
-    @property
-    def overlooked(self) -> int | None:
-        """How many due alerts an incremental plan would not have looked at."""
-        return self.checked.alerts if self.checked else None
-
-    @property
-    def defects(self) -> tuple[str, ...]:
-        """A sentence about each of the first of those."""
-        return self.checked.errors if self.checked else ()
+        return None if self.changes.full else self.changes.since
 
     def checkpoint(self, undecided: Sequence[Any]) -> str | None:
         """What the next scan can build on, if this one leaves nothing due undecided but the `_id`s of `undecided`."""
-        return next_checkpoint(self.changes, self.meaning, undecided) if self.changes else None
+        return next_checkpoint(self.changes, self.meaning, undecided)
 
 
 def plan_incrementally(
@@ -75,5 +57,5 @@ def plan_incrementally(
             session=session,
             check=claim.check,
         )
-        checked = find_overlooked(context, plan, changes) if changes else None
-    return plan, Incremental(meaning, changes, checked)
+        checked = find_overlooked(context, plan, changes) if changes else Overlooked()
+    return plan, Incremental(meaning, changes or Changes(), checked)

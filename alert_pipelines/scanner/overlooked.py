@@ -30,36 +30,37 @@ _log = logging.getLogger(__name__)
 
 
 class Overlooked(NamedTuple):
-    """How many due alerts an incremental scan would have overlooked, and a sentence about each of the first."""
+    """How many due alerts an incremental scan would have overlooked, None if not checked; sentences about the first."""
 
-    alerts: int = 0
+    alerts: int | None = None
     errors: tuple[str, ...] = ()
 
 
-def find_overlooked(context: PlanContext, plan: Plan, changes: Changes) -> Overlooked | None:
+def find_overlooked(context: PlanContext, plan: Plan, changes: Changes) -> Overlooked:
     """What the full `plan` decides and an incremental one on `changes` would not, asked before any of it is written.
 
-    Both were made with `context`. None if it was not to be checked, or could not: that is logged and stops no scan.
+    Both were made with `context`. It counts None if nothing was to be checked, or could be: a fault is logged and stops
+    no scan.
     """
     if not changes.full or changes.token is None:
-        return None
+        return Overlooked()
     db, job_id, as_of, session = context.db, context.job_id, context.as_of, context.session
     look = _Look(context)
     try:
         suspects = look.not_due(plan, Scopes(db, changes, as_of, session))
         if not suspects:
-            return Overlooked()
+            return Overlooked(0)
         later = changes_since_claim(context, changes.token)
         if later.has_removals:
             # An alert may have left its key since the claim: what was due in that key cannot be told any more.
             _log.warning("What incremental scans look at was not checked: alerts changed while %s was planned", job_id)
-            return None
+            return Overlooked()
         for scopes in (Scopes(db, changes, as_of, session), Scopes(db, later, as_of, session)):
             suspects = look.outside(suspects, scopes)
         return Overlooked(sum(len(ids) for _, ids in suspects), tuple(look.names(suspects)))
     except (UnknownChangesError, PyMongoError):
         _log.warning("What incremental scans look at could not be checked by %s", job_id, exc_info=True)
-        return None
+        return Overlooked()
 
 
 _Suspects = list[tuple[Clause, list[Any]]]

@@ -2,7 +2,8 @@
 
 claim → load rules → plan → check limits → apply → reconcile → record
 
-`run_scan` claims and records, `_scan` does what is between; how a plan builds on an earlier one is in `incremental`.
+`run_scan` claims and records, `_scan` does what is between, a function a step. How a plan builds on an earlier one is
+in `incremental`.
 """
 
 import logging
@@ -11,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple
 
 import pymongo
 from pymongo.errors import PyMongoError
@@ -49,7 +49,7 @@ from alert_pipelines.scanner.limits import find_violations, remove_blocked
 from alert_pipelines.scanner.plan import Plan, take_samples
 from alert_pipelines.scanner.prepare import empty_warnings, prepare_collections
 from alert_pipelines.scanner.preview import preview_of
-from alert_pipelines.scanner.result import ALLOW_SCAN, ScanReport, ScanRequest
+from alert_pipelines.scanner.result import ALLOW_SCAN, LimitViolation, ScanReport, ScanRequest
 from alert_pipelines.timestamps import as_of_utc
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
@@ -171,29 +171,46 @@ def evaluate_all_pending_alerts(
 
 
 def _scan(claim: Claim) -> ScanReport:
-    """The scan itself: load rules → plan → check limits → apply → reconcile."""
-    started = time.perf_counter()
+    """What lies between the claim and the record: load rules → plan → check limits → apply → reconcile."""
+    db, request, started = claim.db, claim.request, time.perf_counter()
     rules, windows = _load(claim)
     plan, incremental = plan_incrementally(claim, rules.rule_set, windows.windows)
     planned_at = time.perf_counter()
-    violations = find_violations(claim.db, plan, rules.rule_set, claim.request)
-    if not claim.request.dry_run:
-        remove_blocked(plan, violations)
-    samples = take_samples(claim.db, plan)
-    done = _apply(claim, plan, rules.rule_set.version)
-    report = _report(claim, rules, windows, plan, done)
-    undecided = [*plan.unwritable_ids(), *done.applied.refused]
-    return replace(
-        report,
+    violations = _check_limits(claim, plan, rules.rule_set)
+    samples = take_samples(db, plan)
+    applied = _apply(claim, plan, rules.rule_set.version)
+    decisions = _reconcile(claim, plan, applied)
+    bad_rules = (*map(str, rules.errors), *plan.failed_rules)
+    odd = () if any(plan.pending.values()) else empty_warnings(db)
+    unwritable = plan.unwritable_ids()
+    can_be_built_on = not violations and not plan.failed_rules
+    return ScanReport(
+        job_id=claim.job_id,
+        as_of=claim.as_of,
+        rule_set_version=rules.rule_set.version,
+        dry_run=request.dry_run,
+        pending=plan.pending,
+        planned=plan.counts(),
+        decisions=decisions,
+        shadow=tuple(plan.shadow),
+        conflicts=applied.conflicts,
+        failed=applied.failed + len(unwritable),
+        errors=(*bad_rules, *windows.errors, *odd, *plan.errors, *applied.errors, *incremental.checked.errors),
         samples=samples,
         violations=violations,
-        errors=(*report.errors, *incremental.defects),
+        bad_rules=bad_rules,
+        preview=preview_of(db, plan) if request.dry_run else (),
+        failed_rules=tuple(plan.failed_rules),
+        shadow_rules=tuple(plan.shadow_rules),
+        shadow_left=tuple(plan.shadow_left),
+        oldest_pending=plan.oldest_pending,
         incremental_since=incremental.since,
-        full_scan_reason=incremental.full_scan_reason,
-        overlooked=incremental.overlooked,
-        defects=incremental.defects,
-        checkpoint=None if violations or plan.failed_rules else incremental.checkpoint(undecided),
+        full_scan_reason=incremental.changes.full_scan_reason,
+        checkpoint=incremental.checkpoint([*unwritable, *applied.refused]) if can_be_built_on else None,
+        overlooked=incremental.checked.alerts,
+        defects=incremental.checked.errors,
         seconds={"plan": planned_at - started, "apply": time.perf_counter() - planned_at},
+        allowance=request.allowance,
     )
 
 
@@ -205,58 +222,40 @@ def _load(claim: Claim) -> tuple[LoadedRules, LoadedWindows]:
     return loaded, windows
 
 
-class _Done(NamedTuple):
-    """What became of a plan: what was written, and the decisions that the alerts' histories then hold."""
+def _check_limits(claim: Claim, plan: Plan, rule_set: RuleSet) -> tuple[LimitViolation, ...]:
+    """The limits that the plan exceeds; what they block is taken out of it, but for a dry run, which writes nothing."""
+    violations = find_violations(claim.db, plan, rule_set, claim.request)
+    if not claim.request.dry_run:
+        remove_blocked(plan, violations)
+    return violations
 
-    applied: Applied
-    decisions: tuple[DecisionCount, ...]
 
-
-def _apply(claim: Claim, plan: Plan, rule_set_version: str) -> _Done:
-    """Write the plan, and count what was written; a dry run writes nothing and counts what is planned."""
-    db, planned = claim.db, plan.counts()
+def _apply(claim: Claim, plan: Plan, rule_set_version: str) -> Applied:
+    """Write the plan; a dry run writes nothing."""
     if claim.request.dry_run:
-        return _Done(Applied(), planned)
+        return Applied()
+    planned = count(plan.counts())
     if planned:
         # A scan that is cancelled while it writes has to say what it looked at.
-        update_job_record(claim.job_id, {"alerts_processed": sum(plan.pending.values())}, RUNNING, None, db)
+        update_job_record(claim.job_id, {"alerts_processed": sum(plan.pending.values())}, RUNNING, None, claim.db)
     context = DecisionContext(claim.job_id, claim.request.run_id, rule_set_version, claim.as_of)
-    applied = apply_plan(db, plan, context, claim.check, _progress(count(planned), claim.on_progress))
+    return apply_plan(claim.db, plan, context, claim.check, _progress(planned, claim.on_progress))
+
+
+def _reconcile(claim: Claim, plan: Plan, applied: Applied) -> tuple[DecisionCount, ...]:
+    """What the histories of the alerts hold of what was applied; of a dry run, what is planned."""
+    planned = plan.counts()
+    if claim.request.dry_run or not planned:
+        return planned
+    tally = partial(decisions_of, claim.db, claim.job_id, plan.counts(to_write=True))
     # All is written: that must not be called a failure because the server is away for a moment.
-    to_write = plan.counts(to_write=True)
-    tally = partial(decisions_of, db, claim.job_id, to_write)
-    decisions = retry_transient(tally, before_retry=claim.check) if planned else ()
+    decisions = retry_transient(tally, before_retry=claim.check)
     gone = applied.written - count(decisions)
     if gone > 0:
         # Deleted after it was decided, an alert took its history along: a conflict, as if deleted before.
-        applied.conflicts += min(gone, retry_transient(lambda: count_deleted(db, plan), before_retry=claim.check))
-    return _Done(applied, decisions)
-
-
-def _report(claim: Claim, rules: LoadedRules, windows: LoadedWindows, plan: Plan, done: _Done) -> ScanReport:
-    request = claim.request
-    odd = () if any(plan.pending.values()) else empty_warnings(claim.db)
-    bad_rules = (*map(str, rules.errors), *plan.failed_rules)
-    return ScanReport(
-        job_id=claim.job_id,
-        as_of=claim.as_of,
-        rule_set_version=rules.rule_set.version,
-        dry_run=request.dry_run,
-        pending=plan.pending,
-        planned=plan.counts(),
-        decisions=done.decisions,
-        shadow=tuple(plan.shadow),
-        conflicts=done.applied.conflicts,
-        failed=done.applied.failed + len(plan.unwritable_ids()),
-        errors=(*bad_rules, *windows.errors, *odd, *plan.errors, *done.applied.errors),
-        bad_rules=bad_rules,
-        preview=preview_of(claim.db, plan) if request.dry_run else (),
-        failed_rules=tuple(plan.failed_rules),
-        shadow_rules=tuple(plan.shadow_rules),
-        shadow_left=tuple(plan.shadow_left),
-        oldest_pending=plan.oldest_pending,
-        allowance=request.allowance,
-    )
+        deleted = retry_transient(lambda: count_deleted(claim.db, plan), before_retry=claim.check)
+        applied.conflicts += min(gone, deleted)
+    return decisions
 
 
 def _as_of(db: AlertDatabase, request: ScanRequest) -> datetime:
