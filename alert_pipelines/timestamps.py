@@ -37,6 +37,11 @@ def as_of_utc(as_of: datetime) -> datetime:
     return as_stored(timestamp)
 
 
+def earlier(timestamp: datetime, span: timedelta) -> datetime:
+    """`span` before `timestamp`, but not before the first date that there is."""
+    return timestamp - min(span, timestamp - datetime.min.replace(tzinfo=UTC))
+
+
 def as_stored(timestamp: datetime) -> datetime:
     """`timestamp` with the millisecond precision of BSON dates."""
     return timestamp.replace(microsecond=timestamp.microsecond // 1000 * 1000)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from yaml.constructor import BaseConstructor, ConstructorError, SafeConstructor
 
+from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.files import read_file
 
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -106,6 +107,16 @@ def read_yaml(path: Path, *, as_text: bool = False) -> Any:
         return json.loads(text, object_pairs_hook=_unique) if is_json else parse_yaml(text, as_text=as_text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"is not valid {'JSON' if is_json else 'YAML'}: {error}") from error
+
+
+def read_content(path: Path, what: str, error: type[AlertPipelinesError], *, as_text: bool = False) -> Any:
+    """What the file `path` holds, as `read_yaml` reads it. Raises `error`, which calls the file `what`."""
+    try:
+        return read_yaml(path, as_text=as_text)
+    except OSError as fault:
+        raise error(f"the {what} {path} cannot be read: {fault.strerror or fault}") from fault
+    except ValueError as fault:
+        raise error(f"the {what} {path} {fault}") from fault
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -199,12 +199,6 @@ class _Evaluator:
     indexes: KeyIndexes
     answers: dict[bytes, list[bytes]] = field(default_factory=dict)
 
-    def clauses(self, rules: Sequence[Rule], *, with_expires_at: bool) -> list[Clause]:
-        """The clauses of `rules` in precedence order, to be run over the rebuilt alerts."""
-        return compile_rules(
-            rules, self.as_of, self.windows, with_expires_at=with_expires_at, collection=self.alerts.name
-        )
-
     def due(self, clause: Clause) -> list[bytes]:
         """The keys of the alerts that `clause` decides and a scan could write."""
         pipeline = pipeline_of(clause, None, self.alerts, self.indexes)
@@ -236,12 +230,14 @@ class _Decided:
 
     def decide(self, evaluate: _Evaluator) -> None:
         """Take in what is due at the next time."""
-        for clause in evaluate.clauses(self.rules, with_expires_at=self.mode is Mode.ACTIVE):
+        is_active, rebuilt = self.mode is Mode.ACTIVE, evaluate.alerts.name
+        as_of, windows = evaluate.as_of, evaluate.windows
+        for clause in compile_rules(self.rules, as_of, windows, with_expires_at=is_active, collection=rebuilt):
             due = self.closes if clause.to_status is Status.AUTO_CLOSED else self.escalations
             for key in evaluate.due(clause):
                 # Clauses come in precedence order, closes first: what is closed is not escalated any more.
                 if key not in self.closes:
-                    due.setdefault(key, (clause.rule_id, evaluate.as_of))
+                    due.setdefault(key, (clause.rule_id, as_of))
 
     def forget(self, as_of: datetime) -> None:
         """Leave out what was due at `as_of`: it became due before."""

@@ -21,6 +21,7 @@ from alert_pipelines.mongo.client import AlertDatabase, AlertDocument, server_no
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import Filter, Stage
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
+from alert_pipelines.timestamps import earlier
 
 SCRATCH_PREFIX = "backtest_"
 FIRST_DATE = datetime.min.replace(tzinfo=UTC)
@@ -192,7 +193,10 @@ class AlertSnapshot:
             {"$group": {"_id": "$source_type", "timestamp": {"$min": "$timestamp"}}},
         ]
         newer = [
-            {"source_type": row["_id"], "timestamp": {"$gte": _earlier(row["timestamp"], reach)}}
+            {
+                "source_type": row["_id"],
+                "timestamp": {"$gte": earlier(at, reach) if isinstance(at := row["timestamp"], datetime) else at},
+            }
             for row in (self._alerts.aggregate(oldest) if repeats else ())
         ]
         others = [of_sources(other.sources) for rule in rules for other in rule.conditions.others]
@@ -234,10 +238,6 @@ def _reach_into_settled(rule: Rule) -> timedelta:
     """How long before a pending alert the settled ones lie that may count for it."""
     conditions = rule.conditions
     return timedelta(minutes=conditions.window_mins or DEFAULT_WINDOW_MINS) * conditions.counts_settled
-
-
-def _earlier(timestamp: Any, span: timedelta) -> Any:
-    return timestamp - min(span, timestamp - FIRST_DATE) if isinstance(timestamp, datetime) else timestamp
 
 
 def _scratch_indexes(rules: Sequence[Rule]) -> list[IndexModel]:

@@ -36,7 +36,10 @@ def report(day: date | None, days: int, out: Path | None, as_json: bool) -> None
     if as_json:
         frames = tables(made).items()
         print_json(
-            {_key(name): [dict(zip(frame, row, strict=True)) for row in plain_rows(frame)] for name, frame in frames}
+            {
+                name.lower().replace(" ", "_"): [dict(zip(frame, row, strict=True)) for row in plain_rows(frame)]
+                for name, frame in frames
+            }
         )
         return
     click.echo(f"{made.day}, and the {made.days} days that end with it, in UTC; pending as of {as_text(made.made_at)}")
@@ -46,7 +49,3 @@ def report(day: date | None, days: int, out: Path | None, as_json: bool) -> None
             print_table([str(column).replace("_", " ") for column in shown], plain_rows(shown))
     for file in files:
         click.echo(f"\nWritten: {click.format_filename(file)}")
-
-
-def _key(name: str) -> str:
-    return name.lower().replace(" ", "_")

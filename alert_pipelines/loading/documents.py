@@ -71,7 +71,7 @@ class RowReader:
         self._expires_at = end_reader(mapping.expires_at, values)
         # Of a row that stands alone, what it does not say is missing; of an update, it is as it was.
         self._metadata = [
-            (name, values.metadata(field), _holder(field) if mapping.events else _never)
+            (name, values.metadata(field), _holder(field) if mapping.events else lambda _: False)
             for name, field in mapping.metadata.items()
         ]
         self._with_default = {name: field for name, field in mapping.metadata.items() if field.default is not None}
@@ -172,10 +172,6 @@ class RowReader:
 def _holder(field: MetadataColumn) -> Read[bool]:
     holders = [holder(path) for path in field.paths]
     return lambda values: any(has(values) for has in holders)
-
-
-def _never(_: Values) -> bool:
-    return False
 
 
 def _content_hash(values: Values) -> str:

@@ -30,7 +30,7 @@ from alert_pipelines.loading.mapping_parts import (
 )
 from alert_pipelines.loading.paths import ColumnPath
 from alert_pipelines.spelling import did_you_mean
-from alert_pipelines.yaml_files import parse_yaml, read_yaml
+from alert_pipelines.yaml_files import parse_yaml, read_content
 
 # What a row says of an alert that may have ended; a log of updates says it by its events.
 SNAPSHOT_KEYS = ("status", "resolved_at", "updated_at", "resolved_by", "resolution_notes")
@@ -107,13 +107,7 @@ def load_mapping(path: Path) -> Mapping:
     Raises MappingError naming the file, the place in it, what is wrong and, for an unknown key, the nearest
     one that exists.
     """
-    try:
-        content = read_yaml(path, as_text=True)
-    except OSError as error:
-        raise MappingError(f"the mapping {path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise MappingError(f"the mapping {path} {error}") from error
-    return _parsed(content, str(path))
+    return _parsed(read_content(path, "mapping", MappingError, as_text=True), str(path))
 
 
 def parse_mapping(text: str, name: str) -> Mapping:

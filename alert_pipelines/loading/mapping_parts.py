@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from alert_pipelines.alerts import Status
 from alert_pipelines.loading.durations import check_unit
 from alert_pipelines.loading.paths import ColumnPath
-from alert_pipelines.loading.values import ValueType, check_date_format, check_zone
+from alert_pipelines.loading.values import ValueType, check_date_format
+from alert_pipelines.zones import ZoneName
 
 Text = Annotated[str, Field(min_length=1)]
 Chosen = TypeVar("Chosen")
@@ -240,7 +241,7 @@ class Dates(Part):
     """How times are written, the zone of those that name none, and whether they know the time of day."""
 
     format: DateFormat = "iso"
-    zone: Annotated[str, AfterValidator(check_zone)] = "UTC"
+    zone: ZoneName = "UTC"
     whole_days: Annotated[bool, BeforeValidator(_boolean)] = False
 
 

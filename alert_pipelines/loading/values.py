@@ -11,9 +11,10 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from alert_pipelines.loading.date_words import plain_words
+from alert_pipelines.zones import zone_of
 
 ValueType: TypeAlias = Literal["str", "int", "float", "bool", "date", "duration", "list"]
 Converter: TypeAlias = Callable[[Any], Any]
@@ -59,15 +60,6 @@ def check_date_format(date_format: str) -> str:
             "or a strptime format with year, month and day such as '%d/%m/%Y %H:%M'"
         )
     return whole_format
-
-
-def check_zone(zone: str) -> str:
-    """Return `zone` if it is the name of a time zone; else ValueError."""
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{zone!r} is not a valid time zone: expected a name such as UTC or Europe/Vienna") from None
-    return zone
 
 
 def to_text(value: Any) -> str:
@@ -243,7 +235,7 @@ def _in_named(date: datetime, name: str, local: ZoneInfo | None) -> datetime:
         _, sign, hours, minutes = offset.groups("0")
         return date.replace(tzinfo=timezone(timedelta(hours=int(sign + hours), minutes=int(sign + minutes))))
     if "/" in name:
-        return date.replace(tzinfo=ZoneInfo(check_zone(name))).astimezone(UTC)
+        return date.replace(tzinfo=zone_of(name)).astimezone(UTC)
     for fold in (0, 1):
         if local is not None and (found := date.replace(tzinfo=local, fold=fold)).tzname() == name:
             return found.astimezone(UTC)

@@ -122,8 +122,8 @@ def _of_last_scan(record: dict[str, Any] | None) -> Iterator[Metric]:
     """The numbers of the last scan that ended; what its record does not say is left out."""
     if record is None:
         return
-    oldest_s = _age_of_oldest(record)
-    errors = record.get("errors")
+    listed = record.get("errors")
+    errors = record.get("errors_total", len(listed) if isinstance(listed, list) else None)
     took_ms = record.get("execution_time_ms")
     completed = record["status"] == COMPLETED
     # A scan that was broken off leaves a 0 that says nothing.
@@ -133,17 +133,9 @@ def _of_last_scan(record: dict[str, Any] | None) -> Iterator[Metric]:
         ("pending", "Pending alerts that the last scan looked at.", pending),
         ("closed", "Alerts that the last scan closed.", record.get("alerts_closed")),
         ("escalated", "Alerts that the last scan escalated.", record.get("alerts_escalated")),
-        (
-            "errors",
-            "What the last scan could not handle.",
-            record.get("errors_total", len(errors) if isinstance(errors, list) else None),
-        ),
+        ("errors", "What the last scan could not handle.", errors),
         ("duration_seconds", "How long the last scan took.", max(took_ms / 1000, 0.0) if _is_number(took_ms) else None),
-        (
-            "oldest_pending_age_seconds",
-            "Age of the oldest pending alert at the last scan.",
-            oldest_s,
-        ),
+        ("oldest_pending_age_seconds", "Age of the oldest pending alert at the last scan.", _age_of_oldest(record)),
         ("start_timestamp_seconds", "When the last scan that ended began.", _seconds(record.get("started_at"))),
     )
     for name, description, value in numbers:

@@ -5,11 +5,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import Status, one_of
 from alert_pipelines.alerts.malformed import UNWRITABLE
+from alert_pipelines.timestamps import earlier
 
 Filter = dict[str, Any]
 Stage = dict[str, Any]
@@ -172,7 +173,9 @@ class Clause:
     def of_span(self, since: datetime | None, until: datetime | None) -> "Clause":
         """The clause for the alerts from `since` on and before `until`: its candidates begin `lookback` earlier."""
         until_then = {"$lt": until} if until else {}
-        in_reach = {"timestamp": {**({"$gte": _earlier(since, self.lookback)} if since else {}), **until_then}}
+        in_reach = {
+            "timestamp": {**({"$gte": earlier(since, self.lookback or timedelta())} if since else {}), **until_then}
+        }
         due = {"timestamp": {**({"$gte": since} if since else {}), **until_then}}
         if not until_then and since is None:
             return self
@@ -184,13 +187,6 @@ def _within(candidates: Filter, scope: Filter) -> Filter:
     if list(candidates) == ["$or"]:
         return {"$or": [{"$and": [part, scope]} for part in candidates["$or"]]}
     return {"$and": [candidates, scope]}
-
-
-def _earlier(timestamp: datetime, span: timedelta | None) -> datetime:
-    try:
-        return timestamp - (span or timedelta())
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC)
 
 
 def all_of(tests: Iterable[Predicate]) -> Filter:

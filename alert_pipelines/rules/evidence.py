@@ -5,7 +5,7 @@ Of all of them `counted` is the filter of the alerts that count as evidence, emp
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.alerts.filters import dated, of_sources
@@ -24,6 +24,7 @@ from alert_pipelines.rules.hours import Clock
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
 from alert_pipelines.rules.tree_compiler import crossings, tree_test
 from alert_pipelines.rules.tree_words import in_words
+from alert_pipelines.timestamps import earlier
 
 
 def old_enough(condition: str, clock: Clock, minutes: int) -> Predicate:
@@ -192,9 +193,7 @@ def escalate(rule: Rule, escalating: Sequence[Predicate], as_of: datetime, count
     }
 
     def in_window(timestamp: datetime) -> Filter:
-        # Before the first date that there is lies nothing that could count.
-        window, first = timedelta(minutes=minutes), datetime.min.replace(tzinfo=UTC)
-        since = max(timestamp, first + window) - window
+        since = earlier(timestamp, timedelta(minutes=minutes))
         return {"$and": [candidates, {"timestamp": {"$gte": since, "$lte": timestamp}}]}
 
     admitted = by_the_clock(rule, as_of, closes=False)

@@ -16,7 +16,7 @@ from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Rule, StrictRule
 from alert_pipelines.rules.validation import parse_calendar, parse_rule
 from alert_pipelines.spelling import did_you_mean
-from alert_pipelines.yaml_files import parse_yaml, read_yaml
+from alert_pipelines.yaml_files import parse_yaml, read_content
 
 # What the field calls the sources, besides their own names.
 _SHORT_NAMES = {"overspeed": SourceType.OVERSPEEDING} | {source.lower(): source for source in SourceType}
@@ -33,17 +33,7 @@ class RuleFile(BaseModel):
 
 def read_rules(path: Path) -> list[Rule]:
     """Read the rules of a YAML or, by its name, JSON file. Raises RuleFileError."""
-    return parse_rules(read_content(path, "rule"), str(path))
-
-
-def read_content(path: Path, kind: str) -> Any:
-    """What a YAML or, by its name, JSON file of one `kind` holds. Raises RuleFileError."""
-    try:
-        return read_yaml(path)
-    except OSError as error:
-        raise RuleFileError(f"the {kind} file {path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise RuleFileError(f"the {kind} file {path} {error}") from error
+    return parse_rules(read_content(path, "rule file", RuleFileError), str(path))
 
 
 def parse_rules_text(text: str) -> list[Rule]:

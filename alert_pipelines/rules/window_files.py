@@ -5,18 +5,18 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from alert_pipelines.errors import AlertPipelinesError, InvalidTimestampError, WindowFileError
-from alert_pipelines.rules.files import read_content
+from alert_pipelines.errors import AlertPipelinesError, InvalidTimestampError, RuleFileError, WindowFileError
 from alert_pipelines.rules.validation import parse_window
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.timestamps import parse_timestamp
+from alert_pipelines.yaml_files import read_content
 
 _TIMESTAMPS = ("from", "to", "ended_at")
 
 
 def read_windows(path: Path) -> list[MaintenanceWindow]:
     """Read the windows of a file, all checked. Raises RuleFileError."""
-    content = read_content(path, "window")
+    content = read_content(path, "window file", RuleFileError)
     if isinstance(content, Mapping) and set(content) == {"windows"}:
         content = content["windows"]
     if not isinstance(content, list):
@@ -54,13 +54,9 @@ def _parse(document: Any, number: int) -> MaintenanceWindow:
 
 
 def _as_timestamp(name: Any, value: Any) -> Any:
-    if name not in _TIMESTAMPS:
-        return value
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = value.isoformat()
-    if not isinstance(value, str):
+    if name not in _TIMESTAMPS or isinstance(value, datetime) or not isinstance(value, str | date):
         return value
     try:
-        return parse_timestamp(value)
+        return parse_timestamp(str(value))
     except InvalidTimestampError as error:
         raise WindowFileError(f"{name}: {error}") from error

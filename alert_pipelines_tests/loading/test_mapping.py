@@ -89,7 +89,7 @@ def test_columns_tells_every_column_and_its_place(tmp_path: Path) -> None:
         ("metadata: {speed: {column: v, format: iso}}", "metadata.speed: format is for type date only"),
         ("metadata: {a.b: {column: v}}", "metadata.a.b: String should match pattern"),
         ("metadata: {$where: {column: v}}", "metadata.$where: String should match pattern"),
-        ("dates: {zone: Mars/Base}", "dates.zone: 'Mars/Base' is not a valid time zone"),
+        ("dates: {zone: Mars/Base}", "dates.zone: expected an IANA time zone such as 'Europe/Berlin'; got 'Mars/Base'"),
         ("dates: {format: '%d/%m %H:%M'}", "dates.format: '%d/%m %H:%M' is not a valid date format"),
         ("dates: {format: '%Q'}", "dates.format: '%Q' is not a valid date format"),
         ("encoding: utf-9", "encoding: 'utf-9' is not a valid text encoding"),

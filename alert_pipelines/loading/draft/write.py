@@ -45,7 +45,7 @@ def _drafted(path: Path, layout: Layout) -> str:
             rows += 1
             for keys, value in flat(row.values):
                 column = columns.get(keys)
-                if column is None and len(columns) < _MAX_COLUMNS and _is_writable(keys):
+                if column is None and len(columns) < _MAX_COLUMNS and all(key and key.isprintable() for key in keys):
                     column = columns[keys] = Column(column_path(keys), trim=layout.trim)
                 if column is not None:
                     column.add(value)
@@ -59,10 +59,6 @@ def _drafted(path: Path, layout: Layout) -> str:
         return _drafted(path, layout.model_copy(update={"trim": True}))
     unread = f"{len(bad):,} rows cannot be read, and would be rejected: {fault}" if bad else None
     return _Draft(path, layout, list(columns.values()), rows).text(unread)
-
-
-def _is_writable(keys: tuple[str, ...]) -> bool:
-    return all(key and key.isprintable() for key in keys)
 
 
 class _Draft:

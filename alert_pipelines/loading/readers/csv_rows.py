@@ -1,6 +1,7 @@
 """CSV: any delimiter and quote, a header on any line. A stray quote costs its own line only."""
 
 import csv
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -101,7 +102,7 @@ def _guess(seen: list[str], layout: Layout, wanted: set[str]) -> str:
         return "".join(hints)
     if best.delimiter != declared.delimiter:
         hints.append(
-            f"\nThe delimiter seems to be {best.delimiter!r}: write csv: {{delimiter: {_yaml(best.delimiter)}}}"
+            f"\nThe delimiter seems to be {best.delimiter!r}: write csv: {{delimiter: {json.dumps(best.delimiter)}}}"
         )
     if best.line != declared.header_line:
         hints.append(f"\nThe header seems to be line {best.line}: write csv: {{header_line: {best.line}}}")
@@ -113,7 +114,3 @@ def _found(text: str, layout: Layout, delimiter: str, wanted: set[str]) -> int:
         return len(wanted.intersection(next(_reader([text], layout, delimiter), [])))
     except csv.Error:
         return 0
-
-
-def _yaml(delimiter: str) -> str:
-    return '"\\t"' if delimiter == "\t" else f'"{delimiter}"'
