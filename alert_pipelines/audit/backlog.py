@@ -158,10 +158,9 @@ def _tests(which: AlertFilter, now: datetime) -> list[Filter]:
     if which.rule_id is not None:
         by_rule = {"rule_triggered": which.rule_id, "triggered_by": "system"}
         tests.append({"state_history": {"$elemMatch": by_rule}})
-    if which.older_than is not None:
-        tests.append({"timestamp": {"$lte": now - which.older_than, "$not": {"$type": "array"}}})
-    if which.newer_than is not None:
-        tests.append({"timestamp": {"$gt": now - which.newer_than, "$not": {"$type": "array"}}})
+    for operator, age in (("$lte", which.older_than), ("$gt", which.newer_than)):
+        if age is not None:
+            tests.append({"timestamp": {operator: now - age, "$not": {"$type": "array"}}})
     return tests
 
 

@@ -78,17 +78,6 @@ def _print(found: AlertList, which: AlertFilter, now: datetime) -> None:
     click.echo(f"{len(found.alerts)} of {total} {pending}, the {order} first{more}:\n")
     print_table(
         ["alert", "source", "severity", "status", "age", "key", "decided by"],
-        (
-            (
-                one.alert_id,
-                one.source_type,
-                one.severity,
-                one.status,
-                as_age(one.timestamp, now),
-                one.key,
-                one.decided_by,
-            )
-            for one in found.alerts
-        ),
+        ((*one[:4], as_age(one.timestamp, now), one.key, one.decided_by) for one in found.alerts),
     )
     click.echo(f"\nWhy, for one of them: alert-pipelines explain {as_text(quote(found.alerts[0].alert_id))}")

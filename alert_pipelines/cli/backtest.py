@@ -79,24 +79,14 @@ _COLUMNS: Mapping[str, Callable[[RuleOutcome], Any]] = {
 
 
 def _print_days(outcomes: Sequence[DayOutcome]) -> None:
-    rows = [
-        (outcome.day.isoformat(), whose, *(value(one) for value in _COLUMNS.values()))
-        for outcome in outcomes
-        for whose, rules in _sides(outcome)
-        for one in rules
-    ]
+    shown = [(outcome.day, whose, one) for outcome in outcomes for whose, rules in _sides(outcome) for one in rules]
+    rows = ((day.isoformat(), whose, *(value(one) for value in _COLUMNS.values())) for day, whose, one in shown)
     print_table(["day", "rules", *_COLUMNS], rows)
     # Once a rule, and not in each line about it.
-    says = dict.fromkeys(
-        (whose, one.rule_id, one.what_it_does)
-        for outcome in outcomes
-        for whose, rules in _sides(outcome)
-        for one in rules
-    )
+    says = dict.fromkeys((whose, one.rule_id, one.what_it_does) for _, whose, one in shown)
     click.echo()
     print_table(["rules", "rule", "what it does"], says)
-    shown = [one for outcome in outcomes for _, rules in _sides(outcome) for one in rules]
-    if not any(one.would_close or one.would_escalate for one in shown):
+    if not any(one.would_close or one.would_escalate for _, _, one in shown):
         click.echo("No rule would have decided anything.")
     for problem in sorted({problem for outcome in outcomes for problem in outcome.bad_rules}):
         click.echo(f"Left out of today's rules: {problem}")

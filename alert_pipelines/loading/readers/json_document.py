@@ -4,9 +4,9 @@ Also read are rows that stand in an object, each under a key, and objects one af
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO, TypeVar
 
 from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.mapping_parts import Layout
@@ -18,6 +18,7 @@ from alert_pipelines.loading.readers.rows import BadRow, JsonRows, Row
 MAX_VALUE = 16_000_000
 _CHUNK = 65_536
 _DECODER = json.JSONDecoder()
+T = TypeVar("T")
 _NO_ROWS = "not a valid JSON document of rows: expected an array or an object. Is its format another?"
 _KEYED = "if each of its keys holds a row, for the column that the keys become"
 
@@ -125,26 +126,24 @@ class _Text:
 
     def members(self) -> Iterator[tuple[str, _Value]]:
         """The keys and values of the object that stands here."""
-        self._expect("{", "an object")
-        while self.peek() != "}":
-            yield self._key(), self.value()
-            if self.peek() != "}":
-                self._expect(",", "',' or '}'")
-        self._expect("}", "'}'")
+        return self._items("{", "}", "an object", lambda: (self._key(), self.value()))
+
+    def elements(self) -> Iterator[_Value]:
+        """The elements of the array that stands here."""
+        return self._items("[", "]", "an array", self.value)
+
+    def _items(self, opening: str, closing: str, expected: str, read: Callable[[], T]) -> Iterator[T]:
+        self._expect(opening, expected)
+        while self.peek() != closing:
+            yield read()
+            if self.peek() != closing:
+                self._expect(",", f"',' or {closing!r}")
+        self._expect(closing, repr(closing))
 
     def _key(self) -> str:
         key = self.value().value
         self._expect(":", "':'")
         return str(key)
-
-    def elements(self) -> Iterator[_Value]:
-        """The elements of the array that stands here."""
-        self._expect("[", "an array")
-        while self.peek() != "]":
-            yield self.value()
-            if self.peek() != "]":
-                self._expect(",", "',' or ']'")
-        self._expect("]", "']'")
 
     def value(self) -> _Value:
         """Read the value that stands here."""
