@@ -3,27 +3,38 @@
 import dataclasses
 import json
 import math
+import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import click
 
+from alert_pipelines.cli.table_layout import Column, table_lines
+
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print `rows` under `headers`, columns aligned, numbers to the right. Without rows, print nothing."""
+    """Print `rows` under `headers`, columns aligned, numbers to the right. Without rows, print nothing.
+
+    On a terminal, the table fits its width.
+    """
     table = [list(row) for row in rows]
     if not table:
         return
-    texts = [list(headers), *([as_text(value) for value in row] for row in table)]
-    widths = [max(len(row[column]) for row in texts) for column in range(len(headers))]
-    for number, row in enumerate(texts):
-        values = table[max(number - 1, 0)]
-        cells = [
-            text.rjust(width) if isinstance(value, int) else text.ljust(width)
-            for text, width, value in zip(row, widths, values, strict=True)
-        ]
-        click.echo("  ".join(cells).rstrip())
+    columns = [
+        Column.of(
+            [header, *map(as_text, values)],
+            [isinstance(value, int) for value in (values[0], *values)],
+        )
+        for header, values in zip(headers, zip(*table, strict=True), strict=True)
+    ]
+    click.echo("\n".join(table_lines(columns, terminal_width())))
+
+
+def terminal_width() -> int | None:
+    """The width of the terminal that shows the output; None for a file or a pipe, which take lines of any length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def print_fields(name: str, fields: Iterable[tuple[str, Any, Any]]) -> None:
