@@ -47,7 +47,7 @@ _NEEDED = {
     "rule_versions": {"find", "insert", "update"},
     "maintenance_windows": {"find"},
 }
-_HELPFUL = {"createIndex": "it makes no index", "changeStream": "every scan looks at all pending alerts"}
+_HELPFUL = {"createIndex": "scans create no indexes", "changeStream": "every scan examines all pending alerts"}
 _INDEXES = {
     alerts.COLLECTION: alerts.INDEXES,
     job_records.COLLECTION: job_records.INDEXES,
@@ -73,7 +73,7 @@ def database_findings(db: AlertDatabase) -> Iterator[Finding]:
             yield look(db)
         except (PyMongoError, AlertPipelinesError) as fault:
             said = reason_of(fault) if isinstance(fault, PyMongoError) else str(fault)
-            yield Finding(Level.WARNING, name, f"it could not be looked at: {said}")
+            yield Finding(Level.WARNING, name, f"could not be checked: {said}")
 
 
 def _server(db: AlertDatabase) -> Finding:
@@ -86,15 +86,15 @@ def _server(db: AlertDatabase) -> Finding:
 
 def _replica_set(db: AlertDatabase) -> Finding:
     if is_standalone(db):
-        lost = "a standalone server: every scan looks at all pending alerts, and publishing rules is not atomic"
-        return Finding(Level.WARNING, "replica set", f"{lost}. Make it a replica set of one, at least")
-    return Finding(Level.OK, "replica set", "the server belongs to one, or to a cluster")
+        lost = "the server is standalone: every scan examines all pending alerts, and publishing rules is not atomic"
+        return Finding(Level.WARNING, "replica set", f"{lost}. Make it a replica set of at least one member")
+    return Finding(Level.OK, "replica set", "the server is a member of a replica set or a cluster")
 
 
 def _rights(db: AlertDatabase) -> Finding:
     status = db.command("connectionStatus", showPrivileges=True)["authInfo"]
     if not status["authenticatedUsers"]:
-        return Finding(Level.OK, "rights", "the server asks for no user, so nothing is refused")
+        return Finding(Level.OK, "rights", "the server has no access control")
     granted = status["authenticatedUserPrivileges"]
     lacking = [
         f"{action} on {name}"
@@ -105,10 +105,10 @@ def _rights(db: AlertDatabase) -> Finding:
     if lacking:
         return Finding(Level.MISSING, "rights", f"scans need {', '.join(lacking)}: {role}")
     allowed = _actions(granted, db.name, alerts.COLLECTION) | _actions(granted, db.name, "")
-    lost = [f"without {action} {what}" for action, what in _HELPFUL.items() if action not in allowed]
+    lost = [f"without {action}, {what}" for action, what in _HELPFUL.items() if action not in allowed]
     if lost:
-        return Finding(Level.WARNING, "rights", f"{', '.join(lost)}: {role}")
-    return Finding(Level.OK, "rights", "the user may do what scans need")
+        return Finding(Level.WARNING, "rights", f"{'; '.join(lost)}: {role}")
+    return Finding(Level.OK, "rights", "the user has all rights that scans need")
 
 
 def _actions(granted: list[Mapping[str, Any]], database: str, collection: str) -> set[str]:
@@ -134,9 +134,9 @@ def _indexes(db: AlertDatabase) -> Finding:
             if list(index.document["key"].items()) not in present
         ]
     if missing:
-        later = "the next scan makes what it may; on millions of alerts that takes minutes, once"
-        return Finding(Level.WARNING, "indexes", f"missing: {', '.join(missing)}. {later.capitalize()}")
-    return Finding(Level.OK, "indexes", "all are there")
+        later = "The next scan creates those that it may create. With millions of alerts, this takes minutes, once"
+        return Finding(Level.WARNING, "indexes", f"missing: {', '.join(missing)}. {later}")
+    return Finding(Level.OK, "indexes", "no index is missing")
 
 
 def _clock(db: AlertDatabase) -> Finding:
@@ -145,15 +145,16 @@ def _clock(db: AlertDatabase) -> Finding:
     after = datetime.now(UTC)
     ahead = now - before - (after - before) / 2
     description = (
-        f"the server's is {abs(ahead).total_seconds():.1f} s {'ahead of' if ahead > timedelta() else 'behind'} this one"
+        f"the server's clock is {abs(ahead).total_seconds():.1f} s "
+        f"{'ahead of' if ahead > timedelta() else 'behind'} this machine's"
     )
     if abs(ahead) > NOTICED_SKEW:
-        lost = "scans are made for the server's time, ticks and bounds of runs go by this one"
-        return Finding(Level.WARNING, "clock", f"{description}: {lost}. Keep both by NTP")
+        lost = "scans use the server's clock, schedules and run limits use this machine's"
+        return Finding(Level.WARNING, "clock", f"{description}: {lost}. Synchronize both by NTP")
     return Finding(Level.OK, "clock", description)
 
 
 def _collections(db: AlertDatabase) -> Finding:
     if odd := empty_warnings(db):
         return Finding(Level.WARNING, "collections", "; ".join(odd))
-    return Finding(Level.OK, "collections", "there are alerts or rules")
+    return Finding(Level.OK, "collections", "the database has alerts or rules")

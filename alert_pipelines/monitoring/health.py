@@ -109,10 +109,10 @@ def silent_rules(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
     for rule in silent:
         came = db[COLLECTION].find_one({**of_sources(rule.sources), "timestamp": {"$gte": since}}, {"_id": 1})
         advice = (
-            "alerts came. Check why it decides none of them (`alert-pipelines explain ALERT_ID`), and switch it off if "
-            "it is no longer needed"
+            "alerts were raised. Check why the rule decides none of them (`alert-pipelines explain ALERT_ID`), and "
+            "switch it off if it is no longer needed"
             if came
-            else "no alert came. Check that its source still sends alerts"
+            else "no alert was raised. Check that the source still sends alerts"
         )
         rows.append((rule.rule_id, rule.source_names, advice))
     description = "\n".join(

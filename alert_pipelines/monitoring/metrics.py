@@ -129,14 +129,14 @@ def _of_last_scan(record: dict[str, Any] | None) -> Iterator[Metric]:
     # A scan that was broken off leaves a 0 that says nothing.
     pending = record.get("alerts_processed") if completed or record.get("alerts_processed") else None
     numbers = (
-        ("completed", "1 where the last scan completed, 0 where it failed.", completed),
-        ("pending", "Pending alerts that the last scan looked at.", pending),
+        ("completed", "1 if the last scan that ended completed, 0 if it failed.", completed),
+        ("pending", "Pending alerts at the start of the last scan.", pending),
         ("closed", "Alerts that the last scan closed.", record.get("alerts_closed")),
         ("escalated", "Alerts that the last scan escalated.", record.get("alerts_escalated")),
-        ("errors", "What the last scan could not handle.", errors),
-        ("duration_seconds", "How long the last scan took.", max(took_ms / 1000, 0.0) if _is_number(took_ms) else None),
+        ("errors", "Alerts and rules that the last scan could not process.", errors),
+        ("duration_seconds", "Duration of the last scan.", max(took_ms / 1000, 0.0) if _is_number(took_ms) else None),
         ("oldest_pending_age_seconds", "Age of the oldest pending alert at the last scan.", _age_of_oldest(record)),
-        ("start_timestamp_seconds", "When the last scan that ended began.", _seconds(record.get("started_at"))),
+        ("start_timestamp_seconds", "When the last scan that ended started.", _seconds(record.get("started_at"))),
     )
     for name, description, value in numbers:
         if _is_number(value):
@@ -145,7 +145,7 @@ def _of_last_scan(record: dict[str, Any] | None) -> Iterator[Metric]:
 
 def _of_completion(record: dict[str, Any] | None, now: datetime) -> Iterator[Metric]:
     ended = _seconds(record.get("completed_at")) if record else None
-    description = "Seconds since a scan completed; infinite where none did in 30 days."
+    description = "Seconds since a scan completed; infinite if none did in 30 days."
     yield _gauge(
         "seconds_since_completed_scan", description, math.inf if ended is None else max(now.timestamp() - ended, 0.0)
     )

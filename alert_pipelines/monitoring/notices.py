@@ -228,7 +228,7 @@ def _of_blocked(scans: Iterable[FailedScan], ui_url: str | None) -> Iterator[tup
             by_what.setdefault(one, []).append(scan)
     for one, blocked_scans in by_what.items():
         newest = blocked_scans[0]
-        more = f" So did {_scans(len(blocked_scans) - 1)} before it." if len(blocked_scans) > 1 else ""
+        more = f" The same happened in {_scans(len(blocked_scans) - 1)} before." if len(blocked_scans) > 1 else ""
         yield one.title, f"{_name(newest, ui_url)}: {newest.blocked[one]}{more}"
 
 
@@ -241,7 +241,7 @@ def _of_failures(scans: Sequence[FailedScan], ui_url: str | None) -> Iterator[tu
     ]
     if len(scans) > _MAX_LISTED:
         lines.append(f"… and {len(scans) - _MAX_LISTED} more, since {_text(scans[-1].ended_at)}.")
-    yield f"{_scans(len(scans))} failed", "\n".join([*lines, "The next scan does what is left."])
+    yield f"{_scans(len(scans))} failed", "\n".join([*lines, "The next scan does the rest."])
 
 
 def _name(scan: FailedScan | ScanNews, ui_url: str | None) -> str:
@@ -267,6 +267,8 @@ def _failed(record: dict[str, Any]) -> FailedScan:
         ended_at=record["completed_at"],
         closed=record.get("alerts_closed") or 0,
         escalated=record.get("alerts_escalated") or 0,
-        error=str(errors[0])[:_LONGEST_ERROR] if isinstance(errors, list) and errors else "its record says no more.",
+        error=str(errors[0])[:_LONGEST_ERROR]
+        if isinstance(errors, list) and errors
+        else "its job record has no error.",
         blocked={Blocked(one.blocked, one.decision): one.message for one in stored_violations(stats)},
     )

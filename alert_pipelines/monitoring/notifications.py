@@ -76,7 +76,7 @@ def _sending(receiver: Receiver, message: Message) -> "Future[NotificationError 
 
 def _too_slow(receiver: Receiver) -> NotificationError:
     return NotificationError(
-        f"{receiver} did not answer within {LONGEST_DELIVERY_S:.0f} s. Check the receiver; `{TRY}` tries again"
+        f"{receiver} did not answer within {LONGEST_DELIVERY_S:.0f} s. Check the receiver, then run `{TRY}`"
     )
 
 
@@ -107,14 +107,14 @@ def _send(receiver: Receiver, message: Message) -> NotificationError | None:
     plugin = Apprise.instantiate(receiver.url)
     if plugin is None:
         return NotificationError(
-            f"{receiver} is not a valid URL for apprise: compare it with apprise's page of that service; in user and "
-            "password each of : / ? # @ % and blanks must be percent-encoded"
+            f"{receiver} is not a valid URL for apprise: compare it with apprise's documentation of the service. In "
+            "user and password, percent-encode : / ? # @ % and blanks"
         )
     sender = Apprise()
     sender.add(plugin)
     if sender.notify(body=message.body, title=message.title, body_format=NotifyFormat.TEXT):
         return None
     return NotificationError(
-        f"{receiver} ({plugin.service_name}) did not take the message: see that it runs, that it can be reached from "
-        f"here, and that its address is right; `{TRY}` tries again"
+        f"{receiver} ({plugin.service_name}) did not accept the message: check that it runs, that this machine can "
+        f"reach it, and that its address is correct, then run `{TRY}`"
     )

@@ -101,7 +101,7 @@ def lines_of(scan: ScanNews) -> Iterator[str]:
             yield f"- … and {news.total - len(news.alerts)} more"
     if len(scan.rules) > _MAX_RULES:
         yield f"… and {len(scan.rules) - _MAX_RULES} more rules."
-    yield f"All of them: `alert-pipelines jobs show {scan.job_id} --alerts`"
+    yield f"To list all of them, run `alert-pipelines jobs show {scan.job_id} --alerts`"
 
 
 def _did(closed: int, escalated: int) -> str:

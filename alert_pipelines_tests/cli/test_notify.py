@@ -17,7 +17,7 @@ def test_a_receiver_that_is_down_is_named_and_the_others_are_told(
 ) -> None:
     monkeypatch.setenv(NOTIFY_VARIABLE, f"json://user:hunter2secret@127.0.0.1:9 json://127.0.0.1:{hook.port}")
     said = run("notify", "test", code=1).stderr
-    assert f"1 of 2 receivers got the message: receiver 1 of 2 in {NOTIFY_VARIABLE} (JSON) did not take" in said
+    assert f"1 of 2 receivers got the message: receiver 1 of 2 in {NOTIFY_VARIABLE} (JSON) did not accept" in said
     assert "hunter2secret" not in said
     assert len(hook.got) == 1
 

@@ -78,8 +78,8 @@ def test_a_silent_rule_is_named_with_whether_its_source_sent_anything(db: AlertD
     found = health.silent_rules(db, NOW, 7)
     assert not found.passed
     assert [row[0] for row in found.rows] == ["deaf", "starved"]
-    assert "deaf has decided nothing for 7 days. Of OVERSPEEDING, alerts came" in found.description
-    assert "starved has decided nothing for 7 days. Of SAFETY, no alert came" in found.description
+    assert "deaf has decided nothing for 7 days. Of OVERSPEEDING, alerts were raised" in found.description
+    assert "starved has decided nothing for 7 days. Of SAFETY, no alert was raised" in found.description
     assert health.silent_rules(db, NOW, 8).description.startswith("Scans have been running for less than 8 days")
     db.rules.delete_many({"rule_id": {"$in": ["deaf", "starved"]}})
     assert health.silent_rules(db, NOW, 7).passed

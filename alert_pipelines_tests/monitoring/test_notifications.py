@@ -31,7 +31,7 @@ def test_every_receiver_gets_the_message_by_webhook_and_by_mail() -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        (f"json://user:{SECRET}@127.0.0.1:9/{SECRET}", r"receiver 1 of 2 .*\(JSON\) did not take the message"),
+        (f"json://user:{SECRET}@127.0.0.1:9/{SECRET}", r"receiver 1 of 2 .*\(JSON\) did not accept the message"),
         (f"nosuch://{SECRET}", "receiver 1 of 2 .* is not a valid URL for apprise"),
         (f"slack://{SECRET}", "receiver 1 of 2 .* is not a valid URL for apprise"),
     ],

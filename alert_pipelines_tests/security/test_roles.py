@@ -204,9 +204,9 @@ def test_the_window_of_a_publisher(secured: SecuredServer, fleet_db: AlertDataba
 @pytest.mark.parametrize(
     ("role", "level", "says"),
     [
-        ("scanner", "ok", "the user may do what scans need"),
+        ("scanner", "ok", "the user has all rights that scans need"),
         ("viewer", "missing", "scans need update on alerts"),
-        ("admin", "ok", "the user may do what scans need"),
+        ("admin", "ok", "the user has all rights that scans need"),
     ],
 )
 def test_the_doctor_names_the_rights_that_scans_lack(

@@ -99,7 +99,7 @@ def _past_its_bound(record: RunRecord, now: float) -> str | None:
     bound = _bound_s(record.dagster_run)
     if bound is None or record.start_time is None or now - record.start_time <= bound:
         return None
-    return f"This run took longer than its bound of {bound:.0f} s. The next scan does what is left."
+    return f"This run took longer than its limit of {bound:.0f} s. The next scan does the rest."
 
 
 def _does_not_start(record: RunRecord, now: float) -> str | None:

@@ -114,7 +114,7 @@ def test_what_comes_again_with_every_scan_is_told_again_after_an_hour_and_what_i
     let_pass(tick, db, minutes=61)
     tick()
     assert "rule 'old' was blocked by a limit" in hook.titles[-1]
-    assert "So did 1 scan before it." in hook.got[-1][1]
+    assert "The same happened in 1 scan before." in hook.got[-1][1]
     assert tick() == "Nothing to tell."
     assert len(hook.got) == 3
 

@@ -48,7 +48,7 @@ def test_an_escalation_was_a_row_in_a_database_of_which_nobody_was_told(
             for number in range(5)
         ),
         "- … and 2 more",
-        f"All of them: `alert-pipelines jobs show {report.job_id} --alerts`",
+        f"To list all of them, run `alert-pipelines jobs show {report.job_id} --alerts`",
     ]
     scan(db, minutes=5)
     assert [tick(), tick()] == ["Nothing to tell."] * 2
