@@ -1,6 +1,6 @@
-"""Getting alerts into the database: a file by a declared mapping, or a generated week.
+"""Loads alerts into the database: from a file, by a mapping, or a generated week.
 
-`alerts` says what the alerts' documents look like; a scan says what happens to them afterwards.
+`alerts` defines the documents of alerts.
 """
 
 from alert_pipelines.loading.load import LoadReport as LoadReport

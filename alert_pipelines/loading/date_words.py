@@ -1,4 +1,4 @@
-"""Words in dates: months of several languages, days of the week, halves of the day; as strptime reads them."""
+"""Translates words in dates for strptime: months in several languages, days of the week, a.m. and p.m."""
 
 import functools
 import re
@@ -27,10 +27,11 @@ _REMARK = re.compile(r"\s*\([^()]*\)$")
 
 
 def plain_words(date_format: str) -> tuple[str, Callable[[str], str]]:
-    """A strptime format of English words for `date_format`, and a function that makes a text one of that format.
+    """Return `date_format` with English words only, and a function that converts a text to this format.
 
-    Months may be written in English, German, French, Spanish, Italian, Dutch or Portuguese, whole or from three letters
-    on, with or without a dot. A day of the week at the beginning, and a remark in brackets at the end, are passed over.
+    Months may be in English, German, French, Spanish, Italian, Dutch or Portuguese, complete or abbreviated to three
+    letters or more, with or without a dot. A day of the week at the beginning and a remark in brackets at the end are
+    ignored.
     """
     plain = _WEEKDAY_FORMAT.sub("", date_format, count=1)
     has_weekday, has_half, has_month = plain != date_format, "%p" in plain, "%b" in plain or "%B" in plain
@@ -51,7 +52,7 @@ def plain_words(date_format: str) -> tuple[str, Callable[[str], str]]:
 
 @functools.lru_cache(maxsize=256)
 def month_of(word: str) -> str | None:
-    """The month, by the name that strptime reads, which `word` is or begins; None where it is none, or several."""
+    """Return strptime's name of the month that `word` names or abbreviates; None if it names none or several."""
     letters = "".join(each for each in unicodedata.normalize("NFD", word.lower()) if each.isalpha())
     found = [month for month, names in _MONTHS.items() if any(name.startswith(letters) for name in names.split())]
     return found[0] if len(found) == 1 else None

@@ -1,4 +1,4 @@
-"""From a row of a file to an alert's document, which follows the contract that `alerts` holds.
+"""Converts a row of a file to the document of an alert, as `alerts` defines it.
 
 `row_values` reads single values; `events` and `fold` make one alert of several rows.
 """
@@ -34,7 +34,7 @@ def new_alert(
     metadata: dict[str, Any],
     expires_at: datetime | None = None,
 ) -> AlertDocument:
-    """An OPEN alert that nobody has touched since its timestamp, with every field of the contract."""
+    """Return an OPEN alert that was not changed since its timestamp, with every field of the contract."""
     return {
         "alert_id": alert_id,
         "source_type": str(source_type),
@@ -56,7 +56,7 @@ def new_alert(
 
 
 class RowReader:
-    """Reads by one mapping what a row says. Every method raises RowError for what the row lacks or misstates."""
+    """Reads rows by a mapping. Every method raises RowError for a value that is missing or not valid."""
 
     def __init__(self, mapping: Mapping) -> None:
         self._values = values = ValueReader(mapping)
@@ -69,7 +69,7 @@ class RowReader:
         if not mapping.starts_with_first_event:
             self._required["timestamp"] = (mapping.timestamp, values.date(mapping.timestamp))
         self._expires_at = end_reader(mapping.expires_at, values)
-        # Of a row that stands alone, what it does not say is missing; of an update, it is as it was.
+        # A field that a single row lacks is missing; a field that an update lacks is unchanged.
         self._metadata = [
             (name, values.metadata(field), _holder(field) if mapping.events else lambda _: False)
             for name, field in mapping.metadata.items()
@@ -85,12 +85,12 @@ class RowReader:
         return self._values.columns_without_value
 
     def alert(self, values: Values, until: datetime | None = None) -> Snapshot:
-        """The row as an alert that stands as the row says it stood at `until`; OPEN where it says nothing."""
+        """Return the row as an alert, in its state at `until`; OPEN if the row has no state."""
         alert = self.complete(self.fields(values))
         return self._snapshot.snapshot(alert, values, until) if self._snapshot else Snapshot(alert, None, self._scope)
 
     def fields(self, values: Values) -> Fields:
-        """What the row says of its alert: of the required fields only `alert_id` has to be among it."""
+        """Return the fields of the alert that the row has. Of the required fields, only `alert_id` must be there."""
         fields: Fields = {"alert_id": self._checked_id(values)}
         for name, (_, read) in self._required.items():
             if (value := read(values)) is not None:
@@ -108,9 +108,9 @@ class RowReader:
         return fields
 
     def complete(self, fields: Fields, rows: str = "") -> AlertDocument:
-        """The fields that `fields` found as an OPEN alert that nobody has touched since its timestamp.
+        """Return `fields`, as found by `fields()`, as an OPEN alert that was not changed since its timestamp.
 
-        Raises RowError for a required field that is not there; `rows` says in which rows it was looked for.
+        Raises RowError if a required field is missing; `rows` names the rows that were read, for the message.
         """
         for name, (source, _) in self._required.items():
             if fields.setdefault(name, source.default if isinstance(source, Choice) else None) is None:
@@ -129,7 +129,7 @@ class RowReader:
         )
 
     def event(self, values: Values) -> Event:
-        """The row as an update of its alert; the mapping has to declare `events`."""
+        """Return the row as an update of its alert; the mapping must declare `events`."""
         assert self._event is not None
         return self._event(values)
 

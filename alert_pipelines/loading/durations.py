@@ -1,4 +1,4 @@
-"""Durations as exports write them: `00:10:03`, `1.02:03:04`, `2 days, 0:10:03`, `PT10M`, or a number of some unit."""
+"""Reads durations of exports: `00:10:03`, `1.02:03:04`, `2 days, 0:10:03`, `PT10M`, or a number of a unit."""
 
 import re
 from collections.abc import Callable
@@ -25,14 +25,14 @@ _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 def check_unit(unit: str) -> str:
-    """Return `unit` if durations may be numbers of it; else ValueError."""
+    """Return `unit` if it is a unit of durations; else raise ValueError."""
     if unit not in UNITS:
         raise ValueError(f"{unit!r} is not a valid unit: expected one of {', '.join(UNITS)}")
     return unit
 
 
 def duration_reader(unit: str | None) -> Callable[[Any], timedelta]:
-    """A converter to durations; a plain number is one of `unit`, and refused where no unit is declared."""
+    """Return a converter to durations. Plain numbers are in `unit`; without a unit they are refused."""
     expected = "is not a valid duration: expected 00:10:03 or PT10M" + (f", or a number of {unit}" if unit else "")
 
     def convert(value: Any) -> timedelta:
@@ -52,7 +52,7 @@ def duration_reader(unit: str | None) -> Callable[[Any], timedelta]:
 
 
 def end_of(end: datetime | timedelta | None, start: datetime) -> datetime | None:
-    """The time that an end is, or how long after `start` it is; beyond the calendar's last year there is none."""
+    """Return `end` as a time: a duration counts from `start`. None if it is later than the calendar's last year."""
     try:
         return start + end if isinstance(end, timedelta) else end
     except OverflowError:

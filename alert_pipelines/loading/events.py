@@ -1,6 +1,6 @@
-"""From the updates of one alert to the alert as it stood after the last of them.
+"""Applies the updates of one alert and returns its state after the last one.
 
-Which row is an update, and in which order they come, is for the callers to say.
+Callers decide which rows are updates, and their order.
 """
 
 from datetime import datetime
@@ -10,14 +10,14 @@ from alert_pipelines.alerts import PENDING, TRANSITIONS, Severity, Status
 from alert_pipelines.mongo.client import AlertDocument
 
 OF_THE_END = ("escalated_at", "closed_at", "resolved_at", "auto_close_reason", "resolved_by", "resolution_notes")
-"""What a change of status sets, and a reopening takes away."""
+"""Fields that a change of status sets, and reopening removes."""
 _BY_STATE = "state "
 SYSTEM = "system"
 UNKNOWN_ACTOR = "unknown"
 
 
 class Event(NamedTuple):
-    """One update of an alert: when, to which status, by which state of the source and by whom."""
+    """One update of an alert: its time, the new status, the state in the source's words, and who made it."""
 
     time: datetime
     status: Status
@@ -26,7 +26,7 @@ class Event(NamedTuple):
 
 
 def is_of_source(entry: AlertDocument) -> bool:
-    """Whether an entry of `state_history` tells an event of the source, and no decision made here."""
+    """Return whether an entry of `state_history` is an event of the source, not a decision made here."""
     reason = entry.get("reason")
     return (
         isinstance(reason, str)
@@ -37,10 +37,10 @@ def is_of_source(entry: AlertDocument) -> bool:
 
 
 class AlertState:
-    """Where an alert stands after the events applied so far; it is born OPEN at its first event.
+    """The state of an alert after the events applied so far; it is OPEN at its first event.
 
-    Steps that the contract does not know (from one closed status to another, from ESCALATED to OPEN) change
-    nothing but `updated_at`.
+    Transitions that the contract does not allow (between closed statuses, from ESCALATED to OPEN) change only
+    `updated_at`.
     """
 
     def __init__(self, first: datetime) -> None:
@@ -50,7 +50,7 @@ class AlertState:
 
     @classmethod
     def of_stored(cls, alert: AlertDocument) -> "AlertState":
-        """As the alert stands, whatever brought it there."""
+        """Return the state of a stored alert."""
         alert_state = cls(alert["created_at"])
         alert_state._status = Status(alert["status"])
         alert_state._history = list(alert["state_history"])
@@ -63,7 +63,7 @@ class AlertState:
         return self._status
 
     def apply(self, event: Event) -> None:
-        """Take one event into account; events come in order of time."""
+        """Apply one event. Events must come in order of time."""
         self._fields["updated_at"] = event.time
         reopened = self._status not in PENDING and event.status in PENDING
         if not reopened and event.status not in TRANSITIONS[self._status]:
@@ -81,7 +81,7 @@ class AlertState:
         )
         self._status = event.status
         if reopened:
-            # As a fresh alert: what the closing had set would belie the status.
+            # Like a new alert: fields that the close set would contradict the status.
             kept = {name: self._fields[name] for name in ("created_at", "updated_at")}
             self._fields = {**kept, **dict.fromkeys(OF_THE_END)}
         if event.status is Status.ESCALATED:
@@ -92,9 +92,9 @@ class AlertState:
             self._fields.update(resolved_at=event.time, resolved_by=event.actor)
 
     def touch(self, time: datetime) -> None:
-        """Take into account that something else changed at `time`."""
+        """Record that something else changed at `time`."""
         self._fields["updated_at"] = time
 
     def of(self, document: AlertDocument) -> AlertDocument:
-        """The alert that its last update describes as `document`, standing as its events left it."""
+        """Return `document`, the fields of the alert's last update, with the state that the events left."""
         return {**document, **self._fields, "status": str(self._status), "state_history": self._history}

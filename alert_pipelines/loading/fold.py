@@ -1,4 +1,4 @@
-"""The updates of one id, folded into the alert that they leave."""
+"""Folds the updates of one id into one alert."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -15,10 +15,9 @@ _IN_ALL_ROWS = " in all rows of its id"
 
 
 class Loaded(NamedTuple):
-    """What a file tells of one alert, and the line of its row, or of its last update.
+    """One alert of a file, with the line of its row, or of its last update.
 
-    `alert` is None where it is not a whole alert: with a `fault`, or because it never fired. Of an alert that is there
-    already it may tell something nevertheless.
+    `alert` is None if it is incomplete (then `fault` is set) or never fired. `incoming` may still change a stored one.
     """
 
     line: int
@@ -29,9 +28,9 @@ class Loaded(NamedTuple):
 
 
 def folded(updates: Iterator[Update], reader: RowReader, *, first: bool) -> Loaded:
-    """Fold the updates, in order of time: a field that a later one does not say stays as an earlier one said.
+    """Fold updates, in order of time, into an alert: fields that a later update lacks keep their value.
 
-    With `first` the alert starts with the first update that is not a closing, and never fired without one.
+    With `first`, the alert starts with the first update that does not close it; without one, it never fired.
     """
     fields: dict[str, Any] = {"metadata": {}}
     events: list[Event] = []

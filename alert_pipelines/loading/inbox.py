@@ -1,6 +1,6 @@
-"""A directory into which exports are put: which file is next, how it is read, and where it goes afterwards.
+"""The inbox, a directory for exports: which file is next, how it is read, and where it goes afterwards.
 
-Each directory in it is one kind of export: it holds a `mapping.yaml`, or is named as a preset.
+Each directory in it is for one kind of export: it has a `mapping.yaml`, or the name of a preset.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from alert_pipelines.loading.presets import preset_names
 DONE, FAILED = "done", "failed"
 MAPPING = "mapping.yaml"
 SETTLED_SECONDS = 10.0
-"""A file that was written to more recently may still be written to."""
+"""A file that changed more recently may not be complete."""
 _UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
 
 
 class Waiting(NamedTuple):
-    """A file to be loaded, how it is read, and a key that another file of its name does not have."""
+    """A file to load, how it is read, and a key that differs from other files of the same name."""
 
     path: Path
     reading: dict[str, str]
@@ -26,14 +26,14 @@ class Waiting(NamedTuple):
 
 
 class Inbox(NamedTuple):
-    """What waits, the oldest first, and what is not loaded and why."""
+    """The files that wait, oldest first, and what is not loaded, with the reason."""
 
     files: list[Waiting]
     left: list[str]
 
 
 def look_into(inbox: Path, now: float) -> Inbox:
-    """The files of `inbox` at the time `now`. Raises InboxError where it is not a directory that can be read."""
+    """Return the files of `inbox` at the time `now`. Raises InboxError if the directory cannot be read."""
     files: list[tuple[float, Waiting]] = []
     left: list[str] = []
     try:
@@ -72,15 +72,15 @@ def _waiting(directory: Path, reading: dict[str, str], now: float) -> Iterator[t
 
 
 def reject_path_of(path: Path) -> Path:
-    """Where the rejected rows of a file of the inbox go; its directory is made."""
+    """Return the path for rejected rows of a file of the inbox; creates its directory."""
     (path.parent / FAILED).mkdir(exist_ok=True)
     return path.parent / FAILED / f"{path.name}.rejects.jsonl"
 
 
 def put_away(path: Path, name: str) -> Path:
-    """Move a file into the directory `name` beside it, under another name where its own is taken.
+    """Move a file into the directory `name` next to it, with a number if its name is taken.
 
-    Raises OSError where it cannot be moved.
+    Raises OSError if it cannot be moved.
     """
     directory = path.parent / name
     directory.mkdir(exist_ok=True)

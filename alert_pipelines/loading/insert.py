@@ -1,4 +1,4 @@
-"""Inserting alerts that are not there yet: the one way alerts get into the collection from here."""
+"""Inserts alerts that do not exist yet. All other code of this package inserts alerts through this module."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,14 +14,14 @@ _DUPLICATE_KEY = 11000
 
 
 class Refusal(NamedTuple):
-    """An alert that the server would not take (the collection may have a validator), and its reason."""
+    """An alert that the server refused (the collection may have a validator), with the reason."""
 
     position: int
     reason: str
 
 
 class Inserted(NamedTuple):
-    """What became of a batch: every alert of it is in exactly one of the three."""
+    """The result of a batch: every alert is counted in exactly one of the three fields."""
 
     inserted: int
     already_there: int
@@ -30,13 +30,13 @@ class Inserted(NamedTuple):
 
 @at_the_door
 def insert_if_absent(db: AlertDatabase, alerts: Sequence[AlertDocument]) -> Inserted:
-    """Insert those of `alerts` whose `alert_id` is not there; leave the others as they are.
+    """Insert the alerts whose `alert_id` does not exist; leave others unchanged.
 
-    Needs the collection's unique index. A refusal's position counts from 0 in `alerts`. Raises
-    pymongo.errors.PyMongoError when the database fails.
+    Needs the collection's unique index. Positions of refusals count from 0 in `alerts`. Raises
+    pymongo.errors.PyMongoError if the database fails.
     """
-    # Asked first because it is by far the fastest, for new alerts and for those that are there: a duplicate
-    # that the server finds while inserting costs more than an insert, an upsert four times as much.
+    # Querying first is the fastest way, for new and for existing alerts: a duplicate that the server finds while
+    # inserting costs more than an insert, an upsert four times as much.
     ids = [alert["alert_id"] for alert in alerts]
     found = db[COLLECTION].find({"alert_id": {"$in": ids}}, {"_id": False, "alert_id": True})
     there = {alert["alert_id"] for alert in found}
@@ -48,13 +48,13 @@ def insert_if_absent(db: AlertDatabase, alerts: Sequence[AlertDocument]) -> Inse
 
 @at_the_door
 def insert_new(db: AlertDatabase, alerts: Sequence[AlertDocument]) -> Inserted:
-    """As `insert_if_absent`, for alerts that were not there a moment ago."""
+    """Insert alerts that did not exist a moment ago. Returns the same as `insert_if_absent`."""
     duplicates, refused = _insert(db, alerts) if alerts else (0, [])
     return Inserted(len(alerts) - duplicates - len(refused), duplicates, refused)
 
 
 def _insert(db: AlertDatabase, new: Sequence[AlertDocument]) -> tuple[int, list[Refusal]]:
-    """Insert; return how many were there after all (twice in the batch, another load) and those refused."""
+    """Insert; return the number of duplicates (in the batch, or from another load) and the refused alerts."""
     try:
         db[COLLECTION].insert_many(new, ordered=False)
     except BulkWriteError as error:

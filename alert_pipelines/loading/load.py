@@ -1,6 +1,6 @@
-"""`load_alerts`: a file into the collection, by a mapping, in batches, as often as one likes.
+"""Loads alerts from a file, in batches. A load can be repeated.
 
-What becomes of the rows is decided in `reading`; here alerts are inserted and counted.
+`reading` decides what becomes of a row; this module inserts and counts alerts.
 """
 
 import itertools
@@ -34,13 +34,13 @@ from alert_pipelines.timestamps import as_utc
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a load did, or has done so far.
+    """The counts of a load, or of its part so far.
 
-    rows_read = alerts_inserted + alerts_already_there + rows_rejected + rows_after_until, but for event logs,
-    where many rows make one alert; `never_fired` counts the ids of a log that were never anything but closed. Of the
-    alerts already there, `alerts_updated` took over what the file tells, `alerts_differ` did not, and in
-    `decisions_kept` a decision made here stands against the file. `summary` is of the alerts, inserted or already
-    there. `reject_path` is None when nothing was rejected; `reject_reasons` counts what was.
+    rows_read = alerts_inserted + alerts_already_there + rows_rejected + rows_after_until, except for event logs, where
+    many rows make one alert. `never_fired` counts the ids of a log that were only ever closed. Of the alerts already
+    there, `alerts_updated` were updated from the file, `alerts_differ` differ and were not, and `decisions_kept` kept a
+    decision made here that the file contradicts. `summary` covers inserted and existing alerts. `reject_path` is None
+    if nothing was rejected.
     """
 
     rows_read: int
@@ -57,22 +57,22 @@ class LoadReport:
     summary: Summary
     seconds: float
     share: float | None
-    """Of the file, as far as it is read; None where its size is not known."""
+    """The share of the file that is read; None if its size is not known."""
 
     def progress(self) -> str:
-        """How far the load is, in one line."""
+        """Return the progress of the load as one line."""
         rate = self.rows_read / self.seconds if self.seconds else 0
         share = "" if self.share is None else f", {self.share:.0%} of the file"
         return f"{self.rows_read:,} rows read ({rate:,.0f} a second{share}), {self.alerts_inserted:,} alerts inserted"
 
     @property
     def nothing_usable(self) -> bool:
-        """Whether rows were rejected and none became an alert: the mapping does not fit the file."""
+        """Whether rows were rejected and none became an alert, so the mapping does not fit the file."""
         return self.rows_rejected > 0 and self.alerts_inserted + self.alerts_already_there == 0
 
 
 class _Written(NamedTuple):
-    """What became of a batch; `there` counts alerts that existed; `incomplete` ones lack what an alert needs."""
+    """The result of a batch: `there` counts existing alerts; `incomplete` alerts lack a required field."""
 
     there: int
     updated: Updated
@@ -128,7 +128,7 @@ def load_alerts(
         sample = take_sample(read_rows(path, mapping, opened.append))
         if fault := preview_of(sample, mapping, until).fault:
             raise LoadError(f"{path}: {fault}\nNothing was loaded.")
-        # A file that cannot be loaded at all has been refused by now, and the rejects of the load before still stand.
+        # Not earlier: if a file cannot be loaded at all, the rejects of the load before are kept.
         rejects.begin()
         ensure_indexes(db)
         reading = Reading(mapping, until, rejects, spool)
@@ -140,7 +140,7 @@ def load_alerts(
 
 @dataclass
 class _Load:
-    """One load under way: its counts, and the way of the alerts to the collection."""
+    """A load in progress: its counts, and the steps from alerts to the collection."""
 
     db: AlertDatabase
     rejects: RejectFile
@@ -159,7 +159,7 @@ class _Load:
     kept: int = 0
 
     def report(self) -> LoadReport:
-        """The counts so far."""
+        """Return the counts so far."""
         return LoadReport(
             rows_read=self.rows_read,
             alerts_inserted=self.inserted,
@@ -178,7 +178,7 @@ class _Load:
         )
 
     def final_report(self) -> LoadReport:
-        """The counts, and what was found in no row."""
+        """Return the counts, with the columns that had no value in any row."""
         if self.summary.alerts:
             self.summary.columns_without_value = self.reading.columns_without_value
         return self.report()
@@ -192,7 +192,7 @@ class _Load:
                 self._tell()
 
     def load(self, alerts: Iterable[Loaded], ids_seen: Spool | None = None) -> None:
-        """Write the alerts a batch at a time; `ids_seen` finds ids that rows share.
+        """Write the alerts batch by batch; `ids_seen` finds ids that several rows have.
 
         While the server works on a batch, the next one is read.
         """
@@ -216,7 +216,7 @@ class _Load:
         return [loaded for position, loaded in enumerate(batch) if position not in repeated]
 
     def _write(self, batch: list[Loaded]) -> _Written:
-        """Update those alerts that are there, insert the others; the counting is left to the thread that reads."""
+        """Update existing alerts and insert the others. Counting is left to the thread that reads."""
         stored = find_stored(self.db, [loaded.alert_id for loaded in batch])
         there = {loaded.alert_id: loaded for loaded in batch if loaded.alert_id in stored}
         new = [loaded for loaded in batch if loaded.alert_id not in stored]

@@ -1,7 +1,6 @@
 """The mapping language: which column of a file becomes which field of an alert.
 
-This module says what may be written and names what is wrong with it. Converting values is `values`' task,
-making documents `documents`'.
+This module validates mappings. `values` converts values, `documents` makes documents.
 """
 
 import json
@@ -32,14 +31,14 @@ from alert_pipelines.loading.paths import ColumnPath
 from alert_pipelines.spelling import did_you_mean
 from alert_pipelines.yaml_files import parse_yaml, read_content
 
-# What a row says of an alert that may have ended; a log of updates says it by its events.
+# Keys for alerts that may have ended; in a log of updates, events set these fields.
 SNAPSHOT_KEYS = ("status", "resolved_at", "updated_at", "resolved_by", "resolution_notes")
-# The name becomes a key of the document, where a dot or a dollar has a special meaning.
+# Names become keys of the document, where a dot or a dollar has a special meaning.
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Mapping(Layout):
-    """One file format, declared: see docs/loading.md."""
+    """The mapping for one file format; see docs/loading.md."""
 
     numbers: Numbers = Numbers()
     missing: list[str] = Field(default_factory=list)
@@ -77,13 +76,13 @@ class Mapping(Layout):
 
     @property
     def starts_with_first_event(self) -> bool:
-        """Whether an alert starts with the first of its updates that is not a closing."""
+        """Whether an alert starts with the first of its updates that does not close it."""
         if self.events is None:
             return False
         return bool(self.timestamp.first) or self.timestamp.paths == self.events.time.paths
 
     def columns(self) -> Iterator[tuple[str, list[ColumnPath]]]:
-        """The columns of which every row has to have one, after the place in the mapping that names them."""
+        """Yield each place in the mapping with columns of which every row must have one."""
         if self.events is not None:
             yield "events.state", [self.events.state]
         for place, source in _sources(self, ""):
@@ -102,22 +101,21 @@ def _sources(part: BaseModel, place: str) -> Iterator[tuple[str, Source]]:
 
 
 def load_mapping(path: Path) -> Mapping:
-    """Read a mapping from a YAML or (by its name, .json) JSON file.
+    """Read a mapping from a YAML file, or from a JSON file if its name ends in .json.
 
-    Raises MappingError naming the file, the place in it, what is wrong and, for an unknown key, the nearest
-    one that exists.
+    Raises MappingError with the file, the place in it, the fault and, for an unknown key, the nearest valid one.
     """
     return _parsed(read_content(path, "mapping", MappingError, as_text=True), str(path))
 
 
 def parse_mapping(text: str, name: str) -> Mapping:
-    """The mapping that `text` is in YAML; messages call it `name`. Raises MappingError."""
+    """Parse a mapping in YAML; messages call it `name`. Raises MappingError."""
     return _parsed(parse_yaml(text, as_text=True), name)
 
 
 def _parsed(content: Any, name: str) -> Mapping:
     try:
-        # As JSON: strict in everything but that enums are written as their text.
+        # As JSON: strict, but enums may be written as text.
         return Mapping.model_validate_json(json.dumps(content))
     except ValidationError as error:
         faults = "\n".join(f"  {_fault(fault)}" for fault in error.errors())
@@ -135,7 +133,7 @@ def _fault(fault: ErrorDetails) -> str:
 def _keys_at(location: list[str]) -> list[str]:
     model: type[BaseModel] = Mapping
     for step in location:
-        # A step that is not a field is a key of the dict (metadata's) that the step before led to.
+        # A step that is not a field is a key of the dict, such as metadata, before it.
         if step in model.model_fields:
             model = _model_in(model.model_fields[step].annotation) or model
     return list(model.model_fields)

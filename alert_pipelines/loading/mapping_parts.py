@@ -1,4 +1,4 @@
-"""The pieces of a mapping: where a value comes from, and how it is written. `mapping` puts them together."""
+"""The parts of a mapping: where a value comes from, and how it is written. `mapping` combines them."""
 
 from collections.abc import Iterator
 from string import Formatter
@@ -43,7 +43,7 @@ RowColumns = Annotated[Literal["first"] | list[str], BeforeValidator(_check_name
 
 
 class Part(BaseModel):
-    """A piece of a mapping: nothing unknown, nothing coerced, never changed."""
+    """A part of a mapping: unknown keys are refused, types are not converted, and it cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -54,9 +54,9 @@ def _check_otherwise(otherwise: object, values: object) -> None:
 
 
 def template_parts(template: str) -> list[tuple[str, str | None]]:
-    """The pieces of `template`: each a literal text and the column that follows it, if one does.
+    """Return the pieces of `template`: each a literal text and the column that follows it, if any.
 
-    Raises ValueError where it names no column or says more than names.
+    Raises ValueError if it has no column, or more than column names in braces.
     """
     parts = []
     for literal, column, spec, conversion in Formatter().parse(template):
@@ -73,14 +73,14 @@ def template_parts(template: str) -> list[tuple[str, str | None]]:
 
 
 class Source(Part):
-    """Where a value comes from: a column, the first of several columns that has a value, or a template of columns."""
+    """Where a value comes from: a column, the first of several columns with a value, or a template of columns."""
 
     column: Column | None = None
     coalesce: Annotated[list[Column], Field(min_length=1)] | None = None
     template: Text | None = None
 
     ways: ClassVar[tuple[str, ...]] = ("column", "coalesce", "template")
-    """The keys of which exactly one has to be given."""
+    """The keys of which exactly one is required."""
     always_needed: ClassVar[bool] = False
 
     @model_validator(mode="after")
@@ -100,11 +100,11 @@ class Source(Part):
 
     @property
     def is_required(self) -> bool:
-        """Whether the value has to come from somewhere, so that one column of a `coalesce` has to be there."""
+        """Whether a value is required, so that a row must have one column of a `coalesce`."""
         return self.always_needed
 
     def needs(self) -> Iterator[tuple[str, list[ColumnPath]]]:
-        """The key and the columns of which a row has to have one."""
+        """Yield the key and the columns of which a row must have one."""
         if self.coalesce is None:
             key = "template" if self.template is not None else "column"
             yield from ((key, [path]) for path in self.paths)
@@ -113,9 +113,9 @@ class Source(Part):
 
 
 class AlertId(Source):
-    """Where `alert_id` comes from: as any value, or from the row's content.
+    """Where `alert_id` comes from: a column or template, or the row's content.
 
-    `content_hash: IDS` makes IDS-<hash of the whole row>-<its ordinal among identical rows>.
+    `content_hash: IDS` makes IDS-<hash of the row>-<its number among identical rows>.
     """
 
     content_hash: Text | None = None
@@ -125,9 +125,9 @@ class AlertId(Source):
 
 
 class Choice(Source, Generic[Chosen]):
-    """A value that is constant, or that a column holds as it is or by a map of its values.
+    """A constant, or the value of a column, unchanged or translated by a map.
 
-    `otherwise` stands for values that the map does not hold, `default` for none at all.
+    `otherwise` replaces values that are not in the map, `default` replaces missing values.
     """
 
     constant: Chosen | None = None
@@ -147,18 +147,18 @@ class Choice(Source, Generic[Chosen]):
 
     @property
     def is_required(self) -> bool:
-        """A default stands for a value."""
+        """Whether there is no default."""
         return self.default is None
 
 
 class DateColumn(Source):
-    """Where a time comes from, in `format` where it differs from `dates.format`."""
+    """Where a time comes from, with a `format` if it differs from `dates.format`."""
 
     format: DateFormat | None = None
 
 
 class Timestamp(DateColumn):
-    """When an alert was raised; `first`, in a log of updates, is its first update that is not a closing."""
+    """The time when an alert was raised. `first`: in a log of updates, the first update that does not close it."""
 
     first: bool | None = None
 
@@ -172,7 +172,7 @@ class Timestamp(DateColumn):
 
 
 class End(DateColumn):
-    """A time that may be missing, or lies `after` the timestamp by a duration; plain numbers are of `unit`."""
+    """A time that may be missing, or a duration `after` the timestamp; plain numbers are in `unit`."""
 
     after: Column | None = None
     unit: Unit | None = None
@@ -191,7 +191,7 @@ class End(DateColumn):
         return [self.after] if self.after is not None else super().paths
 
     def needs(self) -> Iterator[tuple[str, list[ColumnPath]]]:
-        """The duration's column has to be there."""
+        """Yield the key and the column of the duration, which a row must have."""
         if self.after is not None:
             yield "after", [self.after]
         else:
@@ -199,7 +199,7 @@ class End(DateColumn):
 
 
 class MetadataColumn(Source):
-    """Where a value of `metadata` comes from, as `type`; missing values leave the field out."""
+    """Where a value of `metadata` comes from, and its `type`. Missing values leave the field out."""
 
     type: ValueType = "str"
     map: dict[str, str] | None = None
@@ -219,13 +219,13 @@ class MetadataColumn(Source):
 
 
 class Actor(Source):
-    """Who made an update; those in `system` are the source's own automation."""
+    """Who made an update; names in `system` are the source's automation."""
 
     system: list[Text] = []
 
 
 class Events(Part):
-    """The file has one row per update: the rows of one id are folded, in the order of `time`, into one alert."""
+    """The file has one row per update: the rows of one id, in order of `time`, are folded into one alert."""
 
     time: DateColumn
     state: Column
@@ -238,7 +238,7 @@ def _boolean(text: Any) -> Any:
 
 
 class Dates(Part):
-    """How times are written, the zone of those that name none, and whether they know the time of day."""
+    """How times are written, the zone of times without one, and whether they are whole days."""
 
     format: DateFormat = "iso"
     zone: ZoneName = "UTC"
@@ -263,7 +263,7 @@ Whole = Annotated[int, BeforeValidator(_number)]
 
 
 class Csv(Part):
-    """How a CSV file is written; the header stands on `header_line`, and what is above it is skipped."""
+    """How a CSV file is written. The header is on `header_line`; lines above it are skipped."""
 
     delimiter: Annotated[str, AfterValidator(_one_character)] = ","
     quote: Annotated[str, AfterValidator(_quote)] = '"'
@@ -271,12 +271,12 @@ class Csv(Part):
 
     @property
     def quote_character(self) -> str | None:
-        """The quote, or None where values are never quoted."""
+        """The quote, or None if values are never quoted."""
         return None if self.quote == "none" else self.quote
 
 
 class Excel(Part):
-    """Which sheet of a workbook, the first by default, and the line of its header."""
+    """The sheet of a workbook, by default the first, and the line of its header."""
 
     sheet: Text | None = None
     header_line: Annotated[Whole, Field(ge=1, le=1000)] = 1
@@ -297,7 +297,7 @@ class Numbers(Part):
 
 def _known_encoding(name: str) -> str:
     try:
-        # Not only looked up: base64 and rot13 are codecs, too.
+        # A look-up is not enough: base64 and rot13 are codecs, too.
         "a".encode(name)
     except (LookupError, UnicodeError):
         raise ValueError(f"{name!r} is not a valid text encoding: expected a name such as utf-8 or latin-1") from None
@@ -305,7 +305,7 @@ def _known_encoding(name: str) -> str:
 
 
 class Layout(Part):
-    """How the rows of a file are found; what their columns mean is not said here."""
+    """How the rows of a file are found. `Mapping` adds what the columns mean."""
 
     format: Literal["csv", "jsonl", "json", "xlsx", "parquet"]
     rows: Column | None = None
@@ -334,5 +334,5 @@ class Layout(Part):
         return self
 
     def columns(self) -> Iterator[tuple[str, list[ColumnPath]]]:
-        """The columns of which every row has to have one, after the place in the mapping that names them: none here."""
+        """Yield each place in the mapping with columns of which every row must have one: here, none."""
         return iter(())

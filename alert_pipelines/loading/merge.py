@@ -1,6 +1,6 @@
-"""What a file tells of an alert that is there already, put onto the alert as it is stored.
+"""Merges an alert of a file into the stored alert of the same id.
 
-What the source changed is taken over, and its new events are appended. What a rule or a person decided here stands.
+Changes of the source and its new events are taken over. Decisions of rules and people made here are kept.
 """
 
 from collections.abc import Iterable
@@ -21,16 +21,16 @@ _STATUSES = frozenset(map(str, Status))
 
 
 class Merged(NamedTuple):
-    """The stored alert as the file would have it, and whether a decision made here stands against the file."""
+    """The stored alert after the merge, and whether it keeps a decision that the file contradicts."""
 
     alert: AlertDocument
     decision_kept: bool
 
 
 class Scope(NamedTuple):
-    """Of what the rows of a file tell: these fields of `metadata`, an end to come, and when a row was written.
+    """What the rows of a file contain: these fields of `metadata`, an `expires_at`, and when a row was written.
 
-    Without the last a row is taken for later than what is stored.
+    If rows are not dated, a row counts as later than the stored alert.
     """
 
     metadata: tuple[str, ...]
@@ -39,14 +39,14 @@ class Scope(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A row that tells the present state of its alert; `event` is None where it tells no state."""
+    """A row with the current state of its alert; `event` is None if the row has no state."""
 
     alert: AlertDocument
     event: Event | None
     scope: Scope
 
     def merge_into(self, stored: AlertDocument) -> Merged:
-        """The stored alert in the state of this row; an older row changes nothing."""
+        """Return the stored alert in the state of this row. An older row changes nothing."""
         known = _Known.of(stored)
         if known is None:
             return Merged(stored, decision_kept=True)
@@ -57,7 +57,7 @@ class Snapshot(NamedTuple):
         time, is_dated = given["updated_at"], self.scope.is_dated
         alert, status = stored, known.status
         if not is_dated or time >= known.latest:
-            # The row says how things stand, not what happened: it is an event where that is new.
+            # The row has a state, not an event: it is an event if the state is new.
             new = [self.event] if self.event is not None and self.event.status is not status else []
             alert, status = known.after(stored, new)
             if alert["status"] == given["status"] and (new or not known.decided_here):
@@ -69,12 +69,12 @@ class Snapshot(NamedTuple):
 
 
 class Updates(NamedTuple):
-    """The rows of a log that tell of one alert: of each the event and the fields that it says."""
+    """The rows of a log about one alert: the event and the fields of each."""
 
     rows: list[tuple[Event, dict[str, Any]]]
 
     def merge_into(self, stored: AlertDocument) -> Merged:
-        """The stored alert after those updates that are later than the last change that it knows."""
+        """Return the stored alert after the updates that are later than its last known change."""
         known = _Known.of(stored)
         if known is None:
             return Merged(stored, decision_kept=True)
@@ -88,10 +88,10 @@ class Updates(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What of a stored alert came from its source, and what was decided here."""
+    """What came from the source in a stored alert, and what was decided here."""
 
     status: Status
-    """As the source last said."""
+    """The last status of the source."""
     latest: datetime
     """When the source last changed it."""
     last_decision: datetime | None
@@ -99,7 +99,7 @@ class _Known(NamedTuple):
 
     @classmethod
     def of(cls, stored: AlertDocument) -> "_Known | None":
-        """None where the stored alert is malformed: then it is left as it is."""
+        """Return None if the stored alert is malformed: it is then left unchanged."""
         if not _is_well_formed(stored):
             return None
         history = stored["state_history"]
@@ -114,13 +114,13 @@ class _Known(NamedTuple):
         )
 
     def latest_word(self, stored: AlertDocument) -> datetime:
-        """When the source last said anything, as far as can be known."""
+        """When the source last changed anything, as far as is known."""
         return self.latest if self.decided_here else max(self.latest, stored["updated_at"])
 
     def after(self, stored: AlertDocument, events: Iterable[Event]) -> tuple[AlertDocument, Status]:
-        """The alert after the source's new events, and the status as the source now says.
+        """Return the alert after the source's new events, and the status according to the source.
 
-        What was closed here is reopened only where the source had it closed and raised it again after that.
+        An alert that was closed here is reopened only if the source closed it and raised it again later.
         """
         alert_state, status = AlertState.of_stored(stored), self.status
         for event in events:
@@ -152,7 +152,7 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _taken_over(stored: AlertDocument, given: dict[str, Any]) -> AlertDocument:
-    """Of what the source says, the fields that are its own to change."""
+    """Return the fields of the source that replace stored ones."""
     taken = {name: given[name] for name in _TAKEN_OVER if name in given}
     if stored.get("escalated_at") is not None:
         taken.pop("severity", None)

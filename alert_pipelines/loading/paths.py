@@ -1,4 +1,4 @@
-"""Where a value stands in a row: a column's name, a path with dots, or a list of keys that may themselves hold dots."""
+"""Finds a value in a row: by a column's name, a path with dots, or a list of keys, which may contain dots."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -7,19 +7,19 @@ ColumnPath: TypeAlias = str | list[str]
 
 
 def shown(column: ColumnPath) -> str:
-    """The path as a message names it."""
+    """Return the path as messages show it."""
     return column if isinstance(column, str) else ".".join(column)
 
 
 def steps(column: ColumnPath) -> list[str]:
-    """The keys that lead to the value."""
+    """Return the keys that lead to the value."""
     return column.split(".") if isinstance(column, str) else column
 
 
 def finder(column: ColumnPath) -> Callable[[dict[str, Any]], Any]:
-    """A function from a row to its value at `column`, None where there is none.
+    """Return a function from a row to its value at `column`, or to None.
 
-    A name that the row has as it is goes before the path that its dots make of it; in a list a number is a position.
+    A key that contains the dots takes precedence over a path of several keys. In a list, a number is a position.
     """
     if isinstance(column, str) and "." not in column:
         return lambda values: values.get(column)
@@ -37,7 +37,7 @@ def finder(column: ColumnPath) -> Callable[[dict[str, Any]], Any]:
 
 
 def holder(column: ColumnPath) -> Callable[[dict[str, Any]], bool]:
-    """A function that tells whether a row has `column` at all, with or without a value."""
+    """Return a function that says whether a row has `column`, with or without a value."""
     *above, last = steps(column)
     find = finder(above)
 

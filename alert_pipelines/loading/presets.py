@@ -1,4 +1,4 @@
-"""The mappings that come with the package, for what monitoring and fleet systems export."""
+"""The mappings of the package, for exports of monitoring and fleet systems."""
 
 from importlib import resources
 
@@ -10,17 +10,17 @@ _DIRECTORY = resources.files("alert_pipelines.loading") / "mappings"
 
 
 def preset_names() -> list[str]:
-    """All presets, in alphabetical order."""
+    """Return the names of all presets, sorted."""
     return sorted(entry.name.removesuffix(".yaml") for entry in _DIRECTORY.iterdir() if entry.name.endswith(".yaml"))
 
 
 def preset_text(name: str) -> str:
-    """The preset as it is written, to print and to edit. Raises MappingError for a name that no preset has."""
+    """Return a preset as YAML, to print or edit. Raises MappingError for an unknown name."""
     if name not in preset_names():
         raise MappingError(f"{name!r} is not a valid preset: {did_you_mean(name, preset_names())}")
     return (_DIRECTORY / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def load_preset(name: str) -> Mapping:
-    """The preset as a mapping. Raises MappingError for a name that no preset has."""
+    """Return a preset as a mapping. Raises MappingError for an unknown name."""
     return parse_mapping(preset_text(name), f"preset {name}")

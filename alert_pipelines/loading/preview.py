@@ -1,4 +1,4 @@
-"""The first rows of a file as they would become: shown by `load --check`, and looked at before a load writes."""
+"""Converts the first rows of a file: for `load --check`, and to check a mapping before a load writes."""
 
 import itertools
 import re
@@ -21,7 +21,7 @@ from alert_pipelines.timestamps import as_utc
 
 ROWS = 1_000
 _MAX_CHARACTERS = 16_000_000
-# Fewer alerts may be at midnight by chance, or because somebody tries a mapping out.
+# Fewer alerts may be at midnight by chance, or because somebody tries out a mapping.
 _ENOUGH = 20
 _TIME_OF_DAY = re.compile(r"\s*\d{1,2}:\d\d(:\d\d(\.\d+)?)?\s*([AaPp]\.?[Mm]\.?)?\s*")
 
@@ -29,9 +29,9 @@ Rows: TypeAlias = Iterator[Row | BadRow]
 
 
 class Sample(NamedTuple):
-    """The first rows of a file, whether they are all of it, and an iterator over all rows, these first.
+    """The first rows of a file, whether they are all rows, and an iterator over all rows.
 
-    `broken` says why nothing can be read behind these rows; None where there may be more, or nothing follows.
+    `broken` is the error that ends the file after these rows, or None.
     """
 
     rows: list[Row | BadRow]
@@ -42,7 +42,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Preview:
-    """What the first rows of a file become."""
+    """The result for the first rows of a file."""
 
     rows_read: int
     is_whole_file: bool
@@ -51,13 +51,13 @@ class Preview:
     reject_reasons: list[RejectReason]
     summary: Summary
     fault: str | None
-    """Why a load would not begin, or None."""
+    """Why a load would not start, or None."""
     broken: str | None
     """Why a load would end after these rows, or None."""
 
 
 def take_sample(rows: Rows) -> Sample:
-    """Read the first rows; a fault of the file behind them is raised when they are gone through."""
+    """Read the first rows. An error of the file after them is raised by the iterator over all rows."""
     taken: list[Row | BadRow] = []
     characters = 0
     try:
@@ -79,12 +79,12 @@ def _raise(error: LoadError) -> Rows:
 
 
 def preview(path: Path, mapping: Mapping, until: datetime | None = None) -> Preview:
-    """Look at the first rows of `path`; nothing is written. Raises LoadError when the file cannot be used."""
+    """Convert the first rows of `path`; writes nothing. Raises LoadError if the file cannot be used."""
     return preview_of(take_sample(read_rows(path, mapping)), mapping, None if until is None else as_utc(until))
 
 
 def preview_of(sample: Sample, mapping: Mapping, until: datetime | None) -> Preview:
-    """What the rows of `sample` become, and why a load of their file should not begin, if there is a reason."""
+    """Return the result for the rows of `sample`, and why a load of the file must not start, if so."""
     rejects, summary = Rejects(), Summary()
     with open_spool() as spool:
         reading = Reading(mapping, until, rejects, spool)
