@@ -111,7 +111,7 @@ def deployed(mongo_uri: str) -> Iterator[Deployed]:
         wait_until(lambda: answers(f"{url}/server_info", webserver), "the webserver", START_LIMIT_S)
         instance = stack.enter_context(DagsterInstance.from_config(str(home)))
         wait_until(partial(beats, instance, daemon, since), "the daemon", START_LIMIT_S)
-        yield Deployed(DagsterProcesses(home, common, instance, url, {}), database, here)
+        yield Deployed(DagsterProcesses(instance, url, home, common, {}), database, here)
 
 
 def test_a_scan_that_is_launched_in_the_webserver_is_queued_run_and_recorded(deployed: Deployed) -> None:
