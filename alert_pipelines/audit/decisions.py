@@ -1,7 +1,8 @@
 """The decisions about one alert or by one job, read from the histories of the alerts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import COLLECTION, DecisionTally, find_alert, tally_decisions
@@ -28,8 +29,8 @@ def decisions_of_alert(db: AlertDatabase, alert_id: str) -> list[PastDecision]:
     """
     history = find_alert(db, alert_id, ["state_history"]).get("state_history")
     entries = history if isinstance(history, list) else []
-    rules = _RuleTexts(db)
-    return [PastDecision(alert_id, entry, rules.of(entry)) for entry in entries if is_automatic(entry)]
+    rule_of = _rule_texts(db)
+    return [PastDecision(alert_id, entry, rule_of(entry)) for entry in entries if is_automatic(entry)]
 
 
 def is_automatic(entry: Any) -> bool:
@@ -48,12 +49,12 @@ def tally_of_job(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
 @at_the_door
 def decisions_of_job(db: AlertDatabase, job_id: str) -> Iterator[PastDecision]:
     """Every decision that `job_id` left, one an alert, in the order of their alert ids."""
-    rules = _RuleTexts(db)
+    rule_of = _rule_texts(db)
     found = db[COLLECTION].find({"state_history.job_id": job_id}, {"alert_id": 1, "state_history": 1})
     for alert in found.sort("alert_id", 1).allow_disk_use(True):
         for entry in alert["state_history"] if isinstance(alert["state_history"], list) else ():
             if isinstance(entry, dict) and entry.get("job_id") == job_id:
-                yield PastDecision(str(alert.get("alert_id")), entry, rules.of(entry))
+                yield PastDecision(str(alert.get("alert_id")), entry, rule_of(entry))
 
 
 def matched_in_words(entry: Mapping[str, Any]) -> str:
@@ -77,15 +78,7 @@ def run_url(entry: Mapping[str, Any], ui_url: str | None) -> str | None:
     return f"{ui_url}/runs/{entry['run_id']}" if ui_url and isinstance(entry.get("run_id"), str) else None
 
 
-class _RuleTexts:
-    """The rules of past versions, each asked for once."""
-
-    def __init__(self, db: AlertDatabase) -> None:
-        self._db = db
-        self._known: dict[tuple[str, str], dict[str, Any] | None] = {}
-
-    def of(self, entry: dict[str, Any]) -> dict[str, Any] | None:
-        which = (str(entry.get("rule_set_version")), str(entry.get("rule_triggered")))
-        if which not in self._known:
-            self._known[which] = rule_text(self._db, *which)
-        return self._known[which]
+def _rule_texts(db: AlertDatabase) -> Callable[[Mapping[str, Any]], dict[str, Any] | None]:
+    """A function from a history entry to its rule as it was then; each is asked for once."""
+    text_of = cache(partial(rule_text, db))
+    return lambda entry: text_of(str(entry.get("rule_set_version")), str(entry.get("rule_triggered")))

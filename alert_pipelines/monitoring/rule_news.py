@@ -7,6 +7,7 @@ nothing of it can hold up or fail a scan. Dry runs and shadow rules write nothin
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from pymongo import DESCENDING
@@ -70,11 +71,11 @@ def rule_news(db: AlertDatabase, since: datetime, known: Collection[str], now: d
     }
     fields = ("job_id", "run_id", "completed_at", "stats.decisions", "stats.rule_set_version")
     found = db[COLLECTION].find(query, fields).sort("completed_at", DESCENDING).limit(_MAX_READ)
-    rule_keys = _RuleKeys(db)
+    keys_of_rules = cache(partial(_keys_of_rules, db))
     scans: list[ScanNews] = []
     for record in found:
         if isinstance(record["job_id"], str) and isinstance(record["stats"], dict):
-            keys = rule_keys.of(record)
+            keys = keys_of_rules(_version(db, record))
             rules = _decided_by(record, keys)
             if rules:
                 named = rules[:_MAX_RULES] if len(scans) < _MAX_SCANS else []
@@ -109,35 +110,23 @@ def _did(closed: int, escalated: int) -> str:
     return f"{' and '.join(parts)} {'alert' if closed + escalated == 1 else 'alerts'}"
 
 
-class _RuleKeys:
-    """The paths of the key of each rule that notifies, as the rules stood at a scan; each version is read once."""
+def _keys_of_rules(db: AlertDatabase, version: str) -> dict[str, list[str]]:
+    """The paths of the key of each rule that notifies, as the rules stood in the rule set `version`."""
+    conditions = {rule["rule_id"]: rule["conditions"] for rule in rule_texts(db, version)}
+    return {
+        rule_id: given.get("group_by") or [DEFAULT_KEY] for rule_id, given in conditions.items() if given.get("notify")
+    }
 
-    def __init__(self, db: AlertDatabase) -> None:
-        self._db = db
-        self._by_version: dict[str, dict[str, list[str]]] = {}
 
-    def of(self, record: Mapping[str, Any]) -> dict[str, list[str]]:
-        version = self._version(record)
-        if version not in self._by_version:
-            conditions = {rule["rule_id"]: rule["conditions"] for rule in rule_texts(self._db, version)}
-            self._by_version[version] = {
-                rule_id: given.get("group_by") or [DEFAULT_KEY]
-                for rule_id, given in conditions.items()
-                if given.get("notify")
-            }
-        return self._by_version[version]
-
-    def _version(self, record: Mapping[str, Any]) -> str:
-        """The rule set of a scan; the record of one that died does not say, and the alerts that it decided do."""
-        if isinstance(version := record["stats"].get("rule_set_version"), str):
-            return version
-        job_id = record["job_id"]
-        decided = self._db[ALERTS].find_one({"state_history.job_id": {"$eq": job_id}}, {"state_history": 1})
-        entries = decided["state_history"] if decided else []
-        versions = [
-            one.get("rule_set_version") for one in entries if isinstance(one, dict) and one.get("job_id") == job_id
-        ]
-        return str(versions[0]) if versions else ""
+def _version(db: AlertDatabase, record: Mapping[str, Any]) -> str:
+    """The rule set of a scan; the record of one that died does not say, and the alerts that it decided do."""
+    if isinstance(version := record["stats"].get("rule_set_version"), str):
+        return version
+    job_id = record["job_id"]
+    decided = db[ALERTS].find_one({"state_history.job_id": {"$eq": job_id}}, {"state_history": 1})
+    entries = decided["state_history"] if decided else []
+    versions = [one.get("rule_set_version") for one in entries if isinstance(one, dict) and one.get("job_id") == job_id]
+    return str(versions[0]) if versions else ""
 
 
 def _decided_by(record: Mapping[str, Any], rule_ids: Collection[str]) -> tuple[RuleNews, ...]:

@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -20,31 +21,27 @@ class KeyIndexes:
     def __init__(self, alerts: Collection[AlertDocument], session: ClientSession | None = None) -> None:
         self._alerts = alerts
         self._session = session
-        self._known: list[tuple[list[str], bool]] | None = None
 
     def find_path(self, path: str, *, pending_only: bool = False) -> bool:
         """Whether an index finds the alerts of one source, or the pending ones of them, by `path`."""
-        return any(
-            paths[:2] == ["source_type", path] and (pending_only or not part) for paths, part in self._of_alerts()
-        )
+        return any(paths[:2] == ["source_type", path] and (pending_only or not part) for paths, part in self._of_alerts)
 
     def find_key(self, key: Sequence[str]) -> bool:
         """Whether an index finds the alerts of one source by all of `key`."""
         return any(
             paths[:1] == ["source_type"] and set(paths[1 : len(key) + 1]) == set(key) and not part
-            for paths, part in self._of_alerts()
+            for paths, part in self._of_alerts
         )
 
+    @cached_property
     def _of_alerts(self) -> list[tuple[list[str], bool]]:
         """The paths of each index, and whether it holds a part of the alerts only."""
-        if self._known is None:
-            self._known = [
-                (list(index["key"]), "partialFilterExpression" in index)
-                for index in self._alerts.list_indexes(session=self._session)
-                # No statement of ours can use an index by another collation, and no statement at all a hidden one.
-                if "collation" not in index and not index.get("hidden")
-            ]
-        return self._known
+        return [
+            (list(index["key"]), "partialFilterExpression" in index)
+            for index in self._alerts.list_indexes(session=self._session)
+            # No statement of ours can use an index by another collation, and no statement at all a hidden one.
+            if "collation" not in index and not index.get("hidden")
+        ]
 
 
 def pipeline_of(
