@@ -1,4 +1,4 @@
-"""From the rows of a file to alerts, by one mapping: what is left out, rejected, or folded into one alert."""
+"""Converts the rows of a file to alerts, by a mapping; rejects, skips and folds rows."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -17,7 +17,7 @@ from alert_pipelines.loading.spool import Spool, Update
 
 
 class Reading:
-    """One reading of a file; it counts what became no alert."""
+    """One pass over a file. Counts rows that did not become alerts."""
 
     def __init__(self, mapping: Mapping, until: datetime | None, rejects: Rejects, spool: Spool) -> None:
         self._mapping = mapping
@@ -34,7 +34,7 @@ class Reading:
         return self._reader.columns_without_value
 
     def alerts(self, rows: Iterable[Row | BadRow]) -> Iterator[Loaded]:
-        """The alerts as they stood at `until`; rows that cannot be used go to the rejects."""
+        """Yield the alerts in their state at `until`; rows that cannot be used go to the rejects."""
         usable = self._usable(rows)
         return self._from_rows(usable) if self._mapping.events is None else self._from_updates(usable)
 
@@ -77,7 +77,7 @@ class Reading:
             yield folded(updates, self._reader, first=first)
 
     def refuse(self, loaded: Loaded) -> None:
-        """Count what is not a whole alert: it never fired, or is rejected for its fault."""
+        """Count an incomplete alert: it never fired, or is rejected for its fault."""
         if loaded.fault is None:
             self.never_fired += 1
         else:

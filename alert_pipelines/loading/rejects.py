@@ -1,4 +1,4 @@
-"""Rows that were not loaded: counted by reason, and kept in the reject file with line and reason, as JSON Lines."""
+"""Counts rejected rows by reason and writes them, with line and reason, to the reject file, as JSON Lines."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _MAX_EXAMPLE_LENGTH = 60
 
 @dataclass
 class RejectReason:
-    """Why rows were rejected: the same for all of them, how many, the first one's line, and some of the values."""
+    """A reason for rejected rows, with their number, the line of the first, and example values."""
 
     reason: str
     first_line: int
@@ -28,7 +28,7 @@ class RejectReason:
         return f"{self.rows:,} × {self.reason}{values} (first: line {self.first_line:,})"
 
     def count(self, value: str | None) -> None:
-        """Count one row more, rejected for `value`."""
+        """Count one more row, rejected for `value`."""
         self.rows += 1
         if value is not None and len(self.values) < _MAX_EXAMPLES:
             shown = value if len(value) <= _MAX_EXAMPLE_LENGTH else f"{value[:_MAX_EXAMPLE_LENGTH]}…"
@@ -37,7 +37,7 @@ class RejectReason:
 
 
 def default_reject_path(path: Path) -> Path:
-    """Where the rejects of the file `path` go unless told: its name with .rejects.jsonl, in the working directory."""
+    """Return the default reject file for `path`: its name with .rejects.jsonl, in the working directory."""
     name = path.name.removesuffix(".gz")
     return Path.cwd() / f"{Path(name).stem}.rejects.jsonl"
 
@@ -55,17 +55,17 @@ class Rejects:
         return sorted(self._reasons.values(), key=lambda reason: -reason.rows)
 
     def add(self, line: int, reason: str, row: str, kind: str, value: str | None = None) -> None:
-        """Count one row that is rejected for `reason`, as one of `kind` with `value` as an example."""
+        """Count a row rejected for `reason`, as one of `kind`, with `value` as an example."""
         del reason, row  # they are for the file
         self.rows += 1
         self._reasons.setdefault(kind, RejectReason(kind, line)).count(value)
 
 
 class RejectFile(Rejects):
-    """Opened at the first reject; an earlier load's is removed by `begin`, so a load without any leaves no file."""
+    """The reject file. It is opened at the first reject. `begin` removes the file of an earlier load."""
 
     def __init__(self, path: Path, loaded: Path) -> None:
-        """For the rejects of the file `loaded`; raises LoadError where `path` cannot become their file."""
+        """For the rejects of the file `loaded`. Raises LoadError if `path` cannot be the reject file."""
         super().__init__()
         if path.exists() and loaded.exists() and path.samefile(loaded):
             raise LoadError(f"the reject file {path} is the file to load: choose another reject file")
@@ -87,16 +87,16 @@ class RejectFile(Rejects):
         self._stack.close()
 
     def begin(self) -> None:
-        """Remove what an earlier load left, once this one has begun. Raises LoadError when it cannot be removed."""
-        # /dev/null and /dev/stdout are named, too: devices and links stay.
+        """Remove the file of an earlier load when this one has started. Raises LoadError if it cannot be removed."""
+        # The path may be /dev/null or /dev/stdout: devices and links are not removed.
         if self._path.is_file() and not self._path.is_symlink():
             with self._writing():
                 self._path.unlink()
 
     def add(self, line: int, reason: str, row: str, kind: str, value: str | None = None) -> None:
-        """Write one reject, counted as `kind` with `value` as an example; `row` is the row's own text.
+        """Write and count a reject of `kind`, with `value` as an example; `row` is the text of the row.
 
-        Raises LoadError when the file cannot be written.
+        Raises LoadError if the file cannot be written.
         """
         with self._writing():
             if self._file is None:

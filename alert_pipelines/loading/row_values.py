@@ -1,4 +1,4 @@
-"""Reading single values of a row, where and as the mapping says; what they make of an alert is `documents`' task."""
+"""Reads single values of a row, as the mapping declares. `documents` makes alerts of them."""
 
 import math
 from collections.abc import Callable
@@ -25,15 +25,15 @@ from alert_pipelines.spelling import nearest
 T = TypeVar("T")
 Read = Callable[[Values], T]
 
-# Of each column, the texts whose conversion is remembered: some 100 KB.
+# Conversions remembered for each column: about 100 KB.
 _KNOWN_TEXTS = 1_000
 _KNOWN_LENGTH = 100
 
 
 class RowError(ValueError):
-    """A row cannot become an alert, or an update of one; the message is the reason.
+    """Raised when a row cannot become an alert, or an update of one; the message is the reason.
 
-    `kind` says the same of all such rows, without this row's `value`: rejects are counted by it.
+    `kind` is the reason without this row's `value`: rejects are counted by it.
     """
 
     def __init__(self, message: str, kind: str, value: str | None = None) -> None:
@@ -43,14 +43,14 @@ class RowError(ValueError):
 
 
 def missing(source: Source, rows: str = "") -> RowError:
-    """What to say where no column of `source` has a value."""
+    """Return the error for a row in which no column of `source` has a value."""
     names = [shown(path) for path in source.paths]
     columns = f"column {names[0]!r} is" if len(names) == 1 else f"columns {', '.join(map(repr, names))} are"
     return RowError(f"{columns} missing or empty{rows}", f"{' and '.join(names)} is missing or empty{rows}")
 
 
 class ValueReader:
-    """Makes, of the sources in a mapping, functions from a row to a value. Each raises RowError for a bad value."""
+    """Makes functions that read a value from a row, for the sources of a mapping; a bad value raises RowError."""
 
     def __init__(self, mapping: Mapping) -> None:
         self._had_value: dict[str, bool] = {}
@@ -62,11 +62,11 @@ class ValueReader:
 
     @property
     def columns_without_value(self) -> list[str]:
-        """The columns of the mapping in which no row so far had a value; those of a coalesce stand for one another."""
+        """The columns of the mapping in which no row so far had a value; those of a coalesce count as one."""
         return [columns for columns, had_value in self._had_value.items() if not had_value]
 
     def optional(self, source: Source, convert: Callable[[Any], T]) -> Read[T | None]:
-        """The value of the first column that has one, None where none has."""
+        """Return a reader of the first column with a value; it returns None if there is none."""
         if source.template is not None:
             return self._template(source, source.template, convert)
         finds = [(shown(path), finder(path)) for path in source.paths]
@@ -97,7 +97,7 @@ class ValueReader:
         return read
 
     def required(self, source: Source, convert: Callable[[Any], T]) -> Read[T]:
-        """As `optional`; a row without a value is a RowError."""
+        """Like `optional`, but a row without a value raises RowError."""
         optional = self.optional(source, convert)
 
         def read(values: Values) -> T:
@@ -109,14 +109,14 @@ class ValueReader:
         return read
 
     def choice(self, choice: Choice[Any], as_it_is: Callable[[Any], T]) -> Read[T | None]:
-        """The constant, or what the column holds by the map; a default is for whoever knows all rows."""
+        """Return a reader of the constant, or of the column, translated by the map. Callers apply the default."""
         if choice.constant is not None:
             constant: T | None = choice.constant
             return lambda _: constant
         return self.optional(choice, as_it_is if choice.map is None else Lookup(choice.map, choice.otherwise))
 
     def metadata(self, field: MetadataColumn) -> Read[Any]:
-        """A value of `metadata`, as its type says; a default is for the caller."""
+        """Return a reader of a value of `metadata`, converted to its type. Callers apply the default."""
         convert = self._converter(field)
         if field.map is None:
             return self.optional(field, convert)
@@ -124,19 +124,19 @@ class ValueReader:
         return self.optional(field, lambda value: convert(lookup(value)))
 
     def default(self, field: MetadataColumn) -> Any:
-        """The default of a field of `metadata`, as its type says; None where it has none."""
+        """Return the default of a field of `metadata`, converted to its type; None if it has none."""
         return None if field.default is None else _converted("default", self._converter(field), field.default)
 
     def date(self, spec: DateColumn) -> Read[datetime | None]:
-        """A time."""
+        """Return a reader of a time."""
         return self.optional(spec, self.date_converter(spec))
 
     def date_converter(self, spec: DateColumn) -> Converter:
-        """The converter of a column that holds times."""
+        """Return the converter for a column of times."""
         return date_converter(spec.format or self._dates.format, self._dates.zone)
 
     def end(self, spec: DateColumn) -> Read[datetime | None]:
-        """A time, None also where the value says that it never comes."""
+        """Return a reader of a time; it returns None also for values that mean "never"."""
         return self.optional(spec, end_converter(spec.format or self._dates.format, self._dates.zone))
 
     def _converter(self, field: MetadataColumn) -> Converter:
@@ -170,7 +170,7 @@ class ValueReader:
 
 
 def _remember(known: dict[str, T], text: str, converted: T) -> None:
-    """Most columns hold the same texts again and again; each alert has a list to itself."""
+    """Keep a conversion, since most columns repeat the same texts. Lists are not shared between alerts."""
     if len(text) <= _KNOWN_LENGTH and not isinstance(converted, list):
         if len(known) == _KNOWN_TEXTS:
             known.clear()
@@ -185,14 +185,14 @@ def _converted(column: str, convert: Callable[[Any], T], value: Any) -> T:
 
 
 class Lookup(Generic[T]):
-    """A converter by a declared map; what the map lacks is `otherwise`, or a bad value."""
+    """A converter by a map; values that are not in the map become `otherwise`, or are refused."""
 
     def __init__(self, known: dict[str, T], otherwise: T | None = None) -> None:
         self._known = known
         self._otherwise = otherwise
 
     def __call__(self, value: Any) -> T:
-        """What the map says of `value`."""
+        """Return the value that the map has for `value`."""
         text = to_text(value)
         if text in self._known:
             return self._known[text]

@@ -1,4 +1,4 @@
-"""The edge cases of a generated week: what services really wrote, and what breaks a scan that trusts them."""
+"""The edge cases of a generated week: documents that services really wrote, and that break a careless scan."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -16,10 +16,10 @@ MALFORMED = ("AWKWARD-TIMESTAMP-TEXT", "AWKWARD-EXPIRES-TEXT", "AWKWARD-HISTORY-
 
 
 def edge_case_alerts(until: datetime) -> Iterator[AlertDocument]:
-    """Yield the edge cases of the week that ends at `until`; each differs from a plain one in one thing.
+    """Yield the edge cases of the week that ends at `until`; each differs from a normal alert in one way.
 
-    All but the one in the future are two days old, and a DOCUMENT_EXPIRY whose document was renewed unless the
-    oddity is in just that.
+    All but the future one are two days old. Each is a DOCUMENT_EXPIRY whose document was renewed, unless its edge case
+    is in one of these fields.
     """
     timestamp = until - _AGE
     naive_text = timestamp.replace(tzinfo=None).isoformat()

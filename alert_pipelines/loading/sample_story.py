@@ -1,4 +1,4 @@
-"""The story of a generated week: a storm, a late truck and a document that is renewed, and what became of them."""
+"""The story of a generated week: a storm, a late truck, a renewed document, and the present state of their alerts."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _STORM_DRIVERS = 12
 
 
 class Chapter(NamedTuple):
-    """A part of the story, in the order of time: its first day, what happened, and how its alerts stand now."""
+    """A part of the story: its first day, what happened, and the present state of its alerts."""
 
     day: str
     what: str
@@ -28,12 +28,12 @@ class Chapter(NamedTuple):
 
 
 def week_id(seed: int, until: datetime) -> str:
-    """What the ids of the week's alerts begin with."""
+    """Return the prefix of the ids of the week's alerts."""
     return f"WEEK-{until:%Y%m%d}-{seed}"
 
 
 def story_alerts(week: str, until: datetime) -> Iterator[AlertDocument]:
-    """Yield the story's alerts, oldest first; they lie at hours of the days before that of `until`, in UTC."""
+    """Yield the story's alerts, oldest first, on days before that of `until`, in UTC."""
     midnight = datetime.combine(until, time.min, until.tzinfo)
     drafts = (
         *_renewed(midnight - timedelta(days=6)),
@@ -54,7 +54,7 @@ def story_alerts(week: str, until: datetime) -> Iterator[AlertDocument]:
 
 @at_the_door
 def find_chapters(db: AlertDatabase, week: str) -> list[Chapter]:
-    """The story of the week `week` as its alerts stand now; a part whose alerts are not there is left out."""
+    """Return the story of `week` with the present state of its alerts; parts without alerts are left out."""
     chapters = []
     for name, what in _WHAT.items():
         found = list(db[COLLECTION].find({"alert_id": {"$regex": f"^{week}-{name}-"}}).sort("timestamp"))
@@ -65,7 +65,7 @@ def find_chapters(db: AlertDatabase, week: str) -> list[Chapter]:
 
 @at_the_door
 def latest_week(db: AlertDatabase, seed: int) -> str | None:
-    """The latest week of this seed that is in the collection."""
+    """Return the latest week of this seed that is in the collection."""
     newest = db[COLLECTION].find_one({"alert_id": {"$regex": f"^WEEK-[0-9]{{8}}-{seed}-"}}, sort=[("alert_id", -1)])
     return None if newest is None else "-".join(newest["alert_id"].split("-")[:3])
 
@@ -74,7 +74,7 @@ _Draft = tuple[str, SourceType, datetime, dict[str, Any]]
 
 
 def _renewed(day: datetime) -> Iterator[_Draft]:
-    """A reminder every other day; the last one knows that the document is valid again."""
+    """Three reminders, one every other day; at the last one, the document is valid again."""
     document = {"vehicle_id": "VEH-217", "document_type": "roadworthiness", "location": "Depot Hamburg"}
     expiry = day + timedelta(days=10)
     for reminder in range(3):

@@ -1,6 +1,6 @@
-"""A generated week of fleet alerts, for trying things out: all six sources, a story, and cases that go wrong elsewhere.
+"""Generates a week of fleet alerts for trials: all six sources, a story, and edge cases.
 
-It is drawn from a seed: the same seed and end give the same alerts. Nothing here is read by a scan.
+The same seed and end give the same alerts.
 """
 
 import heapq
@@ -50,11 +50,10 @@ _Episode = Callable[[Random, _Driver, datetime], Iterator[_Draft]]
 
 
 def generate_week(seed: int, until: datetime, count: int = 4000) -> Iterator[AlertDocument]:
-    """Yield `count` alerts of the week that ends at `until` (a naive one is UTC), oldest first, then the edge cases.
+    """Yield `count` alerts of the week that ends at `until` (UTC if naive), oldest first, then the edge cases.
 
-    The alerts' ids hold the seed and the day of `until`, so a week generated twice is there once. Those of the story
-    are named for their part in it (WEEK-20250120-1-STORM-01), the edge cases, about a dozen, for what is wrong with
-    them: AWKWARD-HISTORY-TEXT.
+    Ids contain the seed and the day of `until`, so a week that is generated twice is inserted once. Ids of the story
+    name its part (WEEK-20250120-1-STORM-01), ids of the edge cases name the fault (AWKWARD-HISTORY-TEXT).
     """
     until = until.replace(tzinfo=UTC) if until.tzinfo is None else until.astimezone(UTC)
     week = week_id(seed, until)
@@ -70,8 +69,7 @@ def generate_week(seed: int, until: datetime, count: int = 4000) -> Iterator[Ale
 def insert_week(db: AlertDatabase, seed: int, until: datetime, count: int = 4000) -> Inserted:
     """Insert a generated week of alerts. Existing alerts are not changed, but counted.
 
-    Raises IndexConflictError when the collection cannot be indexed, pymongo.errors.PyMongoError when the
-    database fails.
+    Raises IndexConflictError if the collection cannot be indexed, pymongo.errors.PyMongoError if the database fails.
     """
     ensure_indexes(db)
     total = Inserted(0, 0, [])
@@ -104,7 +102,7 @@ def _moment_of_shift(random: Random, driver: _Driver, until: datetime) -> dateti
 
 
 def _speeding(random: Random, driver: _Driver, start: datetime) -> Iterator[_Draft]:
-    """Mostly once; one driver in six keeps at it, which is what a count in a window is for."""
+    """One event of most drivers, several of one in six, for rules that count in a window."""
     limit = random.choice((50, 80, 100))
     moment = start
     for _ in range(random.randint(3, 6) if random.random() < 1 / 6 else 1):
@@ -116,7 +114,7 @@ def _speeding(random: Random, driver: _Driver, start: datetime) -> Iterator[_Dra
 
 
 def _document(random: Random, driver: _Driver, start: datetime) -> Iterator[_Draft]:
-    """A paper about to run out; of some it is known whether it was renewed."""
+    """A document that expires soon; for some it is known whether it was renewed."""
     source = random.choice((SourceType.COMPLIANCE, SourceType.DOCUMENT_EXPIRY))
     metadata = {
         "driver_id": driver.driver_id,

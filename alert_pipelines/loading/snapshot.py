@@ -1,4 +1,4 @@
-"""What a row that is an alert's last state says of its course: when it changed, whether and when it ended."""
+"""Reads the state of an alert from a row with its last state: when it changed and whether and when it ended."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 
 def tells_status(mapping: Mapping) -> bool:
-    """Whether the mapping says more of a row's course than its beginning."""
+    """Return whether the mapping reads more about the state of an alert than its start."""
     return any(getattr(mapping, name) is not None for name in SNAPSHOT_KEYS)
 
 
 class SnapshotReader:
-    """Reads how an alert stands; its methods raise RowError."""
+    """Reads the state of an alert. Its methods raise RowError."""
 
     def __init__(self, mapping: Mapping, values: ValueReader, scope: Scope) -> None:
         self._scope = scope
@@ -42,7 +42,7 @@ class SnapshotReader:
         self._notes = _optional(mapping.resolution_notes, text)
 
     def snapshot(self, alert: AlertDocument, values: Values, until: datetime | None) -> Snapshot:
-        """The fresh `alert` as its row says that it stood at `until`: what came after is not known yet."""
+        """Return the new `alert` in the state of its row at `until`; later changes are ignored."""
         start: datetime = alert["timestamp"]
         status, ended = self._what(values, start)
         changed = self._changed(values)
@@ -83,7 +83,7 @@ def _optional(source: S | None, reader: Callable[[S], Read[T | None]]) -> Read[T
 
 
 def end_reader(spec: End | None, values: ValueReader) -> Read[datetime | timedelta | None]:
-    """A reader of an end: a time, or how long after the start it is."""
+    """Return a reader of an end: a time, or a duration after the start."""
     if spec is None:
         return lambda _: None
     if spec.after is not None:

@@ -1,6 +1,6 @@
-"""A temporary SQLite file for what a load has to remember of a file of any size, so that memory need not.
+"""A temporary SQLite file for data that a load must remember, so that memory does not grow with the file.
 
-It knows rows, ids and order; `events` says what an alert makes of its updates.
+It stores rows, ids and order; `events` applies updates.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from alert_pipelines.mongo.door import KNOWN_CODEC
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# Nothing of it is wanted after a crash. The cache is what bounds the memory.
+# The file is not needed after a crash. The cache limits the memory.
 _SCHEMA = """
 PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE; PRAGMA cache_size = -4000;
 CREATE TABLE seen (id TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID;
@@ -32,32 +32,32 @@ CREATE TABLE updates (id TEXT, time INTEGER, line INTEGER, status TEXT, state TE
 
 
 class Update(NamedTuple):
-    """A row of an event log: the line it stood on, what happened, and the fields that it says, in BSON."""
+    """A row of an event log: its line, the event, and its fields, in BSON."""
 
     line: int
     event: Event
     encoded: bytes
 
     def fields(self) -> AlertDocument:
-        """What this row says of its alert."""
+        """Return the fields of the alert that this row has."""
         return bson.decode(self.encoded, KNOWN_CODEC)
 
 
 class Spool:
-    """Counts ids, and keeps the updates of alerts until all have been read; made by `open_spool`."""
+    """Counts ids, and keeps the updates of alerts until all are read. Create it with `open_spool`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
 
     def ordinal(self, row_id: str) -> int:
-        """How many times `row_id` was asked for, this time included."""
+        """Return the number of calls with `row_id`, including this one."""
         counted = self._db.execute(
             "INSERT INTO seen VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times", (row_id,)
         )
         return int(counted.fetchone()[0])
 
     def seen_before(self, ids: list[str]) -> list[int]:
-        """The positions in `ids` of those that were given before, or stand earlier in the list."""
+        """Return the positions in `ids` of ids that were given before, or earlier in the list."""
         rows = self._db.execute("SELECT id FROM seen WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
         known = {row[0] for row in rows}
         repeated = []
@@ -78,7 +78,7 @@ class Spool:
         )
 
     def alerts(self) -> Iterator[Iterator[Update]]:
-        """For each alert its updates in order of time, those of the same time as in the file."""
+        """Yield the updates of each alert, in order of time, then of the file."""
         rows = self._db.execute("SELECT * FROM updates ORDER BY id, time, line")
         for _, updates in itertools.groupby(rows, key=lambda row: row[0]):
             yield map(_update, updates)
@@ -91,9 +91,9 @@ def _update(row: tuple[str, int, int, str, str, str, bytes]) -> Update:
 
 @contextmanager
 def open_spool() -> Iterator[Spool]:
-    """A fresh spool in the directory for temporary files; nothing of it is left, whatever ends the process.
+    """Open a new spool in the directory for temporary files. It is deleted, even if the process is killed.
 
-    Raises LoadError when that directory cannot be written or is full.
+    Raises LoadError if that directory cannot be written or is full.
     """
     try:
         directory = tempfile.TemporaryDirectory(prefix="alert_pipelines_load_")
@@ -103,7 +103,7 @@ def open_spool() -> Iterator[Spool]:
         with directory as name:
             connection = sqlite3.connect(Path(name) / "spool.sqlite", isolation_level=None)
             connection.executescript(_SCHEMA + "BEGIN;")
-        # The file has no name any more, so that a load that is killed leaves none.
+        # The file is deleted by now, so a load that is killed leaves none.
         with closing(connection):
             yield Spool(connection)
     except sqlite3.Error as error:

@@ -1,7 +1,4 @@
-"""What a load saw, told after it: the span of the dates, statuses, severities, and what looks like a wrong mapping.
-
-It only counts; what is loaded is decided by `load`.
-"""
+"""Summarizes a load: time range, statuses, severities, and signs of a wrong mapping."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,7 +13,7 @@ _ENDS = ("expires_at", "closed_at", "resolved_at")
 
 @dataclass
 class Summary:
-    """The alerts of a file, inserted or already there, as a person would check them."""
+    """Counts of the alerts of a file, inserted or existing."""
 
     alerts: int = 0
     first: datetime | None = None
@@ -30,7 +27,7 @@ class Summary:
     columns_without_value: list[str] = field(default_factory=list)
 
     def count(self, alerts: Iterable[AlertDocument]) -> None:
-        """Take some alerts of the file into account."""
+        """Count some alerts of the file."""
         for alert in alerts:
             start = alert["timestamp"]
             self.alerts += 1
@@ -42,13 +39,13 @@ class Summary:
             self.ends_before_start.update(name for name in _ENDS if alert[name] is not None and alert[name] < start)
 
     def share_id(self, ids: list[str]) -> None:
-        """Count rows whose id an earlier row of the file has."""
+        """Count rows that have the id of an earlier row."""
         self.rows_sharing_id += len(ids)
         room = _MAX_EXAMPLES - len(self.shared_ids)
         self.shared_ids += [alert_id for alert_id in dict.fromkeys(ids) if alert_id not in self.shared_ids][:room]
 
     def lines(self) -> Iterator[str]:
-        """The summary as lines of text, what looks wrong after what was found."""
+        """Yield the summary as lines of text: counts, then warnings."""
         if self.first is None or self.last is None:
             return
         yield f"Timestamps from {_text(self.first)} to {_text(self.last)}"
@@ -59,7 +56,7 @@ class Summary:
         yield from self.warnings()
 
     def warnings(self) -> Iterator[str]:
-        """What may be wrong with the mapping, or with the file."""
+        """Yield what may be wrong with the mapping or the file."""
         if self.columns_without_value:
             yield f"Columns of the mapping with no value in any row: {', '.join(self.columns_without_value)}"
         if self.rows_sharing_id:

@@ -1,4 +1,4 @@
-"""Putting what a file tells onto alerts that are there: compared always, written where it is asked for."""
+"""Compares alerts of a file with stored ones, and updates these if asked."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,14 +11,14 @@ from alert_pipelines.loading.merge import Snapshot, Updates
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import at_the_door
 
-# An alert that is changed by others each time that it is read is left for the next load.
+# After that, an alert that others keep changing is left for the next load.
 _ATTEMPTS = 3
-# As the alert was read: what anybody decides about it meanwhile changes one of these.
+# Every decision about an alert changes one of these fields.
 _UNCHANGED = ("_id", "status", "state_history", "updated_at")
 
 
 class Updated(NamedTuple):
-    """What became of alerts that are there: written, still differing from the file, refused by the server with why."""
+    """The number of alerts written and still different, of decisions kept, and the refused ids with the reason."""
 
     written: int
     differing: int
@@ -28,7 +28,7 @@ class Updated(NamedTuple):
 
 @at_the_door
 def find_stored(db: AlertDatabase, alert_ids: list[str]) -> dict[str, AlertDocument]:
-    """The alerts of these ids, with their dates in UTC."""
+    """Return the stored alerts with these ids, with dates in UTC."""
     return {alert["alert_id"]: alert for alert in db[COLLECTION].find({"alert_id": {"$in": alert_ids}})}
 
 
@@ -36,9 +36,9 @@ def find_stored(db: AlertDatabase, alert_ids: list[str]) -> dict[str, AlertDocum
 def update_stored(
     db: AlertDatabase, incoming: Mapping[str, Snapshot | Updates], stored: dict[str, AlertDocument], *, write: bool
 ) -> Updated:
-    """Put what the file tells, by id, onto the `stored` alerts; without `write` only count what differs.
+    """Merge the alerts of the file, by id, into the `stored` ones; without `write`, only count differences.
 
-    Each alert is changed in one write, and only if it still is as it was read; a repeated load finds nothing to do.
+    Each alert is changed in one write, and only if it is still as it was read. A repeated load changes nothing.
     """
     changes, kept = _changes(incoming, stored)
     if not write:
@@ -69,7 +69,7 @@ def _changes(incoming: Mapping[str, Snapshot | Updates], stored: dict[str, Alert
 
 
 def _write(db: AlertDatabase, changes: _Changes) -> dict[str, str]:
-    """Write each change whose alert is as it was read; return the ids that the server refuses, with why."""
+    """Write each change whose alert is as it was read; return the ids that the server refused, with the reason."""
     ids = list(changes)
     writes = [
         UpdateOne({name: before.get(name) for name in _UNCHANGED}, _difference(before, after))
@@ -85,7 +85,7 @@ def _write(db: AlertDatabase, changes: _Changes) -> dict[str, str]:
 
 
 def _difference(before: AlertDocument, after: AlertDocument) -> dict[str, dict[str, Any]]:
-    """The update of what differs and of nothing else, so that what others write beside it stays."""
+    """Return an update of changed fields only, so that concurrent writes to other fields are kept."""
     old, new = before["metadata"], after["metadata"]
     put = {name: value for name, value in after.items() if name != "metadata" and before.get(name) != value}
     put |= {f"metadata.{name}": value for name, value in new.items() if name not in old or old[name] != value}

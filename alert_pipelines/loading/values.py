@@ -1,7 +1,7 @@
-"""Converting what a file's column holds into what a document stores.
+"""Converts values of a file to values of a document.
 
 A converter takes a value that is present and returns it converted, or raises BadValueError with the reason.
-`documents` says which column is converted how.
+`documents` decides which column is converted how.
 """
 
 import functools
@@ -35,7 +35,7 @@ _PROBE = datetime(2024, 12, 31, 23, 59, tzinfo=UTC)  # a date format is tried on
 
 
 class BadValueError(ValueError):
-    """A value is not what its column is declared to hold: `problem` says so of any such value, `value` is this one."""
+    """Raised when a value is not what its column must hold. `problem` is the reason without the `value`."""
 
     def __init__(self, problem: str, value: str | None = None, hint: str = "") -> None:
         super().__init__((problem if value is None else f"{value!r} {problem}") + hint)
@@ -44,7 +44,7 @@ class BadValueError(ValueError):
 
 
 def check_date_format(date_format: str) -> str:
-    """Return `date_format` if it is iso, excel, an epoch or a strptime format of whole dates; else ValueError."""
+    """Return `date_format` if it is iso, excel, an epoch or a strptime format of whole dates; else raise ValueError."""
     if date_format in _READERS or date_format in _EPOCH_UNITS:
         return date_format
     whole_format, date_format = date_format, " ".join(word for word in date_format.split() if word != "%Z")
@@ -63,7 +63,7 @@ def check_date_format(date_format: str) -> str:
 
 
 def to_text(value: Any) -> str:
-    """A text as it is, a number or boolean as JSON writes it, a date in ISO 8601."""
+    """Return a text unchanged, a number or boolean as in JSON, a date in ISO 8601."""
     if isinstance(value, str):
         if not value.isascii():
             _check_encoded(value)
@@ -78,7 +78,7 @@ def to_text(value: Any) -> str:
 
 
 def to_int(value: Any) -> int:
-    """A whole number that MongoDB can store (64 bits)."""
+    """Return a whole number that MongoDB can store (64 bits)."""
     text = to_text(value).strip()
     if _INTEGER.fullmatch(text) and -(2**63) <= int(text) < 2**63:
         return int(text)
@@ -86,7 +86,7 @@ def to_int(value: Any) -> int:
 
 
 def to_float(value: Any) -> float:
-    """A finite number."""
+    """Return a finite number."""
     text = to_text(value).strip()
     if _NUMBER.fullmatch(text) and math.isfinite(number := float(text)):
         return number
@@ -94,7 +94,7 @@ def to_float(value: Any) -> float:
 
 
 class NumberReader:
-    """Reads numbers written with a decimal sign and perhaps a thousands sign; JSON's own numbers stay as they are."""
+    """Reads numbers with a decimal sign and perhaps a thousands sign. Numbers of JSON are not changed."""
 
     def __init__(self, decimal: str, thousands: str | None) -> None:
         self._plain = decimal == "." and thousands is None
@@ -105,11 +105,11 @@ class NumberReader:
         self._written = re.compile(rf"[+-]?{whole}({re.escape(decimal)}\d*)?([eE][+-]?\d+)?", re.ASCII)
 
     def to_int(self, value: Any) -> int:
-        """A whole number that MongoDB can store (64 bits)."""
+        """Return a whole number that MongoDB can store (64 bits)."""
         return to_int(self._normal(value))
 
     def to_float(self, value: Any) -> float:
-        """A finite number."""
+        """Return a finite number."""
         try:
             return to_float(self._normal(value))
         except BadValueError as error:
@@ -128,7 +128,7 @@ class NumberReader:
 
 
 def to_bool(value: Any) -> bool:
-    """True or false, also written as 1 or 0, in any case of letters."""
+    """Return a boolean, also written as 1 or 0, in upper or lower case."""
     text = to_text(value).strip()
     if text.lower() in _BOOLS:
         return _BOOLS[text.lower()]
@@ -136,7 +136,7 @@ def to_bool(value: Any) -> bool:
 
 
 def list_reader(separator: str | None) -> Converter:
-    """A converter to lists of texts, numbers and booleans; a text is split at `separator`."""
+    """Return a converter to lists of texts, numbers and booleans; it splits a text at `separator`."""
 
     def convert(value: Any) -> list[Any]:
         if isinstance(value, list):
@@ -149,7 +149,7 @@ def list_reader(separator: str | None) -> Converter:
 
 
 def end_converter(date_format: str, zone: str) -> Callable[[Any], datetime | None]:
-    """As `date_converter`, for times that may never come: the years 1 and 9999, and an epoch of 0, mean no end."""
+    """Like `date_converter`, for times that may never come: the years 1 and 9999, and an epoch of 0, become None."""
     convert = date_converter(date_format, zone)
     never = _EPOCH if date_format in _EPOCH_UNITS else None
 
@@ -163,21 +163,21 @@ def end_converter(date_format: str, zone: str) -> Callable[[Any], datetime | Non
 
 
 def date_converter(date_format: str, zone: str) -> Converter:
-    """A converter to aware datetimes in UTC; dates that name no zone are of `zone`."""
+    """Return a converter to aware datetimes in UTC; dates without a zone are in `zone`."""
     local = ZoneInfo(zone)
     read = _date_reader(date_format, local)
 
     def zoned(date: datetime) -> datetime:
         return (date if date.tzinfo else date.replace(tzinfo=local)).astimezone(UTC)
 
-    # Exports repeat the same times over and over, and strptime is the slowest step of a load.
+    # Exports repeat times, and strptime is the slowest step of a load.
     @functools.lru_cache(maxsize=8192)
     def parse(text: str) -> datetime:
         return zoned(read(text))
 
     def convert(value: Any) -> datetime:
         if isinstance(value, date):
-            # Of a spreadsheet or a Parquet file, whatever form the dates have that are written as text.
+            # From a spreadsheet or a Parquet file; `date_format` is for dates that are text.
             return zoned(datetime.fromisoformat(value.isoformat()))
         text = to_text(value).strip()
         try:
@@ -191,7 +191,7 @@ def date_converter(date_format: str, zone: str) -> Converter:
 
 
 def _date_reader(date_format: str, local: ZoneInfo) -> Callable[[str], datetime]:
-    """A function from a text in `date_format` to its date, which has no zone where the text names none."""
+    """Return a function from a text in `date_format` to its date, which has no zone if the text has none."""
     if (unit := _EPOCH_UNITS.get(date_format)) is not None:
         return lambda text: _EPOCH + timedelta(microseconds=to_float(text) * unit)
     if date_format in _READERS:
@@ -212,22 +212,22 @@ def _date_reader(date_format: str, local: ZoneInfo) -> Callable[[str], datetime]
 
 
 def _excel(text: str) -> datetime:
-    # To the millisecond, as Excel reckons: few times of day are an exact fraction of a day.
+    # To the millisecond, as in Excel: few times of day are an exact fraction of a day.
     days = to_float(text.replace(",", "."))
     return _EXCEL_DAY_0 + timedelta(milliseconds=round(days * _EXCEL_DAY_MS))
 
 
 def _iso(text: str) -> datetime:
-    """A date in ISO 8601, also with its zone's name in brackets behind it, as Java writes it."""
+    """Parse a date in ISO 8601, also with the zone's name in brackets after it, as Java writes it."""
     day, bracket, name = text.removesuffix("]").partition("[")
     date = datetime.fromisoformat(day)
     return _in_named(date, name, None) if bracket and date.tzinfo is None else date
 
 
 def _in_named(date: datetime, name: str, local: ZoneInfo | None) -> datetime:
-    """`date` in the zone of this name; a short name, such as CET, is one that `local` has on that day.
+    """Return `date` in the zone of this name; a short name, such as CET, must be one of `local` on that day.
 
-    Short names are shared (IST is of India, Israel and Ireland): no other zone is guessed.
+    Short names are ambiguous (IST is of India, Israel and Ireland), so no other zone is guessed.
     """
     if name in _UTC:
         return date.replace(tzinfo=UTC)

@@ -1,3 +1,3 @@
-"""Drafting a mapping: what a file seems to hold, written as a mapping that a person corrects."""
+"""Drafts a mapping for a file, which a person then corrects."""
 
 from alert_pipelines.loading.draft.write import draft_mapping as draft_mapping

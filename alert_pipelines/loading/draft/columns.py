@@ -1,4 +1,4 @@
-"""What a column seems to hold: its kind, its values, its date formats."""
+"""Guesses what a column holds: its kind, its values, its date formats."""
 
 import re
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ _WEEKDAY = re.compile(r"([^\W\d_]+)([.,]* )(?=[\w])")
 
 
 def _shape(text: str) -> str:
-    """What a date and its format have in common: `0/0/0 0:0 a` of 1/13/2026 1:30 PM."""
+    """Return what a date and its format have in common: `0/0/0 0:0 a` for 1/13/2026 1:30 PM."""
     letters = re.sub(r"[^\W\d_]+\.?", "a", HALF_OF_DAY.sub(r"\1m", " ".join(text.split())))
     return re.sub(r"\d+", "0", letters)
 
@@ -75,7 +75,7 @@ def _by_shape() -> dict[str, list[str]]:
 
 
 def clock_format(clock: str) -> str:
-    """The format of a time of day of the kind `time` or `hhmm`."""
+    """Return the format of a time of day of the kind `time` or `hhmm`."""
     day = "%Y-%m-%d "
     return next(
         name for name in (*_CLOCKS, "%H%M") if _date(day, date_converter(day + name, "UTC"), f"2024-01-01 {clock}")
@@ -91,7 +91,7 @@ _NOT_VALUES = frozenset(["?", "-", "N/A", "n/a", "NULL", "null", "None", "NaN", 
 
 
 class Column:
-    """One column of a file, as its rows so far show it."""
+    """One column of a file, according to the rows so far."""
 
     def __init__(self, path: ColumnPath, *, trim: bool = False) -> None:
         self.path = path
@@ -116,7 +116,7 @@ class Column:
         self.midnight = True
 
     def add(self, value: Any) -> None:
-        """Take the value of one more row into account; an empty one is none."""
+        """Add the value of one more row; empty values are ignored."""
         if isinstance(value, list):
             self.is_list = True
             self.rows += 1
@@ -142,17 +142,17 @@ class Column:
 
     @property
     def is_unique(self) -> bool:
-        """Whether no value repeats, as far as was looked."""
+        """Whether no value of the rows so far repeats."""
         return self.rows > 0 and len(self._distinct) == min(self.rows, _MAX_DISTINCT)
 
     @property
     def formats(self) -> list[str]:
-        """The date formats that all values fit."""
+        """The date formats that fit all values."""
         return list(dict.fromkeys(name for name, _, _ in self._dates or ())) if self._has_dates else []
 
     @property
     def zone(self) -> str:
-        """A zone in which all dates are that name theirs by a short name; UTC for all others."""
+        """The zone that fits the short zone names of all dates; UTC if dates have none."""
         return next((zone for _, zone, _ in self._dates or ()), "UTC")
 
     @property
@@ -169,7 +169,7 @@ class Column:
 
     @property
     def number_kinds(self) -> list[str]:
-        """All kinds of numbers, and of times of day, that the values are; the likeliest first."""
+        """All kinds of numbers and times of day that fit the values, the most likely first."""
         return [kind for kind, _ in self._kinds] if self.rows else []
 
     def _count(self, text: str) -> None:
@@ -180,7 +180,7 @@ class Column:
                 self.values = None
 
     def _look_at(self, text: str, stripped: str) -> None:
-        """Take a text into account that was not seen yet, or was one too many to be remembered."""
+        """Examine a text that is new, or was not remembered because there were too many."""
         self._looked_at += 1
         self._padded += text != stripped
         if len(self.samples) < 3 and text not in self.samples:
@@ -208,7 +208,7 @@ class Column:
 
 
 def _formats_of(text: str) -> Iterator[tuple[str, str]]:
-    """The formats to try on a column that begins with `text`, each with its zone."""
+    """Yield the formats to try on a column that begins with `text`, each with its zone."""
     yield from ((name, "UTC") for name in (*_LIKE, *_of_shape(text)))
     offset, named = _OFFSET.search(text), _NAMED_ZONE.search(text)
     if offset is not None:
@@ -221,7 +221,7 @@ def _formats_of(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _of_shape(text: str) -> list[str]:
-    """The formats of the shape of `text`, which may begin with a day of the week."""
+    """Return the formats of the shape of `text`, which may begin with a day of the week."""
     names, weekday = _BY_SHAPE.get(_shape(text), []), _WEEKDAY.match(text)
     if names or weekday is None:
         return names
@@ -248,7 +248,7 @@ def _text(value: Any) -> str:
 
 
 def flat(values: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The single values of a row with the keys that lead to them; of a list of objects, those of its first."""
+    """Yield the single values of a row with their keys; of a list of objects, the values of the first."""
     for key, value in values.items():
         path = (*above, key)
         if isinstance(value, dict) and len(path) < _MAX_DEPTH:
@@ -260,7 +260,7 @@ def flat(values: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[
 
 
 def column_path(keys: tuple[str, ...]) -> ColumnPath:
-    """The path as a mapping names it: a list where a key of several holds a dot itself."""
+    """Return the path as a mapping writes it: a list if one of several keys contains a dot."""
     if len(keys) == 1:
         return keys[0]
     return list(keys) if any("." in key for key in keys) else ".".join(keys)

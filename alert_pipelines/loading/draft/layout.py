@@ -1,4 +1,4 @@
-"""How a file seems to be written: its encoding, its format, its delimiter, where its rows are."""
+"""Guesses how a file is written: its encoding, its format, its delimiter, where its rows are."""
 
 import csv
 import gzip
@@ -33,7 +33,7 @@ _ROW_KEY = "row_key"
 
 
 def layout_of(path: Path) -> Layout:
-    """Look at the beginning of the file. Raises LoadError where it cannot be read, or is empty."""
+    """Guess the layout from the beginning of the file. Raises LoadError if it cannot be read, or is empty."""
     if not path.is_file():
         raise LoadError(f"{path} is not a regular file: a draft reads it several times. Save it as a file first.")
     if _is_workbook(path):
@@ -123,7 +123,7 @@ def _path(keys: list[str] | None) -> ColumnPath | None:
 
 
 def _lists(value: Any, path: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """The paths of keys that lead to a list of objects, each with the list's size: rows are most of a file."""
+    """Return the paths of keys that lead to a list of objects, with the list's size: rows are most of a file."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if isinstance(inner, list) and inner and all(isinstance(each, dict) for each in inner):
@@ -132,7 +132,7 @@ def _lists(value: Any, path: list[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _keyed(value: Any, path: list[str]) -> Iterator[list[str]]:
-    """The paths of keys that lead to an object whose values are rows: objects that share keys, which are words."""
+    """Return the paths of keys that lead to an object of rows: objects with common keys, which are words."""
     if not isinstance(value, dict):
         return
     rows = [inner for inner in value.values() if isinstance(inner, dict)]
@@ -155,9 +155,9 @@ def _csv(beginning: str, encoding: str) -> Layout:
 
 
 def _header(lines: list[str], delimiter: str, quote: str, trim: bool) -> tuple[int, int, int]:
-    """Read so: how many rows fit the header, how many columns it has, and minus its line.
+    """Return how many rows fit the header, how many columns it has, and minus its line.
 
-    The header is the first of those lines that most of the later ones fit; line 1, of one column, where most fit none.
+    The header is the first line that most of the later ones fit; line 1, with one column, if most fit none.
     """
     none = (0, 1, -1)
     reader = csv.reader(lines, delimiter=delimiter, quotechar=quote, skipinitialspace=trim)
@@ -181,10 +181,10 @@ def _header(lines: list[str], delimiter: str, quote: str, trim: bool) -> tuple[i
 
 
 def _width(values: list[str]) -> int:
-    """How many columns there are up to the last that has a name."""
+    """Return the number of columns up to the last that has a name."""
     return max((at for at, value in enumerate(values, 1) if value), default=0)
 
 
 def _fits(values: list[str], columns: int) -> bool:
-    """Whether there is a place for each column, and nothing behind them."""
+    """Whether the row has a value for each column, and no more."""
     return len(values) >= columns and not any(values[columns:])

@@ -1,4 +1,4 @@
-"""How a file writes numbers as text: one decimal sign and one sign of thousands, for all of its columns."""
+"""Guesses how a file writes numbers as text: one decimal sign and one thousands sign for all columns."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ _PLAIN = {"int": "int", "float": "float", "whole": "float"}
 
 
 class NumberStyle:
-    """The style of NUMBER_SIGNS that most columns have that are numbers by a style only; plain where none is."""
+    """The style of NUMBER_SIGNS that most numeric columns need; plain if none needs one."""
 
     def __init__(self, columns: Sequence[Column], layout: Layout) -> None:
         self._is_text = layout.format == "csv"
@@ -22,7 +22,7 @@ class NumberStyle:
         self._samples = [sample for column in columns if self._has(column) for sample in column.samples]
 
     def line(self) -> str | None:
-        """What a mapping says of the style; None if numbers are plain."""
+        """Return the line of a mapping for the style; None if numbers are plain."""
         if self._name is None:
             return None
         decimal, thousands, form = NUMBER_SIGNS[self._name]
@@ -31,7 +31,7 @@ class NumberStyle:
         return f"numbers: {{decimal: {json.dumps(decimal)}{marks}}}"
 
     def type_of(self, column: Column) -> str | None:
-        """int or float for numbers that are written in the style; None for all else."""
+        """Return int or float for numbers in the style; None for other values."""
         is_written_so = self._name is None or not self._is_text or self._has(column)
         kind = "float" if column.kind in NUMBER_SIGNS else _PLAIN.get(column.kind)
         return kind if is_written_so else None

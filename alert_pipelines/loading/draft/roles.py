@@ -1,4 +1,4 @@
-"""Which column seems to play which part: id, source, severity, timestamp, end, status; and how values translate."""
+"""Guesses the role of each column: id, source, severity, timestamp, end, status; and translates values."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -46,7 +46,7 @@ _NOT_ENDED = re.compile(
 
 @dataclass(frozen=True)
 class Roles:
-    """The candidates for each part, the best first."""
+    """The candidates for each role, the best first."""
 
     ids: list[Column]
     severities: list[Column]
@@ -64,7 +64,7 @@ class Roles:
 
 
 def roles_of(columns: Sequence[Column]) -> Roles:
-    """Who is who, by names first and by what the columns hold; what the first of a list holds is a key at most."""
+    """Assign roles by names, then by contents. A column from the first object of a list can only be a key."""
     keys = _named([column for column in columns if column.kind in ("str", "int")], _KEY)
     columns = [column for column in columns if "0" not in steps(column.path)[1:]]
     dates = [column for column in columns if column.kind == "date"]
@@ -101,7 +101,7 @@ def _starts(dates: Sequence[Column], later: Sequence[Column], full: int) -> list
 
 
 def _named(columns: Iterable[Column], words: Sequence[str]) -> list[Column]:
-    """The columns with one of `words` in their name, those of the first words first, a whole name before a part."""
+    """Return the columns with one of `words` in their name: by the order of words, complete names before parts."""
     ranked = []
     for column in columns:
         name = shown(column.path).rsplit(".", 1)[-1].lower()
@@ -113,9 +113,9 @@ def _named(columns: Iterable[Column], words: Sequence[str]) -> list[Column]:
 
 
 def clock_of(date: Column, roles: Roles) -> Column | None:
-    """The column that has the time of day for `date`, which holds days: there in the same rows, and of a name alike.
+    """Return the column with the time of day for `date`, which has days: it is in the same rows and has a similar name.
 
-    For the beginning, which may be named Date beside Time, any of the same rows will do.
+    For the start, which may be called Date next to Time, any column in the same rows will do.
     """
     if not date.midnight:
         return None
@@ -126,21 +126,21 @@ def clock_of(date: Column, roles: Roles) -> Column | None:
 
 
 def is_of_end(column: Column) -> bool:
-    """Whether the column's name speaks of an end, such as closed_code."""
+    """Whether the column's name is about an end, such as closed_code."""
     return not set(_END).isdisjoint(words_of(shown(column.path)))
 
 
 def words_of(name: str) -> list[str]:
-    """The words that a column's name is made of: `sys_updatedAt` is sys, updated, at."""
+    """Return the words of a column's name: `sys_updatedAt` is sys, updated, at."""
     return re.findall(r"[a-zäöüß]+|\d+", re.sub(r"(?<=[a-zäöüß])(?=[A-ZÄÖÜ])", " ", name).lower())
 
 
 def severity_of(value: str) -> str:
-    """CRITICAL, WARNING or INFO, as the value's wording suggests; WARNING where it suggests nothing."""
+    """Guess CRITICAL, WARNING or INFO from the wording of the value; WARNING if it does not help."""
     found = (severity for severity, words in _SEVERITIES if re.search(words, value, re.IGNORECASE))
     return next(found, "WARNING")
 
 
 def status_of(value: str) -> str:
-    """RESOLVED or OPEN, as the value's wording suggests."""
+    """Guess RESOLVED or OPEN from the wording of the value."""
     return "RESOLVED" if _ENDED.search(value) and not _NOT_ENDED.search(value) else "OPEN"

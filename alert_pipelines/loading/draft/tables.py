@@ -1,4 +1,4 @@
-"""Rows that are lists, as databases and dashboards export them: where they are, and what their columns are called."""
+"""Finds rows that are lists, as databases and dashboards export them, and the names of their columns."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _NAME_KEYS = ("name", "fieldName", "field", "id", "title", "text")
 
 
 def table_of(beginning: str, encoding: str) -> Layout | None:
-    """The layout of a file that begins with a list: its first row, if this is the only one on its line, or all rows."""
+    """Return the layout of a file that begins with a list: its first row, if it is alone on its line, or all rows."""
     line, *others = beginning.lstrip().splitlines()
     if any(map(str.strip, others)) and _is_row(row := _parsed(line)):
         return Layout(format="jsonl", row_columns=_columns(row, None), encoding=encoding)
@@ -23,7 +23,7 @@ def table_of(beginning: str, encoding: str) -> Layout | None:
 
 
 def table_in(document: Any, encoding: str) -> Layout | None:
-    """The layout of a document that holds rows at a path of keys, those nearest to the top; None if there are none."""
+    """Return the layout of a document with rows at a path of keys, those nearest to the top; None if there are none."""
     for path, rows in _tables(document, ()):
         columns = _columns(rows[0], document)
         return Layout(format="json", rows=column_path(path), row_columns=columns, encoding=encoding)
@@ -57,7 +57,7 @@ def _tables(value: Any, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def _columns(first: list[Any], document: Any) -> RowColumns:
-    """What names the columns: a list of the document, the first row, or, where nothing does, their numbers."""
+    """Return the names of the columns: a list of the document, the first row, or numbers."""
     names = next(_lists_of_names(document, len(first)), None)
     if names is None and are_names(first):
         return "first"

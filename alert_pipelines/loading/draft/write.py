@@ -1,4 +1,4 @@
-"""The draft as text: a mapping with comments on what was seen and what to check."""
+"""Writes the draft: a mapping with comments on what was found and what to check."""
 
 import json
 import re
@@ -28,7 +28,7 @@ _TYPES = {"bool": "bool", "date": "date", "list": "list"}
 
 
 def draft_mapping(path: Path) -> str:
-    """A mapping for `path`, as far as its rows show it. Raises LoadError where it cannot be read or has no rows."""
+    """Draft a mapping for `path` from its rows. Raises LoadError if it cannot be read or has no rows."""
     return _drafted(path, layout_of(path))
 
 
@@ -62,7 +62,7 @@ def _drafted(path: Path, layout: Layout) -> str:
 
 
 class _Draft:
-    """What was seen of a file, put into words."""
+    """The findings of a file, to be written as a mapping."""
 
     def __init__(self, path: Path, layout: Layout, columns: list[Column], rows: int) -> None:
         self._path = path
@@ -75,7 +75,7 @@ class _Draft:
         self._numbers = NumberStyle(columns, layout)
 
     def text(self, unread: str | None) -> str:
-        """The whole mapping, with a word on rows that could not be read."""
+        """Return the whole mapping, with a note on rows that could not be read."""
         name = _comment(self._path.name)
         lines = [
             f"# A draft for {name}, {self._rows:,} rows. Correct it, and try it:",
@@ -247,7 +247,7 @@ class _Draft:
 
 
 def _best_format(column: Column, wanted: str | None = None) -> str:
-    """The format `wanted` where the values fit it; else the likeliest of those that they fit."""
+    """Return the format `wanted` if it fits the values; else the most likely one that does."""
     if wanted in column.formats:
         return str(wanted)
     month_first = [name for name in column.formats if name.startswith("%m/") and "%p" in name]
@@ -255,7 +255,7 @@ def _best_format(column: Column, wanted: str | None = None) -> str:
 
 
 def _at_midnight(column: Column, date_format: str) -> str:
-    """The format with the midnight that all dates of `column` show as a text, since another column has the time."""
+    """Return the format with the midnight that all dates of `column` have, since another column has the time."""
     if date_format == "iso":
         clock = column.samples[0].strip()[10:]
         return f"%Y-%m-%d{clock}" if clock else "iso"
@@ -264,7 +264,7 @@ def _at_midnight(column: Column, date_format: str) -> str:
 
 
 def _is_day_first(date_format: str) -> bool | None:
-    """Whether the day stands before the month, both as numbers; None of other formats."""
+    """Whether the day is before the month, both as numbers; None for other formats."""
     return date_format.find("%d") < date_format.find("%m") if "%d" in date_format and "%m" in date_format else None
 
 

@@ -1,8 +1,7 @@
-"""Reading a file row by row, in memory that stays flat: CSV, JSON Lines or one JSON document, gzipped or not; Excel and
-Parquet.
+"""Reads a file row by row, in constant memory: CSV, JSON Lines or one JSON document, gzipped or not; Excel and Parquet.
 
-A row that is malformed is yielded as such with its text and the reading goes on; only a file that cannot be
-read at all is an error. `documents` says what the columns mean.
+Malformed rows are yielded with their text, and reading goes on. Only a file that cannot be read at all is an error.
+`documents` decides what the columns mean.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,10 +24,9 @@ __all__ = ["KEPT_OF_LINE", "MAX_LINE", "BadRow", "LoadError", "Row", "Values", "
 
 
 def read_rows(path: Path, layout: Layout, on_open: Callable[[TextIO], None] | None = None) -> Iterator[Row | BadRow]:
-    """Yield the rows of the file, blank lines left out; `on_open` is given the stream of text that they are read from.
+    """Yield the rows of the file, without blank lines; `on_open` gets the text stream that they are read from.
 
-    Raises LoadError when the file cannot be opened or read on, has no header, or lacks a column that
-    `layout` names.
+    Raises LoadError if the file cannot be opened or read to its end, has no header, or lacks a column of `layout`.
     """
     if layout.format == "xlsx":
         yield from excel_rows(path, layout)

@@ -1,4 +1,4 @@
-"""CSV: any delimiter and quote, a header on any line. A stray quote costs its own line only."""
+"""Reads CSV: any delimiter and quote, a header on any line. A stray quote spoils its line only."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ _UNDECODED = re.compile("[\udc80-\udcff]")  # what bytes become that are not val
 
 
 def csv_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
-    """Yield the rows after the header. Raises LoadError where the header lacks a column of `layout`."""
+    """Yield the rows after the header. Raises LoadError if the header lacks a column of `layout`."""
     header = _header(lines, layout)
     reader = _reader(lines, layout)
     while True:
@@ -35,7 +35,7 @@ def csv_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
             values, fault, whole = [], f"not valid CSV: {error}", False
             reader = _reader(lines, layout)
         if not whole:
-            # A stray quote swallows the lines after it; they are rows of their own and get their chance.
+            # A stray quote swallows the lines after it: read these again, as separate rows.
             lines.keep_first()
         if lines.too_long:
             yield BadRow(start, lines.text, TOO_LONG, TOO_LONG)
@@ -85,7 +85,7 @@ class _Guess(NamedTuple):
 
 
 def _guess(seen: list[str], layout: Layout, wanted: set[str]) -> str:
-    """What to write in the mapping so that most of the columns `wanted` are found, from the file's first lines."""
+    """Suggest changes of the mapping that find most of the columns `wanted`, from the first lines of the file."""
     declared = layout.csv
     if next(iter(seen), "").lstrip().startswith(("{", "[")):
         return "\nThe file seems to be JSON: write format: json, or jsonl for one object a line"

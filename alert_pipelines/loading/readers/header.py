@@ -1,4 +1,4 @@
-"""The header of a table: each column by its own name, and every column there that the mapping needs."""
+"""Checks the header of a table: names are unique, and every column of the mapping is there."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +12,9 @@ from alert_pipelines.spelling import nearest
 def checked_header(
     path: Path, header: list[str], layout: Layout, hint: Callable[[set[str]], str] | None = None
 ) -> list[str]:
-    """The names of the columns, those that repeat with a number each: `Labels (1)`, `Labels (2)`.
+    """Return the names of the columns; repeated names get a number each: `Labels (1)`, `Labels (2)`.
 
-    Raises LoadError where the header lacks a column of `layout`, or has several of its name. `hint` is asked what to
-    write instead so that the columns are found.
+    Raises LoadError if the header lacks a column of `layout`, or has several of its name. `hint` suggests a correction.
     """
     wanted = [(place, [shown(column) for column in columns]) for place, columns in layout.columns()]
     _refuse_repeated(path, header, wanted)

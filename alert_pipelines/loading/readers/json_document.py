@@ -1,6 +1,6 @@
-"""One JSON document: its rows are an array at the top, or at a path of keys; read piece by piece, never whole.
+"""Reads the rows of one JSON document piece by piece: an array at the top, or at a path of keys.
 
-Also read are rows that stand in an object, each under a key, and objects one after the other.
+Also reads rows in an object, each under a key, and objects one after the other.
 """
 
 import json
@@ -14,7 +14,7 @@ from alert_pipelines.loading.paths import steps
 from alert_pipelines.loading.readers.lines import READ_ERRORS
 from alert_pipelines.loading.readers.rows import BadRow, JsonRows, Row
 
-# What stands in the document beside the rows, and each row, is shorter than this.
+# The maximum length of a row, and of any other value in the document.
 MAX_VALUE = 16_000_000
 _CHUNK = 65_536
 _DECODER = json.JSONDecoder()
@@ -30,10 +30,10 @@ class _Value(NamedTuple):
 
 
 def document_rows(stream: TextIO, path: Path, layout: Layout) -> Iterator[Row | BadRow]:
-    """Yield the rows of the array at the keys `layout.rows`, or of the array that the document is itself.
+    """Yield the rows of the array at the keys `layout.rows`, or of the document if it is an array.
 
-    With `layout.row_key` an object may stand there: its values are rows, which have their key as the column of that
-    name. Raises LoadError, with line and column, if the document is not valid or lacks that array.
+    With `layout.row_key`, an object may be there: its values are rows, and their keys become the column of that name.
+    Raises LoadError, with line and column, if the document is not valid or lacks that array.
     """
     text = _Text(stream, path)
     if layout.rows is None and layout.row_key is None and text.peek() == "{":
@@ -68,7 +68,7 @@ def _keyed_rows(text: "_Text", row: JsonRows, row_key: str) -> Iterator[Row | Ba
 
 
 def _objects(text: "_Text", path: Path) -> Iterator[Row | BadRow]:
-    """The objects of a file that holds them one after the other, as jq prints them."""
+    """Yield objects of a file that has them one after the other, as jq prints them."""
     first = text.value()
     if not text.peek():
         lists = ", ".join(key for key, inner in first.value.items() if isinstance(inner, list))
@@ -89,7 +89,7 @@ def _not_an_array(text: "_Text", rows: list[str]) -> str:
 
 
 class _Text:
-    """The document from where it is read on."""
+    """The part of the document that is not read yet."""
 
     def __init__(self, stream: TextIO, path: Path) -> None:
         self._stream = stream
@@ -101,7 +101,7 @@ class _Text:
         self._ended = False
 
     def enter(self, key: str, above: list[str]) -> None:
-        """Go to the value of `key` in the object that stands here."""
+        """Go to the value of `key` in the object at this position."""
         self._expect("{", f"an object with the key {key!r}")
         known = []
         while self.peek() != "}":
@@ -125,11 +125,11 @@ class _Text:
         self._expect("}", "',' or '}'")
 
     def members(self) -> Iterator[tuple[str, _Value]]:
-        """The keys and values of the object that stands here."""
+        """Yield the keys and values of the object at this position."""
         return self._items("{", "}", "an object", lambda: (self._key(), self.value()))
 
     def elements(self) -> Iterator[_Value]:
-        """The elements of the array that stands here."""
+        """Yield the elements of the array at this position."""
         return self._items("[", "]", "an array", self.value)
 
     def _items(self, opening: str, closing: str, expected: str, read: Callable[[], T]) -> Iterator[T]:
@@ -146,7 +146,7 @@ class _Text:
         return str(key)
 
     def value(self) -> _Value:
-        """Read the value that stands here."""
+        """Read the value at this position."""
         self.peek()
         while True:
             try:
@@ -163,7 +163,7 @@ class _Text:
         return found
 
     def peek(self) -> str:
-        """The next character that is not white space, or nothing at the end."""
+        """Return the next character that is not white space, or "" at the end."""
         while True:
             rest = self._buffer[self._at : self._at + 1]
             if rest and not rest.isspace():

@@ -1,4 +1,4 @@
-"""JSON Lines: one object or list a line, which is a row or holds rows at a path of keys."""
+"""Reads JSON Lines: each line is an object or list, which is a row or has rows at a path of keys."""
 
 import json
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from alert_pipelines.loading.readers.rows import BadRow, JsonRows, Row
 
 
 def json_line_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
-    """Yield the row that each line is, or those of the list that it holds at `layout.rows`.
+    """Yield each line as a row, or the rows of the list at `layout.rows` in it.
 
-    Raises LoadError where the file seems to be one JSON document.
+    Raises LoadError if the file seems to be one JSON document.
     """
     rows = steps(layout.rows) if layout.rows else []
     find = finder(rows)
@@ -64,7 +64,7 @@ def _refuse_document(text: str, lines: Lines, layout: Layout) -> None:
 
 
 def _lacks_all_columns(text: str, layout: Layout) -> bool:
-    """Whether the object has none of the columns of which every row needs one, though there are such."""
+    """Whether the object has none of the columns that every row needs, if there are any."""
     needed = [path for _, paths in layout.columns() for path in paths]
     try:
         values = json.loads(text)
@@ -74,7 +74,7 @@ def _lacks_all_columns(text: str, layout: Layout) -> bool:
 
 
 def _is_all(lines: Lines) -> bool:
-    """Whether nothing follows the one line that was taken."""
+    """Whether no line follows the one that was taken."""
     following = next(lines, "")
     lines.keep_first()
     return not following.strip()

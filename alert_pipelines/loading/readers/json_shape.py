@@ -1,4 +1,4 @@
-"""Where the rows of a JSON document seem to be, by its beginning."""
+"""Finds the rows of a JSON document by its beginning."""
 
 import json
 import re
@@ -11,7 +11,7 @@ _OBJECT = re.compile(r"\s*\{")
 
 
 def lists_of_objects(beginning: str) -> Iterator[list[str]]:
-    """The paths of keys that lead to lists of objects, in the order in which they begin."""
+    """Yield the paths of keys that lead to lists of objects, in the order of the file."""
     path: list[str] = []
     text = ""
     for token in _TOKEN.finditer(beginning):
@@ -29,7 +29,7 @@ def lists_of_objects(beginning: str) -> Iterator[list[str]]:
 
 
 def is_document(beginning: str, rows: list[str]) -> bool:
-    """Whether a text that begins so is one JSON document: an array, or an object with a list at the keys `rows`."""
+    """Return whether a text with this beginning is one JSON document: an array, or an object with a list at `rows`."""
     if not beginning.lstrip().startswith("{"):
         return beginning.lstrip().startswith("[")
     try:

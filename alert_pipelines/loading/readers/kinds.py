@@ -1,4 +1,4 @@
-"""What a file is that holds no rows of text: a picture, an archive, a web page; told by what it begins with."""
+"""Recognizes files that have no rows of text, such as pictures and archives, by their first bytes."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ _MARKS = b"\xef\xbb\xbf \t\r\n"
 
 
 def refuse_other_kinds(path: Path, beginning: bytes) -> None:
-    """Raise LoadError where a file that begins so, unpacked, cannot hold rows in any form of text."""
+    """Raise LoadError if a file with this beginning, unpacked, cannot have rows of text."""
     text = beginning.lstrip(_MARKS).lower()
     found = next((kind for mark, kind in _KINDS.items() if beginning.startswith(mark)), None)
     found = found or next((kind for mark, kind in _TEXTS.items() if text.startswith(mark)), None)

@@ -1,4 +1,4 @@
-"""A text file as numbered lines, gzipped or not, in memory that does not grow with the file or with a line."""
+"""Reads a text file as numbered lines, gzipped or not, in memory that does not grow with the file or a line."""
 
 import codecs
 import gzip
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self, TextIO
 
 from alert_pipelines.errors import LoadError
 
-# A line is shorter than this, or rejected and only its beginning kept, so that no line can fill the memory.
+# Longer lines are rejected and only their beginning is kept, so that no line can fill the memory.
 MAX_LINE = 1_000_000
 KEPT_OF_LINE = 1_000
 TOO_LONG = f"a line of {MAX_LINE:,} characters or more"
@@ -24,9 +24,9 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def open_text(path: Path, encoding: str) -> TextIO:
-    """Open a file of text; gzip is known by its first bytes, or by the name.
+    """Open a text file; gzip is recognized by its first bytes, or by the name.
 
-    Raises LoadError when it cannot be opened, or is UTF-16 and `encoding` is another.
+    Raises LoadError if it cannot be opened, or is UTF-16 and `encoding` is not.
     """
     try:
         start = _first_bytes(path)
@@ -36,9 +36,9 @@ def open_text(path: Path, encoding: str) -> TextIO:
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether the file is gzip by its first bytes; one that is empty, or a pipe, by its name.
+    """Return whether the file is gzip by its first bytes; by its name if it is empty or a pipe.
 
-    Raises LoadError where the name says gzip and the bytes do not.
+    Raises LoadError if the name says gzip and the bytes do not.
     """
     return _is_gzip(path, _first_bytes(path))
 
@@ -53,7 +53,7 @@ def _is_gzip(path: Path, start: bytes) -> bool:
 
 
 def share_read(stream: TextIO) -> float | None:
-    """How much of its file was taken from a stream of `open_text`; None where the size is not known, as of a pipe."""
+    """Return the share of the file that was read; None if its size is not known, as for a pipe."""
     if stream.closed:
         return 1.0
     unpacked = stream.buffer
@@ -75,16 +75,16 @@ def _open(path: Path, encoding: str, start: bytes) -> TextIO:
         raise LoadError(f"{path} seems to be UTF-16, and the mapping reads it as {codec}: write encoding: utf-16")
     if codec == "utf-8":
         encoding = "utf-8-sig"  # a byte order mark, as spreadsheets write it, is not part of the first column
-    # Bytes that are not valid become surrogates: they spoil their own row and not the whole file.
+    # Bytes that are not valid become surrogates: only their row is rejected, not the file.
     if _is_gzip(path, start):
         return gzip.open(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
     return path.open(encoding=encoding, errors="surrogateescape", newline="")
 
 
 def beginning(stream: TextIO, path: Path) -> bytes:
-    """Some thousand bytes that a stream of `open_text` begins with, unpacked; they are still to be read from it.
+    """Return some thousand bytes, unpacked, from the start of a stream of `open_text`, without consuming them.
 
-    Raises LoadError where they cannot be read.
+    Raises LoadError if they cannot be read.
     """
     unpacked: Any = stream.buffer
     try:
@@ -94,14 +94,14 @@ def beginning(stream: TextIO, path: Path) -> bytes:
 
 
 class _Line(NamedTuple):
-    """A line of the file, or its beginning where it is too long; then `instead` is what a CSV parser is given."""
+    """A line of the file, or its beginning if it is too long; then a CSV parser gets `instead`."""
 
     text: str
     instead: str | None = None
 
 
 class Lines:
-    """The lines of a file, numbered; those taken since the last `mark` can be given back but for the first."""
+    """The lines of a file, numbered. Lines since the last `mark`, except the first, can be given back."""
 
     def __init__(self, stream: TextIO, path: Path, quote: str = '"') -> None:
         self.path = path
@@ -130,7 +130,7 @@ class Lines:
         while _goes_on(piece):
             piece = self._read_piece()
             quotes += piece.count(self._quote)
-        # Opens or closes a quoted value as the whole line does, so that the row is found to end where it does.
+        # The same number of open quotes as in the whole line, so that the row ends where it should.
         return _Line(text[:KEPT_OF_LINE], self._quote * (quotes % 2) + "\n")
 
     def _read_piece(self) -> str:
@@ -148,19 +148,19 @@ class Lines:
         return self.number + 1
 
     def keep_first(self) -> None:
-        """Give back all lines taken but the first."""
+        """Give back all lines taken except the first."""
         self._returned.extendleft(reversed(self._taken[1:]))
         self.number -= len(self._taken) - 1
         del self._taken[1:]
 
     @property
     def text(self) -> str:
-        """The lines taken, without the last one's end."""
+        """The lines taken, without the last line end."""
         return "".join(line.text for line in self._taken).rstrip("\r\n")
 
     @property
     def too_long(self) -> bool:
-        """Whether any line taken is too long, and so only its beginning is in `text`."""
+        """Whether a line taken is too long, so that `text` has only its beginning."""
         return any(line.instead is not None for line in self._taken)
 
 

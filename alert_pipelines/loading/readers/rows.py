@@ -1,4 +1,4 @@
-"""What a reader yields: rows with their values, and rows that cannot be used."""
+"""The rows that readers yield: rows with values, and rows that cannot be used."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -9,7 +9,7 @@ Values: TypeAlias = dict[str, Any]
 
 
 class Row(NamedTuple):
-    """A row that could be parsed: the line of the file it starts on (from 1), its text and its values."""
+    """A row that was parsed: its first line in the file (from 1), its text and its values."""
 
     line: int
     text: str
@@ -17,7 +17,7 @@ class Row(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """A row, or a part of the file, that cannot be used, and why; rejects are counted by `kind`."""
+    """A row, or a part of the file, that cannot be used, with the reason; rejects are counted by `kind`."""
 
     line: int
     text: str
@@ -26,16 +26,16 @@ class BadRow(NamedTuple):
 
 
 class JsonRows:
-    """Makes rows of JSON values: of objects, and of lists, whose columns are named apart or by the first of them."""
+    """Makes rows of JSON values: of objects, and of lists, whose columns are declared or named by the first list."""
 
     def __init__(self, columns: Literal["first"] | list[str] | None) -> None:
         self._is_first = columns == "first"
         self._names = columns if isinstance(columns, list) else []
 
     def __call__(self, line: int, text: str, value: Any) -> Iterator[Row | BadRow]:
-        """Yield the row of `value`; nothing for a list that names the columns, if these are names at all.
+        """Yield the row of `value`; nothing for the list that names the columns.
 
-        Raises LoadError where they are not.
+        Raises LoadError if that list has no valid names.
         """
         if isinstance(value, dict):
             yield Row(line, text, value)
@@ -63,5 +63,5 @@ def _names(line: int, value: list[Any]) -> list[str]:
 
 
 def are_names(value: list[Any]) -> bool:
-    """Whether these can be the names of columns."""
+    """Return whether these can be the names of columns."""
     return bool(value) and all(isinstance(each, str) and each for each in value) and len(set(value)) == len(value)

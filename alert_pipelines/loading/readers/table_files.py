@@ -1,4 +1,4 @@
-"""Excel and Parquet: rows whose values have kinds already. Their libraries come with the extra `files`."""
+"""Reads Excel and Parquet, whose values have types. The extra `files` installs their libraries."""
 
 import importlib
 import json
@@ -18,14 +18,14 @@ _BATCH = 1_000
 
 
 def excel_rows(path: Path, layout: Layout) -> Iterator[Row]:
-    """Yield the rows below the header of one sheet; lines are counted as the spreadsheet does.
+    """Yield the rows below the header of one sheet; lines are numbered as in the spreadsheet.
 
-    Raises LoadError where it is not a workbook, has no such sheet, or its header lacks a column of `layout`.
+    Raises LoadError if it is not a workbook, has no such sheet, or its header lacks a column of `layout`.
     """
     openpyxl = _needed("openpyxl", path)
     with ExitStack() as stack:
         try:
-            # Opened here: openpyxl refuses a path whose name ends otherwise.
+            # Opened here: openpyxl refuses a path with another suffix.
             book = openpyxl.load_workbook(stack.enter_context(path.open("rb")), read_only=True, data_only=True)
         except Exception as error:  # a zip file, XML, or openpyxl's own: it raises what it meets
             raise _unreadable(path, "an Excel workbook (.xlsx)", error) from error
@@ -55,7 +55,7 @@ def _sheet_rows(book: Any, path: Path, layout: Layout) -> Iterator[Row]:
 
 
 def parquet_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows, numbered from 1. Raises LoadError where it is not a Parquet file."""
+    """Yield the rows, numbered from 1. Raises LoadError if it is not a Parquet file."""
     parquet = _needed("pyarrow.parquet", path)
     number = 0
     try:
