@@ -11,6 +11,13 @@ from pathlib import Path
 
 import pytest
 from dagster import AssetKey, DagsterInstance
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from alert_pipelines.defs.monitoring.health_checks import HEALTH_CHECKS
+from alert_pipelines.defs.monitoring.index_checks import INDEX_ADVICE
+
+HEALTH_KEYS = [spec.key for spec in HEALTH_CHECKS]
+VERDICTS = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -97,7 +104,10 @@ def test_two_demos_at_once_shared_a_database_and_the_second_was_refused_by_the_s
     assert "Of them, scans report these as malformed: AWKWARD-TIMESTAMP-TEXT" in incidents
     with DagsterInstance.from_config(str(clone / ".local" / "demo" / "dagster")) as instance:
         pages = [instance.get_latest_materialization_event(AssetKey(page)) for page in ("today", "rules_overview")]
+        evaluated = instance.event_log_storage.get_latest_asset_check_execution_by_key([INDEX_ADVICE.key, *HEALTH_KEYS])
     assert all(pages), "the first page that a newcomer opens was empty until the next hour"
+    assert {*evaluated} == {INDEX_ADVICE.key, *HEALTH_KEYS}, "checks were not evaluated until the next hour"
+    assert all(one.status in VERDICTS for one in evaluated.values())
     again = printed(demo(clone, mongo_uri))
     if datetime.now(UTC).date() != day:
         # The ids hold the day, so that only two demos of one day have the same alerts.
