@@ -224,6 +224,32 @@ def test_a_view_or_a_time_series_collection_was_worked_with_until_a_write_failed
         assert get_recent_jobs(1, bare_db) == []
 
 
+@pytest.mark.parametrize("name", ["rules", "pipeline_rules"])
+def test_rules_in_a_capped_collection_were_published_for_two_minutes_and_ended_in_a_network_timeout(
+    bare_db: AlertDatabase, name: str
+) -> None:
+    bare_db.create_collection(name, capped=True, size=100_000)
+    for does in (
+        lambda: publish_rules(bare_db, [parse_rule(RULES[0])]),
+        lambda: run_scan(bare_db, ScanRequest(as_of=AS_OF, dry_run=True)),
+        lambda: auto_close_scanner(bare_db, as_of=AS_OF),
+    ):
+        with pytest.raises(UnusableDatabaseError, match=rf"\.{name} is a capped collection, .*: expected an ordinary"):
+            does()
+    [record] = [job for job in get_recent_jobs(9, bare_db) if job.job_type == "auto_close_scanner"]
+    assert record.status == "failed"
+
+
+def test_capped_alerts_and_job_records_are_worked_with(bare_db: AlertDatabase) -> None:
+    for name in ("alerts", "background_jobs", "maintenance_windows"):
+        bare_db.create_collection(name, capped=True, size=1_000_000)
+    publish_rules(bare_db, [parse_rule(rule("old", {"expire_after_mins": 60}))])
+    bare_db.alerts.insert_many([alert("A", minutes=90), alert("B", minutes=5)])
+    report = run_scan(bare_db, ScanRequest(as_of=AS_OF))
+    assert (report.closed, report.errors) == (1, ())
+    assert undo_job(bare_db, report.job_id, dry_run=False).restored == 1
+
+
 COLLECTIONS = ("alerts", "background_jobs", "rules", "rule_versions", "maintenance_windows")
 CASE_INSENSITIVE = {"locale": "en", "strength": 2, "numericOrdering": True}
 

@@ -8,8 +8,10 @@ in `pipeline_rules`, which the service never reads.
 from typing import Any, NamedTuple
 
 from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure
 
 from alert_pipelines.alerts import SourceType
+from alert_pipelines.errors import UnusableDatabaseError
 from alert_pipelines.mongo.client import AlertDatabase, is_standalone
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.model import SERVICE_CONDITIONS, Mode, Rule
@@ -18,6 +20,8 @@ from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 SERVICE_RULES = "rules"
 PIPELINE_RULES = "pipeline_rules"
 COLLECTIONS = (SERVICE_RULES, PIPELINE_RULES)
+
+_SNAPSHOT_UNAVAILABLE = 246
 
 
 class StoredRule(NamedTuple):
@@ -52,8 +56,18 @@ def stored_rules(db: AlertDatabase, session: ClientSession | None = None) -> lis
 
 
 def _read(db: AlertDatabase, session: ClientSession | None) -> list[StoredRule]:
-    return [
-        StoredRule(collection, document)
-        for collection in COLLECTIONS
-        for document in db[collection].find(session=session).sort("rule_id", 1)
-    ]
+    found: list[StoredRule] = []
+    for collection in COLLECTIONS:
+        try:
+            documents = list(db[collection].find(session=session).sort("rule_id", 1))
+        except OperationFailure as error:
+            # In a transaction the driver takes it for transient, and would try it again for two minutes.
+            if error.code == _SNAPSHOT_UNAVAILABLE and "capped" in str(error):
+                raise UnusableDatabaseError(
+                    f"{db.name}.{collection} is a capped collection, in which rules cannot be published together: "
+                    "expected an ordinary collection. Rename it, and copy its documents into a collection named "
+                    f"{collection!r}."
+                ) from None
+            raise
+        found += [StoredRule(collection, document) for document in documents]
+    return found
