@@ -45,7 +45,7 @@ from alert_pipelines.spelling import did_you_mean
 
 JOB_TYPE = "auto_close_undo"
 LATEST = "latest"
-"""What stands for the last scan of ours that decided anything, where a job id is asked for."""
+"""Accepted in place of a job id: the last scan of this project that decided anything."""
 
 BATCH = 5_000
 MAX_LISTED = 1_000
@@ -61,14 +61,14 @@ _log = logging.getLogger(__name__)
 
 
 class Skipped(NamedTuple):
-    """An alert that is left as it is, and why."""
+    """An alert that was not restored, with the reason."""
 
     alert_id: str
     why: str
 
 
 class Restored(NamedTuple):
-    """An alert that is set back, by whose decision it was what it was, and from what to what."""
+    """A restored alert: the rule whose decision was undone, and the statuses."""
 
     alert_id: str
     rule_id: str
@@ -80,9 +80,9 @@ class Restored(NamedTuple):
 class UndoReport:
     """What was undone or, in a dry run, would be undone. `undo_job_id` is None for a dry run.
 
-    `alerts` names the first 1,000 of the `restored`, `moves` counts all by rule, from which status and to which;
-    `skipped` names the first 1,000 of the `skipped_total` that were touched since, or whose write the server refuses.
-    `already_undone` counts the alerts that an earlier undo has taken back.
+    `alerts` has the first 1,000 of the `restored`; `moves` counts all by rule, from-status and to-status. `skipped` has
+    the first 1,000 of the `skipped_total` that changed since, or whose write the server refused. `already_undone`
+    counts the alerts that an earlier undo restored.
     """
 
     job_id: str
@@ -96,7 +96,7 @@ class UndoReport:
     moves: Mapping[tuple[str, str, str], int]
 
     def by_rule(self) -> list[tuple[str, str, str, int]]:
-        """How many alerts go back, by rule, from which status and to which, in order."""
+        """Return the number of restored alerts by rule, from-status and to-status, sorted."""
         return [(*which, alerts) for which, alerts in sorted(self.moves.items())]
 
 
@@ -138,7 +138,7 @@ def undo_job(
         1
     """
     prepare_collections(db)
-    # The record of a scan whose process died still says running, until this.
+    # Until this, the record of a scan whose process died is still running.
     fail_stalled_jobs(db)
     if job_id == LATEST:
         job_id = _latest_decider(db)
@@ -156,7 +156,7 @@ def undo_job(
     stats = {"undone_job_id": job_id, "rule_id": rule_id, "allow_again": allow_again, **signature.fields}
     try:
         with Lease(db, undo_job_id) as lease:
-            # So that also whoever ends it after its process died knows whose figures are to be counted again.
+            # Written first: if this process dies, whoever ends the record must know which job to count again.
             update_job_record(undo_job_id, stats, RUNNING, None, db)
             refused = _restore_all(db, decided, _Undoing(job_id, undo_job_id, allow_again, signature), lease.check)
             report = _report(db, job_id, undo_job_id, decided, refused)
@@ -171,7 +171,7 @@ def undo_job(
 
 
 def _latest_decider(db: AlertDatabase) -> str:
-    """The last ended scan of ours that decided anything."""
+    """Return the last ended scan of this project that decided anything."""
     decided = {"$or": [{name: {"$gt": 0}} for name in ("alerts_closed", "alerts_escalated", "stats.undone")]}
     ours = {"job_type": SCANNER, **OURS, "status": {"$ne": RUNNING}, **decided}
     record = db[JOB_RECORDS].find_one(ours, {"job_id": 1}, sort=[("started_at", DESCENDING)])
@@ -188,7 +188,7 @@ def _refuse_unknown_rule(db: AlertDatabase, job_id: str, rule_id: str) -> None:
 
 
 def _record_failure(db: AlertDatabase, undo_job_id: str, stats: dict[str, Any], error: BaseException) -> None:
-    """Finish the record as failed with what was restored, where it can still be written; else the next claim does."""
+    """End the record as failed, with the counts, if it can still be written; else the next claim ends it."""
     try:
         restored = db[COLLECTION].count_documents({"state_history.job_id": undo_job_id})
         stats = {**stats, "restored": restored}
@@ -206,7 +206,7 @@ def _report(
     else:
         which, fields = {"state_history.job_id": undo_job_id}, _was(undo_job_id)
     undone = {"state_history": {"$elemMatch": {"undoes.job_id": job_id, "job_id": {"$ne": undo_job_id}}}}
-    # What was undone, now or before, was touched by nobody but the undo.
+    # Undone alerts, now or before, were changed by the undo only.
     touched = {
         "$and": [decided, {"state_history.undoes.job_id": {"$ne": job_id}}],
         "$expr": {"$not": [_is_untouched(job_id)]},
@@ -240,13 +240,13 @@ def _decided(job_id: str, rule_id: str | None) -> dict[str, Any]:
 
 
 def _is_untouched(job_id: str) -> dict[str, Any]:
-    """Whether the job's decision is what the alert stands at, as it was written, and nothing was written since."""
+    """Return an expression: whether the alert is as the job's decision left it, and nothing was written since."""
     stands = {
         "$and": [
             {"$eq": ["$$standing.job_id", job_id]},
             {"$eq": ["$$standing.to_status", "$status"]},
             {"$eq": ["$$last.timestamp", "$updated_at"]},
-            # Who changes a field need not have moved updated_at.
+            # A program may change a field without updated_at.
             {"$cond": [{"$eq": ["$$standing.to_status", str(Status.AUTO_CLOSED)]}, _CLOSED, _ESCALATED]},
         ]
     }
@@ -268,7 +268,7 @@ _ESCALATED = {
 
 
 class _Undoing(NamedTuple):
-    """Which job is undone by which, whether its rules may decide those alerts again, and who asked for it."""
+    """The undone job, the undo's job, whether rules may decide the alerts again, and who asked for it."""
 
     job_id: str
     undo_job_id: str
@@ -279,7 +279,7 @@ class _Undoing(NamedTuple):
 def _restore_all(
     db: AlertDatabase, decided: dict[str, Any], undoing: _Undoing, check: Callable[[], None]
 ) -> list[Skipped]:
-    """Restore every untouched alert; return those whose write the server refuses."""
+    """Restore every untouched alert; return those whose write the server refused."""
     untouched = {**decided, "$expr": _is_untouched(undoing.job_id)}
     update = _restoring_update(undoing)
     refused: dict[bytes, tuple[Any, Skipped]] = {}
@@ -297,7 +297,7 @@ def _restore_all(
         left = {**untouched, "_id": {"$nin": [_id for _id, _ in refused.values()]}}
         return in_stored_order(doc["_id"] for doc in db[COLLECTION].find(left, {"_id": 1}, batch_size=_CURSOR_BATCH))
 
-    # One look finds all of them, and the last, which finds none, that nothing was left out by a fault.
+    # Usually one query finds all; the last, which finds none, shows that no fault left any out.
     while ids := retry_transient(untouched_ids, before_retry=check):
         for start in range(0, len(ids), BATCH):
             part = ids[start : start + BATCH]
@@ -340,7 +340,7 @@ def _restoring_update(undoing: _Undoing) -> list[dict[str, Any]]:
     ]
 
 
-# What a decision may have written besides history and updated_at; an undo is a change too, so that moves on.
+# Fields that a decision may write besides history and updated_at. An undo is a change, too, so it sets updated_at.
 _WRITERS: dict[str, tuple[Status, ...]] = {
     "status": (Status.AUTO_CLOSED, Status.ESCALATED),
     "severity": (Status.ESCALATED,),
@@ -370,7 +370,7 @@ def _restored(db: AlertDatabase, which: dict[str, Any], fields: dict[str, Any]) 
 
 
 def _moves(db: AlertDatabase, which: dict[str, Any], fields: dict[str, Any]) -> Counter[tuple[str, str, str]]:
-    """How many of the restored go back, by rule, from which status and to which."""
+    """Count the restored alerts by rule, from-status and to-status."""
     counted: Counter[tuple[str, str, str]] = Counter()
     group = {"_id": {"$slice": ["$restored", 1, 3]}, "alerts": {"$sum": 1}}
     for row in db[COLLECTION].aggregate([{"$match": which}, {"$project": {"restored": fields}}, {"$group": group}]):

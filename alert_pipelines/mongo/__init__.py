@@ -1,8 +1,7 @@
-"""MongoDB, as far as it knows nothing of alerts: settings, connections, and the local mongod.
+"""Connections to MongoDB and the local mongod. Nothing here depends on alerts.
 
-`settings` says which server, `client` opens it, `door` brings a caller's own database to the same form, `local` owns
-the mongod that is started when no server is named, `mongod_process` starts it. Collections, indexes and documents
-belong to the packages above.
+`settings` names the server, `client` opens it, `door` brings a caller's database into the form that this project uses,
+`local` manages the mongod that is started if no server is named, and `mongod_process` starts it.
 """
 
 from alert_pipelines.mongo.client import AlertDatabase as AlertDatabase

@@ -33,15 +33,15 @@ _KINDS_OF_TYPES = {
 
 
 def is_date(expression: str) -> dict[str, Any]:
-    """Whether `expression` is a BSON date, as an expression."""
+    """Return an expression: whether `expression` is a BSON date."""
     return {"$eq": [{"$type": expression}, "date"]}
 
 
 def kind_of(value: Any) -> str:
-    """What kind of value the driver read, in one word: number, text, date and so on; else the name of its type."""
+    """Return the kind of a value that the driver read: number, text, date and so on; else the name of its type."""
     return next((kind for kind, types in _KINDS if isinstance(value, types)), type(value).__name__)
 
 
 def kind_of_type(name: str) -> str:
-    """The kind of values of a BSON type, as `kind_of` calls it."""
+    """Return the kind of values of a BSON type, as `kind_of` calls it."""
     return _KINDS_OF_TYPES.get(name, name)

@@ -1,7 +1,6 @@
-"""Connections to the alerts' MongoDB: how a client is made, opened, checked and closed.
+"""Connections to the alerts' MongoDB: creates, opens, checks and closes clients.
 
-Every connection of the project is made here, so its limits on time and its write concern are decided
-here and nowhere else. It knows nothing of what is stored in the database.
+All connections of the project are made here, so that time limits and write concern are the same everywhere.
 """
 
 import re
@@ -27,8 +26,8 @@ from alert_pipelines.settings import URI_VARIABLE
 AlertDocument: TypeAlias = dict[str, Any]
 AlertDatabase: TypeAlias = Database[AlertDocument]
 
-# Each may be changed by the same option in MONGODB_URI. Nothing waits for ever: a scan that cannot reach
-# its database has to fail and say so. Majority: what was acknowledged survives a crash of the server.
+# MONGODB_URI can override each option. Nothing waits for ever: a scan that cannot reach its database has to fail. With
+# majority, acknowledged writes survive a crash of the server.
 _DEFAULT_OPTIONS: dict[str, Any] = {
     "appname": "alert_pipelines",
     "w": "majority",
@@ -44,11 +43,11 @@ _REFUSED_COMMAND = re.compile(r'execute command \{ (\w+): (?:"([^"]+)")?(?:[^,]*
 
 
 def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
-    """Make a client for the server of `settings`, starting the local mongod when no URI is set.
+    """Create a client for the server of `settings`; starts the local mongod if no URI is set.
 
-    The client is the caller's to close. Dates read through it are aware, in UTC. It connects on first use:
-    `open_database` is what finds out whether the server answers.
-    Raises SettingsError for a URI that cannot be used, LocalMongodError for the local mongod.
+    The caller closes the client. It returns aware dates in UTC. It connects on first use; `open_database` checks
+    whether the server answers. Raises SettingsError for a URI that cannot be used, LocalMongodError for the local
+    mongod.
     """
     uri = settings.uri if settings.uri is not None else ensure_local_mongod(settings.local_dir)
     in_uri = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2], keep_blank_values=True)}
@@ -57,8 +56,8 @@ def connect(settings: MongoSettings) -> MongoClient[AlertDocument]:
         check_options(uri)
         client = MongoClient[AlertDocument](uri, tz_aware=True, **defaults)
     except (PyMongoError, ValueError, TypeError, OSError) as error:
-        # Without the cause: the driver quotes the piece of the URI that it tripped over, and where an
-        # unescaped character cut the URI in the wrong place, that piece is a piece of the password.
+        # Without the cause: the driver quotes a part of the URI, and if an unescaped character split the URI in the
+        # wrong place, that is a part of the password.
         raise SettingsError(f"{URI_VARIABLE} cannot be used: {_uri_fault(error)}") from None
     if not client.write_concern.acknowledged:
         client.close()
@@ -110,9 +109,9 @@ def open_database(settings: MongoSettings | None = None) -> Iterator[AlertDataba
 
 
 def server_now(db: AlertDatabase) -> datetime:
-    """The server's clock, aware, in UTC, to the millisecond: one clock for all who work on a database.
+    """Return the server's time, aware, in UTC, to the millisecond: the one clock of all who use a database.
 
-    Raises pymongo.errors.PyMongoError when the server does not answer.
+    Raises pymongo.errors.PyMongoError if the server does not answer.
     """
     codec_options = CodecOptions[AlertDocument](tz_aware=True, tzinfo=UTC)
     now: datetime = db.command("hello", codec_options=codec_options)["localTime"]
@@ -120,7 +119,7 @@ def server_now(db: AlertDatabase) -> datetime:
 
 
 def as_permission_error(error: BaseException, database: str) -> MongoAuthenticationError | None:
-    """The error that names the right which the user lacked in `database`; None where that was not what went wrong."""
+    """Return an error with the right that the user lacked in `database`; None if `error` has another cause."""
     if not isinstance(error, OperationFailure) or error.code != _UNAUTHORIZED:
         return None
     # The server repeats the whole command, which for a write of thousands of ids does not help a reader.
@@ -135,12 +134,12 @@ def as_permission_error(error: BaseException, database: str) -> MongoAuthenticat
 
 @at_the_door
 def failure_text(db: AlertDatabase, error: BaseException) -> str:
-    """What the record of an execution says of the error that ended it."""
+    """Return the text that a job record gets for the error that ended the job."""
     named = as_permission_error(error, db.name) or error
     if isinstance(named, PyMongoError):
         return f"{type(named).__name__}: {reason_of(named)}"
     if not isinstance(named, Exception):
-        # A signal, or Dagster's own interrupt, which says nothing.
+        # A signal, or Dagster's interrupt, which has no message.
         return f"cancelled ({type(named).__name__}{f': {named}' if str(named) else ''})"
     return f"{type(named).__name__}: {named}"
 

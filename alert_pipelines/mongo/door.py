@@ -1,7 +1,7 @@
-"""The door: whatever client a caller's database came from, everything behind it works with one known form of it.
+"""Converts a caller's database, from any client, into the form that all other code uses.
 
-The alert service opens its database for its own use: dates without a zone, UUIDs as objects, writes that nobody
-acknowledges, reads from a secondary. None of that may change what a scan decides, or what an answer says.
+The alert service opens its database for its own use: naive dates, UUIDs as objects, unacknowledged writes, reads from
+a secondary. These options must not change what a scan decides.
 """
 
 import inspect
@@ -36,12 +36,11 @@ Answer = TypeVar("Answer")
 
 
 def known_form(db: Database[Any]) -> Database[dict[str, Any]]:
-    """`db` as everything behind the door works with it, whatever the options of its client.
+    """Return `db` in the form that all other code uses, whatever the options of its client.
 
-    Reads are from the primary and of what no election can take back, writes wait for the majority (as long as the
-    client's own wtimeout says), documents are dicts, dates are aware, in UTC, and texts are compared byte by byte.
-    Raises UnusableDatabaseError for the database of an asynchronous client, and for whatever else is not a pymongo
-    Database.
+    Reads are from the primary with read concern majority. Writes wait for the majority, as long as the client's
+    wtimeout allows. Documents are dicts, dates are aware, in UTC, and texts are compared byte by byte. Raises
+    UnusableDatabaseError for everything that is not a pymongo Database, such as the database of an asynchronous client.
     """
     if not isinstance(db, Database):
         raise UnusableDatabaseError(_refusal(db))
@@ -61,7 +60,7 @@ def known_form(db: Database[Any]) -> Database[dict[str, Any]]:
 
 
 def at_the_door(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
-    """Have `function`, which takes any caller's database as `db`, see its known form; raises what `known_form` does."""
+    """Make `function`, which takes a database as `db`, work with its known form. Raises what `known_form` raises."""
     signature = inspect.signature(function)
 
     @wraps(function)
@@ -76,7 +75,7 @@ def at_the_door(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
 
 
 def refuse_other_kinds(db: Database[dict[str, Any]], collection: str) -> None:
-    """Raise UnusableDatabaseError if `collection` is there as a view or a time-series collection."""
+    """Raise UnusableDatabaseError if `collection` is a view or a time-series collection."""
     # Unlike the full list, this one needs no right beyond those on the collection itself.
     asked: dict[str, Any] = {"nameOnly": True, "authorizedCollections": True, "filter": {"name": collection}}
     for found in db.command("listCollections", **asked)["cursor"]["firstBatch"]:

@@ -1,6 +1,6 @@
-"""Making indexes: idempotent, by name, and never a second one over the same keys.
+"""Creates missing indexes by name, and never a second one over the same keys.
 
-The modules that own a collection declare its indexes; this module holds only the mechanism.
+Modules that own a collection declare its indexes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,14 +30,13 @@ def create_missing_indexes(
     indexes: Sequence[IndexModel],
     present: Sequence[Mapping[str, Any]] | None = None,
 ) -> list[str]:
-    """Create those of `indexes` that `collection` lacks; return the names of the ones created.
+    """Create the `indexes` that `collection` lacks; return the names of those created.
 
-    `present` is what `present_indexes` says of it, where the caller has asked that already.
-    An index over the same keys with the same meaning but another name (the service may have made it) counts
-    as present. One that cannot be made keeps no other from being made. Raises IndexConflictError afterwards if a name
-    is taken by something else or the documents do not allow an index, as DuplicateKeyValuesError if they break a
-    unique one; MongoAuthenticationError where the user may make none; UnusableDatabaseError for a view or a time-series
-    collection, which holds no documents that could be written.
+    `present` is the result of `present_indexes`, if the caller has it. An index over the same keys with the same
+    meaning and another name counts as present. If one cannot be created, the others still are. Then raises
+    IndexConflictError if a name is taken or the documents do not allow an index, as DuplicateKeyValuesError if they
+    break a unique one; MongoAuthenticationError if the user may create none; UnusableDatabaseError for a view or a
+    time-series collection.
     """
     specs = present_indexes(db, collection) if present is None else present
     meanings = {spec["name"]: _meaning(spec) for spec in specs}
@@ -66,21 +65,21 @@ def create_missing_indexes(
 
 
 def present_indexes(db: AlertDatabase, collection: str) -> list[Mapping[str, Any]]:
-    """The indexes of `collection`. Raises UnusableDatabaseError for a view or a time-series collection."""
+    """Return the indexes of `collection`. Raises UnusableDatabaseError for a view or a time-series collection."""
     try:
         present: list[Mapping[str, Any]] = list(db[collection].list_indexes())
     except OperationFailure as error:
         if error.code != _ON_A_VIEW:
             raise
         present = []
-    # Only what is there and no ordinary collection lacks it.
+    # Only views and the like lack this index.
     if not any(spec["name"] == "_id_" for spec in present):
         refuse_other_kinds(db, collection)
     return present
 
 
 def _create_all(db: AlertDatabase, collection: str, together: list[IndexModel]) -> list[IndexConflictError]:
-    """Create indexes by one command, which reads the documents once; return why some could not be made."""
+    """Create indexes with one command, which reads the documents once; return why some could not be created."""
     if not together:
         return []
     try:
@@ -95,7 +94,7 @@ def _create_all(db: AlertDatabase, collection: str, together: list[IndexModel]) 
 
 def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> None:
     try:
-        # Over a large collection this takes longer than anything else may.
+        # On a large collection this may take longer than any other operation.
         with pymongo.timeout(MAX_BUILD_SECONDS):
             db[collection].create_indexes([_by_bytes(index) for index in missing])
     except DuplicateKeyError as error:
@@ -116,13 +115,13 @@ def _create(db: AlertDatabase, collection: str, missing: list[IndexModel]) -> No
 
 
 def _by_bytes(index: IndexModel) -> IndexModel:
-    """`index` as every statement can use it: one that names no collation takes over its collection's."""
+    """Return `index` with the simple collation, so that all statements can use it; else it has its collection's."""
     options = {name: value for name, value in index.document.items() if name != "key"}
     return IndexModel(list(index.document["key"].items()), **options, collation=SIMPLE)
 
 
 def _parallel_arrays(db: AlertDatabase, collection: str, indexes: Iterable[IndexModel]) -> str:
-    """Name a document that holds arrays at two paths of one of `indexes`, if one is found soon."""
+    """Return a document with arrays at two paths of one of `indexes`, if the server finds one quickly."""
     pairs = [pair for index in indexes for pair in combinations(index.document["key"], 2)]
     query = {"$or": [{path: {"$type": "array"} for path in pair} for pair in pairs]}
     try:

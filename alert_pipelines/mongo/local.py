@@ -1,11 +1,10 @@
-"""The local mongod that all processes of one checkout share: find it, else start it; stop it.
+"""The local mongod that all processes of a checkout share: finds, starts and stops it.
 
-The one truth about which process it is lies in mongod's own lock file, which holds its process id, and in
-that process's command line, which holds the directory and the port: none of it can be left behind by a
-crash and still look right. How a mongod is started belongs to `mongod_process`.
+Mongod's lock file has its process id, and the command line of this process has the directory and the port. Neither can
+be left by a crash and still look right. `mongod_process` starts a mongod.
 
-It has no password: whoever has an account on the machine can reach it. It is for trying the project out
-and for its tests; for real use set MONGODB_URI.
+It has no password, so everybody with an account on the machine can reach it. It is for trials and tests; in production,
+set MONGODB_URI.
 """
 
 import fcntl
@@ -31,12 +30,11 @@ _LOCK_LIMIT_S = START_LIMIT_S + STOP_LIMIT_S
 
 
 def ensure_local_mongod(local_dir: Path) -> str:
-    """Return the URI of the mongod that keeps its data under `local_dir`, starting it if none runs.
+    """Return the URI of the mongod with its data in `local_dir`; start it if it is not running.
 
-    It is a replica set of one, on loopback, and is a writable primary on return. It runs on when the
-    caller ends. Of several callers, in any processes, one starts it and the others wait for it.
-    Raises LocalMongodError if this platform has no mongod, if the directory cannot be used, or if the mongod does
-    not come up within START_LIMIT_S.
+    It is a replica set of one, on loopback, a writable primary on return, and goes on when the caller ends. Of several
+    callers, in any processes, one starts it and the others wait. Raises LocalMongodError if this platform has no
+    mongod, if the directory cannot be used, or if the mongod does not start within START_LIMIT_S.
     """
     files = _files(local_dir)
     mongod = _find(files)
@@ -57,9 +55,9 @@ def ensure_local_mongod(local_dir: Path) -> str:
 
 
 def stop_local_mongod(local_dir: Path) -> bool:
-    """Shut the mongod of `local_dir` down cleanly and wait for its end; False when none runs.
+    """Shut down the mongod of `local_dir` and wait for its end; return False if none runs.
 
-    Raises LocalMongodError when it is not ours to stop, or has not ended within STOP_LIMIT_S.
+    Raises LocalMongodError if it belongs to another user, or did not end within STOP_LIMIT_S.
     """
     files = _files(local_dir)
     if _find(files) is None:
@@ -84,7 +82,7 @@ def stop_local_mongod(local_dir: Path) -> bool:
 
 
 def local_mongod_status(local_dir: Path) -> LocalMongod | None:
-    """The mongod that runs on the data under `local_dir`, or None; starts and changes nothing."""
+    """Return the mongod that runs on the data in `local_dir`, or None; starts nothing."""
     return _find(_files(local_dir))
 
 
@@ -102,7 +100,7 @@ def _find(files: MongodFiles) -> LocalMongod | None:
 
 
 def _mongod_of_process(pid: int, data: Path) -> LocalMongod | None:
-    """The mongod on `data` that process `pid` is, if it is one: the id may be another process's by now."""
+    """Return process `pid` if it is a mongod on `data`: another process may have its id by now."""
     try:
         # Empty for a process that has ended and was not yet collected.
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
@@ -116,9 +114,9 @@ def _mongod_of_process(pid: int, data: Path) -> LocalMongod | None:
 
 
 def _end_process(mongod: LocalMongod) -> None:
-    """Ask it to end and wait for that; TimeoutError when it does not."""
+    """Ask it to end and wait; raises TimeoutError if it does not."""
     try:
-        # Unlike its number, this stands for one process for ever, and tells when all of it has ended.
+        # Unlike a process id, this is never reused, and shows when the process has ended.
         process = os.pidfd_open(mongod.pid)
     except ProcessLookupError:
         return

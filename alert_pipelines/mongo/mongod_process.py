@@ -1,6 +1,6 @@
-"""The local mongod as a process: its binary, its command line, its start and its replica set.
+"""Starts a local mongod: its binary, command line, process and replica set.
 
-Who may start it, and when, is decided in `local`; nothing here waits for another process of the project.
+`local` decides when to start it.
 """
 
 import re
@@ -47,12 +47,12 @@ class LocalMongod:
 
     @property
     def uri(self) -> str:
-        """Where clients find it. With the replica set's name, they wait for a primary and use no other."""
+        """The URI for clients. With the name of the replica set, they wait for a primary and use no other server."""
         return f"mongodb://{LOOPBACK}:{self.port}/?replicaSet={REPLICA_SET}"
 
 
 class MongodFiles:
-    """What one local mongod keeps, all in the private directory `home`."""
+    """The files of a local mongod, all in the private directory `home`."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -64,7 +64,7 @@ class MongodFiles:
         self.lock = home / "lock"
 
     def log_tail(self) -> str:
-        """The last lines of the last start's log, or its last errors if any: those tell the cause."""
+        """Return the last errors of the last start's log, or its last lines if it has no errors."""
         try:
             log = self.log.read_text(errors="replace")
         except OSError:
@@ -151,7 +151,7 @@ def _mongod_binary() -> Path:
 
 
 def _run_mongod(binary: Path, files: MongodFiles, port: int) -> tuple[int, str]:
-    """Run mongod until it has become a daemon or given up; its exit code and what it printed."""
+    """Run mongod until it is a daemon or ended; return its exit code and output."""
     command = [
         *(str(binary), "--dbpath", str(files.data), "--bind_ip", LOOPBACK, "--port", str(port)),
         *("--nounixsocket", "--replSet", REPLICA_SET, "--oplogSize", "128", "--wiredTigerCacheSizeGB", "0.5"),
@@ -210,7 +210,7 @@ def _start_failure(exit_code: int, output: str, files: MongodFiles) -> str:
 
 
 def _free_port(preferred: int | None) -> int:
-    """`preferred` if nobody listens there, else a free one of the system's choice."""
+    """Return `preferred` if nobody listens there, else a free port."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             # As mongod does it: connections of the last run that still linger do not count as taken.

@@ -1,4 +1,4 @@
-"""What the server or the driver says went wrong, in a sentence: never a raw document of the server."""
+"""Reduces errors of the server or the driver to a sentence, without raw documents of the server."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,11 @@ _WHERE = re.compile(r"Plan ?executor error during \w+( command)? :: caused by ::
 
 
 def reason_of(error: Exception) -> str:
-    """The reason alone. The driver appends its picture of the servers, or the server's whole answer with its cluster
-    time and signatures, and the server puts before it where in its own code it was: that is of no use to a reader, and
-    does not belong into a record."""
+    """Return the reason only.
+
+    The driver appends the state of its servers, or the server's answer with cluster time and signatures. The server
+    puts the place in its code in front. Neither helps a reader or belongs in a record.
+    """
     text = _of_first_write(error) if isinstance(error, BulkWriteError) else str(error)
     reason = _WHERE.sub("", text.split(", Timeout:")[0].split(", full error:")[0], count=1)
     return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}…"

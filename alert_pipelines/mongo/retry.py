@@ -1,4 +1,4 @@
-"""Retries for a database that is unreachable for a moment: a primary steps down, a connection is lost."""
+"""Retries when the database is briefly unreachable: a primary steps down, a connection is lost."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ from pymongo.errors import ConnectionFailure, WTimeoutError
 _log = logging.getLogger(__name__)
 
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between two tries; an election takes up to some 12 s."""
+"""Seconds between two attempts; an election takes up to about 12 s."""
 
 TRANSIENT = (ConnectionFailure, WTimeoutError)
 
@@ -18,9 +18,10 @@ Result = TypeVar("Result")
 
 
 def retry_transient(action: Callable[[], Result], before_retry: Callable[[], None]) -> Result:
-    """Call `action`, again after each transient fault, at most seven times; the last fault is raised.
+    """Call `action`; repeat it after each transient error, at most six times, then raise the error.
 
-    Only for what may be done twice. `before_retry` is called ahead of each further try and may raise to give up.
+    Use it only for actions that may run twice. `before_retry` is called before each repetition and may raise to give
+    up.
     """
     for pause in PAUSES:
         try:

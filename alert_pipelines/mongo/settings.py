@@ -1,4 +1,4 @@
-"""Which MongoDB holds the alerts. Nothing here connects: an unusable name shows before a socket is opened."""
+"""The settings of the MongoDB server. They are checked before anything connects."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +21,8 @@ from alert_pipelines.settings import (
 class MongoSettings:
     """The MongoDB server and database. Without `uri`: the local mongod with its files in `local_dir`.
 
-    `database` is the one that holds the alerts, also where the URI names another (that one is where the
-    URI's user is looked up). Raises SettingsError for an unusable URI or name of a database.
+    `database` has the alerts, even if the URI names another one, which only authenticates the user. Raises
+    SettingsError for a URI or name that is not valid.
     """
 
     # Not in the repr: it usually holds a password.
@@ -38,6 +38,6 @@ class MongoSettings:
 
     @classmethod
     def from_env(cls) -> Self:
-        """What MONGODB_URI, MONGODB_DATABASE and ALERT_PIPELINES_LOCAL_DIR say. Raises as `read_settings` does."""
+        """Read MONGODB_URI, MONGODB_DATABASE and ALERT_PIPELINES_LOCAL_DIR. Raises as `read_settings` does."""
         settings = read_settings()
         return cls(settings.mongodb_uri, settings.mongodb_database, settings.local_dir)

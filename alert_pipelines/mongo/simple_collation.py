@@ -1,7 +1,7 @@
-"""A database whose statements all compare texts byte by byte, whatever collation a collection was created with.
+"""A database whose statements compare texts byte by byte, whatever the collation of a collection.
 
-By the collation of a case-insensitive collection `open` is OPEN, and two ids or two drivers are one. A statement that
-names no collation goes by its collection's, so here every statement names one.
+In a case-insensitive collection, `open` is OPEN, and two ids or two drivers may be one. A statement without a collation
+uses its collection's, so every statement here has one.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _COMPARING = (
 
 
 class SimpleCollection(Collection[Any]):
-    """A collection whose finds, aggregations, counts, updates and deletions go by the simple collation."""
+    """A collection whose queries, aggregations, counts, updates and deletions use the simple collation."""
 
     def with_options(
         self,
@@ -35,7 +35,7 @@ class SimpleCollection(Collection[Any]):
         write_concern: WriteConcern | None = None,
         read_concern: ReadConcern | None = None,
     ) -> "SimpleCollection":
-        """The same collection with other options."""
+        """Return the same collection with other options."""
         return SimpleCollection(
             self.database,
             self.name,
@@ -47,10 +47,10 @@ class SimpleCollection(Collection[Any]):
 
 
 class SimpleDatabase(Database[Any]):
-    """A database whose collections are SimpleCollections."""
+    """A database of SimpleCollections."""
 
     def __getitem__(self, name: str) -> SimpleCollection:
-        """The collection of this name."""
+        """Return the collection of this name."""
         return SimpleCollection(self, name)
 
 

@@ -1,6 +1,6 @@
-"""The options of MONGODB_URI: the driver drops one that it does not know, or cannot read, and connects without it.
+"""Checks the options of MONGODB_URI: the driver ignores options that it does not know or cannot read.
 
-So `tls=yes` would send the password in the clear. Here each such option is named instead.
+With `tls=yes`, for example, it would send the password unencrypted.
 """
 
 import re
@@ -19,10 +19,10 @@ _REPEATABLE = "readpreferencetags"
 
 
 def check_options(uri: str) -> None:
-    """Check each option of `uri`. Raises pymongo.errors.ConfigurationError, which names every one that is not valid.
+    """Check each option of `uri`. Raises pymongo.errors.ConfigurationError, which names every invalid one.
 
-    Raises its InvalidURI where the address before the options cannot be read: an unescaped character of the password
-    may have cut it, and what looks like options may be a piece of the password.
+    Raises InvalidURI if the address before the options cannot be read: an unescaped character of the password may have
+    split it, and what looks like options may be part of the password.
     """
     address, _, query = uri.partition("?")
     # As mongodb:// whatever its scheme is, so that no name is looked up for it.

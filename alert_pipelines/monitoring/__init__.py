@@ -1,1 +1,1 @@
-"""How the scanner itself does: its past scans, verdicts on its health, metrics, and messages to people."""
+"""Monitors the scanner: past scans, health checks, metrics and notifications."""

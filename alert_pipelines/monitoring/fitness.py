@@ -1,6 +1,6 @@
-"""Whether a database is fit for scans: server, rights, indexes, clock, and whether it is the one that was meant.
+"""Checks whether a database is ready for scans: server, rights, indexes, clock, and whether it is the right one.
 
-It reads and writes nothing. What it asks of Dagster's instance is not here: that needs Dagster.
+It writes nothing and reads no alerts. Checks of the Dagster instance are in `defs`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ NOTICED_SKEW = timedelta(seconds=5)
 
 
 class Level(StrEnum):
-    """How grave a finding is: `missing` keeps scans from being made, `warning` loses something."""
+    """The severity of a finding: `missing` prevents scans, `warning` is a disadvantage."""
 
     OK = "ok"
     WARNING = "warning"
@@ -31,7 +31,7 @@ class Level(StrEnum):
 
 
 class Finding(NamedTuple):
-    """What was looked at, by its name in docs/add-to-dagster.md, and what is so."""
+    """The result of a check, with its name in docs/add-to-dagster.md."""
 
     level: Level
     name: str
@@ -59,7 +59,7 @@ _INDEXES = {
 
 @at_the_door
 def database_findings(db: AlertDatabase) -> Iterator[Finding]:
-    """Look at everything; what the server refuses to tell is a finding as well."""
+    """Run all checks. If the server refuses one, that is a finding, too."""
     looks: tuple[tuple[str, Callable[[AlertDatabase], Finding]], ...] = (
         ("MongoDB", _server),
         ("replica set", _replica_set),

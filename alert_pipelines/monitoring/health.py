@@ -1,7 +1,7 @@
-"""Whether the scanner does well: verdicts on its records and on the alerts, each with what to do.
+"""Health checks: evaluate job records and alerts, and say what to do.
 
-Every question reads what is recent, or what an index counts. `scan_records` says what scans did; when these are
-asked, and what the UI makes of them, the Dagster layer's.
+Each check reads recent data, or what an index counts. `scan_records` reads the records; the Dagster layer decides when
+to run checks and how the UI shows them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,23 +35,23 @@ from alert_pipelines.scanner.overlooked import WOULD_OVERLOOK
 SPIKE_DAYS = 7
 SPIKE_FACTOR = 3
 SPIKE_AT_LEAST = 100
-"""This many alerts an hour, or fewer, are not a spike, whatever the hours before had."""
+"""At most this many alerts an hour are never a spike."""
 
 REOPEN_DAYS = 7
 REOPEN_AT_LEAST = 20
-"""Of fewer closes by a rule, a share means nothing."""
+"""With fewer closes by a rule, a percentage means little."""
 
 MAX_STATUSES = 20
 """At most this many statuses outside the contract are named."""
 
 STALLED_GRACE = timedelta(minutes=2)
-"""The sensor ends dead records every 15 s; one that is dead for so long is seen by nobody."""
+"""The sensor ends stalled jobs every 15 s; after this time, nobody ends a job."""
 
 
 class HealthResult(NamedTuple):
-    """Whether all is well, in words that say what to do where it is not, and the figures behind it.
+    """Whether a check passed, a description with what to do if not, and the figures behind it.
 
-    `rows` is a table by `columns`.
+    `rows` is a table with `columns`.
     """
 
     passed: bool
@@ -62,7 +62,7 @@ class HealthResult(NamedTuple):
 
 
 class PendingOfSource(NamedTuple):
-    """The pending alerts of one source and status; `oldest` is the first of their timestamps up to now."""
+    """The pending alerts of one source and status; `oldest` is their earliest timestamp up to now."""
 
     source_type: str
     status: Status
@@ -73,7 +73,7 @@ class PendingOfSource(NamedTuple):
 
 @at_the_door
 def scans_are_fresh(db: AlertDatabase, now: datetime, stale_after: timedelta | None) -> HealthResult:
-    """Whether a scan completed within `stale_after` before `now`; None where none is scheduled."""
+    """Check that a scan completed within `stale_after` before `now`; None if no scan is scheduled."""
     last = last_completed_scan(db, now)
     ended = last.get("completed_at") if last else None
     # The server's clock may have been set back since.
@@ -96,7 +96,7 @@ def scans_are_fresh(db: AlertDatabase, now: datetime, stale_after: timedelta | N
 
 @at_the_door
 def silent_rules(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
-    """Whether each active rule decided something in the last `days`, but for those changed since."""
+    """Check that each active rule decided something in the last `days`, except rules that changed since."""
     since = now - timedelta(days=days)
     if not completed_before(db, since):
         return HealthResult(True, f"Scans have been running for less than {days} days: silent rules are not known yet.")
@@ -129,7 +129,7 @@ def silent_rules(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
 
 @at_the_door
 def spikes(db: AlertDatabase, now: datetime) -> HealthResult:
-    """Whether the last hour's closes, escalations and pending alerts are within what the week before knew."""
+    """Compare the closes, escalations and pending alerts of the last hour with the week before."""
     hours = hours_of_scans(db, now, SPIKE_DAYS * 24 + 1)
     last = [hour for hour in hours if hour.age == 0]
     before = [hour for hour in hours if hour.age > 0]
@@ -157,7 +157,7 @@ def spikes(db: AlertDatabase, now: datetime) -> HealthResult:
 
 @at_the_door
 def reopened(db: AlertDatabase, now: datetime, percent: int) -> HealthResult:
-    """Whether people reopen no more than `percent` of what a rule closed in the last seven days; undos do not count."""
+    """Check that people reopened at most `percent` of the closes of each rule in seven days; undos do not count."""
     jobs = closing_jobs(db, now - timedelta(days=REOPEN_DAYS))
     rows = []
     for row in db[COLLECTION].aggregate(_reopened_by_rule(jobs)) if jobs else ():
@@ -181,7 +181,7 @@ def reopened(db: AlertDatabase, now: datetime, percent: int) -> HealthResult:
 
 @at_the_door
 def oldest_pending(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
-    """Whether no pending alert is older than `days`; its table says what is pending, by source."""
+    """Check that no pending alert is older than `days`; the table has the pending alerts by source."""
     found = pending_by_source(db, now)
     rows = [(one.source_type, str(one.status), one.alerts, _age_days(one, now), one.oldest_alert) for one in found]
     old = [one for one in found if (_age_days(one, now) or 0) > days]
@@ -203,7 +203,7 @@ def oldest_pending(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
 
 @at_the_door
 def pending_by_source(db: AlertDatabase, now: datetime) -> list[PendingOfSource]:
-    """The pending alerts by source and status, counted from the index; those without a source are left out."""
+    """Return the pending alerts by source and status, counted from the index; alerts without a source are left out."""
     counted = []
     # In the index's order the server jumps from source to source, as in a distinct (which the strict stable API lacks).
     sources = db[COLLECTION].aggregate([{"$sort": {"source_type": 1}}, {"$group": {"_id": "$source_type"}}])
@@ -222,7 +222,7 @@ def pending_by_source(db: AlertDatabase, now: datetime) -> list[PendingOfSource]
 
 @at_the_door
 def none_overlooked(db: AlertDatabase, now: datetime) -> HealthResult:
-    """Whether the last full scan that checked the incremental ones found nothing that they would have overlooked."""
+    """Check that the last full scan that checked incremental scans found nothing that they would overlook."""
     last = last_checked_scan(db, now)
     if last is None:
         return HealthResult(True, "No scan has checked incremental scans yet. This happens once a day.")
@@ -240,7 +240,7 @@ def none_overlooked(db: AlertDatabase, now: datetime) -> HealthResult:
 
 @at_the_door
 def known_statuses(db: AlertDatabase) -> HealthResult:
-    """Whether every alert has a status of the contract; its table names the others, the commonest first."""
+    """Check that every alert has a status of the contract; the table has the others, the most frequent first."""
     group = {"_id": "$status", "alerts": {"$sum": 1}, "example": {"$min": "$alert_id"}}
     order = {"alerts": -1, "_id": 1}
     found = list(db[COLLECTION].aggregate([{"$match": OUTSIDE_CONTRACT}, {"$group": group}, {"$sort": order}]))
@@ -266,7 +266,7 @@ def known_statuses(db: AlertDatabase) -> HealthResult:
 
 @at_the_door
 def comparable_fields(db: AlertDatabase) -> HealthResult:
-    """Whether rules test no field that pending alerts keep as another kind, numbers as text, say."""
+    """Check that rules test no field that pending alerts store as another kind, such as numbers as text."""
     faults = kind_faults(db, load_rules(db).rule_set.rules)
     return HealthResult(
         not faults,
@@ -279,7 +279,7 @@ def comparable_fields(db: AlertDatabase) -> HealthResult:
 
 @at_the_door
 def replica_set(db: AlertDatabase) -> HealthResult:
-    """Whether the server is a member of a replica set or of a cluster, so that scans can be incremental."""
+    """Check that the server is a member of a replica set or a cluster, so that scans can be incremental."""
     if is_standalone(db):
         return HealthResult(False, STANDALONE)
     return HealthResult(True, "The MongoDB server is a member of a replica set or of a cluster.")
@@ -287,7 +287,7 @@ def replica_set(db: AlertDatabase) -> HealthResult:
 
 @at_the_door
 def orphaned_records(db: AlertDatabase, now: datetime) -> list[str]:
-    """The job ids of running records whose owner is long dead, and that nobody failed."""
+    """Return the job ids of running records that stalled more than two minutes ago and that nobody ended."""
     overdue = now - STALLED_GRACE
     orphaned = {
         "status": RUNNING,

@@ -1,7 +1,6 @@
-"""The scanner's numbers for Prometheus, read from the job records when they are asked for.
+"""Metrics of the scanner for Prometheus, read from the job records at each request.
 
-Loads prometheus_client (extra `metrics`), so only the command that exports may import this module. What the numbers are
-read from is in `scan_records`; nothing here grows with the years.
+It loads prometheus_client (extra `metrics`), so only the command that exports metrics may import this module.
 """
 
 import logging
@@ -38,13 +37,13 @@ _log = logging.getLogger(__name__)
 
 
 class ScannerCollector(Collector):
-    """Reads the numbers of one database again each time it is asked."""
+    """Collects the metrics of one database at each request."""
 
     def __init__(self, db: AlertDatabase | None) -> None:
         self._db = None if db is None else known_form(db)
 
     def collect(self) -> Iterable[Metric]:
-        """All metrics; only `alert_pipelines_up`, as 0, if the database is unreachable."""
+        """Return all metrics; only `alert_pipelines_up`, as 0, if the database is unreachable."""
         if self._db is None:
             return [_gauge("up", "Whether the database answered.", 0)]
         try:
@@ -55,13 +54,13 @@ class ScannerCollector(Collector):
         return [_gauge("up", "Whether the database answered.", 1), *families]
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: to register it must not need the database."""
+        """Return nothing, so that registering needs no database."""
         return []
 
 
 @at_the_door
 def registry_of(db: AlertDatabase | None) -> CollectorRegistry:
-    """A registry that holds the scanner's numbers and no others."""
+    """Return a registry with the scanner's metrics and no others."""
     registry = CollectorRegistry()
     registry.register(ScannerCollector(db))
     return registry
@@ -69,7 +68,7 @@ def registry_of(db: AlertDatabase | None) -> CollectorRegistry:
 
 @at_the_door
 def write_metrics(db: AlertDatabase | None, path: Path) -> None:
-    """Write the numbers as a text file, whole or as it was before; without a database, that it did not answer.
+    """Replace the text file at `path` by the metrics; without a database, by `alert_pipelines_up 0`.
 
     Raises MetricsError.
     """
@@ -81,7 +80,7 @@ def write_metrics(db: AlertDatabase | None, path: Path) -> None:
 
 @at_the_door
 def serve_metrics(db: AlertDatabase, host: str, port: int, until: Event) -> None:
-    """Answer at http://host:port/metrics until the event is set. Raises MetricsError."""
+    """Serve metrics at http://host:port/metrics until the event is set. Raises MetricsError."""
     try:
         server, thread = start_http_server(port, host, registry_of(db))
     except OSError as error:
@@ -110,7 +109,7 @@ def _families(db: AlertDatabase) -> Iterator[Metric]:
     records = GaugeMetricFamily(
         f"{PREFIX}_job_records_last_day", "Job records of the last 24 hours.", labels=["job_type", "status"]
     )
-    # Always there, so that a rule on failures has something to look at before the first.
+    # Always present, so that an alerting rule on failures works before the first failure.
     counts = {(SCANNER, status): 0 for status in (RUNNING, COMPLETED, "failed")}
     counts |= {(total.job_type, total.status): total.records for total in records_by_status(db, now - WINDOW)}
     for labels, number in counts.items():
@@ -119,14 +118,14 @@ def _families(db: AlertDatabase) -> Iterator[Metric]:
 
 
 def _of_last_scan(record: dict[str, Any] | None) -> Iterator[Metric]:
-    """The numbers of the last scan that ended; what its record does not say is left out."""
+    """Yield the metrics of the last scan that ended, except those that its record lacks."""
     if record is None:
         return
     listed = record.get("errors")
     errors = record.get("errors_total", len(listed) if isinstance(listed, list) else None)
     took_ms = record.get("execution_time_ms")
     completed = record["status"] == COMPLETED
-    # A scan that was broken off leaves a 0 that says nothing.
+    # An interrupted scan leaves a 0, which is not a count.
     pending = record.get("alerts_processed") if completed or record.get("alerts_processed") else None
     numbers = (
         ("completed", "1 if the last scan that ended completed, 0 if it failed.", completed),

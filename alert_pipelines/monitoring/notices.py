@@ -1,7 +1,6 @@
-"""What people are told of: failed scans, limits that blocked one, that no scan completes, what rules with `notify` did,
-and once a day its digest.
+"""Decides what to report: failed and blocked scans, missed scans, decisions of rules with `notify`, the daily digest.
 
-Read from the job records, told once to each receiver. How a message reaches a receiver belongs to `notifications`.
+It reads the job records. Each receiver gets each report once. `notifications` sends messages.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,11 +19,11 @@ from alert_pipelines.monitoring.rule_news import ScanNews, headline, lines_of, r
 from alert_pipelines.scanner.result import ALLOW_SCAN, stored_violations
 
 REPEAT_AFTER = timedelta(hours=1)
-"""A fault that comes again with every scan is told again after so long, with the number of scans that had it."""
+"""A fault of every scan is reported again after this time, with the number of scans."""
 
 # The day's last scan has ended then, and daily_report_schedule has made its page.
 _DIGEST_AFTER_MIDNIGHT = timedelta(minutes=20)
-# A record may be seen a little after the end that it bears.
+# A record may become visible a little after its end.
 _OVERLAP = timedelta(minutes=10)
 _MAX_READ = 1000
 _MAX_LISTED = 5
@@ -33,27 +32,27 @@ _FAILURE = "failure"
 
 
 class Blocked(NamedTuple):
-    """What a limit blocked: the closes or the escalations, by `decision`, of a rule or of the whole scan."""
+    """What a limit blocked: closes or escalations (`decision`) of a rule or of the whole scan."""
 
     rule_or_scan: str
     decision: str
 
     @property
     def kind(self) -> str:
-        """What it is told as."""
-        # Kept in the sensor's cursor: another word would have everything told again after an upgrade.
+        """The kind of report: a repeated one of the same kind waits."""
+        # Stored in the sensor's cursor: with another word, everything would be reported again after an upgrade.
         escalations = "" if self.decision == "close" else f", {self.decision}"
         return f"stopped{escalations}: {self.rule_or_scan}"
 
     @property
     def title(self) -> str:
-        """What a message about it is called."""
+        """The title of a message about it."""
         whose = "a whole scan" if self.rule_or_scan == ALLOW_SCAN else f"rule {self.rule_or_scan!r}"
         return f"{whose} was blocked by a limit{'' if self.decision == 'close' else ' of escalations'}"
 
 
 class FailedScan(NamedTuple):
-    """A scan that ended as failed; `blocked` has the messages of the limits that it exceeded."""
+    """A scan that failed; `blocked` has the messages of the limits that it exceeded."""
 
     job_id: str
     run_id: str | None
@@ -65,12 +64,12 @@ class FailedScan(NamedTuple):
 
     @property
     def kinds(self) -> frozenset[str]:
-        """What it is told as: a repeated one of the same kind waits, another kind does not."""
+        """The kinds of report: a repeated one of the same kind waits, another kind does not."""
         return frozenset(one.kind for one in self.blocked) or frozenset({_FAILURE})
 
 
 class Digest(BaseModel):
-    """What happened on `day`, in UTC: a title, and a text of a few lines. `reports.digest` writes it."""
+    """The digest of `day`, in UTC: a title, and a text of a few lines. `reports.digest` writes it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -80,11 +79,11 @@ class Digest(BaseModel):
 
 
 class DeliveryState(BaseModel):
-    """What one receiver has been told: of all failed scans that ended before `since`, and of `jobs`.
+    """The reports that one receiver has: all failed scans that ended before `since`, and those of `jobs`.
 
-    `jobs` has the end of each by its job id, `last` when each kind of failure was told of last. `decided` and
-    `decided_since` (None for a receiver of before there were rules that notify) are the same for decisions. `digest_of`
-    is the day of the last digest, None for a receiver of before there were digests.
+    `jobs` has the end of each scan by its job id, `last` the time of the last report of each kind. `decided` and
+    `decided_since` are the same for decisions, `digest_of` is the day of the last digest. These are None for receivers
+    of versions without such reports.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,10 +98,9 @@ class DeliveryState(BaseModel):
 
 
 class News(NamedTuple):
-    """What a receiver has not been told of yet.
+    """The reports that a receiver does not have yet.
 
-    `failed` and `decided` are scans, None where the records could not be read; `stale` says that, and since when, no
-    scan completes.
+    `failed` and `decided` are scans, None if the records could not be read. `stale` says since when no scan completes.
     """
 
     failed: list[FailedScan] | None
@@ -113,14 +111,14 @@ class News(NamedTuple):
 
 @at_the_door
 def find_news(db: AlertDatabase, state: DeliveryState, now: datetime) -> News:
-    """The failed scans and the decisions of rules that notify of which this receiver has not been told."""
+    """Return failed scans and decisions of rules with `notify` that this receiver does not have yet."""
     decided_since = (state.decided_since or state.since) - _OVERLAP
     return News(failed_scans(db, state, now), rule_news(db, decided_since, state.decided, now))
 
 
 @at_the_door
 def failed_scans(db: AlertDatabase, state: DeliveryState, now: datetime) -> list[FailedScan]:
-    """The failed scans that this receiver has not been told of, newest first, at most 1000."""
+    """Return the failed scans that this receiver does not have yet, newest first, at most 1000."""
     query = {
         "job_type": SCANNER,
         **OURS,
@@ -137,7 +135,7 @@ def failed_scans(db: AlertDatabase, state: DeliveryState, now: datetime) -> list
 
 @at_the_door
 def last_completed(db: AlertDatabase, since: datetime) -> datetime | None:
-    """When the newest of our scans that completed at `since` or later ended; None where none has."""
+    """Return when the newest scan that completed at `since` or later ended; None if none did."""
     query = {"job_type": SCANNER, **OURS, "status": COMPLETED, "completed_at": {"$gte": since}}
     record = db[COLLECTION].find_one(query, {"completed_at": 1}, sort=[("completed_at", DESCENDING)])
     return record["completed_at"] if record else None
@@ -146,7 +144,7 @@ def last_completed(db: AlertDatabase, since: datetime) -> datetime | None:
 def build_message(
     state: DeliveryState, news: News, now: datetime, ui_url: str | None
 ) -> tuple[Message | None, DeliveryState]:
-    """The one message, if any, that a receiver in `state` gets now, and the state that it is in after that."""
+    """Return the message, if any, that a receiver in `state` gets now, and its state afterwards."""
     read_until = state.since if news.failed is None else now
     failed = news.failed or ()
     due = [scan for scan in failed if any(_is_due(state, kind, now) for kind in scan.kinds)]
@@ -176,12 +174,12 @@ def build_message(
 
 
 def day_due(now: datetime) -> date:
-    """The last day of which people should have the digest; `now` is in UTC."""
+    """Return the last day whose digest is due; `now` is in UTC."""
     return (now - _DIGEST_AFTER_MIDNIGHT).date() - timedelta(days=1)
 
 
 def lacks_digest(state: DeliveryState, day: date) -> bool:
-    """Whether a receiver in `state` has neither the digest of `day` nor that of a later day."""
+    """Return whether a receiver in `state` has neither the digest of `day` nor that of a later day."""
     return state.digest_of is None or state.digest_of < day
 
 
@@ -259,7 +257,7 @@ def _scans(number: int) -> str:
 
 
 def _failed(record: dict[str, Any]) -> FailedScan:
-    # Anybody may edit a record, and a field that is odd must not keep all others from being told.
+    # Anybody may edit a record; an invalid field must not prevent other reports.
     errors, stats = record.get("errors"), record.get("stats")
     return FailedScan(
         job_id=str(record.get("job_id")),

@@ -1,7 +1,7 @@
-"""Messages to people, by webhook, e-mail or chat: which receivers there are, and how one message reaches one of them.
+"""Sends messages by webhook, e-mail or chat.
 
-What is told, and when, belongs to `notices`. A receiver's address holds tokens and passwords: none is logged, nor
-quoted in an error, so a receiver is named by its place in the setting and by its kind.
+`notices` decides what to send, and when. An address contains tokens and passwords. It is never logged or quoted in an
+error: messages name a receiver by its place in the setting and by its kind.
 """
 
 import logging
@@ -18,11 +18,11 @@ from alert_pipelines.settings import NOTIFY_VARIABLE
 TRY = "alert-pipelines notify test"
 
 LONGEST_DELIVERY_S = 15.0
-"""Sensors of one Dagster may tick one after another: so long at most does one that tells people hold up the others."""
+"""Sensors may run one after another, so this is the longest that sending may delay the others."""
 
 
 class Message(NamedTuple):
-    """What one receiver is told; plain text."""
+    """A message to one receiver, in plain text."""
 
     title: str
     body: str
@@ -42,14 +42,14 @@ class Receiver:
 
 
 def receivers_of(urls: Sequence[str]) -> tuple[Receiver, ...]:
-    """The receivers that `urls` name, each an apprise URL."""
+    """Return the receivers of `urls`, which are apprise URLs."""
     return tuple(Receiver(place, len(urls), url) for place, url in enumerate(urls, 1))
 
 
 def deliver(messages: Mapping[Receiver, Message]) -> dict[Receiver, NotificationError]:
-    """Send each receiver its message, to all at once; return those not reached within LONGEST_DELIVERY_S, and why.
+    """Send the messages concurrently; return the receivers not reached within LONGEST_DELIVERY_S, with the error.
 
-    Raises NotificationError where apprise is not installed.
+    Raises NotificationError if apprise is not installed.
     """
     if not messages:
         return {}
@@ -61,7 +61,7 @@ def deliver(messages: Mapping[Receiver, Message]) -> dict[Receiver, Notification
 
 
 def _sending(receiver: Receiver, message: Message) -> "Future[NotificationError | None]":
-    """The answer to come. A receiver that hangs is left behind: nothing waits for its thread, nor does the exit."""
+    """Send in a thread that neither the caller nor the exit of the process waits for, since a receiver may hang."""
     answer: Future[NotificationError | None] = Future()
 
     def send() -> None:
@@ -81,7 +81,7 @@ def _too_slow(receiver: Receiver) -> NotificationError:
 
 
 def refuse_faults(faults: Mapping[Receiver, NotificationError], receivers: Sequence[Receiver]) -> None:
-    """Raise NotificationError where `faults` has any, naming each, and how many of `receivers` were reached."""
+    """Raise NotificationError if `faults` has any, with each fault and the number of `receivers` that were reached."""
     if faults:
         reasons = "; ".join(map(str, faults.values()))
         reached = len(receivers) - len(faults)
@@ -89,7 +89,7 @@ def refuse_faults(faults: Mapping[Receiver, NotificationError], receivers: Seque
 
 
 def _prepare_apprise() -> None:
-    # Imported here and not above: neither a scan nor the code server needs it before there is something to tell.
+    # Imported here: scans and the code server do not need it until there is a message.
     try:
         import apprise  # noqa: F401, PLC0415
     except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
-"""What each rule did today, in 24 hours and in 7 days, and what people and undos took back of it.
+"""Counts what each rule did today, in 24 hours and in 7 days, and what people and undos reversed.
 
-Closes and escalations are those of the job records, which leave undone ones out; what was taken back is read from the
-histories of the alerts that the jobs of these days decided, by the index on `state_history.job_id`.
+Closes and escalations come from the job records, which leave undone ones out. Reopened and undone alerts come from the
+histories of the alerts that these jobs decided, by the index on `state_history.job_id`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,9 +35,9 @@ class What(StrEnum):
 
 
 class RuleActivity(NamedTuple):
-    """How many alerts that is since midnight (UTC), in 24 hours and in 7 days.
+    """The number of alerts since midnight (UTC), in 24 hours and in 7 days.
 
-    Reopened are those that a scan of the 7 days closed and a person, or another program, set pending again.
+    REOPENED counts alerts that a scan of the 7 days closed and a person, or another program, set pending again.
     """
 
     rule_id: str
@@ -49,7 +49,7 @@ class RuleActivity(NamedTuple):
 
 @at_the_door
 def activity_by_rule(db: AlertDatabase, now: datetime) -> list[RuleActivity]:
-    """What the rules did, and what was taken back, in the order of `What`, and there the most of the week first."""
+    """Return what the rules did and what was reversed, in the order of `What`, then by the count of the week."""
     starts = (now.replace(hour=0, minute=0, second=0, microsecond=0), now - DAY, now - WEEK)
     counts: dict[tuple[What, str], list[int]] = {}
     for span, start in enumerate(starts):
@@ -65,7 +65,7 @@ def activity_by_rule(db: AlertDatabase, now: datetime) -> list[RuleActivity]:
 
 @at_the_door
 def last_decisions(db: AlertDatabase, since: datetime) -> dict[str, datetime]:
-    """When the last scan began that decided anything by a rule, by rule id; rules that did so since `since`."""
+    """Return the start of the last scan since `since` that decided anything by a rule, by rule id."""
     match = {"job_type": SCANNER, **OURS, "started_at": {"$gte": since}}
     rows = db[JOB_RECORDS].aggregate(
         [
@@ -80,7 +80,7 @@ def last_decisions(db: AlertDatabase, since: datetime) -> dict[str, datetime]:
 
 @at_the_door
 def largest_plans(db: AlertDatabase, since: datetime) -> dict[tuple[str, str], int]:
-    """The most that one scan since `since` planned, by rule id and decision: how near the rule came to its limit."""
+    """Return the most that one scan since `since` planned, by rule id and decision."""
     of_scan = {"job": "$job_id", "rule": "$stats.planned.rule_id", "decision": "$stats.planned.decision"}
     rows = db[JOB_RECORDS].aggregate(
         [
@@ -103,9 +103,9 @@ def _undoing_jobs(db: AlertDatabase, since: datetime) -> list[str]:
 
 
 def closes_by(jobs: Iterable[str]) -> list[Stage]:
-    """The stages that yield a document for each close by the scans `jobs`.
+    """Return stages that yield a document for each close by the scans `jobs`.
 
-    It holds the `rule`, the `next` entry of the history, and whether the close was `undone`.
+    It has the `rule`, the `next` entry of the history, and whether the close was `undone`.
     """
     ids = list(jobs)
     closed = {"entry.job_id": {"$in": ids}, "entry.to_status": str(Status.AUTO_CLOSED), "entry.triggered_by": "system"}

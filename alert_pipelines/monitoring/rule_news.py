@@ -1,7 +1,6 @@
-"""What people are told of rules with `notify`: which scans closed and escalated alerts by them, and the first of these.
+"""Finds the scans that decided alerts by rules with `notify`, with their first alerts.
 
-Read from the job records and the alerts' histories once a scan has ended, so a scan that died is told of as well, and
-nothing of it can hold up or fail a scan. Dry runs and shadow rules write nothing, so there is nothing of them to tell.
+It reads job records and histories after a scan, so it also covers scans that died, and cannot delay or fail one.
 """
 
 from collections import Counter
@@ -33,7 +32,7 @@ _LONGEST_LINE = 300
 
 
 class RuleNews(NamedTuple):
-    """What one scan did by one rule that notifies; `alerts` has a line on each of the first."""
+    """What one scan did by one rule that notifies; `alerts` has a line for each of the first."""
 
     rule_id: str
     closed: int
@@ -42,7 +41,7 @@ class RuleNews(NamedTuple):
 
     @property
     def total(self) -> int:
-        """How many alerts it decided."""
+        """The number of alerts that it decided."""
         return self.closed + self.escalated
 
 
@@ -57,9 +56,9 @@ class ScanNews(NamedTuple):
 
 @at_the_door
 def rule_news(db: AlertDatabase, since: datetime, known: Collection[str], now: datetime) -> list[ScanNews]:
-    """The scans that ended at `since` or later, are not among `known` and decided something by a rule that notifies.
+    """Return the scans since `since`, except `known`, that decided something by a rule that notifies.
 
-    Newest first, at most 1000; the first alerts are named of the newest five scans.
+    Newest first, at most 1000; the newest five scans have their first alerts.
     """
     query = {
         "job_type": SCANNER,
@@ -86,7 +85,7 @@ def rule_news(db: AlertDatabase, since: datetime, known: Collection[str], now: d
 
 
 def headline(scans: Sequence[ScanNews]) -> str:
-    """What a message about `scans` is called."""
+    """Return the title of a message about `scans`."""
     rules = [news for scan in scans for news in scan.rules]
     rule_ids = {news.rule_id for news in rules}
     who = f"rule {rules[0].rule_id!r}" if len(rule_ids) == 1 else f"{len(rule_ids)} rules"
@@ -94,7 +93,7 @@ def headline(scans: Sequence[ScanNews]) -> str:
 
 
 def lines_of(scan: ScanNews) -> Iterator[str]:
-    """What a message says of `scan` below its name."""
+    """Yield the lines of a message about `scan`, below its name."""
     for news in scan.rules[:_MAX_RULES]:
         yield f"Rule {news.rule_id!r} {_did(news.closed, news.escalated)}{':' if news.alerts else '.'}"
         yield from (f"- {line}" for line in news.alerts)
@@ -130,9 +129,9 @@ def _version(db: AlertDatabase, record: Mapping[str, Any]) -> str:
 
 
 def _decided_by(record: Mapping[str, Any], rule_ids: Collection[str]) -> tuple[RuleNews, ...]:
-    """What the record says that the scan did by `rule_ids`, the most first; what was undone since is not counted."""
+    """Return what the scan did by `rule_ids`, the most first. Undone decisions are not counted."""
     counts: Counter[tuple[str, str]] = Counter()
-    # Anybody may edit a record, and an entry that is odd must not keep the others from being told.
+    # Anybody may edit a record; an invalid entry must not prevent other reports.
     entries = record["stats"]["decisions"]
     for entry in entries if isinstance(entries, list) else ():
         rule_id, alerts = (entry.get("rule_id"), entry.get("alerts")) if isinstance(entry, dict) else (None, None)

@@ -1,8 +1,6 @@
-"""What past scans did, from the job records of a bounded time, through the index on `started_at`.
+"""Reads what past scans did, from the job records of a limited time, by the index on `started_at`.
 
-A scan is here one of this project: the older service's scans, and its records that never end, are not looked at.
-Nothing here grows with the years: each question reads the records since a time. What is to be thought of the
-answers is decided in `health`.
+Scans are those of this project: the older service's scans are ignored. `health` evaluates the answers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +17,7 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.scanner.result import stored_violations
 
 LOOK_BACK = timedelta(days=30)
-"""No scan that is older is asked for."""
+"""Older scans are not read."""
 
 HOUR = timedelta(hours=1)
 
@@ -27,7 +25,7 @@ _SCANS = {"job_type": SCANNER, **OURS}
 
 
 class RecordTotal(NamedTuple):
-    """How many job records of one type have one status."""
+    """The number of job records of one type with one status."""
 
     job_type: str
     status: str
@@ -46,27 +44,27 @@ class ScanHour(NamedTuple):
 
 @at_the_door
 def last_completed_scan(db: AlertDatabase, now: datetime) -> dict[str, Any] | None:
-    """The newest completed scan's record, without `_id`; None where there is none in the last 30 days."""
+    """Return the newest completed scan's record, without `_id`; None if there is none in 30 days."""
     return _last(db, {"status": COMPLETED}, now - LOOK_BACK, now)
 
 
 @at_the_door
 def last_ended_scan(db: AlertDatabase, now: datetime) -> dict[str, Any] | None:
-    """The newest record of a scan that completed or failed, without `_id`; None where there is none in 30 days."""
+    """Return the newest record of a scan that completed or failed, without `_id`; None if there is none in 30 days."""
     return _last(db, {"status": {"$ne": RUNNING}}, now - LOOK_BACK, now)
 
 
 @at_the_door
 def last_checked_scan(db: AlertDatabase, now: datetime) -> dict[str, Any] | None:
-    """The newest scan that checked what incremental ones look at, without `_id`; None if none did in 30 days."""
+    """Return the newest scan that checked incremental scans, without `_id`; None if there is none in 30 days."""
     return _last(db, {"stats.overlooked": {"$type": "number"}}, now - LOOK_BACK, now)
 
 
 @at_the_door
 def first_blocked(db: AlertDatabase, record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The first of the unbroken series of scans, before that of `record`, which the same limits blocked.
+    """Return the first of the scans, without a gap before that of `record`, that the same limits blocked.
 
-    None where its limits did not block the scan before it. Scans that ended before they had a plan are passed over.
+    None if they did not block the scan before it. Scans that ended before they had a plan are ignored.
     """
     limits, at = _limits(record), record["started_at"]
     planned = {**_SCANS, "stats.planned": {"$exists": True}, "started_at": {"$lt": at, "$gte": at - LOOK_BACK}}
@@ -81,13 +79,13 @@ def first_blocked(db: AlertDatabase, record: Mapping[str, Any]) -> dict[str, Any
 
 @at_the_door
 def completed_before(db: AlertDatabase, since: datetime) -> bool:
-    """Whether a scan completed in the 30 days before `since`."""
+    """Return whether a scan completed in the 30 days before `since`."""
     return _last(db, {"status": COMPLETED}, since - LOOK_BACK, since) is not None
 
 
 @at_the_door
 def decisions_by_rule(db: AlertDatabase, since: datetime) -> list[DecisionCount]:
-    """What scans that began at `since` or later decided, by rule, source and decision, the most first."""
+    """Return what scans since `since` decided, by rule, source and decision, the most first."""
     path = "$stats.decisions"
     group = {"rule": f"{path}.rule_id", "source": f"{path}.source_type", "decision": f"{path}.decision"}
     rows = db[COLLECTION].aggregate(
@@ -107,7 +105,7 @@ def decisions_by_rule(db: AlertDatabase, since: datetime) -> list[DecisionCount]
 
 @at_the_door
 def hours_of_scans(db: AlertDatabase, now: datetime, hours: int) -> list[ScanHour]:
-    """The last `hours` hours in which scans began, the latest first; hours without scans are left out."""
+    """Return the last `hours` hours in which scans started, the latest first; hours without scans are left out."""
     age = {"$floor": {"$divide": [{"$subtract": [now, "$started_at"]}, HOUR // timedelta(milliseconds=1)]}}
     rows = db[COLLECTION].aggregate(
         [
@@ -128,14 +126,14 @@ def hours_of_scans(db: AlertDatabase, now: datetime, hours: int) -> list[ScanHou
 
 @at_the_door
 def closing_jobs(db: AlertDatabase, since: datetime) -> Sequence[str]:
-    """The ids of the scans that began at `since` or later and closed anything."""
+    """Return the ids of the scans since `since` that closed anything."""
     found = db[COLLECTION].find({**_scans_since(since), "alerts_closed": {"$gt": 0}}, {"job_id": 1})
     return [str(record["job_id"]) for record in found]
 
 
 @at_the_door
 def records_by_status(db: AlertDatabase, since: datetime) -> list[RecordTotal]:
-    """How many job records of this project began at `since` or later, by type and status."""
+    """Return the number of job records of this project since `since`, by type and status."""
     group = {"type": "$job_type", "status": "$status"}
     rows = db[COLLECTION].aggregate(
         [
@@ -149,7 +147,7 @@ def records_by_status(db: AlertDatabase, since: datetime) -> list[RecordTotal]:
 
 @at_the_door
 def running_scan(db: AlertDatabase) -> bool:
-    """Whether a scan's record is running."""
+    """Return whether a scan's record is running."""
     return db[COLLECTION].find_one({**_SCANS, "status": RUNNING}, {"_id": 1}) is not None
 
 

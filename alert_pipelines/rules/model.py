@@ -1,6 +1,6 @@
-"""The rule language as models: what may be written, and errors that say what should have been.
+"""Models of the rule language, with errors that say what was expected.
 
-`compiler` defines what a rule means; `store` reads and keeps rules.
+`compiler` defines what a rule means; `store` reads and writes rules.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from alert_pipelines.rules.tree import AGING, MAX_VALUES, WHOLE, CheckedTree, Mi
 
 EXPIRES_AT = "expires_at"
 RESERVED_IDS = {EXPIRES_AT: "the alert's own expiry", "scan": "the scan's own limit"}
-"""What no rule may be called, since commands and configs say it where they could say a rule."""
+"""Names that no rule may have, since commands and configs use them where a rule could be named."""
 DEFAULT_KEY = "metadata.driver_id"
 DEFAULT_WINDOW_MINS = 60
 CLOSE_CONDITIONS = (
@@ -46,13 +46,13 @@ TREE_CONDITIONS = ("only_if", "close_if", "escalate_if", "count_if")
 OTHER_CONDITIONS = ("close_if_other", "suppress_if_other")
 COUNT_CONDITIONS = ("count_if", "count_statuses", "count_distinct")
 ESCALATE_CONDITIONS = ("escalate_if", "escalate_after_mins", "escalate_if_count")
-# What a calendar applies to: minutes that are counted back from as_of.
+# Conditions that a calendar applies to: their minutes are counted back from as_of.
 _COUNT_MINUTES = ("expire_after_mins", "close_if_no_repeat_mins", "hold_mins", "escalate_after_mins")
 SERVICE_CONDITIONS = ("escalate_if_count", "window_mins", "auto_close_if", "expire_after_mins")
 
 
 class Mode(StrEnum):
-    """Whether a rule writes (active), is only planned and counted (shadow), or rests (off)."""
+    """Whether a rule writes (active), is only planned and counted (shadow), or is not used (off)."""
 
     ACTIVE = "active"
     SHADOW = "shadow"
@@ -78,9 +78,9 @@ _Paths = Annotated[list[FieldPath], Field(min_length=1, max_length=5)]
 
 
 class Conditions(BaseModel):
-    """The conditions of one rule; a null counts as absent, since the service writes absent ones as null.
+    """The conditions of one rule. Null counts as absent, since the service stores absent conditions as null.
 
-    So does a 0 or an empty text in the service's own four, since its engine asks only whether there is a value.
+    In the service's four conditions, 0 and an empty text are absent, too, since its engine only tests for a value.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -103,7 +103,9 @@ class Conditions(BaseModel):
     keep_first: StrictBool | None = Field(
         None, description="close a pending alert when an older pending one of the same source and key exists"
     )
-    close_if_other: Other | None = Field(None, description="close when another alert says so, such as an OK event")
+    close_if_other: Other | None = Field(
+        None, description="close when another alert matches this condition, such as an OK event"
+    )
     escalate_if: CheckedTree | None = Field(None, description="escalate an OPEN alert when this condition tree holds")
     escalate_after_mins: Minutes | None = Field(
         None,
@@ -130,14 +132,14 @@ class Conditions(BaseModel):
         None, description=f"the key: a field path or a list of them, default {DEFAULT_KEY}"
     )
     ignore_keys: Annotated[list[Scalar], Field(min_length=1, max_length=MAX_VALUES)] | None = Field(
-        None, description="values of a path of the key by which alerts group with nothing, as they do by a missing one"
+        None, description="values of a path of the key that count as missing, so that their alerts are not grouped"
     )
     hold_mins: Minutes | None = Field(
-        None, description="a close condition counts only on alerts not updated in the last this many minutes"
+        None, description="close only alerts that were not updated in the last this many minutes"
     )
     suppress_if_other: Other | None = Field(
         None,
-        description="neither close nor escalate while another alert says so, such as one that the device is offline",
+        description="neither close nor escalate while another alert matches this condition, such as a device offline",
     )
     severities: Annotated[list[Severity], Field(min_length=1)] | None = Field(
         None, description="decide only alerts of these severities"
@@ -145,18 +147,20 @@ class Conditions(BaseModel):
     statuses: Annotated[list[Status], Field(min_length=1)] | None = Field(
         None, description="decide only alerts of these pending statuses"
     )
-    notify: StrictBool | None = Field(None, description="tell people what this rule decided, in one message a scan")
+    notify: StrictBool | None = Field(
+        None, description="send the decisions of this rule to the receivers of notifications, one message per scan"
+    )
     max_close: Annotated[StrictInt, Field(ge=0, lt=2**31), WHOLE] | None = Field(
-        None, description="a scan that would close more by this rule closes none by it"
+        None, description="if a scan would close more alerts than this by the rule, it closes none by it"
     )
     max_close_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="the same as a fraction of the pending alerts of the rule's source"
+        None, description="max_close as a fraction of the pending alerts of the rule's source"
     )
     max_escalate: Annotated[StrictInt, Field(ge=0, lt=2**31), WHOLE] | None = Field(
-        None, description="a scan that would escalate more by this rule escalates none by it"
+        None, description="if a scan would escalate more alerts than this by the rule, it escalates none by it"
     )
     max_escalate_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="the same as a fraction of the OPEN alerts of the rule's source"
+        None, description="max_escalate as a fraction of the OPEN alerts of the rule's source"
     )
 
     @model_validator(mode="before")
@@ -200,7 +204,7 @@ class Conditions(BaseModel):
 
     @property
     def counts_minutes(self) -> bool:
-        """Whether a calendar changes what the conditions say."""
+        """Whether a calendar changes what the conditions mean."""
         trees = (*self.trees.values(), *(other.if_ for other in self.others))
         return any(getattr(self, name) for name in _COUNT_MINUTES) or any(
             leaf.op in AGING for tree in trees if tree for leaf in leaves(tree)
@@ -208,67 +212,67 @@ class Conditions(BaseModel):
 
     @property
     def closes(self) -> tuple[str, ...]:
-        """The names of the close conditions given."""
+        """The names of the close conditions of the rule."""
         return tuple(name for name in CLOSE_CONDITIONS if getattr(self, name))
 
     @property
     def escalations(self) -> tuple[str, ...]:
-        """The names of the escalate conditions given."""
+        """The names of the escalate conditions of the rule."""
         return tuple(name for name in ESCALATE_CONDITIONS if getattr(self, name))
 
     @property
     def counts_settled(self) -> bool:
-        """Whether alerts that are settled count."""
+        """Whether settled alerts count."""
         return not set(self.count_statuses or ()) <= set(PENDING)
 
     @property
     def trees(self) -> dict[str, Tree]:
-        """The condition trees given, by the names of their conditions."""
+        """The condition trees of the rule, by the names of their conditions."""
         return {name: tree for name in TREE_CONDITIONS if (tree := getattr(self, name))}
 
     @property
     def others_by_condition(self) -> dict[str, Other]:
-        """The other alerts that decide, by the names of the conditions that say so."""
+        """The conditions on other alerts, by name."""
         return {name: other for name in OTHER_CONDITIONS if (other := getattr(self, name))}
 
     @property
     def others(self) -> tuple[Other, ...]:
-        """The other alerts that decide."""
+        """The conditions on other alerts."""
         return tuple(self.others_by_condition.values())
 
     @property
     def key_paths(self) -> frozenset[str]:
-        """The paths by which alerts go together, the key's and those of other alerts."""
+        """All paths that group alerts: those of the key and those of conditions on other alerts."""
         return frozenset(
             {*self.key, *(path for other in self.others for pair in (other.match or {}).items() for path in pair)}
         )
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The paths that alerts are grouped by."""
+        """The paths of the key."""
         return tuple(self.group_by or (DEFAULT_KEY,))
 
 
 class Rule(HasCalendars):
-    """One source type, several or all, and a set of conditions.
+    """A set of conditions for one source, several or all.
 
-    Fields this language does not know are not part of it.
+    Unknown fields are ignored.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     rule_id: Annotated[StrictStr, AfterValidator(_checked_id)] = Field(
-        min_length=1, max_length=100, description="unique; what history, records and limits call the rule"
+        min_length=1, max_length=100, description="the unique id of the rule, in histories, records and limits"
     )
     source_type: SourceType = Field(
         description="the source whose alerts it decides, a list of them, or '*' for every source; a misspelt one "
         "matches nothing"
     )
-    name: StrictStr | None = Field(None, description="what people call it")
-    description: StrictStr | None = Field(None, description="what it is for")
+    name: StrictStr | None = Field(None, description="a name for people")
+    description: StrictStr | None = Field(None, description="the purpose of the rule")
     conditions: Conditions = Field(description="when to close, escalate or hold")
-    is_active: StrictBool = Field(True, description="what the older service reads; in a file, leave it to `mode`")
-    priority: Annotated[StrictInt, Field(ge=-(2**31), lt=2**31), WHOLE] = Field(0, description="the higher goes first")
+    is_active: StrictBool = Field(True, description="read by the older service; in a file, use `mode` instead")
+    priority: Annotated[StrictInt, Field(ge=-(2**31), lt=2**31), WHOLE] = Field(0, description="higher goes first")
     mode: Mode | None = Field(None, description="active (writes; the default), shadow (is only counted) or off")
 
     @model_validator(mode="after")
@@ -284,15 +288,15 @@ class Rule(HasCalendars):
 
     @property
     def source_names(self) -> str:
-        """The same as people read it."""
+        """The sources as text."""
         return ", ".join(self.sources or (EVERY_SOURCE,))
 
     def concerns(self, source: object) -> bool:
-        """Whether the rule decides alerts with this `source_type`."""
+        """Return whether the rule decides alerts with this `source_type`."""
         return type(source) is str and (self.sources is None or source in self.sources)
 
     def shares_source(self, other: "Rule") -> bool:
-        """Whether there may be alerts that both decide."""
+        """Return whether both rules may decide the same alert."""
         return self.sources is None or other.sources is None or not set(self.sources).isdisjoint(other.sources)
 
     @property
@@ -303,9 +307,9 @@ class Rule(HasCalendars):
         return Mode.OFF if self.mode is Mode.ACTIVE and not self.is_active else self.mode
 
     def canonical(self) -> dict[str, Any]:
-        """What the rule means, as plain JSON values.
+        """Return what the rule means, as plain JSON values.
 
-        Absent conditions are left out, and so is a window that nothing looks at: the service writes its default.
+        Absent conditions are left out, and so is a window that no condition uses: the service stores its default.
         """
         conditions = self.conditions.model_dump(mode="json", by_alias=True, exclude_none=True)
         conditions.pop("window_mins", None)
@@ -325,13 +329,13 @@ class Rule(HasCalendars):
 
 
 class StrictRule(Rule):
-    """A rule as a file may hold it: unknown fields are mistakes."""
+    """A rule of a file: unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class RuleSet(NamedTuple):
-    """The rules of one scan: those that write, in precedence order, and those that are only counted."""
+    """The rules of one scan: active rules in order of precedence, and shadow rules, which are only counted."""
 
     active: tuple[Rule, ...]
     shadow: tuple[Rule, ...]
@@ -340,12 +344,12 @@ class RuleSet(NamedTuple):
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """All of them."""
+        """All rules."""
         return (*self.active, *self.shadow)
 
     @classmethod
     def of(cls, rules: list[Rule]) -> Self:
-        """Order `rules` by precedence and take the version: the SHA-256 of the active ones' canonical JSON."""
+        """Sort `rules` by precedence; the version is the SHA-256 of the canonical JSON of the active ones."""
         ordered = sorted(rules, key=lambda rule: (-rule.priority, rule.rule_id))
         active = tuple(rule for rule in ordered if rule.effective_mode is Mode.ACTIVE)
         shadow = tuple(rule for rule in ordered if rule.effective_mode is Mode.SHADOW)
@@ -354,10 +358,10 @@ class RuleSet(NamedTuple):
 
 
 def canonical_json(value: Any) -> str:
-    """One text for one value: sorted keys, no white space, no escapes beyond JSON's own."""
+    """Return the one JSON text of a value: sorted keys, no white space, no unnecessary escapes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def content_hash(content: Mapping[str, Any]) -> str:
-    """The SHA-256 of a rule's canonical content: what a published rule keeps of what was published."""
+    """Return the SHA-256 of a rule's canonical content, which is stored with a published rule."""
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Parses and validates rules; the error says what was expected."""
+"""Parses and validates rules; errors say what was expected."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
@@ -26,7 +26,7 @@ _VALUE_KINDS = "expected a text, a number, a boolean, or for 'in' and 'not_in' a
 
 
 def parse_rule(document: Any, *, strict: bool = False) -> Rule:
-    """Validate a rule; `strict` refuses fields this language does not know. Raises RuleError."""
+    """Validate a rule; `strict` refuses unknown fields. Raises RuleError."""
     if not isinstance(document, Mapping):
         raise RuleError(None, [f"expected a rule with rule_id, source_type and conditions; got {document!r:.100}"])
     if _is_too_large(Rule, document):
@@ -40,7 +40,7 @@ def parse_rule(document: Any, *, strict: bool = False) -> Rule:
 
 
 def _misspelt_limits(document: Mapping[str, Any]) -> Iterator[str]:
-    """Fields that look like one which limits when the rule decides: without it the rule would decide more."""
+    """Yield unknown fields that look like a limit on when the rule decides: without it, the rule would decide more."""
     for name in document:
         if name not in Rule.model_fields and (near := close_matches(str(name), CALENDAR_FIELDS, cutoff=0.8)):
             yield f"{_printable(str(name)):.100}: unknown; did you mean {near[0]!r}?"
@@ -84,13 +84,13 @@ def _cancelled(active: Sequence[Rule]) -> list[str]:
 
 
 def parse_window(document: Mapping[str, Any]) -> MaintenanceWindow:
-    """Validate a maintenance window, as it is stored or as a file holds it. Raises AlertPipelinesError."""
+    """Validate a stored maintenance window, or one of a file. Raises AlertPipelinesError."""
     which = f"maintenance window {_printable(str(document.get('window_id') or document.get('_id')))[:200]}"
     return _parsed(MaintenanceWindow, document, which, "is not valid and suppresses nothing")
 
 
 def parse_calendar(document: Any) -> Calendar:
-    """Validate a calendar, as it is stored or as a file holds it. Raises AlertPipelinesError."""
+    """Validate a stored calendar, or one of a file. Raises AlertPipelinesError."""
     if not isinstance(document, Mapping):
         raise AlertPipelinesError(f"expected a calendar with name, zone and open; got {document!r:.100}")
     which = f"calendar {_printable(repr(document.get('name')))[:200]}"
@@ -112,7 +112,7 @@ def _parsed(model: type[Parsed], document: Mapping[str, Any], which: str, bad: s
 
 
 def _is_too_large(model: type[BaseModel], document: Mapping[str, Any]) -> bool:
-    """Whether the fields of `model` have more than MAX_CHARS in `document`, however deep it is nested."""
+    """Return whether the fields of `model` have more than MAX_CHARS in `document`, at any depth."""
     size = 0
     for _, value in _texts_and_values(model, document):
         size += len(str(value))
@@ -122,7 +122,7 @@ def _is_too_large(model: type[BaseModel], document: Mapping[str, Any]) -> bool:
 
 
 def _unstorable(model: type[BaseModel], document: Mapping[str, Any]) -> list[str]:
-    """What MongoDB cannot hold as it is written: a publish would break at it, or store another value."""
+    """Return the values that MongoDB cannot store, or would store differently."""
     names = [("", name) for name in document]
     faults = ((path, _storage_fault(value)) for path, value in (*names, *_texts_and_values(model, document)))
     return [f"{_printable(path)}: {fault}" if path else fault for path, fault in faults if fault]
@@ -144,7 +144,7 @@ def _printable(text: str) -> str:
 
 
 def _texts_and_values(model: type[BaseModel], document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every key and value under the fields of `model`, with its path, in the order written."""
+    """Yield every key and value below the fields of `model`, with its path, in the order written."""
     names = [field.alias or name for name, field in model.model_fields.items()]
     open_levels: list[Iterator[tuple[str, Any]]] = [
         iter([(name, document[name]) for name in names if name in document])
@@ -167,18 +167,18 @@ def _inside(path: str, parts: Iterable[tuple[Any, Any]], form: str) -> Iterator[
 
 
 def _problems(error: ValidationError, document: Any, model: type[BaseModel] = Rule) -> list[str]:
-    # A union reports each of its members; the person wrote one thing, so each place is named once.
+    # A union reports each of its members, so each place is named once.
     by_path: dict[str, str] = {}
     for fault in error.errors():
         path, parents = _place(fault["loc"], document)
         if path not in by_path:
-            # What is not shown is only counted: to look for what was meant takes long with thousands of fields.
+            # Problems that are not shown are only counted: finding suggestions for thousands of fields takes long.
             by_path[path] = _say(fault, parents, model) if len(by_path) < MAX_PROBLEMS else fault["msg"]
     return [f"{path}: {problem}" if path else problem for path, problem in by_path.items()]
 
 
 def _place(location: Iterable[int | str], document: Any) -> tuple[str, list[str]]:
-    """The path as written, and its parts: pydantic's location also holds the names of union members."""
+    """Return the path as written, and its parts. Pydantic's location also has the names of union members."""
     path, here = "", document
     parts: list[str] = []
     steps = list(location)
@@ -236,7 +236,7 @@ def _say_unknown(parts: Sequence[str], model: type[BaseModel]) -> str:
     if given in known:
         return "is not valid next to the other keys: expected a leaf {field, op, value}, or one of all, any, not"
     if parts[:1] == ["conditions"] and len(parts) == 2:
-        # What closes is never hinted at for what may have been meant to escalate, nor the other way round.
+        # Never suggest a condition that closes in place of one that escalates, nor the other way round.
         known = [name for name in known if _side(name) in (None, _side(given))]
     near = meant(given, known)
     return f"unknown; did you mean {near!r}?" if near else f"unknown; known here: {', '.join(known)}"
@@ -247,7 +247,7 @@ def _is_in_tree(parts: Sequence[str]) -> bool:
 
 
 def _side(name: str) -> str | None:
-    """Whether a condition of this name, which may be misspelt, closes or escalates; None if it tells neither."""
+    """Return whether a condition of this name, possibly misspelt, closes or escalates; None if unknown."""
     words = name.lower().split("_")
     for side, verbs in _VERBS.items():
         if any(close_matches(word, verbs, cutoff=0.7) for word in words):

@@ -62,7 +62,7 @@ def _is_workbook(path: Path) -> bool:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-16 by its first bytes, with or without a mark; UTF-8 if most that is not ASCII is valid so; else cp1252."""
+    """Return UTF-16 by its first bytes, with or without a mark; UTF-8 if most non-ASCII bytes are valid; or cp1252."""
     try:
         with gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as stream:
             start = stream.read(2)
