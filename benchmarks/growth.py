@@ -21,11 +21,11 @@ from benchmarks.dataset import DUE_AFTER_MINS, SOURCE, grow
 from benchmarks.scanning import STEP, ScanCost, Scans, profiled, scan_in_child
 from benchmarks.workbench import AS_OF, Bench, benchmark_parser, keep_results, mongod_version, own_mongod, settle
 
-_FAST = {"field": "metadata.speed", "op": "gt", "value": 200}
+FAST = {"field": "metadata.speed", "op": "gt", "value": 200}
 # Each decides none of the alerts that `grow` makes, and none comes of age in the fifty minutes that are measured.
 CONDITIONS: dict[str, dict[str, Any] | None] = {
     "auto_close_if": {"auto_close_if": "document_valid"},
-    "close_if": {"close_if": _FAST},
+    "close_if": {"close_if": FAST},
     "expire_after_mins": {"expire_after_mins": 2 * DUE_AFTER_MINS},
     "expires_at": None,
     "hold_mins": {
@@ -37,24 +37,24 @@ CONDITIONS: dict[str, dict[str, Any] | None] = {
     "escalate_if_count": {"escalate_if_count": 3, "window_mins": 60},
     "severities": {"expire_after_mins": 60, "severities": ["INFO"]},
     "statuses": {"expire_after_mins": 60, "statuses": ["ESCALATED"]},
-    "only_if": {"keep_latest": True, "only_if": _FAST},
+    "only_if": {"keep_latest": True, "only_if": FAST},
     "value_of": {
         "close_if": {"field": "metadata.speed", "op": "lte", "value_of": "metadata.speed_limit", "times": 1.01}
     },
     "contains": {"close_if": {"field": "metadata.location", "op": "contains", "value": "depot", "ignore_case": True}},
     "within_mins": {"close_if": {"field": "created_at", "op": "within_mins", "value": 60}},
     "keep_first": {"keep_first": True, "group_by": "metadata.vehicle_id"},
-    "escalate_if": {"escalate_if": _FAST},
+    "escalate_if": {"escalate_if": FAST},
     "escalate_after_mins": {"escalate_after_mins": 2 * DUE_AFTER_MINS},
-    "count_if": {"escalate_if_count": 2, "count_if": _FAST},
+    "count_if": {"escalate_if_count": 2, "count_if": FAST},
     "count_statuses": {"escalate_if_count": 3, "count_statuses": ["OPEN", "RESOLVED"]},
     "count_distinct": {"escalate_if_count": 2, "window_mins": 600, "count_distinct": "metadata.speed_limit"},
     # Of each alert the nineteen others of its driver are looked at.
-    "close_if_other": {"close_if_other": {"source_type": SOURCE, "if": _FAST}},
+    "close_if_other": {"close_if_other": {"source_type": SOURCE, "if": FAST}},
     "suppress_if_other": {"escalate_after_mins": 65, "suppress_if_other": {"source_type": SOURCE}},
     # That number of open minutes ago was 1,070 minutes ago.
     "calendar": {"close_if_no_repeat_mins": 770},
-    "only_during": {"close_if": _FAST},
+    "only_during": {"close_if": FAST},
 }
 # Open at AS_OF.
 _DEPOT = {

@@ -96,7 +96,8 @@ _SECTIONS = (
         "Nothing to do: conditions of the second edition",
         "The same for the conditions that were added in the second edition. In the scans of `suppress_if_other`, 5,000 "
         "of 1,000,000 alerts became old enough, and each was looked up together with all alerts of its driver. This "
-        "was changed since; the next section has the new figures.",
+        "was changed since; the next section has the new figures. The first scans looked up the others of each alert, "
+        "now they do so for each key: see [the first look](#the-first-look).",
         tables.growth_tables,
         "growth --conditions only_if value_of contains within_mins keep_first escalate_if escalate_after_mins count_if "
         "count_statuses count_distinct close_if_other suppress_if_other",
@@ -115,7 +116,9 @@ _SECTIONS = (
         "This is how long a dry run of one rule takes to read all alerts, by condition, with an indexed key and with "
         "keys that have no index. `CPU s` are the CPU seconds that the server used for the whole dry run, "
         "which also shows what it would close by status and severity. The ratios are of these, since other programs on "
-        "the machine make every look longer.",
+        "the machine make every look longer. `close_if_other` reads all alerts of each key and none closes one; "
+        "`suppress_if_other` finds one for each key. Both are measured with the indexed key only: without an index, "
+        "each look-up reads all alerts of the other source.",
         tables.first_looks_section,
     ),
     _section(

@@ -148,7 +148,11 @@ def first_looks_section(result: dict[str, Any]) -> list[str]:
     }
     conditions = list(dict.fromkeys(condition for *_, condition in seconds))
     looks = [
-        (f"`{key}`: {first_looks.KEYS[key]}", f"{pending:,}", *(seconds[pending, key, name] for name in conditions))
+        (
+            f"`{key}`: {first_looks.KEYS[key]}",
+            f"{pending:,}",
+            *(seconds.get((pending, key, name), "") for name in conditions),
+        )
         for pending, key in dict.fromkeys((pending, key) for pending, key, _ in seconds)
     ]
     ratios = [(one["what"], f"{one['ratio']:.2f}", one["target"]) for one in result["ratios"]]

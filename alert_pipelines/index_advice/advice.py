@@ -177,7 +177,7 @@ def _accesses(db: AlertDatabase, clause: Clause) -> list[_Access]:
 
 
 def _lookups(clause: Clause) -> list[str]:
-    return [stage["$lookup"]["as"] for stage in clause.stages if "$lookup" in stage]
+    return [stage["$lookup"]["as"] for stage in clause.pipeline() if "$lookup" in stage]
 
 
 def _explain(db: AlertDatabase, pipeline: list[Stage]) -> dict[str, Any]:

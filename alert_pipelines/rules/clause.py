@@ -22,6 +22,7 @@ LOOKED_UP = "__others"
 
 PLANNED: Stage = {"$project": {"source_type": 1, "unwritable": UNWRITABLE}}
 """What a plan reads of a due alert: `_id`, `source_type`, and `unwritable` if no decision can be written to it."""
+_AS_PLANNED: Stage = {"$project": dict.fromkeys(PLANNED["$project"], 1)}
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class OtherAlerts:
 
     `groups` selects those that have such values, `filter` those of them that say so; `later` asks also that they were
     not raised before it. `fields` are what is looked at in them. `became_eligible` gives those that the clock alone has
-    brought into play since an earlier time.
+    brought into play since an earlier time. `look_up` leads from alerts as PLANNED, with their key at `key_field`, to
+    those of them that the others let decide.
     """
 
     condition: str
@@ -64,6 +66,17 @@ class OtherAlerts:
     later: bool
     fields: tuple[str, ...]
     became_eligible: Callable[[datetime], Sequence[Slice]]
+    look_up: tuple[Stage, ...] = ()
+
+    @property
+    def key_field(self) -> str:
+        """Where an aggregation puts the values at `ours`, as one document."""
+        return f"__{self.condition}"
+
+    @property
+    def key(self) -> dict[str, str]:
+        """The values at `ours` as an expression."""
+        return {f"k{n}": f"${path}" for n, path in enumerate(self.ours)}
 
     @property
     def description(self) -> str:
@@ -99,8 +112,8 @@ class Clause:
     What could become due after an earlier time shares its key with an alert that was touched since, or with one that
     `became_eligible` gives for that time, since the clock alone has brought it into play. `lookback`, where it is not
     the whole key, is how far apart in time an alert and what it makes due can be. `depends_on_removals`: an alert that
-    leaves the key, or is deleted, may also make others due. `others` decide for it, `suppressed_by` against it: the
-    last of the `stages` look them up. `in_one_pass`, where the `stages` ask once for each key: given the oldest
+    leaves the key, or is deleted, may also make others due. `others` decide for it, `suppressed_by` against it: they
+    are looked up after the `stages`. `in_one_pass`, where the `stages` ask once for each key: given the oldest
     timestamp of the candidates, a clause that decides the same and reads each alert once, for where no index finds the
     alerts of a key. `by_touch`, of a clause that looks at the alert itself and at such others, and at no other alert
     of its key: what could become due was touched itself, or `became_eligible` gives it, or it goes with such an other.
@@ -168,7 +181,16 @@ class Clause:
 
     def pipeline(self, scope: Filter | None = None) -> list[Stage]:
         """The aggregation over `alerts` that yields the due alerts as PLANNED; `scope` narrows the candidates."""
-        return [{"$match": _within(self.candidates, scope) if scope else self.candidates}, *self.stages, PLANNED]
+        due = [{"$match": _within(self.candidates, scope) if scope else self.candidates}, *self.stages]
+        if not self.all_others:
+            return [*due, PLANNED]
+        keys = {others.key_field: others.key for others in self.all_others}
+        look_ups = [stage for others in self.all_others for stage in others.look_up]
+        return [*due, {"$project": {**PLANNED["$project"], "timestamp": 1, **keys}}, *look_ups, _AS_PLANNED]
+
+    def within(self, scope: Filter) -> "Clause":
+        """The clause for those of its candidates that are in `scope`."""
+        return replace(self, candidates=_within(self.candidates, scope))
 
     def of_span(self, since: datetime | None, until: datetime | None) -> "Clause":
         """The clause for the alerts from `since` on and before `until`: its candidates begin `lookback` earlier."""

@@ -61,14 +61,12 @@ def compile_rule(
     """The clauses of `rule` at `as_of`, closes first, each in the order of the language's table."""
     judged, evidence = _judged(rule, as_of, windows), counted(windows, rule.sources, as_of)
     clauses = [*_closes(rule, judged, as_of, collection, evidence=evidence)]
-    conditions = rule.conditions
-    if conditions.close_if_other:
-        others = compile_others(rule, "close_if_other", conditions.close_if_other, as_of, windows)
-        clauses.append(close_if_other(rule, _closing(rule, judged, as_of), as_of, collection, others))
+    others = compile_others(rule, as_of, windows, collection)
+    if closing := others.get("close_if_other"):
+        clauses.append(close_if_other(rule, _closing(rule, judged, as_of), as_of, closing))
     clauses += _escalations(rule, judged, as_of, evidence=evidence)
-    if conditions.suppress_if_other:
-        others = compile_others(rule, "suppress_if_other", conditions.suppress_if_other, as_of, windows)
-        clauses = [suppressed(clause, others, collection) for clause in clauses]
+    if suppressing := others.get("suppress_if_other"):
+        clauses = [suppressed(clause, suppressing) for clause in clauses]
     hours = rule.only_hours()
     return (
         clauses if hours is None or hours.is_open(as_of) else [replace(clause, candidates=NONE) for clause in clauses]

@@ -1,7 +1,7 @@
 """Compiles `close_if_other` and `suppress_if_other`: is there such another alert for one that may be decided?
 
-The others are looked up by the values that go together, for one alert after the other. So the cost follows the alerts
-that may be decided and, with an index, not the other source's years.
+The others are looked up once for all alerts with the same values that go together. So the cost follows the keys of the
+alerts that may be decided and, with an index, not the other source's years.
 """
 
 from collections.abc import Sequence
@@ -30,11 +30,24 @@ from alert_pipelines.rules.tree_words import in_words
 from alert_pipelines.rules.window_compiler import counted
 from alert_pipelines.rules.windows import MaintenanceWindow
 
+ALERTS_A_LOOK_UP = 500
+"""So many alerts of one key are decided by one look-up at most."""
+
 
 def compile_others(
+    rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow], collection: str
+) -> dict[str, OtherAlerts]:
+    """The other alerts in `collection` that each condition of `rule` looks for at `as_of`."""
+    compiled = (
+        _compiled(rule, condition, other, as_of, windows)
+        for condition, other in rule.conditions.others_by_condition.items()
+    )
+    return {others.condition: replace(others, look_up=_look_up(others, collection)) for others in compiled}
+
+
+def _compiled(
     rule: Rule, condition: str, other: Other, as_of: datetime, windows: Sequence[MaintenanceWindow]
 ) -> OtherAlerts:
-    """The other alerts that `condition` of `rule` looks for at `as_of`."""
     match = other.match or {path: path for path in rule.conditions.key}
     theirs, ours = tuple(match), tuple(match.values())
     later = other.when is When.LATER or (other.when is None and condition == "close_if_other")
@@ -66,9 +79,7 @@ def compile_others(
     )
 
 
-def close_if_other(
-    rule: Rule, closing: Sequence[Predicate], as_of: datetime, collection: str, others: OtherAlerts
-) -> Clause:
+def close_if_other(rule: Rule, closing: Sequence[Predicate], as_of: datetime, others: OtherAlerts) -> Clause:
     """Closes where another alert says so."""
     ignored = rule.conditions.ignore_keys
     description = f"it has {' and '.join(others.ours)}, none an array{' or ignored' if ignored else ''}"
@@ -81,48 +92,76 @@ def close_if_other(
         others.description,
         tests,
         all_of(tests),
-        (_look_up(others, collection), {"$match": {LOOKED_UP: {"$ne": []}}}),
-        others.ours,
+        key=others.ours,
         became_eligible=by_the_clock(rule, as_of),
         others=others,
         by_touch=True,
     )
 
 
-def suppressed(clause: Clause, others: OtherAlerts, collection: str) -> Clause:
+def suppressed(clause: Clause, others: OtherAlerts) -> Clause:
     """`clause`, which decides no alert while one of `others` says so."""
     in_one_pass = clause.in_one_pass
     return replace(
         clause,
-        stages=(*clause.stages, _look_up(others, collection), {"$match": {LOOKED_UP: []}}),
         depends_on_removals=True,
         suppressed_by=others,
-        in_one_pass=in_one_pass and (lambda oldest: suppressed(in_one_pass(oldest), others, collection)),
+        in_one_pass=in_one_pass and (lambda oldest: suppressed(in_one_pass(oldest), others)),
     )
 
 
-def _look_up(others: OtherAlerts, collection: str) -> Stage:
-    names = [f"k{n}" for n in range(len(others.ours))]
-    let = dict(zip(names, (f"${path}" for path in others.ours), strict=True))
+def _look_up(others: OtherAlerts, collection: str) -> tuple[Stage, ...]:
+    """From alerts with their key to those of them that the others close, or do not suppress: a look-up for each key.
+
+    It brings the latest two. Since one of them may be the alert itself, these decide for every alert of the key. A
+    part of a key is at most ALERTS_A_LOOK_UP alerts, so that a key with very many is not one document.
+    """
+    names = [f"k{n}" for n in range(len(others.theirs))]
+    let = {name: f"$_id.key.{name}" for name in names}
     same = [{"$eq": [f"${path}", f"$${name}"]} for name, path in zip(names, others.theirs, strict=True)]
-    asked = [*same, {"$ne": ["$_id", "$$self"]}]
+    since = [{"$gte": ["$timestamp", "$$oldest"]}] if others.later else []
+    latest_first = [{"$sort": {"timestamp": -1}}] if others.later else []
+    part = {"$floor": {"$divide": [{"$subtract": ["$__number", 1]}, ALERTS_A_LOOK_UP]}}
+    says_so = [{"$ne": ["$$other._id", "$$alert._id"]}]
     if others.later:
-        asked.append({"$gte": ["$timestamp", "$$at"]})
-    return {
-        "$lookup": {
-            "from": collection,
-            # These use an index also where some alert holds an array; the exact test follows in $expr.
-            "localField": others.ours[0],
-            "foreignField": others.theirs[0],
-            "let": {**let, "self": "$_id", "at": "$timestamp"},
-            "pipeline": [
-                {"$match": {**others.filter, "$expr": {"$and": asked}}},
-                {"$limit": 1},
-                {"$project": {"_id": 1}},
-            ],
-            "as": LOOKED_UP,
-        }
-    }
+        says_so.append({"$gte": ["$$other.timestamp", "$$alert.timestamp"]})
+    exists = {"$anyElementTrue": [{"$map": {"input": f"${LOOKED_UP}", "as": "other", "in": {"$and": says_so}}}]}
+    is_due = exists if others.condition == "close_if_other" else {"$not": [exists]}
+    return (
+        {
+            "$setWindowFields": {
+                "partitionBy": f"${others.key_field}",
+                "sortBy": {"timestamp": 1},
+                "output": {"__number": {"$documentNumber": {}}},
+            }
+        },
+        {
+            "$group": {
+                "_id": {"key": f"${others.key_field}", "part": part},
+                "oldest": {"$min": "$timestamp"},
+                "alerts": {"$push": "$$ROOT"},
+            }
+        },
+        {
+            "$lookup": {
+                "from": collection,
+                # These use an index also where some alert holds an array; the exact test follows in $expr.
+                "localField": "_id.key.k0",
+                "foreignField": others.theirs[0],
+                "let": {**let, "oldest": "$oldest"},
+                "pipeline": [
+                    {"$match": {**others.filter, "$expr": {"$and": [*same, *since]}}},
+                    *latest_first,
+                    {"$limit": 2},
+                    {"$project": {"timestamp": 1}},
+                ],
+                "as": LOOKED_UP,
+            }
+        },
+        {"$set": {"alerts": {"$filter": {"input": "$alerts", "as": "alert", "cond": is_due}}}},
+        {"$unwind": "$alerts"},
+        {"$replaceRoot": {"newRoot": "$alerts"}},
+    )
 
 
 def _in_words(other: Other, match: dict[str, str], *, later: bool) -> str:

@@ -8,6 +8,7 @@ from a sample: where the cuts lie changes how long a query takes, never what is 
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from pymongo.collection import Collection
 from alert_pipelines.alerts.filters import MAX_ID_BYTES
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.rules.clause import Clause, Filter
+from alert_pipelines.rules.grouping import has_values
 from alert_pipelines.scanner.key_indexes import KeyIndexes, in_one_pass
 
 SLICE = 100_000
@@ -74,8 +76,23 @@ class Slices:
         least = min(2 * SLICE, _FEW) if clause.in_one_pass else 2 * SLICE
         if not (clause.key or clause.suppressed_by) or self._all_stored() < least:
             return [Query(clause)]
+        return [query for part in self._parts(clause) for query in self._cut(part)]
+
+    def _parts(self, clause: Clause) -> list[Clause]:
+        """Clauses that together yield what `clause` yields, each of which can be cut in one way."""
+        if not clause.by_touch:
+            return [clause]
+        # Each alert is decided alone, so it may be cut anywhere: best between keys, each of which is a look-up.
+        by_key = replace(clause, key=clause.all_others[0].ours, lookback=timedelta())
+        if clause.others:
+            return [by_key]
+        if not self._indexes.find_path(by_key.key[0]):
+            return [clause]
+        with_key = has_values(by_key.key)
+        return [by_key.within(with_key), replace(clause, suppressed_by=None).within({"$nor": [with_key]})]
+
+    def _cut(self, clause: Clause) -> list[Query]:
         if not clause.key:
-            # For each alert alone the others are looked up: it may be cut anywhere.
             return self._in_spans(clause, timedelta())
         if self._indexes.find_path(clause.key[0]):
             found = self._estimate(clause, clause.key[0])

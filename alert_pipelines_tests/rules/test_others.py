@@ -10,6 +10,7 @@ from pymongo import ASCENDING
 from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.index_advice.advice import advise, create_advised
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.rules import other_compiler
 from alert_pipelines.rules.files import dump_rules, parse_rules
 from alert_pipelines.rules.publish import export_rules, publish_rules
 from alert_pipelines.scanner.result import ScanRequest
@@ -84,6 +85,30 @@ def test_an_alert_does_not_close_itself_and_one_of_its_own_source_may(db: AlertD
     )
     scan(db)
     assert statuses(db) == {"alone": "OPEN", "older": "AUTO_CLOSED", "newer": "OPEN"}
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 500])
+@pytest.mark.parametrize(("when", "without_other"), [("later", {"D", "F", "none"}), ("any", {"D", "none"})])
+@pytest.mark.parametrize("condition", ["close_if_other", "suppress_if_other"])
+def test_alerts_of_one_key_that_are_others_to_each_other(
+    db: AlertDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    condition: str,
+    when: str,
+    without_other: set[str],
+    at_once: int,
+) -> None:
+    monkeypatch.setattr(other_compiler, "ALERTS_A_LOOK_UP", at_once)
+    # Three of one key, the latest two equally late; the only one of its key; two of a third; one without a key.
+    ages = {"A": (30, "D1"), "B": (10, "D1"), "C": (10, "D1"), "D": (5, "D2"), "E": (30, "D3"), "F": (10, "D3")}
+    alerts = [alert(name, minutes=minutes, driver=driver) for name, (minutes, driver) in ages.items()]
+    decides = {"expire_after_mins": 1} if condition == "suppress_if_other" else {}
+    conditions = {condition: {"source_type": "OVERSPEEDING", "when": when}, **decides}
+    fill(db, [*alerts, alert("none", driver=None)], rule("r", conditions))
+    scan(db)
+    kept = without_other if condition == "close_if_other" else {*ages, "none"} - without_other
+    assert {name for name, status in statuses(db).items() if status == "OPEN"} == kept
 
 
 def test_a_value_of_ignore_keys_closes_nothing(db: AlertDatabase) -> None:

@@ -20,8 +20,8 @@ from alert_pipelines.scanner import apply, slices
 from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded
-from benchmarks.dataset import DUE_AFTER_MINS, fill, grow
-from benchmarks.growth import CONDITIONS, rule_of
+from benchmarks.dataset import DUE_AFTER_MINS, SOURCE, fill, grow
+from benchmarks.growth import CONDITIONS, FAST, rule_of
 from benchmarks.scanning import STEP, scan_in_child
 from benchmarks.workbench import AS_OF, Bench
 
@@ -184,6 +184,30 @@ def test_a_first_look_once_was_one_query_however_many_alerts_there_were(
         # Slices are about equal; spans of time also read the window before them.
         assert max(examined) <= 3 * 1_000
         assert SMALL <= sum(examined) <= 3 * SMALL
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"close_if_other": {"source_type": SOURCE, "if": FAST}},
+        {"close_if_other": {"source_type": SOURCE, "if": FAST, "when": "any"}},
+        {"expire_after_mins": DUE_AFTER_MINS // 2, "suppress_if_other": {"source_type": SOURCE, "if": FAST}},
+        {"keep_first": True, "suppress_if_other": {"source_type": SOURCE, "if": FAST}},
+    ],
+)
+@pytest.mark.parametrize("slice_size", [SMALL, 1_000])
+def test_a_first_look_once_asked_for_the_others_of_each_alert_though_a_key_has_the_same(
+    benches: dict[int, Bench], monkeypatch: pytest.MonkeyPatch, conditions: dict[str, Any], slice_size: int
+) -> None:
+    monkeypatch.setattr(slices, "SLICE", slice_size)
+    bench = benches[SMALL]
+    bench.db.rules.delete_many({})
+    bench.db.rules.insert_one(EXPIRE | {"rule_id": "by_others", "conditions": conditions})
+    cost_of(bench, lambda watched: run_scan(watched, ScanRequest(as_of=AS_OF, dry_run=True)))
+    looks_up = {"command.aggregate": "alerts", "command.pipeline.$lookup": {"$exists": True}}
+    examined = [look["docsExamined"] for look in bench.db["system.profile"].find(looks_up)]
+    # Each alert, and for its key each of the others once.
+    assert 0 < sum(examined) <= 2 * SMALL
 
 
 @pytest.fixture
