@@ -11,7 +11,7 @@ import click
 from alert_pipelines.backtesting.backtest import DAY as ONE_DAY
 from alert_pipelines.backtesting.backtest import DEFAULT_STEP, DayOutcome, RuleOutcome
 from alert_pipelines.backtesting.backtest import backtest as run_backtest
-from alert_pipelines.cli.options import DAY, FILE, json_option
+from alert_pipelines.cli.options import FILE, day, json_option
 from alert_pipelines.cli.output import print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.reports.backtest import render_report
@@ -21,8 +21,8 @@ from alert_pipelines.rules.store import load_rules
 
 
 @click.command()
-@click.argument("first", type=DAY)
-@click.argument("last", type=DAY, required=False)
+@click.argument("first", type=day)
+@click.argument("last", type=day, required=False)
 @click.option("--rules", "file", type=FILE, help="Rule file to test. Default: the published rules, active and shadow.")
 @click.option(
     "--step-mins",

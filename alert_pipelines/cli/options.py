@@ -39,17 +39,14 @@ def duration(value: str) -> timedelta:
         raise click.BadParameter(str(error)) from error
 
 
-class _Day(click.ParamType[date]):
-    name = "day"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        try:
-            return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 - a day, not a time
-        except ValueError:
-            self.fail(f"{value!r} is not a valid day: expected a date such as 2026-03-01.", param, ctx)
+def day(value: str) -> date:
+    """Read a day such as 2026-03-01. Raises BadParameter."""
+    try:
+        return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 - a day, not a time
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not a valid day: expected a date such as 2026-03-01.") from error
 
 
-DAY = _Day()
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 as_of_option = click.option("--as-of", type=timestamp, help="Evaluate at this time. Default: now.")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from alert_pipelines.cli.options import DAY, json_option
+from alert_pipelines.cli.options import day, json_option
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.mongo.client import server_now
@@ -13,7 +13,7 @@ from alert_pipelines.reports.activity import MAX_DAYS
 
 
 @click.command()
-@click.argument("day", type=DAY, required=False)
+@click.argument("day", type=day, required=False)
 @click.option(
     "--days", type=click.IntRange(1, MAX_DAYS), default=30, show_default=True, help="Number of days, ending with DAY."
 )
