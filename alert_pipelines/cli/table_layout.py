@@ -1,7 +1,7 @@
 """Lays out the tables of the command line, also on a terminal that is narrower than they are. Nothing is cut."""
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -36,7 +36,8 @@ def table_lines(columns: Sequence[Column], width: int | None) -> Iterator[str]:
     """
     shown = _shown(columns, width)
     below = [column for column in columns if not any(column is one for one in shown)]
-    widths = _widths(shown, width)
+    room = None if width is None else width - len(_GAP) * (len(shown) - 1)
+    widths = fitted([one.natural for one in shown], [one.least for one in shown], room)
     for number in range(len(columns[0].texts)):
         cells = [_wrapped(column.texts[number], wide) for column, wide in zip(shown, widths, strict=True)]
         for parts in zip_longest(*cells, fillvalue=""):
@@ -53,25 +54,21 @@ def table_lines(columns: Sequence[Column], width: int | None) -> Iterator[str]:
 def _shown(columns: Sequence[Column], width: int | None) -> list[Column]:
     """The columns that have room beside each other; the first always has."""
     shown = list(columns)
-    while width is not None and len(shown) > 1 and _total(one.least for one in shown) > width:
+    while width is not None and len(shown) > 1 and sum(one.least + len(_GAP) for one in shown) > width + len(_GAP):
         lengths = [one.least if one.least > _LONG else 0 for one in shown]
         del shown[max(range(1, len(shown)), key=lambda place: (lengths[place], place))]
     return shown
 
 
-def _widths(shown: Sequence[Column], width: int | None) -> list[int]:
-    widths = [one.natural for one in shown]
-    while width is not None and _total(widths) > width:
-        wrappable = [place for place, one in enumerate(shown) if widths[place] > one.least]
+def fitted(natural: Sequence[int], least: Sequence[int], room: int | None) -> list[int]:
+    """The widths of columns that together have `room`, None for any: the widest give way, as far as `least` allows."""
+    widths = list(natural)
+    while room is not None and sum(widths) > room:
+        wrappable = [place for place, width in enumerate(widths) if width > least[place]]
         if not wrappable:
             break
-        widths[max(wrappable, key=lambda place: widths[place])] -= 1
+        widths[max(wrappable, key=widths.__getitem__)] -= 1
     return widths
-
-
-def _total(widths: Iterable[int]) -> int:
-    gaps = [len(_GAP) + wide for wide in widths]
-    return sum(gaps) - len(_GAP)
 
 
 def _wrapped(text: str, width: int) -> list[str]:

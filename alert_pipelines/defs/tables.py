@@ -7,6 +7,8 @@ from typing import Any
 
 from dagster import MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
+from alert_pipelines.cli.table_layout import fitted
+
 MAX_LISTED = 50
 
 ROOM = 68
@@ -44,12 +46,8 @@ def _widths(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[int]:
     columns = [[name, *(str(row[number]) for row in rows)] for number, name in enumerate(names)]
     wanted = [max(len(line) for text in column for line in text.split("\n")) for column in columns]
     words = [max(len(word) for text in column for word in re.split("[ \n]", text)) for column in columns]
-    room = ROOM - PADDING * len(names)
-    for longest in range(max(_NARROWEST, *wanted), _NARROWEST - 1, -1):
-        widths = [max(min(most, longest), min(word, _LONGEST_WORD)) for most, word in zip(wanted, words, strict=True)]
-        if sum(widths) <= room:
-            break
-    return widths
+    least = [max(min(want, _NARROWEST), min(word, _LONGEST_WORD)) for want, word in zip(wanted, words, strict=True)]
+    return fitted(wanted, least, ROOM - PADDING * len(names))
 
 
 def _in_lines(value: Any, width: int) -> Any:
