@@ -68,8 +68,8 @@ def find_alert(db: AlertDatabase, alert_id: str, fields: Sequence[str] | None = 
         raise AlertNotFoundError(f"no alert {alert_id!r} in {db.name}.{COLLECTION}: check the id")
     if len(found) > 1:
         raise SharedAlertIdError(
-            f"more than one alert in {db.name}.{COLLECTION} has the id {alert_id!r}, so which is meant cannot be told: "
-            "give each a different id"
+            f"several alerts in {db.name}.{COLLECTION} have the alert_id {alert_id!r}. Give each a different id, then "
+            "try again"
         )
     return found[0]
 

@@ -91,12 +91,12 @@ def notes(report: LoadReport, *, update: bool) -> Iterator[str]:
     """What of the alerts that were there, or of those that are none, is worth a line."""
     if report.alerts_differ:
         differs = "1 differs" if report.alerts_differ == 1 else f"{report.alerts_differ:,} differ"
-        then = "they change while they are updated: load the file again" if update else "--update takes it over"
+        then = "others changed them during the load: load the file again" if update else "--update applies the file"
         yield f"{differs} from the file: {then}"
     if report.decisions_kept:
         yield (
-            f"{report.decisions_kept:,} of them stay as a rule or a person decided here, though the file tells another "
-            "status"
+            f"{report.decisions_kept:,} of them keep the status that a rule or a person decided here; the file has "
+            "another status"
         )
     if report.never_fired:
         yield f"{report.never_fired:,} ids of the log never fired: no alert was made of them"

@@ -8,8 +8,8 @@ from alert_pipelines.settings import NOTIFY_VARIABLE, read_settings
 
 _TEST = Message(
     "Alert scanner: a test",
-    "You are told here when a scan fails, when a limit blocks closes or escalations, when no scan completes any more, "
-    "what rules with `notify` decided, and once a day what was done, what is blocked and which alerts are malformed.",
+    "You will get a message when a scan fails, when a limit blocks closes or escalations, when no scan completes, and "
+    "when a rule with `notify` decides alerts. Once a day, you get a summary with blocked rules and malformed alerts.",
 )
 
 
@@ -23,6 +23,6 @@ def test() -> None:
     """Send a test message to each receiver."""
     receivers = receivers_of(read_settings().notify_urls)
     if not receivers:
-        raise NotificationError(f"{NOTIFY_VARIABLE} is not set: give it apprise URLs with blanks between, see the docs")
+        raise NotificationError(f"{NOTIFY_VARIABLE} is not set: set it to apprise URLs, separated by blanks")
     refuse_faults(deliver(dict.fromkeys(receivers, _TEST)), receivers)
-    click.echo(f"{len(receivers)} told.")
+    click.echo(f"Sent to {len(receivers)} {'receiver' if len(receivers) == 1 else 'receivers'}.")

@@ -118,7 +118,7 @@ def _documents(content: Any, origin: str) -> list[Any]:
     if isinstance(content, Mapping) and "rules" in content:
         beside = [str(key) for key in content if key != "rules"]
         if beside:
-            raise RuleFileError(f"{origin}: unknown beside 'rules': {', '.join(beside)}")
+            raise RuleFileError(f"{origin}: unknown next to 'rules': {', '.join(beside)}")
         content = content["rules"]
     if isinstance(content, list):
         return content

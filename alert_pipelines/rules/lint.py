@@ -81,7 +81,7 @@ def _leaves_nothing(closing: Rule, escalating: Rule) -> Iterator[str]:
     closes, escalates = closing.conditions, escalating.conditions
     who = "the same rule" if closing is escalating else f"rule {closing.rule_id!r}"
     whose = f"rule {escalating.rule_id!r}"
-    then = f"so {escalating.source_names} alerts are hardly ever escalated. Let the rule that closes wait longer"
+    then = f"so {escalating.source_names} alerts are almost never escalated. Let the rule that closes wait longer"
     if closes.expire_after_mins and escalates.escalate_after_mins:
         first, second = closes.expire_after_mins, escalates.escalate_after_mins
         if first <= second:

@@ -74,7 +74,7 @@ def _cancelled(active: Sequence[Rule]) -> list[str]:
     return [
         f"rule {escalating.rule_id!r}: escalate_if_count counts pending alerts, and keep_latest of "
         f"{'the same rule' if keeping is escalating else f'rule {keeping.rule_id!r}'} closes all but the newest of a "
-        f"key, so {escalating.source_names} alerts are hardly ever escalated. Take one of the two conditions out"
+        f"key, so {escalating.source_names} alerts are almost never escalated. Remove one of the two conditions"
         for keeping in active
         for escalating in active
         if keeping.shares_source(escalating)

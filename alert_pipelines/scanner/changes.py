@@ -125,7 +125,7 @@ def _since_checkpoint(context: PlanContext, stream: "_Stream", meaning: str) -> 
     changes = Changes(since=name, since_as_of=since_as_of, touched=list(checkpoint.left))
     changes.token = stream.drain(changes, resume_after=checkpoint.token)
     if len(changes.touched) > MAX_TOUCHED:
-        why = f"more than {MAX_TOUCHED} alerts were touched since {name}"
+        why = f"more than {MAX_TOUCHED} alerts changed since {name}"
         return Changes(token=changes.token, full_scan_reason=why)
     if _is_check_due(context, day_ago):
         changes.full = True

@@ -306,7 +306,7 @@ def _progress(planned: int, on_progress: Progress | None) -> Callable[[int], Non
                 on_progress(written, planned)
         except Exception:
             # What tells of the scan must not end it.
-            _log.exception("Progress of the scan could not be told")
+            _log.exception("Could not report the progress of the scan")
 
     return on_batch
 

@@ -145,7 +145,7 @@ def test_an_unknown_alert_is_named(db: AlertDatabase) -> None:
 def test_an_id_that_two_alerts_share_was_explained_as_if_there_were_one(bare_db: AlertDatabase) -> None:
     fill(bare_db, [alert("twice", minutes=10), alert("twice", minutes=100)])
     for ask in (explain, decisions_of_alert):
-        with pytest.raises(SharedAlertIdError, match=r"more than one alert .* 'twice'"):
+        with pytest.raises(SharedAlertIdError, match=r"several alerts .* 'twice'"):
             ask(bare_db, "twice")
 
 

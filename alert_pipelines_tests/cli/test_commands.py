@@ -115,13 +115,13 @@ def test_a_later_state_of_the_same_alerts_was_counted_as_already_there(
     (environment / "a.csv").write_text(header + resolved + open_one.replace("P1", "P2"))
     out = run("load", "a.csv", "--preset", "pagerduty").stdout
     assert "0 alerts inserted, 2 already there" in out
-    assert "1 differs from the file: --update takes it over\n" in out
+    assert "1 differs from the file: --update applies the file\n" in out
     assert (
         "0 alerts inserted, 1 updated, 1 unchanged" in run("load", "a.csv", "--preset", "pagerduty", "--update").stdout
     )
     db.alerts.update_one({"alert_id": "P1"}, {"$set": {"status": "OPEN"}})
     out = run("load", "a.csv", "--preset", "pagerduty", "--update").stdout
-    assert "1 of them stay as a rule or a person decided here, though the file tells another status\n" in out
+    assert "1 of them keep the status that a rule or a person decided here; the file has another status\n" in out
 
 
 def test_sample_week_may_be_repeated(run: Run, db: AlertDatabase) -> None:

@@ -8,7 +8,7 @@ from alert_pipelines_tests.receivers import Inbox
 
 
 def test_every_receiver_gets_the_test_message(run: Run, hook: Inbox) -> None:
-    assert run("notify", "test").stdout == "1 told.\n"
+    assert run("notify", "test").stdout == "Sent to 1 receiver.\n"
     assert hook.titles == ["Alert scanner: a test"]
 
 

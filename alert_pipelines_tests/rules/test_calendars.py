@@ -298,7 +298,7 @@ def test_exported_rules_bring_their_calendars(db: AlertDatabase, tmp_path: Path)
         ({"calendars": [OFFICE, OFFICE]}, "calendar 'office': given twice"),
         ({"calendars": OFFICE}, "calendars: expected a list; got"),
         ({"calendars": ["office"]}, "expected a calendar with name, zone and open; got 'office'"),
-        ({"calender": []}, "unknown beside 'rules': calender"),
+        ({"calender": []}, "unknown next to 'rules': calender"),
         ({"rules": [{**RULES["rules"][0], "calender": "office"}]}, "calender: unknown; did you mean 'calendar'?"),
         (
             {"rules": [{**RULES["rules"][0], "conditions": {"keep_latest": True}}]},

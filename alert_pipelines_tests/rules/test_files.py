@@ -74,7 +74,7 @@ def test_what_is_dumped_reads_back_the_same(tmp_path: Path, file_format: str) ->
         ("{", "r.json", "not valid JSON"),
         ('{"overspeed": {"keep_latest": true, "keep_latest": false}}', "r.json", "'keep_latest' is given twice"),
         ("overspeed: {keep_latest: true}\noverspeed: {keep_latest: true}", "r.yaml", "given twice"),
-        ("rules: []\nrulse: []", "r.yaml", "unknown beside 'rules': rulse"),
+        ("rules: []\nrulse: []", "r.yaml", "unknown next to 'rules': rulse"),
         ("just text", "r.yaml", "expected 'rules:'"),
         ("x: {close_if: {all: &x [*x]}}", "r.yaml", "it contains itself"),
         ("rules: [{rule_id: a}, {rule_id: b}]", "r.yaml", "rule 'b': source_type: is missing"),

@@ -201,7 +201,7 @@ def test_too_many_touched_alerts_mean_a_full_scan(db: AlertDatabase, monkeypatch
     first = scan(db)
     fill(db, [alert(driver="D2", minutes=number) for number in range(11)])
     report = scan(db, 5)
-    assert report.full_scan_reason == f"more than 10 alerts were touched since {first.job_id}"
+    assert report.full_scan_reason == f"more than 10 alerts changed since {first.job_id}"
     assert report.closed == 10
     assert scan(db, 10).incremental_since == report.job_id
 

@@ -77,26 +77,26 @@ def _monitoring(instance: DagsterInstance) -> Finding:
     return Finding(
         Level.WARNING,
         "run monitoring",
-        "it is off: a run whose worker died is ended by dead_scan_sensor and by ticks alone, so not while the code "
-        "server is away. Set run_monitoring: {enabled: true}",
+        "it is off: only dead_scan_sensor and ticks end a run whose worker died, and they need the code server. "
+        "Set run_monitoring: {enabled: true}",
     )
 
 
 def _retries(instance: DagsterInstance) -> Finding:
     if instance.run_retries_enabled:
-        return Finding(Level.OK, "run retries", "they are on; scans are tagged so that none is launched again")
+        return Finding(Level.OK, "run retries", "they are on; a tag of scans prevents that they are launched again")
     return Finding(Level.OK, "run retries", "they are off")
 
 
 def _threads(instance: DagsterInstance) -> Finding:
     if instance.get_sensor_settings().get("use_threads"):
-        return Finding(Level.OK, "sensor threads", "sensors tick beside each other")
+        return Finding(Level.OK, "sensor threads", "sensors run in parallel")
     return Finding(
         Level.WARNING,
         "sensor threads",
-        "sensors tick one after another: a slow one of anybody delays notifications, and the look for dead scans whose "
-        "watcher died with them, until the next tick of the schedule at the latest. Set sensors: {use_threads: true, "
-        "num_workers: 4}",
+        "sensors run one after another: a slow sensor of any code location delays notifications. It also delays the "
+        "end of dead scans whose watcher died, at most until the next tick of the schedule. Set sensors: "
+        "{use_threads: true, num_workers: 4}",
     )
 
 
@@ -107,7 +107,7 @@ def _retention(instance: DagsterInstance) -> Finding:
     return Finding(
         Level.WARNING,
         "tick retention",
-        "ticks are kept for ever, and dead_scan_sensor makes 5,760 a day. Set retention: {sensor: {purge_after_days: "
+        "ticks are never deleted, and dead_scan_sensor makes 5,760 a day. Set retention: {sensor: {purge_after_days: "
         "{skipped: 1}}}",
     )
 
@@ -115,15 +115,15 @@ def _retention(instance: DagsterInstance) -> Finding:
 def _queue(instance: DagsterInstance) -> Finding:
     coordinator = instance.run_coordinator
     if not isinstance(coordinator, QueuedRunCoordinator):
-        return Finding(Level.OK, "queue", "there is none: runs start at once, and the claim keeps scans apart")
+        return Finding(Level.OK, "queue", "there is none: runs start immediately, and the claim keeps scans apart")
     limit = coordinator.get_run_queue_config().max_concurrent_runs
     if limit < 0:
         return Finding(Level.OK, "queue", "it has no limit")
-    return Finding(Level.OK, "queue", f"{limit} runs at once, of everybody; a scan waits for a place among them")
+    return Finding(Level.OK, "queue", f"{limit} runs at a time, of all code locations; scans wait in the queue")
 
 
 def _python_logs(instance: DagsterInstance) -> Finding:
     managed = instance.managed_python_loggers
     if managed:
         return Finding(Level.OK, "python_logs", f"{', '.join(managed)}; the scan's lines are in its run's log anyway")
-    return Finding(Level.OK, "python_logs", "not set; the scan's lines are in its run's log all the same")
+    return Finding(Level.OK, "python_logs", "not set; the scan's lines are in its run's log anyway")

@@ -158,6 +158,6 @@ def _cursor(text: str | None, now: datetime, receivers: int) -> Cursor:
 
 
 def _in_words(messages: Mapping[Receiver, Message], faults: Mapping[Receiver, NotificationError]) -> str:
-    sent = [f"Told {receiver}: {message.title}." for receiver, message in messages.items() if receiver not in faults]
-    failed = [f"Not told, tried again at the next tick: {fault}." for fault in faults.values()]
-    return " ".join([*sent, *failed]) or "Nothing to tell."
+    sent = [f"Sent to {receiver}: {message.title}." for receiver, message in messages.items() if receiver not in faults]
+    failed = [f"Not sent, to be retried at the next tick: {fault}." for fault in faults.values()]
+    return " ".join([*sent, *failed]) or "Nothing to send."

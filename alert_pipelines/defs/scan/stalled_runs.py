@@ -136,7 +136,7 @@ def _end(instance: DagsterInstance, run: DagsterRun, fault: str) -> None:
         instance.run_launcher.terminate(run.run_id)
     except Exception:
         # Each launcher raises errors of other types, and most often the process has ended already.
-        _log.exception("The process of run %s could not be ended; the run is ended all the same", run.run_id)
+        _log.exception("Could not end the process of run %s; the run is ended anyway", run.run_id)
     left = instance.get_run_by_id(run.run_id)
     if left is None or left.is_finished:
         return

@@ -46,8 +46,8 @@ def let_pass(tick: Ticks, db: AlertDatabase, **time: float) -> None:
 def test_a_failed_scan_is_told_once_with_its_counts_and_its_error(tick: Ticks, hook: Inbox, db: AlertDatabase) -> None:
     tick()
     job_id = fail(db, "ServerGone: no answer", alerts_closed=12, alerts_escalated=3)
-    assert tick() == f"Told receiver 1 of 1 in {NOTIFY_VARIABLE}: Alert scanner: 1 scan failed."
-    assert [tick(), tick()] == ["Nothing to tell."] * 2
+    assert tick() == f"Sent to receiver 1 of 1 in {NOTIFY_VARIABLE}: Alert scanner: 1 scan failed."
+    assert [tick(), tick()] == ["Nothing to send."] * 2
     [(title, body)] = hook.got
     assert title == "Alert scanner: 1 scan failed"
     assert job_id in body
@@ -59,7 +59,7 @@ def test_a_scan_that_died_is_told_once_it_is_swept(
 ) -> None:
     tick()
     job_id = create_job_record(SCANNER, db).job_id
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     db.background_jobs.update_one({}, {"$set": {"lease_expires_at": datetime.now(UTC) - timedelta(minutes=1)}})
     dead_scan_sensor(sensor_context(instance))
     tick()
@@ -108,14 +108,14 @@ def test_what_comes_again_with_every_scan_is_told_again_after_an_hour_and_what_i
     tick()
     stopped()
     stopped()
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     fail(db)
     assert "1 scan failed" in tick()
     let_pass(tick, db, minutes=61)
     tick()
     assert "rule 'old' was blocked by a limit" in hook.titles[-1]
     assert "The same happened in 1 scan before." in hook.got[-1][1]
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     assert len(hook.got) == 3
 
 
@@ -134,7 +134,7 @@ def test_a_backlog_of_500_failed_scans_is_one_message(tick: Ticks, hook: Inbox, 
         for number in range(500)
     )
     tick()
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     [(title, body)] = hook.got
     assert title == "Alert scanner: 500 scans failed"
     assert "JOB-0 " in body
@@ -175,12 +175,12 @@ def test_a_receiver_that_is_down_is_named_and_gets_a_digest_when_it_is_back_and_
     tick()
     fail(db)
     said = tick()
-    assert f"Not told, tried again at the next tick: receiver 2 of 2 in {NOTIFY_VARIABLE} (JSON)" in said
+    assert f"Not sent, to be retried at the next tick: receiver 2 of 2 in {NOTIFY_VARIABLE} (JSON)" in said
     fail(db)
     assert "receiver 2 of 2" in tick()
     with webhook(port) as back:
         tick()
-        assert tick() == "Nothing to tell."
+        assert tick() == "Nothing to send."
     assert back.titles == ["Alert scanner: 2 scans failed"]
     assert hook.titles == ["Alert scanner: 1 scan failed"]
 
@@ -191,13 +191,13 @@ def test_no_completed_scan_for_15_minutes_is_told_once_and_so_is_its_end(
     complete(db)
     tick()
     let_pass(tick, db, minutes=14)
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     let_pass(tick, db, minutes=6)
     tick()
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     complete(db)
     tick()
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     assert hook.titles == ["Alert scanner: no scan completes", "Alert scanner: scans complete again"]
     assert "No scan has completed since " in hook.got[0][1]
     assert "the schedule (*/5 * * * *) is on" in hook.got[0][1]
@@ -210,11 +210,11 @@ def test_a_schedule_that_is_off_or_has_just_been_switched_on_is_not_stale(
     tick()
     let_pass(tick, db, hours=2)
     scheduler.shutdown_scheduler(instance, location=OWN.name)
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     scheduler.start_scheduler(instance)
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     monkeypatch.setenv("AUTO_CLOSE_CRON", "off")
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     assert hook.got == []
 
 
@@ -240,7 +240,7 @@ def test_a_schedule_of_longer_intervals_is_stale_later(
     complete(db)
     tick()
     let_pass(tick, db, hours=1, minutes=59)
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     let_pass(tick, db, hours=1, minutes=2)
     tick()
     assert hook.titles == ["Alert scanner: no scan completes"]
@@ -275,13 +275,13 @@ def test_nobody_to_tell_is_said_and_a_later_receiver_gets_no_old_news(
     fail(db)
     let_pass(tick, db, hours=1)
     monkeypatch.setenv(NOTIFY_VARIABLE, url)
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     assert url not in tick.cursor
 
 
 def test_a_cursor_that_cannot_be_read_begins_anew(tick: Ticks, hook: Inbox) -> None:
     tick.cursor = '{"of": "another version"}'
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     assert Cursor.model_validate_json(tick.cursor).receivers
 
 

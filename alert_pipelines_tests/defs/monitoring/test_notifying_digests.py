@@ -94,13 +94,13 @@ def test_nobody_was_told_of_a_day_that_went_as_it_should(
 def test_a_digest_is_sent_once_a_day_also_after_the_daemon_was_started_again(
     tick: Ticks, hook: Inbox, instance: DagsterInstance
 ) -> None:
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     tick.let_a_day_pass()
     assert "0 closed, 0 escalated, 0 reopened, 0 undone" in tick()
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     restarted = Ticks(sensor_context(instance))
     restarted.cursor = tick.cursor
-    assert restarted() == "Nothing to tell."
+    assert restarted() == "Nothing to send."
     assert len(hook.got) == 1
 
 
@@ -108,7 +108,7 @@ def test_days_on_which_no_daemon_ran_are_one_digest_of_the_last_of_them(tick: Ti
     tick()
     tick.let_a_day_pass(days=5)
     tick()
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     [title] = hook.titles
     assert f" {day_due(datetime.now(UTC))}: " in title
 
@@ -119,11 +119,11 @@ def test_a_receiver_that_is_down_gets_the_digest_when_it_is_back_and_it_is_made_
     tick()
     tick.let_a_day_pass()
     hook.refuses = True
-    assert "Not told, tried again at the next tick" in tick()
+    assert "Not sent, to be retried at the next tick" in tick()
     a_day_of_work(db, day_due(datetime.now(UTC)))
     hook.refuses = False
     assert " 0 closed," in tick()
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
 
 
 def test_a_receiver_that_hangs_keeps_no_other_from_its_digest(

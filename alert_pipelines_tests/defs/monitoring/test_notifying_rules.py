@@ -51,7 +51,7 @@ def test_an_escalation_was_a_row_in_a_database_of_which_nobody_was_told(
         f"To list all of them, run `alert-pipelines jobs show {report.job_id} --alerts`",
     ]
     scan(db, minutes=5)
-    assert [tick(), tick()] == ["Nothing to tell."] * 2
+    assert [tick(), tick()] == ["Nothing to send."] * 2
     assert len(hook.got) == 1
 
 
@@ -90,7 +90,7 @@ def test_dry_runs_and_scans_that_decided_nothing_by_such_a_rule_tell_nothing(
     fill(db, [alert("a", minutes=60)], rule("late", UNATTENDED))
     scan(db, dry_run=True)
     scan(db, minutes=-40)
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     assert hook.got == []
 
 
@@ -105,10 +105,10 @@ def test_a_receiver_that_is_down_fails_no_scan_and_gets_one_message_when_it_is_b
     for number in range(7):
         fill(db, [alert(f"a{number}", minutes=60)])
         scan(db, minutes=number)
-        assert "Not told, tried again at the next tick: receiver 2 of 2" in tick()
+        assert "Not sent, to be retried at the next tick: receiver 2 of 2" in tick()
     with webhook(port) as back:
         tick()
-        assert tick() == "Nothing to tell."
+        assert tick() == "Nothing to send."
     assert hook.titles == ["Alert scanner: rule 'late' escalated 1 alert"] * 7
     [(title, body)] = back.got
     assert title == "Alert scanner: rule 'late' escalated 7 alerts"
@@ -126,7 +126,7 @@ def test_a_scan_that_was_killed_after_it_had_escalated_is_told_of_when_it_is_swe
     long_ago = datetime.now(UTC) - timedelta(minutes=1)
     killed = {"$set": {"status": "running", "lease_expires_at": long_ago}, "$unset": {"stats": 1, "completed_at": 1}}
     db.background_jobs.update_one({}, killed)
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     dead_scan_sensor(sensor_context(instance))
     tick()
     [(title, body)] = hook.got
@@ -138,7 +138,7 @@ def test_what_was_undone_before_it_was_told_is_not_told(tick: Ticks, hook: Inbox
     tick()
     fill(db, [alert("a", minutes=60)], rule("late", UNATTENDED))
     undo_job(db, scan(db).job_id, dry_run=False)
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     assert hook.got == []
 
 
@@ -177,7 +177,7 @@ def test_texts_of_alerts_break_no_line_and_odd_records_keep_nothing_from_being_t
     assert title == "Alert scanner: rule 'late' escalated 2 alerts"
     assert '- "a\\nTold: b" (metadata.driver_id "D\\r1D' in body
     assert max(map(len, body.splitlines())) < 400
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
 
 
 def test_a_cursor_of_before_there_was_notify_is_read(tick: Ticks, hook: Inbox, db: AlertDatabase) -> None:
@@ -199,6 +199,6 @@ def test_what_the_sensor_remembers_of_scans_is_bounded(tick: Ticks, hook: Inbox,
     scan(db)
     tick()
     tick.let_pass(minutes=30)
-    assert tick() == "Nothing to tell."
+    assert tick() == "Nothing to send."
     assert json.loads(tick.cursor)["receivers"][0]["decided"] == {}
     assert len(hook.got) == 1
