@@ -136,6 +136,7 @@ def test_a_file_is_loaded_by_a_preset_and_not_by_two_mappings_or_none(
     data = tmp_path / "report.json"
     data.write_text('[{"id": 31, "deviceId": 5, "type": "alarm", "eventTime": "2026-11-20T08:00:00.000+00:00"}]')
     told = observed(execute("load_alerts_job", "load", file=str(data), preset="traccar"))
+    assert told["database"] == db.name
     assert (told["inserted"], db.alerts.distinct("alert_id")) == (1, ["31"])
     for wrong in ({}, {"preset": "traccar", "mapping": "mine.yaml"}):
         result = execute("load_alerts_job", "load", file=str(data), **wrong)

@@ -87,7 +87,9 @@ def backtest(
     outcomes = [_OUTCOME.validate_json(path.read_bytes()) for path in sorted(directory.glob("*.json"))]
     report = directory / "report.html"
     write_report(report, render_report(outcomes))
-    return MaterializeResult(metadata=_shown(outcome, outcomes) | {"report": MetadataValue.path(str(report))})
+    return MaterializeResult(
+        metadata=_shown(outcome, outcomes) | {"report": MetadataValue.path(str(report)), "database": db.name}
+    )
 
 
 backtest_job = background_job(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource, names: Names) -> None:
     """Load a file into `alerts` with its mapping. Repeating a load adds nothing twice."""
     with as_dagster_failure(), _put_away(config):
-        report = _load(context, config, mongo)
+        report, database = _load(context, config, mongo)
         if report.rows_rejected:
             reasons = "; ".join(map(str, report.reject_reasons))
             told = f"{report.rows_rejected:,} of {report.rows_read:,} rows of {config.file} were rejected: {reasons}"
@@ -31,11 +31,13 @@ def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoReso
     for warning in report.summary.warnings():
         context.log.warning(warning)
     context.log_event(
-        AssetObservation(names.key(ALERTS), description=f"Loaded {config.file}.", metadata=_counts(report))
+        AssetObservation(
+            names.key(ALERTS), description=f"Loaded {config.file}.", metadata=_counts(report) | {"database": database}
+        )
     )
 
 
-def _load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource) -> "LoadReport":
+def _load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource) -> "tuple[LoadReport, str]":
     # Every run loads this module, and only this op needs the loader.
     from alert_pipelines.loading.inbox import reject_path_of  # noqa: PLC0415
     from alert_pipelines.loading.load import load_alerts  # noqa: PLC0415
@@ -45,7 +47,7 @@ def _load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoRes
 
     path = host_file(config.file)
     with mongo.open() as db:
-        return load_alerts(
+        report = load_alerts(
             db,
             path,
             _declared(config),
@@ -54,6 +56,7 @@ def _load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoRes
             reject_path=reject_path_of(path) if config.put_away else None,
             on_progress=on_progress,
         )
+        return report, db.name
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def index_advice(mongo: MongoResource, names: Names) -> Iterator[AssetCheckResul
         # The rules decide what they should all the same, only more slowly.
         severity=AssetCheckSeverity.WARN,
         description="\n".join(map(_in_words, advice)) or "No condition reads too many documents.",
-        metadata={"conditions": len(advice), "advice": table(_COLUMNS, map(_row, advice))},
+        metadata={"conditions": len(advice), "database": db.name, "advice": table(_COLUMNS, map(_row, advice))},
     )
 
 

@@ -65,7 +65,7 @@ def daily_report(
                 f"{error}, and scans may be waiting behind this run: run `alert-pipelines report {day}` on the command "
                 "line, take fewer days, or make the two indexes of docs/daily-report.md"
             ) from error
-    return MaterializeResult(metadata=_shown(report, export(report, root)))
+    return MaterializeResult(metadata=_shown(report, export(report, root)) | {"database": db.name})
 
 
 daily_report_job = background_job(
