@@ -117,7 +117,9 @@ def _look_up(others: OtherAlerts, collection: str) -> tuple[Stage, ...]:
     part of a key is at most ALERTS_A_LOOK_UP alerts, so that a key with very many is not one document.
     """
     names = [f"k{n}" for n in range(len(others.theirs))]
-    let = {name: f"$_id.key.{name}" for name in names}
+    # As `key` puts them.
+    values = [f"_id.key.{name}" for name in names] if len(names) > 1 else ["_id.key"]
+    let = {name: f"${value}" for name, value in zip(names, values, strict=True)}
     same = [{"$eq": [f"${path}", f"$${name}"]} for name, path in zip(names, others.theirs, strict=True)]
     since = [{"$gte": ["$timestamp", "$$oldest"]}] if others.later else []
     latest_first = [{"$sort": {"timestamp": -1}}] if others.later else []
@@ -146,7 +148,7 @@ def _look_up(others: OtherAlerts, collection: str) -> tuple[Stage, ...]:
             "$lookup": {
                 "from": collection,
                 # These use an index also where some alert holds an array; the exact test follows in $expr.
-                "localField": "_id.key.k0",
+                "localField": values[0],
                 "foreignField": others.theirs[0],
                 "let": {**let, "oldest": "$oldest"},
                 "pipeline": [
