@@ -88,10 +88,13 @@ def keep_from_retry(instance: DagsterInstance, run: DagsterRun) -> None:
 
 
 def disown_tags(instance: DagsterInstance, names: Names, run: DagsterRun) -> None:
-    """Empty what the tags of a re-executed run say of the run that it repeats: Dagster copies all, and removes none."""
-    inherited = {tag: "" for tag in map(names.name, _OUTCOME_TAGS) if run.tags.get(tag)}
-    if run.parent_run_id is not None and inherited:
-        instance.add_run_tags(run.run_id, inherited)
+    """Empty the tags that say what a run did, of a run that has done nothing yet: Dagster removes no tag.
+
+    It copies all of the run that is executed again, and whoever launches a run may give it any.
+    """
+    foreign = {tag: "" for tag in map(names.name, _OUTCOME_TAGS) if run.tags.get(tag)}
+    if foreign:
+        instance.add_run_tags(run.run_id, foreign)
 
 
 def runs_with_open_records(db: AlertDatabase) -> list[str]:

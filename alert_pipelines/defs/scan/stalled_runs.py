@@ -91,7 +91,8 @@ def disown_tags_of_unbegun(copy: ThisCopy) -> None:
     """Let re-executed runs of the location that have not begun bear no tag of what their parents did."""
     for record in own_run_records(copy.instance, copy.own, created_after=datetime.now(UTC) - _RECENT):
         run = record.dagster_run
-        if record.start_time is None and (makes_job_record(run, copy.names) or is_ours_alone(run, copy.names)):
+        is_repeat = record.start_time is None and run.parent_run_id is not None
+        if is_repeat and (makes_job_record(run, copy.names) or is_ours_alone(run, copy.names)):
             disown_tags(copy.instance, copy.names, run)
 
 

@@ -86,6 +86,19 @@ def test_a_blocked_run_that_was_executed_again_and_closed_was_still_tagged_as_bl
     assert again.tags[JOB_ID_TAG] == record["job_id"]
 
 
+def test_a_scan_that_somebody_launched_with_the_tags_of_a_skipped_one_stayed_skipped(
+    db: AlertDatabase, mongodb_env: None, instance: DagsterInstance
+) -> None:
+    fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60}))
+    job = build_defs().resolve_job_def("auto_close_job")
+    tags = {SKIPPED_TAG: "another scan was running", BLOCKED_TAG: "3", "owner": "somebody"}
+    config = {"ops": {"auto_close": {"config": {"as_of": AS_OF.isoformat()}}}}
+    run = instance.get_run_by_id(job.execute_in_process(config, instance=instance, tags=tags).run_id)
+    assert run is not None
+    said = {tag: run.tags[tag] for tag in (*tags, CLOSED_TAG)}
+    assert said == {SKIPPED_TAG: "", BLOCKED_TAG: "", "owner": "somebody", CLOSED_TAG: "1"}
+
+
 def test_a_person_who_executed_a_blocked_tick_again_was_told_that_all_was_well(
     execute: Execute, db: AlertDatabase, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
