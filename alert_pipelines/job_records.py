@@ -225,9 +225,9 @@ def update_job_record(
         fields["stats"] = {"$literal": given}
     if status != RUNNING:
         fields |= _ended_now()
-    result = db[COLLECTION].update_one({"job_id": job_id, "status": RUNNING}, [{"$set": fields}])
+    result = db[COLLECTION].update_one({"job_id": {"$eq": job_id}, "status": RUNNING}, [{"$set": fields}])
     if result.matched_count == 0:
-        record = db[COLLECTION].find_one({"job_id": job_id}, {"status": 1})
+        record = db[COLLECTION].find_one({"job_id": {"$eq": job_id}}, {"status": 1})
         if record is None:
             raise JobNotFoundError(f"no job record {job_id!r} in {db.name}.{COLLECTION}: check the id")
         raise JobEndedError(

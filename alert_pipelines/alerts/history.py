@@ -80,19 +80,19 @@ def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
     The server's reply is not enough: a failed update_many has written some alerts and does not say how many.
     """
     by_job = entries_where(
-        {"$eq": ["$$entry.job_id", job_id]},
+        {"$eq": ["$$entry.job_id", {"$literal": job_id}]},
         {"$eq": ["$$entry.triggered_by", "system"]},
         # An entry that was edited since must not keep the next claim from being made.
         {"$in": ["$$entry.to_status", [str(Status.AUTO_CLOSED), str(Status.ESCALATED)]]},
     )
     group = {"rule": "$entry.rule_triggered", "source": "$source_type", "to": "$entry.to_status"}
     pipeline: list[dict[str, Any]] = [
-        {"$match": {"state_history.job_id": job_id}},
+        {"$match": {"state_history.job_id": {"$eq": job_id}}},
         {
             "$project": {
                 "source_type": 1,
                 "entry": {"$first": by_job},
-                "undone": {"$cond": [{"$in": [job_id, UNDONE_JOBS]}, 1, 0]},
+                "undone": {"$cond": [{"$in": [{"$literal": job_id}, UNDONE_JOBS]}, 1, 0]},
             }
         },
         {"$match": {"entry": {"$type": "object"}}},
@@ -114,4 +114,4 @@ def tally_decisions(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
 @at_the_door
 def count_decided(db: AlertDatabase, job_id: str) -> int:
     """How many alerts hold an entry of `job_id`; an index knows that, and no alert is read."""
-    return db[COLLECTION].count_documents({"state_history.job_id": job_id})
+    return db[COLLECTION].count_documents({"state_history.job_id": {"$eq": job_id}})

@@ -41,7 +41,7 @@ def is_automatic(entry: Any) -> bool:
 @at_the_door
 def tally_of_job(db: AlertDatabase, job_id: str) -> list[DecisionTally]:
     """How many alerts `job_id` decided, by rule and source. Raises JobNotFoundError."""
-    if db[JOB_RECORDS].find_one({"job_id": job_id}, {"_id": 1}) is None:
+    if db[JOB_RECORDS].find_one({"job_id": {"$eq": job_id}}, {"_id": 1}) is None:
         raise JobNotFoundError(f"no job record {job_id!r} in {db.name}.{JOB_RECORDS}: `jobs list` names them")
     return tally_decisions(db, job_id)
 

@@ -142,7 +142,7 @@ def undo_job(
     fail_stalled_jobs(db)
     if job_id == LATEST:
         job_id = _latest_decider(db)
-    record = db[JOB_RECORDS].find_one({"job_id": job_id})
+    record = db[JOB_RECORDS].find_one({"job_id": {"$eq": job_id}})
     if record is None:
         raise UndoError(f"no job record {job_id!r} in {db.name}.{JOB_RECORDS}: `alert-pipelines jobs list` lists them")
     if record.get("status") == "running":
@@ -216,7 +216,7 @@ def _report(
         "by": "$$standing.triggered_by",
         "to": "$$standing.to_status",
         "last_at": "$$last.timestamp",
-        "is_jobs": {"$eq": ["$$standing.job_id", job_id]},
+        "is_jobs": {"$eq": ["$$standing.job_id", {"$literal": job_id}]},
     }
     since = {"$let": {"vars": {"standing": _STANDING, "last": {"$last": HISTORY}}, "in": standing}}
     shown = {"alert_id": 1, "updated_at": 1, "since": since}
@@ -243,7 +243,7 @@ def _is_untouched(job_id: str) -> dict[str, Any]:
     """Return an expression: whether the alert is as the job's decision left it, and nothing was written since."""
     stands = {
         "$and": [
-            {"$eq": ["$$standing.job_id", job_id]},
+            {"$eq": ["$$standing.job_id", {"$literal": job_id}]},
             {"$eq": ["$$standing.to_status", "$status"]},
             {"$eq": ["$$last.timestamp", "$updated_at"]},
             # A program may change a field without updated_at.
@@ -316,7 +316,7 @@ def _restoring_update(undoing: _Undoing) -> list[dict[str, Any]]:
         "triggered_by": "undo",
         "rule_triggered": None,
         "job_id": undoing.undo_job_id,
-        "undoes": {"job_id": undoing.job_id, "rule_id": "$__undone.rule_triggered"}
+        "undoes": {"job_id": {"$literal": undoing.job_id}, "rule_id": "$__undone.rule_triggered"}
         | ({"allow_again": True} if undoing.allow_again else {}),
     }
 

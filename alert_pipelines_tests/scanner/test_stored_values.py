@@ -8,8 +8,11 @@ import bson
 import pytest
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
+from alert_pipelines.audit.decisions import tally_of_job
 from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.undo import undo_job
+from alert_pipelines.errors import JobNotFoundError, UndoError
+from alert_pipelines.job_records import create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring.health import pending_by_source
 from alert_pipelines.rules.publish import diff_rules, publish_rules
@@ -105,6 +108,35 @@ def test_a_rule_id_of_any_kind_disables_its_rule_alone(db: AlertDatabase, rule_i
     publish_rules(db, changed, overwrite=True)
     assert bson.encode(db.rules.find_one({"source_type": "SAFETY"}) or {}) == before
     assert undo_job(db, report.job_id, dry_run=False).restored == 1
+
+
+def test_a_job_id_that_reads_as_a_query_named_whichever_job_there_was(db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=90)], rule("expire", {"expire_after_mins": 60}))
+    scan(db)
+    running = create_job_record("load", db).job_id
+    anyone: Any = {"$gt": ""}
+    with pytest.raises(UndoError, match="no job record"):
+        undo_job(db, anyone, dry_run=False)
+    with pytest.raises(JobNotFoundError):
+        update_job_record(anyone, {}, "failed", [], db)
+    with pytest.raises(JobNotFoundError):
+        tally_of_job(db, anyone)
+    assert (statuses(db), db.background_jobs.distinct("job_id", {"status": "running"})) == (
+        {"A": "AUTO_CLOSED"},
+        [running],
+    )
+
+
+@pytest.mark.parametrize("job_id", ["$status", "$$entry.job_id", "$$ROOT", "$"])
+def test_a_job_id_that_reads_as_a_path_is_undone_as_any_other(db: AlertDatabase, job_id: str) -> None:
+    fill(db, [alert("A", minutes=90), alert("B", minutes=90)], rule("expire", {"expire_after_mins": 60}))
+    report = scan(db)
+    db.background_jobs.update_one({"job_id": report.job_id}, {"$set": {"job_id": job_id}})
+    db.alerts.update_one({"alert_id": "A"}, {"$set": {"state_history.0.job_id": job_id}})
+    assert [row.alerts for row in tally_of_job(db, job_id)] == [1]
+    assert undo_job(db, job_id, dry_run=False).restored == 1
+    assert statuses(db) == {"A": "OPEN", "B": "AUTO_CLOSED"}
+    assert [row.undone for row in tally_of_job(db, job_id)] == [1]
 
 
 def test_a_source_that_is_code_is_another_source_than_its_text(db: AlertDatabase) -> None:
