@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster import AssetKey, Definitions
+from dagster import (
+    AssetKey,
+    DagsterInvariantViolationError,
+    Definitions,
+    ResourceDefinition,
+    asset,
+    define_asset_job,
+    multiprocess_executor,
+)
 from dagster._core.instance.config import dagster_instance_config
 
 from alert_pipelines.alerts import Alert
@@ -98,3 +106,25 @@ def test_every_run_goes_through_a_queue_of_one_and_none_runs_for_ever() -> None:
     assert settings["run_monitoring"]["enabled"]
     assert settings["run_monitoring"]["max_runtime_seconds"] > 0
     assert settings["telemetry"] == {"enabled": False}
+
+
+THEIRS = ResourceDefinition.none_resource()
+
+
+def test_other_definitions_load_beside_ours_in_one_code_location() -> None:
+    @asset(deps=["closed_alerts"])
+    def exported() -> None: ...
+
+    theirs = Definitions(assets=[exported], jobs=[define_asset_job("everything")], resources={"theirs": THEIRS})
+    job = Definitions.merge(build_defs(), theirs).resolve_job_def("everything")
+    assert {AssetKey("exported"), AssetKey("closed_alerts")} <= job.asset_layer.executable_asset_keys
+
+
+@pytest.mark.parametrize("name", ["mongo", "rule_engine", "names", "executor"])
+def test_what_ours_take_in_a_code_location_is_refused_when_it_is_loaded(name: str) -> None:
+    taken: dict[str, Any] = {"executor": multiprocess_executor} if name == "executor" else {"resources": {name: THEIRS}}
+    with pytest.raises(DagsterInvariantViolationError, match=name):
+        Definitions.merge(build_defs(), Definitions(**taken))
+    page = (CHECKOUT / "docs" / "add-to-dagster.md").read_text(encoding="utf-8")
+    [section] = [part for part in page.split("\n## ") if part.startswith("In your code location")]
+    assert name in section
