@@ -89,11 +89,13 @@ class Slices:
         if not self._indexes.find_path(by_key.key[0]):
             return [clause]
         with_key = has_values(by_key.key)
-        return [by_key.within(with_key), replace(clause, suppressed_by=None).within({"$nor": [with_key]})]
+        # Nothing suppresses those without a key. To find them all are read, so the spans are those of all.
+        spans = self._in_spans(replace(clause, suppressed_by=None), timedelta())
+        return [by_key.within(with_key), *(span.clause.within({"$nor": [with_key]}) for span in spans)]
 
     def _cut(self, clause: Clause) -> list[Query]:
         if not clause.key:
-            return self._in_spans(clause, timedelta())
+            return [Query(clause)] if clause.suppressed_by is None else self._in_spans(clause, timedelta())
         if self._indexes.find_path(clause.key[0]):
             found = self._estimate(clause, clause.key[0])
             by_key = found.candidates > MUST_SLICE or found.keyed <= MAX_KEYED * found.candidates
