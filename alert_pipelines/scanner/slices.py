@@ -19,7 +19,6 @@ from pymongo.collection import Collection
 from alert_pipelines.alerts.filters import MAX_ID_BYTES
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.rules.clause import Clause, Filter
-from alert_pipelines.rules.grouping import has_values
 from alert_pipelines.scanner.key_indexes import KeyIndexes, in_one_pass
 
 SLICE = 100_000
@@ -72,36 +71,21 @@ class Slices:
 
         Raises PyMongoError.
         """
+        # Decided alone, alerts may be cut anywhere: best between keys, each of which is a look-up.
+        alone = clause.by_touch and bool(clause.all_others)
+        cut = replace(clause, key=clause.all_others[0].ours, lookback=timedelta()) if alone else clause
         # The newest of each key by a look-up costs more than reading all, unless most of it is settled.
         least = min(2 * SLICE, _FEW) if clause.in_one_pass else 2 * SLICE
-        if not (clause.key or clause.suppressed_by) or self._all_stored() < least:
-            return [Query(clause)]
-        return [query for part in self._parts(clause) for query in self._cut(part)]
-
-    def _parts(self, clause: Clause) -> list[Clause]:
-        """Clauses that together yield what `clause` yields, each of which can be cut in one way."""
-        if not clause.by_touch:
-            return [clause]
-        # Each alert is decided alone, so it may be cut anywhere: best between keys, each of which is a look-up.
-        by_key = replace(clause, key=clause.all_others[0].ours, lookback=timedelta())
-        if clause.others:
-            return [by_key]
-        if not self._indexes.find_path(by_key.key[0]):
-            return [clause]
-        with_key = has_values(by_key.key)
-        # Nothing suppresses those without a key. To find them all are read, so the spans are those of all.
-        spans = self._in_spans(replace(clause, suppressed_by=None), timedelta())
-        return [by_key.within(with_key), *(span.clause.within({"$nor": [with_key]}) for span in spans)]
+        return self._cut(cut) if cut.key and self._all_stored() >= least else [Query(clause)]
 
     def _cut(self, clause: Clause) -> list[Query]:
-        if not clause.key:
-            return [Query(clause)] if clause.suppressed_by is None else self._in_spans(clause, timedelta())
         if self._indexes.find_path(clause.key[0]):
             found = self._estimate(clause, clause.key[0])
             by_key = found.candidates > MUST_SLICE or found.keyed <= MAX_KEYED * found.candidates
             if by_key and (clause.lookback is None or found.largest <= MAX_UNEVEN * SLICE):
                 one_pass = in_one_pass(clause, self._alerts, self._session)
-                return [Query(one_pass, scope) for scope in _ranges(clause.key[0], found.cuts)]
+                ranges = [Query(one_pass, scope) for scope in _ranges(clause.key[0], found.cuts)]
+                return [*ranges, *self._without_key(clause)]
         if clause.lookback is not None:
             return self._in_spans(clause, _WINDOWS_A_SPAN * clause.lookback)
         if self._all_stored() > MUST_SLICE:
@@ -109,6 +93,15 @@ class Slices:
             cuts = self._estimate(clause, clause.key[0], MUST_SLICE).cuts
             return [Query(clause, scope) for scope in _ranges(clause.key[0], cuts)] if cuts else [Query(clause)]
         return [Query(clause)]
+
+    def _without_key(self, clause: Clause) -> list[Query]:
+        """Looks at the alerts that ranges of keys leave out, if one without a key can be due: nothing suppresses it.
+
+        An array that holds a null may be met here and in a range, and one with far apart values in two ranges.
+        """
+        if not clause.by_touch or clause.others:
+            return []
+        return self._in_spans(replace(clause, suppressed_by=None).within({clause.key[0]: None}), timedelta())
 
     def _in_spans(self, clause: Clause, least: timedelta) -> list[Query]:
         spans = _spans(self._estimate(clause, "timestamp").cuts, least)
@@ -158,9 +151,9 @@ def _kind(value: Any) -> str | None:
 
 
 def _ranges(path: str, cuts: Sequence[Any]) -> Iterator[Filter]:
-    """Filters that together select every value at `path` but null, and each in one of them."""
-    # What is of another kind than the cuts is in the first. No candidate is without a key; to say so again lets
-    # the server leave them out by its index.
+    """Filters that together select every value at `path` but null; each but arrays in one of them."""
+    # What is of another kind than the cuts is in the first. Where candidates have a key, to leave out null again lets
+    # the server do so by its index.
     first: Filter = {path: {"$ne": None}}
     yield {**first, "$nor": [{path: {"$gte": cuts[0]}}]} if cuts else first
     for since, until in zip(cuts, [*cuts, None][1:], strict=True):

@@ -46,7 +46,8 @@ def test_each_condition_is_due_for_the_alerts_that_the_page_says(db: AlertDataba
         }
         assert found == due, document
         for indexes in (KeyIndexes(db.alerts), without_index):
-            found = {clause.condition: sorted(_in_slices(db, clause, indexes)) for clause in clauses}
+            # Slices may meet an alert with an array as its key twice; a plan decides it once.
+            found = {clause.condition: sorted(set(_in_slices(db, clause, indexes))) for clause in clauses}
             assert found == due, document
     by_expiry = _alert_ids(db, compile_expires_at(AS_OF, windows).pipeline())
     assert by_expiry == sorted(oracle.due_by_expires_at(case.alerts, case.windows, AS_OF))

@@ -261,3 +261,35 @@ def test_a_look_at_all_that_may_be_suppressed_was_one_query_however_many_there_w
     run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,)))
     left = {name for name, status in statuses(db).items() if status == "OPEN"}
     assert left == {"off", *(f"D2-{n}" for n in range(1, 61))}
+
+
+def test_to_find_alerts_that_nothing_can_suppress_all_were_read_a_second_time(db: AlertDatabase) -> None:
+    kept = rule("kept", {"expire_after_mins": 1, "suppress_if_other": {"source_type": "OFFLINE"}})
+    fill(db, [alert(f"A{n}", minutes=n, driver=f"D{n}") for n in range(1, 101)], kept)
+    looks = slices_of(db, kept)
+    assert len(looks) > 10
+    assert sum(documents_read(db, look.clause.pipeline(look.scope)) for look in looks) <= 100
+
+
+def documents_read(db: AlertDatabase, pipeline: Stages) -> int:
+    asked = {"aggregate": "alerts", "pipeline": pipeline, "cursor": {}}
+    explained = db.command("explain", asked, verbosity="executionStats")
+    first = explained["stages"][0]["$cursor"] if "stages" in explained else explained
+    return int(first["executionStats"]["totalDocsExamined"])
+
+
+def test_an_alert_with_an_array_as_its_key_was_met_in_two_slices_and_is_decided_once(db: AlertDatabase) -> None:
+    kept = rule("kept", {"expire_after_mins": 1, "suppress_if_other": {"source_type": "OFFLINE"}})
+    arrays: list[Any] = [["D05", "D55"], [None, "D55"], [None], [], [["D05"]], ["D05", 7]]
+    odd = [alert(f"array-{n}", minutes=n + 2, driver=array) for n, array in enumerate(arrays)]
+    odd.append(alert("rows", minutes=9, metadata=[{"driver_id": "D05"}, {"driver_id": "D55"}]))
+    odd.append(alert("numbers", minutes=9, metadata=[5]))
+    plain = [alert(f"A{n}", minutes=n, driver=f"D{n:02}") for n in range(1, 61)]
+    fill(db, [*odd, *plain, alert("off", source_type="OFFLINE", driver="D55")], kept)
+    looks = slices_of(db, kept)
+    due = [found["_id"] for look in looks for found in db.alerts.aggregate(look.clause.pipeline(look.scope))]
+    assert len(due) > len(set(due)) == 67
+    report = run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,)))
+    assert report.closed == 67
+    assert report.reconciles
+    assert {name for name, status in statuses(db).items() if status == "OPEN"} == {"off", "A55"}
