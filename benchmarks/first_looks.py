@@ -50,8 +50,6 @@ KEYS = {
     "metadata.location": "no index, a value each",
 }
 INDEXED = next(iter(KEYS))
-OF_OTHERS = ("close_if_other", "suppress_if_other")
-"""Without an index each look-up of these reads all alerts of the other source: they are measured with one only."""
 TARGET, POWER = 3, 1.1
 SHADOW_RULES = 10
 
@@ -121,18 +119,13 @@ def _measured(bench: Bench, sizes: Sequence[int], indexed_sizes: Sequence[int]) 
         prepare_collections(bench.db)
         settle(bench.db)
         for key in KEYS if pending in sizes else [INDEXED]:
-            for condition in conditions_by(key):
+            for condition in CONDITIONS:
                 row = {"pending": pending, "condition": condition, "key": key, **first_look(bench, condition, key)}
                 print(
                     "{pending:9} {condition:24} {key:20} {seconds:7.2f} s, {cpu_seconds:7.2f} s CPU".format(**row),
                     flush=True,
                 )
                 yield row
-
-
-def conditions_by(key: str) -> list[str]:
-    """The conditions that are measured by `key`."""
-    return [condition for condition in CONDITIONS if key == INDEXED or condition not in OF_OTHERS]
 
 
 def ratios(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -144,7 +137,7 @@ def ratios(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             taken = [row["cpu_seconds"] for row in rows if (row["pending"], row["key"]) == (pending, key)]
             what = f"the longest to the shortest at {pending:,}, {key}: {says}"
             found.append({"what": what, "ratio": max(taken) / min(taken), "target": f"at most {TARGET}"})
-        for condition in conditions_by(key) if len(sizes) > 1 else ():
+        for condition in CONDITIONS if len(sizes) > 1 else ():
             what, power = f"power of {condition}, {key}", growth_power(by_size(rows, key, condition, "cpu_seconds"))
             found.append({"what": what, "ratio": power, "target": f"at most {POWER}"})
     return found

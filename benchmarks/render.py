@@ -117,8 +117,8 @@ _SECTIONS = (
         "keys that have no index. `CPU s` are the CPU seconds that the server used for the whole dry run, "
         "which also shows what it would close by status and severity. The ratios are of these, since other programs on "
         "the machine make every look longer. `close_if_other` reads all alerts of each key and none closes one; "
-        "`suppress_if_other` finds one for each key. Both are measured with the indexed key only: without an index, "
-        "each look-up reads all alerts of the other source.",
+        "`suppress_if_other` finds one for each key. Without an index, both sort the alerts and the others by key, and "
+        "read each once.",
         tables.first_looks_section,
     ),
     _section(

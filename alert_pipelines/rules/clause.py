@@ -3,7 +3,7 @@
 `compiler` and `evidence` make them of conditions.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -54,7 +54,8 @@ class OtherAlerts:
     `groups` selects those that have such values, `filter` those of them that say so; `later` asks also that they were
     not raised before it. `fields` are what is looked at in them. `became_eligible` gives those that the clock alone has
     brought into play since an earlier time. `look_up` leads from alerts as PLANNED, with their key at `key_field`, to
-    those of them that the others let decide.
+    those of them that the others let decide. `in_one_pass` gives stages that do the same and read each of the others
+    once, for where no index finds them by key, given the oldest timestamp of the candidates.
     """
 
     condition: str
@@ -67,6 +68,7 @@ class OtherAlerts:
     fields: tuple[str, ...]
     became_eligible: Callable[[datetime], Sequence[Slice]]
     look_up: tuple[Stage, ...] = ()
+    in_one_pass: Callable[[datetime], tuple[Stage, ...]] = lambda _: ()
 
     @property
     def key_field(self) -> str:
@@ -193,6 +195,14 @@ class Clause:
         keys = {others.key_field: others.key for others in self.all_others}
         look_ups = [stage for others in self.all_others for stage in others.look_up]
         return [*due, {"$project": {**PLANNED["$project"], "timestamp": 1, **keys}}, *look_ups, _AS_PLANNED]
+
+    def reading_others_once(self, scattered: Collection[OtherAlerts], oldest: datetime) -> "Clause":
+        """The clause where no index finds the `scattered` others by key, and no candidate is older than `oldest`."""
+
+        def once(others: OtherAlerts | None) -> OtherAlerts | None:
+            return replace(others, look_up=others.in_one_pass(oldest)) if others and others in scattered else others
+
+        return replace(self, others=once(self.others), suppressed_by=once(self.suppressed_by))
 
     def within(self, scope: Filter) -> "Clause":
         """The clause for those of its candidates that are in `scope`."""

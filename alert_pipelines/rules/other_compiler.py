@@ -1,12 +1,14 @@
 """Compiles `close_if_other` and `suppress_if_other`: is there such another alert for one that may be decided?
 
 The others are looked up once for all alerts with the same values that go together. So the cost follows the keys of the
-alerts that may be decided and, with an index, not the other source's years.
+alerts that may be decided, and not the other source's years. Where no index finds them, each is read once.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from alert_pipelines.alerts import Status
 from alert_pipelines.alerts.filters import dated, of_sources
@@ -32,6 +34,7 @@ from alert_pipelines.rules.windows import MaintenanceWindow
 
 ALERTS_A_LOOK_UP = 500
 """So many alerts of one key are decided by one look-up at most."""
+_IS_OTHER = "__is_other"
 
 
 def compile_others(
@@ -42,7 +45,12 @@ def compile_others(
         _compiled(rule, condition, other, as_of, windows)
         for condition, other in rule.conditions.others_by_condition.items()
     )
-    return {others.condition: replace(others, look_up=_look_up(others, collection)) for others in compiled}
+    return {
+        others.condition: replace(
+            others, look_up=_look_up(others, collection), in_one_pass=partial(_in_one_pass, others, collection)
+        )
+        for others in compiled
+    }
 
 
 def _compiled(
@@ -124,11 +132,6 @@ def _look_up(others: OtherAlerts, collection: str) -> tuple[Stage, ...]:
     since = [{"$gte": ["$timestamp", "$$oldest"]}] if others.later else []
     latest_first = [{"$sort": {"timestamp": -1}}] if others.later else []
     part = {"$floor": {"$divide": [{"$subtract": ["$__number", 1]}, ALERTS_A_LOOK_UP]}}
-    says_so = [{"$ne": ["$$other._id", "$$alert._id"]}]
-    if others.later:
-        says_so.append({"$gte": ["$$other.timestamp", "$$alert.timestamp"]})
-    exists = {"$anyElementTrue": [{"$map": {"input": f"${LOOKED_UP}", "as": "other", "in": {"$and": says_so}}}]}
-    is_due = exists if others.condition == "close_if_other" else {"$not": [exists]}
     return (
         {
             "$setWindowFields": {
@@ -160,10 +163,51 @@ def _look_up(others: OtherAlerts, collection: str) -> tuple[Stage, ...]:
                 "as": LOOKED_UP,
             }
         },
-        {"$set": {"alerts": {"$filter": {"input": "$alerts", "as": "alert", "cond": is_due}}}},
+        {"$set": {"alerts": {"$filter": {"input": "$alerts", "as": "alert", "cond": _is_due(others)}}}},
         {"$unwind": "$alerts"},
         {"$replaceRoot": {"newRoot": "$alerts"}},
     )
+
+
+def _in_one_pass(others: OtherAlerts, collection: str, oldest: datetime) -> tuple[Stage, ...]:
+    """What `_look_up` does, by sorting the alerts and all others by key."""
+    names = [f"k{n}" for n in range(len(others.theirs))]
+    paths = [f"${path}" for path in others.theirs]
+    key = dict(zip(names, paths, strict=True)) if len(paths) > 1 else paths[0]
+    since = [{"timestamp": {"$gte": oldest}}] if others.later else []
+    latest = {"_id": "$_id", "timestamp": "$timestamp", _IS_OTHER: f"${_IS_OTHER}"}
+    only_others = {"input": f"${LOOKED_UP}", "as": "other", "cond": f"$$other.{_IS_OTHER}"}
+    return (
+        {
+            "$unionWith": {
+                "coll": collection,
+                "pipeline": [
+                    {"$match": {"$and": [others.filter, *since]}},
+                    {"$project": {"timestamp": 1, others.key_field: key, _IS_OTHER: {"$literal": True}}},
+                ],
+            }
+        },
+        {
+            "$setWindowFields": {
+                "partitionBy": f"${others.key_field}",
+                "output": {
+                    LOOKED_UP: {"$topN": {"n": 2, "sortBy": {_IS_OTHER: -1, "timestamp": -1}, "output": latest}}
+                },
+            }
+        },
+        {"$match": {_IS_OTHER: {"$exists": False}}},
+        {"$set": {LOOKED_UP: {"$filter": only_others}}},
+        {"$match": {"$expr": {"$let": {"vars": {"alert": "$$ROOT"}, "in": _is_due(others)}}}},
+    )
+
+
+def _is_due(others: OtherAlerts) -> dict[str, Any]:
+    """Whether those of `others` that stand at LOOKED_UP let `$$alert` be decided."""
+    says_so = [{"$ne": ["$$other._id", "$$alert._id"]}]
+    if others.later:
+        says_so.append({"$gte": ["$$other.timestamp", "$$alert.timestamp"]})
+    exists = {"$anyElementTrue": [{"$map": {"input": f"${LOOKED_UP}", "as": "other", "in": {"$and": says_so}}}]}
+    return exists if others.condition == "close_if_other" else {"$not": [exists]}
 
 
 def _in_words(other: Other, match: dict[str, str], *, later: bool) -> str:

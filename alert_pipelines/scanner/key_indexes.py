@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
 
 from pymongo.client_session import ClientSession
@@ -12,7 +13,7 @@ from pymongo.collection import Collection
 
 from alert_pipelines.alerts import A_DATE, IS_PENDING
 from alert_pipelines.mongo.client import AlertDocument
-from alert_pipelines.rules.clause import NONE, Clause, Filter, Stage
+from alert_pipelines.rules.clause import NONE, Clause, Filter, OtherAlerts, Stage
 
 
 class KeyIndexes:
@@ -32,6 +33,11 @@ class KeyIndexes:
             paths[:1] == ["source_type"] and set(paths[1 : len(key) + 1]) == set(key) and not part
             for paths, part in self._of_alerts
         )
+
+    def scattered(self, clause: Clause) -> list[OtherAlerts]:
+        """Those of the clause's others that no index can find by key."""
+        of_others = {path for paths, _ in self._of_alerts for path in paths}
+        return [others for others in clause.all_others if others.theirs[0] not in of_others]
 
     @cached_property
     def _of_alerts(self) -> list[tuple[list[str], bool]]:
@@ -55,6 +61,9 @@ def pipeline_of(
 
     A look-up for each key, of which no index finds the alerts, would read all alerts as often as there are keys.
     """
+    scattered = indexes.scattered(clause)
+    if scattered and (oldest := _oldest_pending(clause, alerts, session)):
+        clause = clause.reading_others_once(scattered, oldest)
     if indexes.find_key(clause.key):
         return clause.pipeline(scope)
     return in_one_pass(clause, alerts, session).pipeline(scope)
@@ -64,8 +73,15 @@ def in_one_pass(clause: Clause, alerts: Collection[AlertDocument], session: Clie
     """What decides the same as `clause` and reads each alert once."""
     if clause.in_one_pass is None:
         return clause
+    oldest = _oldest_pending(clause, alerts, session)
+    return clause.in_one_pass(oldest) if oldest else replace(clause, candidates=NONE, in_one_pass=None)
+
+
+def _oldest_pending(
+    clause: Clause, alerts: Collection[AlertDocument], session: ClientSession | None
+) -> datetime | None:
+    """The oldest timestamp that is pending, of alerts with a key or without: no later than those of the candidates."""
     [of_sources] = [test.filter for test in clause.predicates if test.name == "source_type"]
-    # The oldest that is pending, whether it has a key or not: an index has it, and it is no later than the candidates'.
     pending = {**of_sources, **IS_PENDING, "timestamp": A_DATE}
     oldest = alerts.find_one(pending, {"timestamp": 1}, sort=[("timestamp", 1)], session=session)
-    return clause.in_one_pass(oldest["timestamp"]) if oldest else replace(clause, candidates=NONE, in_one_pass=None)
+    return oldest["timestamp"] if oldest else None

@@ -76,6 +76,9 @@ class Slices:
         cut = replace(clause, key=clause.all_others[0].ours, lookback=timedelta()) if alone else clause
         # The newest of each key by a look-up costs more than reading all, unless most of it is settled.
         least = min(2 * SLICE, _FEW) if clause.in_one_pass else 2 * SLICE
+        if self._indexes.scattered(clause):
+            # Each slice would read all the others.
+            least = MUST_SLICE
         return self._cut(cut) if cut.key and self._all_stored() >= least else [Query(clause)]
 
     def _cut(self, clause: Clause) -> list[Query]:

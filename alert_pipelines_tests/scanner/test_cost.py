@@ -210,6 +210,26 @@ def test_a_first_look_once_asked_for_the_others_of_each_alert_though_a_key_has_t
     assert 0 < sum(examined) <= 2 * SMALL
 
 
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"close_if_other": {"source_type": SOURCE, "if": FAST}},
+        {"close_if_other": {"source_type": SOURCE, "when": "any", "match": {"metadata.location": "metadata.speed"}}},
+        {"keep_first": True, "suppress_if_other": {"source_type": SOURCE, "if": FAST}},
+    ],
+)
+def test_without_an_index_all_others_were_read_for_each_key(
+    benches: dict[int, Bench], conditions: dict[str, Any]
+) -> None:
+    bench = benches[SMALL]
+    bench.db.rules.delete_many({})
+    by_no_index = {**conditions, "group_by": "metadata.location"}
+    bench.db.rules.insert_one(EXPIRE | {"rule_id": "by_others", "conditions": by_no_index})
+    cost, _ = cost_of(bench, lambda watched: run_scan(watched, ScanRequest(as_of=AS_OF, dry_run=True)))
+    # Each alert, and each of the others, which are the same alerts; and to count them.
+    assert cost.documents <= 4 * SMALL
+
+
 @pytest.fixture
 def bench(db: AlertDatabase, mongo_uri: str) -> Bench:
     return Bench(db, mongo_uri)
