@@ -64,6 +64,10 @@ class _Root(click.Group):
             raise click.ClickException(str(error)) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except OSError as error:
+            # If it is the output that cannot be written, this raises again, and `main` says so, once.
+            sys.stdout.flush()
+            raise click.ClickException(str(error)) from error
         except Exception as error:
             raise click.ClickException(_without_trace(error)) from error
 
@@ -76,8 +80,6 @@ def _without_trace(error: Exception) -> str:
 
     if isinstance(error, PyMongoError):
         return f"MongoDB failed: {reason_of(error)}"
-    if isinstance(error, OSError):
-        return str(error)
     where = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"{type(error).__name__}: {error!s:.500} (line {where.lineno} of {Path(where.filename).name}). This is a "

@@ -46,6 +46,15 @@ def test_a_full_disk_ended_in_a_traceback(environment: Path, db: AlertDatabase, 
     assert re.fullmatch(r"Error: .*No space left on device\n", said)
 
 
+@pytest.mark.parametrize("unbuffered", [b"", b"1"])
+def test_a_full_disk_was_told_twice_where_output_is_buffered(
+    environment: Path, db: AlertDatabase, unbuffered: bytes
+) -> None:
+    db.background_jobs.insert_one({"job_id": "JOB-1", "job_type": "x", "status": "failed", "started_at": AS_OF})
+    code, said = ended("jobs", "list", stdout="/dev/full", PYTHONUNBUFFERED=unbuffered)
+    assert (code, said.count("Error:")) == (1, 1)
+
+
 def test_an_error_on_a_full_disk_ends_the_command_as_well() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([_SCRIPT, "--help"], stdout=full, stderr=full, timeout=60, check=False)
