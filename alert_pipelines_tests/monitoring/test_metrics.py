@@ -156,7 +156,8 @@ def test_what_a_scan_decided_before_it_was_broken_off_is_in_the_sums_by_rule(db:
     job_id = create_job_record(SCANNER, db).job_id
     entry = {"job_id": job_id, "triggered_by": "system", "rule_triggered": "r", "to_status": "AUTO_CLOSED"}
     db.alerts.insert_one({"alert_id": "1", "source_type": "SAFETY", "state_history": [entry]})
-    db.background_jobs.update_one({"job_id": job_id}, {"$set": {"lease_expires_at": server_now(db)}})
+    over = {"lease_expires_at": server_now(db) - timedelta(seconds=1)}
+    db.background_jobs.update_one({"job_id": job_id}, {"$set": over})
     fail_stalled_jobs(db)
     decisions = numbers(db, tmp_path)["alert_pipelines_decisions_last_day"]
     assert decisions == {("close", "r", "SAFETY"): 1}
