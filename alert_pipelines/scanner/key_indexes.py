@@ -61,12 +61,15 @@ def pipeline_of(
 
     A look-up for each key, of which no index finds the alerts, would read all alerts as often as there are keys.
     """
+    one_pass = None if indexes.find_key(clause.key) else clause.in_one_pass
     scattered = indexes.scattered(clause)
-    if scattered and (oldest := _oldest_pending(clause, alerts, session)):
-        clause = clause.reading_others_once(scattered, oldest)
-    if indexes.find_key(clause.key):
+    if one_pass is None and not scattered:
         return clause.pipeline(scope)
-    return in_one_pass(clause, alerts, session).pipeline(scope)
+    oldest = _oldest_pending(clause, alerts, session)
+    if oldest is None:
+        return replace(clause, candidates=NONE).pipeline(scope)
+    decided = one_pass(oldest) if one_pass else clause
+    return decided.reading_others_once(scattered, oldest).pipeline(scope)
 
 
 def in_one_pass(clause: Clause, alerts: Collection[AlertDocument], session: ClientSession | None) -> Clause:

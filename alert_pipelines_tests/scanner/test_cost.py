@@ -215,7 +215,6 @@ def test_a_first_look_once_asked_for_the_others_of_each_alert_though_a_key_has_t
     [
         {"close_if_other": {"source_type": SOURCE, "if": FAST}},
         {"close_if_other": {"source_type": SOURCE, "when": "any", "match": {"metadata.location": "metadata.speed"}}},
-        {"keep_first": True, "suppress_if_other": {"source_type": SOURCE, "if": FAST}},
     ],
 )
 def test_without_an_index_all_others_were_read_for_each_key(

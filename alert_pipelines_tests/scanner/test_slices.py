@@ -293,3 +293,25 @@ def test_an_alert_with_an_array_as_its_key_was_met_in_two_slices_and_is_decided_
     assert report.closed == 67
     assert report.reconciles
     assert {name for name, status in statuses(db).items() if status == "OPEN"} == {"off", "A55"}
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"keep_latest": True},
+        {"keep_first": True},
+        {"close_if_no_repeat_mins": 60},
+        {"escalate_if_count": 2},
+        {"expire_after_mins": 1},
+        {"close_if_other": {"source_type": "RETURNED"}},
+    ],
+    ids=lambda conditions: next(iter(conditions)),
+)
+def test_without_an_index_what_suppresses_was_looked_up_for_each_key(
+    db: AlertDatabase, conditions: dict[str, Any]
+) -> None:
+    suppressing = {"group_by": "metadata.vin", "suppress_if_other": {"source_type": "OFFLINE"}}
+    fill(db, [alert("A", metadata={"vin": "V1"})])
+    alerts = known_form(db).alerts
+    [clause] = compile_rule(Rule.model_validate(rule("kept", {**conditions, **suppressing})), AS_OF)
+    assert not [stage for stage in pipeline_of(clause, None, alerts, KeyIndexes(alerts)) if "$lookup" in stage]
