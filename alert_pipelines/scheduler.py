@@ -80,8 +80,8 @@ def start_scheduler(instance: DagsterInstance | None = None, *, location: str | 
         or None if the scheduler is not running.
 
     Raises:
-        SchedulerError: There is no instance, not exactly one code location has the schedule, or AUTO_CLOSE_CRON is
-            off.
+        SchedulerError: No Dagster instance is set, no code location or several have the schedule, or AUTO_CLOSE_CRON
+            is off.
 
     Example:
         >>> start_scheduler()["running"]
@@ -107,7 +107,7 @@ def shutdown_scheduler(instance: DagsterInstance | None = None, *, location: str
         or None if the scheduler is not running.
 
     Raises:
-        SchedulerError: There is no instance, or not exactly one code location has the schedule.
+        SchedulerError: No Dagster instance is set, or no code location or several have the schedule.
 
     Example:
         >>> shutdown_scheduler()["running"]
@@ -130,7 +130,7 @@ def is_scheduler_running(instance: DagsterInstance | None = None, *, location: s
         Whether it runs.
 
     Raises:
-        SchedulerError: There is no instance, or not exactly one code location has the schedule.
+        SchedulerError: No Dagster instance is set, or no code location or several have the schedule.
 
     Example:
         >>> is_scheduler_running()
@@ -151,7 +151,7 @@ def get_scheduler_status(instance: DagsterInstance | None = None, *, location: s
         or None if the scheduler is not running.
 
     Raises:
-        SchedulerError: There is no instance, or not exactly one code location has the schedule.
+        SchedulerError: No Dagster instance is set, or no code location or several have the schedule.
 
     Example:
         >>> get_scheduler_status()["jobs"][0]["id"]

@@ -147,7 +147,7 @@ class Choice(Source, Generic[Chosen]):
 
     @property
     def is_required(self) -> bool:
-        """Whether there is no default."""
+        """Whether a row needs a value: the field has no default."""
         return self.default is None
 
 

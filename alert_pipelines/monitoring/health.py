@@ -110,7 +110,7 @@ def silent_rules(db: AlertDatabase, now: datetime, days: int) -> HealthResult:
         came = db[COLLECTION].find_one({**of_sources(rule.sources), "timestamp": {"$gte": since}}, {"_id": 1})
         advice = (
             "alerts were raised. Check why the rule decides none of them (`alert-pipelines explain ALERT_ID`), and "
-            "switch it off if it is no longer needed"
+            "switch it off if you do not need it"
             if came
             else "no alert was raised. Check that the source still sends alerts"
         )

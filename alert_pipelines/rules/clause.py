@@ -51,11 +51,13 @@ class Slice:
 class OtherAlerts:
     """Other alerts that decide at one as_of: an alert goes with those whose values at `theirs` equal its own at `ours`.
 
-    `groups` selects those that have such values, `filter` those of them that say so; `later` asks also that they were
-    not raised before it. `fields` are what is looked at in them. `became_eligible` gives those that the clock alone has
-    brought into play since an earlier time. `look_up` leads from alerts as PLANNED, with their key at `key_field`, to
-    those of them that the others let decide. `in_one_pass` gives stages that do the same and read each of the others
-    once, for where no index finds them by key, given the oldest timestamp of the candidates.
+    `groups` selects the others that have such values, and `filter` those of them that meet the condition. With `later`,
+    they must also be as late as the alert or later. `fields` are the paths that the condition reads in them. For an
+    earlier time, `became_eligible` gives the others that count since then because of the clock alone.
+
+    The stages of `look_up` start from alerts as PLANNED, with their key at `key_field`, and yield those that the others
+    let decide. `in_one_pass` gives stages that do the same and read each of the others once, for others that no
+    index finds by key. Its argument is the oldest timestamp of the candidates.
     """
 
     condition: str
@@ -112,19 +114,20 @@ class Link(NamedTuple):
 class Clause:
     """One deciding condition of one rule at one as_of.
 
-    `predicates` are all that is asked of the alert itself; the write repeats them. `candidates` selects what the
-    aggregation starts from, `stages` lead from there to the alerts that are due. Where other alerts matter, `key` are
-    the paths that alerts are grouped by, and `evidence` gives, for an alert's timestamp, the filter of those of its key
-    that speak for the decision, or, for `close_if_no_repeat_mins`, against it.
+    The aggregation starts with `candidates`, and `stages` lead to the alerts that are due. `others` then decide for an
+    alert and `suppressed_by` against it. `predicates` are the tests of the alert alone; the write repeats them.
 
-    What could become due after an earlier time shares its key with an alert that was touched since, or with one that
-    `became_eligible` gives for that time, since the clock alone has brought it into play. `lookback`, where it is not
-    the whole key, is how far apart in time an alert and what it makes due can be. `depends_on_removals`: an alert that
-    leaves the key, or is deleted, may also make others due. `others` decide for it, `suppressed_by` against it: they
-    are looked up after the `stages`. `in_one_pass`, where the `stages` ask once for each key: given the oldest
-    timestamp of the candidates, a clause that decides the same and reads each alert once, for where no index finds the
-    alerts of a key. `by_touch`, of a clause that looks at the alert itself and at such others, and at no other alert
-    of its key: what could become due was touched itself, or `became_eligible` gives it, or it goes with such an other.
+    `key` are the paths that group alerts. For a timestamp, `evidence` gives the filter of the alerts with the same key
+    that decide for an alert, or against it for `close_if_no_repeat_mins`. `lookback` is the longest time between an
+    alert and one that it makes due; None means any time.
+
+    An incremental scan examines the keys of alerts that changed. For an earlier time, `became_eligible` gives the
+    alerts that count since then because of the clock alone. With `depends_on_removals`, an alert that is deleted or
+    leaves its key can make others due. With `by_touch`, no other alert of the key counts, so only the changed alerts,
+    those of `became_eligible` and those that go with such an alert of the others are examined.
+
+    Where no index finds the alerts of a key, `in_one_pass` gives a clause that decides the same and reads each alert
+    once. Its argument is the oldest timestamp of the candidates.
     """
 
     rule_id: str

@@ -100,8 +100,8 @@ def changes_between(before: PastRuleSet, after: PastRuleSet) -> list[VersionChan
 def rules_to_return(db: AlertDatabase, version: str) -> list[Rule]:
     """What to publish so that scans use the rule set `version` again: its rules, and those that it lacks, off.
 
-    Its rules bring the calendars that they went by then. Raises UnknownVersionError, and RuleFileError for rules that
-    are no longer valid.
+    Its rules bring the calendars of that version. Raises UnknownVersionError, and RuleFileError for rules that this
+    edition does not accept.
     """
     wanted = find_rule_set(db, version)
     rules = parse_rules(list(wanted.rules.values()), f"the rule set {wanted.version}")

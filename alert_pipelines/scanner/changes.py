@@ -233,12 +233,12 @@ def _take_in(event: Mapping[str, Any], changes: Changes) -> None:
     changes.has_removals |= bool(event.get("moved")) or kind in ("replace", "delete")
     if kind != "delete" and len(changes.touched) <= MAX_TOUCHED:
         if len(bson.encode(event["documentKey"])) > MAX_ID_BYTES:
-            raise UnknownChangesError("an alert was touched whose _id is too long to ask for it")
+            raise UnknownChangesError("an alert changed whose _id is too long for a query")
         changes.touched.append(event["documentKey"]["_id"])
 
 
 def _stream_pipeline(rules: Sequence[Rule]) -> list[Stage]:
-    """The stages of the change stream: which events matter, and of each only what is looked at."""
+    """The stages of the change stream: the events that matter, and the fields of each that a plan reads."""
     moved = _touches_any(sorted({*(path for rule in rules for path in rule.conditions.key_paths), *_ALWAYS_DECIDING}))
     # An alert that is settled, and stays where it is, makes nothing due: fewer are pending, none is older.
     settled = {"operationType": "update", "updateDescription.updatedFields.status": {"$in": SETTLED_NAMES}}
