@@ -23,8 +23,8 @@ import psutil
 import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
+from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.scan import watcher
-from alert_pipelines.scheduler import CODE_LOCATION
 from alert_pipelines_tests.memory import MEMORY, PREFIX
 from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.process_groups import end_group, kill_group

@@ -21,10 +21,10 @@ from dagster._core.instance.config import dagster_instance_config
 
 from alert_pipelines.alerts import Alert
 from alert_pipelines.definitions import build_defs, defs
+from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.job_records import SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.model import Rule
-from alert_pipelines.scheduler import CODE_LOCATION
 
 CHECKOUT = Path(__file__).parents[1]
 COLLECTIONS = ("alerts", "alert_rules", "closed_alerts", "escalated_alerts", "background_jobs")

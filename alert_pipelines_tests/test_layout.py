@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from alert_pipelines.definitions import defs
-from alert_pipelines.scheduler import CODE_LOCATION
+from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
     START_LIMIT_S,

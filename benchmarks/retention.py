@@ -25,10 +25,10 @@ from typing import Any
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRunStatus, RunsFilter
 
 from alert_pipelines.definitions import build_defs
+from alert_pipelines.defs.background_jobs import MAX_SECONDS
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.scan.runs import ThisCopy, busy_scan
-from alert_pipelines.defs.upkeep.job import MAX_SECONDS
 from alert_pipelines.defs.upkeep.old_runs import delete_old_runs
 from alert_pipelines.mongo import MongoSettings, open_database, stop_local_mongod
 from alert_pipelines.rules.files import default_rules

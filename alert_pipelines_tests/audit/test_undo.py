@@ -10,10 +10,9 @@ import pytest
 from alert_pipelines.audit import undo as undo_module
 from alert_pipelines.audit.undo import LATEST, Skipped, undo_job
 from alert_pipelines.errors import UndoError
-from alert_pipelines.job_records import create_job_record, recent_records
+from alert_pipelines.job_records import SCANNER, create_job_record, recent_records
 from alert_pipelines.leases import Lease
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner import scan as scan_module
 from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.signature import Signature
@@ -161,7 +160,7 @@ def test_the_latest_is_the_last_scan_of_ours_that_decided_anything(db: AlertData
     fill(db, [alert("old", minutes=90)], EXPIRE)
     job_id = scan(db)
     scan(db, minutes_later=1)
-    service = {"job_id": "JOB-OLD", "job_type": scan_module.SCANNER, "status": "completed", "alerts_closed": 5}
+    service = {"job_id": "JOB-OLD", "job_type": SCANNER, "status": "completed", "alerts_closed": 5}
     db.background_jobs.insert_one(service | {"started_at": datetime.now(UTC)})
     assert undo_job(db, LATEST, dry_run=False).job_id == job_id
     assert undo_job(db, LATEST).already_undone == 1
@@ -293,7 +292,7 @@ def test_an_unknown_or_running_job_cannot_be_undone(db: AlertDatabase) -> None:
     with pytest.raises(UndoError, match="JOB-nobody"):
         undo_job(db, "JOB-nobody")
     with pytest.raises(UndoError, match="still running"):
-        undo_job(db, create_job_record(scan_module.SCANNER, db).job_id)
+        undo_job(db, create_job_record(SCANNER, db).job_id)
 
 
 def test_a_scan_whose_process_died_can_be_undone_before_anybody_swept_it(decided: tuple[AlertDatabase, str]) -> None:

@@ -19,11 +19,11 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 from pymongo import DESCENDING
 
+from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.mongo import AlertDatabase, ensure_local_mongod, stop_local_mongod
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.rules.files import default_rules
-from alert_pipelines.scheduler import CODE_LOCATION
 from alert_pipelines_tests.browser import chromium, steps
 from alert_pipelines_tests.browser.dev import dagster_dev
 from alert_pipelines_tests.browser.week import sample_week

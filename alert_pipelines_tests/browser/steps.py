@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from playwright.sync_api import Locator, Page, Request, Response, expect
 
-from alert_pipelines.scheduler import CODE_LOCATION
+from alert_pipelines.defs.links import CODE_LOCATION
 
 RUN_LIMIT_MS = 90_000
 _RUN = re.compile(r"/runs/([0-9a-f-]{36})")

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from alert_pipelines import scheduler
 from alert_pipelines.definitions import build_defs
+from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines_tests.browser import steps
@@ -72,7 +73,7 @@ def test_lineage_is_drawn_with_our_groups_and_the_assets_of_each(page: Page) -> 
     for group in assets_of:
         expect(page.locator(f"[data-tooltip='{group}']").first).to_be_visible()
     for group, assets in assets_of.items():
-        page.goto(f"/locations/{scheduler.CODE_LOCATION}/asset-groups/{group}/lineage")
+        page.goto(f"/locations/{CODE_LOCATION}/asset-groups/{group}/lineage")
         for asset in assets:
             expect(page.get_by_text(asset, exact=True).first).to_be_visible()
 

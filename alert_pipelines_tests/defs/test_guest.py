@@ -23,6 +23,7 @@ from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.test_utils import create_run_for_test
 
+from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location, location_of_run, own_runs
 from alert_pipelines.defs.scan.run_records import JOB_ID_TAG
@@ -32,7 +33,7 @@ from alert_pipelines.defs.scan.stalled_runs import LONGEST_RUN_S, LONGEST_SILENC
 from alert_pipelines.job_records import COMPLETED, FAILED, RUNNING, SCANNER
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
-from alert_pipelines.scheduler import CODE_LOCATION, shutdown_scheduler, start_scheduler
+from alert_pipelines.scheduler import shutdown_scheduler, start_scheduler
 from alert_pipelines.settings import CRON_VARIABLE, KEEP_VARIABLE, RATE_VARIABLE
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,

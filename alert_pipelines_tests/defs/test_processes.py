@@ -16,6 +16,7 @@ from bson import ObjectId
 from dagster import DagsterRunStatus, RunsFilter
 
 from alert_pipelines import scheduler
+from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.scan.run_records import JOB_ID_TAG
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
@@ -35,7 +36,7 @@ MANY = 5_000
 EXPIRE = rule("old", {"expire_after_mins": 60})
 
 SCHEDULE = {
-    "repositoryLocationName": scheduler.CODE_LOCATION,
+    "repositoryLocationName": CODE_LOCATION,
     "repositoryName": "__repository__",
     "scheduleName": "auto_close_schedule",
 }
@@ -257,7 +258,7 @@ def test_the_ui_never_shows_the_address_of_the_database(dagster: DagsterProcesse
       }
     }
     """
-    repository = {"repositoryLocationName": scheduler.CODE_LOCATION, "repositoryName": "__repository__"}
+    repository = {"repositoryLocationName": CODE_LOCATION, "repositoryName": "__repository__"}
     shown = json.dumps(dagster.graphql(query, repository=repository))
     assert "mongo" in shown
     assert mongo_uri not in shown

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from alert_pipelines.scheduler import CODE_LOCATION
+from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 from alert_pipelines_tests.deploy.files import DEPLOY, INSTALLED, PROCESSES, commands, compose, unit, unit_file
 

@@ -16,7 +16,8 @@ from alert_pipelines.loading.rejects import Rejects
 from alert_pipelines.loading.spool import open_spool
 from alert_pipelines.loading.update import find_stored, update_stored
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.scanner.scan import ScanRequest, run_scan
+from alert_pipelines.scanner.result import ScanRequest
+from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import fill, rule
 
 from .mappings import FLEET, TICKETS, mapping, write

@@ -15,6 +15,7 @@ from pymongo import monitoring
 
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner import apply, scan
+from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines_tests.factories import AS_OF
 
 END_LIMIT_S = 60.0
@@ -69,7 +70,7 @@ def _scan(uri: str, name: str, batch: int, trigger: Trigger, counted: Any) -> No
     monitoring.register(trigger)
     with open_database(MongoSettings(f"{uri}&appName={APP_NAME}", name, Path())) as db:
         trigger.armed = True
-        scan.run_scan(db, scan.ScanRequest(as_of=AS_OF))
+        scan.run_scan(db, ScanRequest(as_of=AS_OF))
         trigger.armed = False
     counted.value = trigger.count
 

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from alert_pipelines.errors import RuleError
 from alert_pipelines.rules.hints import meant
 from alert_pipelines.rules.model import Conditions, Mode
 from alert_pipelines.rules.tree import Leaf, Op
-from alert_pipelines.rules.validation import RuleError, parse_rule
+from alert_pipelines.rules.validation import parse_rule
 from alert_pipelines_tests.factories import rule
 
 OPS = [op.value for op in Op]

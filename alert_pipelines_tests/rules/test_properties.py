@@ -24,7 +24,8 @@ from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.rules import oracle
 from alert_pipelines_tests.rules.examples import examples
-from alert_pipelines_tests.rules.oracle import AUTO_CLOSED, ESCALATED, Decision
+from alert_pipelines_tests.rules.oracle import Decision
+from alert_pipelines_tests.rules.oracle_alerts import AUTO_CLOSED, ESCALATED, PENDING
 from alert_pipelines_tests.rules.strategies import AS_OF, Case, cases
 
 
@@ -73,7 +74,7 @@ def test_a_scan_decides_what_the_page_says_and_names_what_it_cannot(db: AlertDat
     malformed = {
         alert["alert_id"]
         for alert in case.alerts
-        if alert["status"] in oracle.PENDING
+        if alert["status"] in PENDING
         and (
             oracle.has_reportable_timestamp(alert)
             or oracle.has_reportable_expiry(alert)

@@ -11,6 +11,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.mongo.door import known_form
 from alert_pipelines.scanner import changes, incremental, overlooked
+from alert_pipelines.scanner.plan import make_plan
 from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
@@ -107,7 +108,6 @@ def test_what_is_touched_after_the_claim_is_not_taken_for_overlooked(
     fill(db, [alert("d", minutes=40, driver="D2")])
     scan_since_yesterday(db)
     fill(db, [alert("c", minutes=30, driver="D2")])
-    make_plan = incremental.make_plan
 
     def plan_among_people(*args: Any, **kwargs: Any) -> Any:
         # The plan sees what a majority has.

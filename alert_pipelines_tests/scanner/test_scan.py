@@ -12,6 +12,7 @@ from alert_pipelines.errors import InvalidScanError, InvalidTimestampError, Scan
 from alert_pipelines.job_records import create_job_record, recent_records
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner import incremental
+from alert_pipelines.scanner.plan import make_plan
 from alert_pipelines.scanner.scan import auto_close_scanner, evaluate_all_pending_alerts
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses, stored
 from alert_pipelines_tests.scanner.scans import ESCALATE, EXPIRE, last_job, scan
@@ -122,7 +123,6 @@ def test_poison_alerts_are_named_and_stop_nothing(db: AlertDatabase) -> None:
 
 def test_an_alert_that_changed_after_the_plan_is_left_alone(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(db, [alert(name, minutes=60) for name in ("resolved", "gone", "retimed", "still-due")], EXPIRE)
-    make_plan = incremental.make_plan
 
     def plan_then_people_act(*args: Any, **kwargs: Any) -> Any:
         plan = make_plan(*args, **kwargs)

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from pymongo.errors import PyMongoError
 
+from alert_pipelines.alerts.decision_counts import decisions_of
 from alert_pipelines.errors import RuleQueryError
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import scan as scan_module
+from alert_pipelines.scanner.plan import take_samples
 from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import (
     run_scan,
@@ -31,7 +33,6 @@ def test_a_scan_that_fails_in_the_midst_is_recorded_with_its_true_counts(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(db, [alert("old", minutes=60)], EXPIRE)
-    decisions_of = scan_module.decisions_of
 
     def fail_after_writing(*_: Any) -> None:
         monkeypatch.setattr(scan_module, "decisions_of", decisions_of)
@@ -54,7 +55,6 @@ def test_a_database_that_is_gone_surfaces_and_nothing_is_recorded_as_done(
     fill(db, [alert("old", minutes=60)], EXPIRE)
     monkeypatch.setattr("alert_pipelines.mongo.retry.PAUSES", (0.01,))
     with open_database(MongoSettings(mongo_uri, db.name, tmp_path)) as own:
-        take_samples = scan_module.take_samples
 
         def then_the_connection_is_gone(*args: Any) -> Any:
             samples = take_samples(*args)
@@ -73,11 +73,10 @@ def test_a_record_that_cannot_be_finished_leaves_the_result_standing(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(db, [alert("old", minutes=60)], EXPIRE)
-    decisions = scan_module.decisions_of
 
     def then_the_record_is_swept(*args: Any) -> Any:
         db.background_jobs.update_many({}, {"$set": {"status": "failed"}})
-        return decisions(*args)
+        return decisions_of(*args)
 
     monkeypatch.setattr(scan_module, "decisions_of", then_the_record_is_swept)
     assert scan(db).closed == 1

@@ -15,8 +15,8 @@ import pytest
 from bson import json_util
 from dagster import DagsterInstance
 
-from alert_pipelines import scheduler
 from alert_pipelines.definitions import build_defs
+from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.scan import attempt
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
@@ -195,6 +195,6 @@ def test_a_run_as_the_ui_shows_it(dagster: DagsterProcesses, fleet_db: AlertData
         shown = answers(dagster, EVERYTHING_OF_A_RUN, run=run_id)
         assert "JOB-NONE" in shown or "the system's own" in shown
         check_free_of_secrets("GraphQL, a run", shown)
-    repository = {"repositoryLocationName": scheduler.CODE_LOCATION, "repositoryName": "__repository__"}
+    repository = {"repositoryLocationName": CODE_LOCATION, "repositoryName": "__repository__"}
     check_free_of_secrets("GraphQL, the code", answers(dagster, EVERYTHING_OF_THE_CODE, repository=repository))
     check_files_free_of_secrets(dagster.home)

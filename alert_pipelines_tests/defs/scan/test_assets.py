@@ -24,7 +24,7 @@ from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan import attempt
 from alert_pipelines.defs.scan.events import UNDO_OR_EXPLAIN
-from alert_pipelines.defs.scan.run_records import JOB_ID_TAG
+from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, close_records_of_run
 from alert_pipelines.job_records import COMPLETED, LEASE, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import (
@@ -261,13 +261,13 @@ def test_a_scan_waits_for_another_that_is_about_to_end(
     fill_with_work(db)
     holder = create_job_record(SCANNER, db).job_id
     monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
-    begin, begun = attempt.close_records_of_run, []
+    begun: list[Any] = []
 
     def end_the_other(*args: Any) -> list[str]:
         begun.append(args)
         if len(begun) == attempt.MAX_RETRIES:
             update_job_record(holder, {}, COMPLETED, [], db)
-        return begin(*args)
+        return close_records_of_run(*args)
 
     monkeypatch.setattr(attempt, "close_records_of_run", end_the_other)
     result = execute(as_of=AS_OF.isoformat())
