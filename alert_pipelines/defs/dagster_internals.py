@@ -25,7 +25,6 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.errors import DagsterHomeNotSetError
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInstigatorOrigin
 from dagster._core.remote_representation.external import RemoteSchedule
-from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.scheduler.instigation import ScheduleInstigatorData, TickStatus
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._utils.schedules import CroniterShim, cron_string_iterator
@@ -36,7 +35,6 @@ __all__ = [
     "InProcessCodeLocationOrigin",
     "InstigatorType",
     "LoadableTargetOrigin",
-    "QueuedRunCoordinator",
     "RemoteInstigatorOrigin",
     "RemoteSchedule",
     "ScheduleInstigatorData",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
-from alert_pipelines.defs.dagster_internals import InstigatorType, QueuedRunCoordinator, TickStatus, unhealthy_daemons
+from alert_pipelines.defs.dagster_internals import InstigatorType, TickStatus, unhealthy_daemons
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import switches
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
@@ -103,7 +103,9 @@ def _threads(instance: DagsterInstance) -> Finding:
 def _retention(instance: DagsterInstance) -> Finding:
     days = instance.get_tick_retention_settings(InstigatorType.SENSOR)[TickStatus.SKIPPED]
     if days >= 0:
-        return Finding(Level.OK, "tick retention", f"skipped ticks of sensors are kept for {days} days")
+        return Finding(
+            Level.OK, "tick retention", f"skipped ticks of sensors are kept for {days} {'day' if days == 1 else 'days'}"
+        )
     return Finding(
         Level.WARNING,
         "tick retention",
@@ -113,13 +115,15 @@ def _retention(instance: DagsterInstance) -> Finding:
 
 
 def _queue(instance: DagsterInstance) -> Finding:
-    coordinator = instance.run_coordinator
-    if not isinstance(coordinator, QueuedRunCoordinator):
+    # The coordinator's own config lacks what dagster.yaml sets under `concurrency`.
+    queue = instance.get_concurrency_config().run_queue_config
+    if queue is None:
         return Finding(Level.OK, "queue", "there is none: runs start immediately, and the claim keeps scans apart")
-    limit = coordinator.get_run_queue_config().max_concurrent_runs
+    limit = queue.max_concurrent_runs
     if limit < 0:
         return Finding(Level.OK, "queue", "it has no limit")
-    return Finding(Level.OK, "queue", f"{limit} runs at a time, of all code locations; scans wait in the queue")
+    runs = "run" if limit == 1 else "runs"
+    return Finding(Level.OK, "queue", f"{limit} {runs} at a time, of all code locations; scans wait in the queue")
 
 
 def _python_logs(instance: DagsterInstance) -> Finding:

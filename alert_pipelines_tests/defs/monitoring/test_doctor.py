@@ -102,6 +102,25 @@ def test_on_a_poor_instance_each_lack_is_named_with_what_is_lost(
         assert f"`{setting}`" in PAGE
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("concurrency: {runs: {max_concurrent_runs: 1}}", "1 run at a time"),
+        ("concurrency: {runs: {max_concurrent_runs: 25}}", "25 runs at a time"),
+        ("concurrency: {runs: {max_concurrent_runs: -1}}", "it has no limit"),
+        ("run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}", "there is none"),
+    ],
+)
+def test_the_limit_of_the_queue_was_the_default_whatever_the_instance_set(
+    home: Callable[[str | None], DagsterInstance], db: AlertDatabase, settings: str, said: str
+) -> None:
+    with home(settings) as instance:
+        seen_by_daemon(instance)
+        level, description = doctor(0)["queue"]
+    assert level == "ok"
+    assert description.startswith(said)
+
+
 def test_a_schedule_that_is_off_is_named_with_its_location(
     home: Callable[[str | None], DagsterInstance], db: AlertDatabase
 ) -> None:
