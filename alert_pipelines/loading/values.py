@@ -26,10 +26,14 @@ _EXCEL_DAY_MS = 86_400_000
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+", re.ASCII)
-_BOOLS = {"true": True, "1": True, "false": False, "0": False}
+_TRUE = "true 1 t yes y ja oui sí sì si sim wahr vrai verdadero vero verdadeiro waar"
+_FALSE = "false 0 f no n nein non não nee falsch faux falso onwaar"
+BOOLS = {**dict.fromkeys(_TRUE.split(), True), **dict.fromkeys(_FALSE.split(), False)}
 _NEVER = re.compile(r"(?<![\d.,])(0001|9999)(?!\d)|0000-00-00", re.ASCII)  # as Go, .NET and SQL write "no end"
 _NEVER_YEARS = (1, 9999)
 _UTC = ("UTC", "GMT", "Z")
+# As .NET writes dates in JSON. The offset is how the date was shown; the milliseconds are in UTC.
+_DOT_NET = re.compile(r"/Date\((-?\d+)([+-]\d{4})?\)/", re.ASCII)
 _OFFSET = re.compile(r"(UTC|GMT)([+-])(\d\d?):?(\d\d)?", re.ASCII)
 _PROBE = datetime(2024, 12, 31, 23, 59, tzinfo=UTC)  # a date format is tried on it
 
@@ -128,11 +132,11 @@ class NumberReader:
 
 
 def to_bool(value: Any) -> bool:
-    """Return a boolean, also written as 1 or 0, in upper or lower case."""
+    """Return a boolean, also written as 1 or 0, or as a word such as yes, in upper or lower case."""
     text = to_text(value).strip()
-    if text.lower() in _BOOLS:
-        return _BOOLS[text.lower()]
-    raise BadValueError("is not a valid bool: expected true, false, 1 or 0", text)
+    if text.lower() in BOOLS:
+        return BOOLS[text.lower()]
+    raise BadValueError("is not a valid bool: expected true or false, 1 or 0, yes or no", text)
 
 
 def list_reader(separator: str | None) -> Converter:
@@ -218,7 +222,9 @@ def _excel(text: str) -> datetime:
 
 
 def _iso(text: str) -> datetime:
-    """Parse a date in ISO 8601, also with the zone's name in brackets after it, as Java writes it."""
+    """Parse a date in ISO 8601, also with the zone's name in brackets after it, as Java writes it; or .NET's form."""
+    if dot_net := _DOT_NET.fullmatch(text):
+        return _EPOCH + timedelta(milliseconds=int(dot_net.group(1)))
     day, bracket, name = text.removesuffix("]").partition("[")
     date = datetime.fromisoformat(day)
     return _in_named(date, name, None) if bracket and date.tzinfo is None else date

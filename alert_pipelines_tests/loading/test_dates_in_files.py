@@ -52,6 +52,7 @@ def first_time(path: Path) -> datetime:
         (("2026-01-25 10:00:00 GMT+1",), 9),
         (("2026-01-25 10:00:00 UTC-05:30",), 15),
         (("2026-01-25 10:00:00 +0100", "2026-01-25 10:00:00 +0000"), 9),
+        (("/Date(1769335200000)/", "/Date(1769335200000+0200)/"), 10),
     ],
 )
 def test_a_date_in_a_form_that_exports_have_was_not_seen(tmp_path: Path, dates: tuple[str, ...], hour: int) -> None:
@@ -75,6 +76,10 @@ def test_a_clock_of_twelve_hours_beside_its_day_left_all_at_midnight(
 def test_a_day_of_eight_digits_was_a_number(tmp_path: Path) -> None:
     told = draft_mapping(write(tmp_path / "a.csv", "id,date\nA,20260125\nB,20260126\n"))
     assert 'dates: {format: "%Y%m%d", zone: UTC, whole_days: true}' in told
+
+
+def test_the_first_year_as_dot_net_writes_it_was_a_bad_end() -> None:
+    assert end_converter("iso", "UTC")("/Date(-62135596800000)/") is None
 
 
 def test_the_zero_date_of_a_database_was_a_bad_end(tmp_path: Path) -> None:

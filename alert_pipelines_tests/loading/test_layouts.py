@@ -253,11 +253,12 @@ def test_a_first_row_that_names_no_columns_is_said_and_nothing_read(tmp_path: Pa
 
 
 def test_the_days_of_a_spreadsheet_were_no_dates(db: AlertDatabase, tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", "id,at,km\nA,45731.2604166667,120.5\nB,45731.3020833333,87.5\n")
+    path = write(tmp_path / "a.csv", "id,at,km\nA,45731.2604166667,120.5\nB,45731.3020833333,87.5\nC,45732,9.5\n")
     hint = "# A spreadsheet's days? {column: at, format: excel}"
     assert hint in draft_mapping(path)
     alerts = stored(db, path, {"{column: WHICH}": "{column: at, format: excel}"})
     assert [f"{alert['timestamp']:%d.%m.%Y %H:%M}" for alert in alerts.values()] == [
         "15.03.2025 06:15",
         "15.03.2025 07:15",
+        "16.03.2025 00:00",
     ]

@@ -79,3 +79,11 @@ def test_a_number_in_another_style_than_most_rejected_its_row(tmp_path: Path) ->
         (87.5, 1234, "52.51"),
         (9.5, 5678, "52.5"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("yes", "no", "value"), [("ja", "nein", True), ("Y", "N", True), ("t", "f", True), ("x", "no", "x")]
+)
+def test_yes_and_no_in_another_language_were_texts(tmp_path: Path, yes: str, no: str, value: bool | str) -> None:
+    path = write(tmp_path / "a.csv", f"id,at,seen\nA1,2026-11-29,{yes}\nA2,2026-11-29,{no}\n")
+    assert alerts_of(path)[0]["seen"] == value

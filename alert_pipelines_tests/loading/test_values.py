@@ -35,6 +35,9 @@ from .mappings import FLEET, mapping
         (to_bool, "0", False),
         (to_bool, False, False),
         (to_bool, 1, True),
+        (to_bool, "Yes", True),
+        (to_bool, "nein", False),
+        (to_bool, "f", False),
     ],
 )
 def test_values_are_converted(convert: Any, value: Any, expected: Any) -> None:
@@ -59,7 +62,7 @@ def test_values_are_converted(convert: Any, value: Any, expected: Any) -> None:
         (to_float, float("inf")),
         (to_float, "1e999"),
         (to_float, "12,5"),
-        (to_bool, "yes"),
+        (to_bool, "perhaps"),
         (to_bool, "2"),
     ],
 )

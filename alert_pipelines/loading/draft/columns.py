@@ -7,7 +7,7 @@ from typing import Any
 
 from alert_pipelines.loading.date_words import HALF_OF_DAY
 from alert_pipelines.loading.paths import ColumnPath, shown
-from alert_pipelines.loading.values import BadValueError, Converter, date_converter
+from alert_pipelines.loading.values import BOOLS, BadValueError, Converter, date_converter
 
 # A column with more distinct values than this holds neither states nor severities.
 MAX_VALUES = 40
@@ -36,7 +36,7 @@ _EPOCHS = {"epoch_s": "{9,10}", "epoch_ms": "{12,13}", "epoch_us": "{15,16}", "e
 _COMPACT = "%Y%m%d%H%M%S"
 # How a date of a format begins, or for a number all of it: what reads it takes more than people write.
 _LIKE = {
-    "iso": re.compile(r"\d{4}-\d\d|\d{8}T", re.ASCII),
+    "iso": re.compile(r"\d{4}-\d\d|\d{8}T|/Date\(", re.ASCII),
     _COMPACT: re.compile(r"20\d{12}$", re.ASCII),
     "%Y%m%d": re.compile(r"20\d{6}$", re.ASCII),
     **{name: re.compile(rf"[0-9]{digits}(\.\d+)?$") for name, digits in _EPOCHS.items()},
@@ -163,7 +163,7 @@ class Column:
             return "list"
         if self.formats:
             return "date"
-        if self.values and {value.lower() for value in self.values} <= {"true", "false"}:
+        if self._is_bool():
             return "bool"
         return next(iter(self.number_kinds), "str")
 
@@ -171,6 +171,12 @@ class Column:
     def number_kinds(self) -> list[str]:
         """All kinds of numbers and times of day that fit the values, the most likely first."""
         return [kind for kind, _ in self._kinds] if self.rows else []
+
+    def _is_bool(self) -> bool:
+        """Whether all values are true or false, or two words for these, such as yes and no."""
+        words = {value.strip().lower() for value in self.values or ()}
+        meanings = {BOOLS.get(word) for word in words}
+        return bool(words) and (words <= {"true", "false"} or meanings == {True, False}) and words.isdisjoint("01")
 
     def _count(self, text: str) -> None:
         self.rows += 1

@@ -17,9 +17,9 @@ from alert_pipelines.loading.readers import BadRow, read_rows
 
 _PLAIN = re.compile(r"[A-Za-z_](?:[\w.@/-]|[ ](?![ #]))*(?<! )", re.ASCII)
 # A date with an offset behind its time of day, or with the name of its zone in brackets.
-_ZONED = re.compile(r"\dZ$|:\d\d([.,]\d+)?\s?[+-]\d\d(:?\d\d)?$|\]$", re.ASCII)
+_ZONED = re.compile(r"\dZ$|:\d\d([.,]\d+)?\s?[+-]\d\d(:?\d\d)?$|\]$|\)/$", re.ASCII)
 # The number that a spreadsheet holds for a time between 1982 and 2036.
-_EXCEL_DAYS = re.compile(r"[34]\d{4}[.,]\d+", re.ASCII)
+_EXCEL_DAYS = re.compile(r"[34]\d{4}([.,]\d+)?", re.ASCII)
 _MAX_SAMPLE = 40
 _MIDNIGHT = datetime(2024, 1, 1, tzinfo=UTC)
 _MAX_COLUMNS = 500
