@@ -31,7 +31,8 @@ from alert_pipelines.rules.model import EXPIRES_AT, Mode, Rule, RuleSet
 from alert_pipelines.rules.sentences import sentences
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
+from alert_pipelines.scanner.key_indexes import KeyIndexes
+from alert_pipelines.scanner.readings import Readings
 from alert_pipelines.timestamps import as_of_utc
 
 DAY = timedelta(days=1)
@@ -152,7 +153,7 @@ def backtest_day(
             if at > start:
                 rebuilt.move_to(at)
             windows = load_windows(db, at).windows
-            evaluate = _Evaluator(alerts, at, windows, check, KeyIndexes(alerts))
+            evaluate = _Evaluator(alerts, at, windows, check, Readings(alerts, KeyIndexes(alerts)))
             for group in (*proposed.groups, *today.groups):
                 group.decide(evaluate)
     for group in (*proposed.groups, *today.groups):
@@ -196,12 +197,13 @@ class _Evaluator:
     as_of: datetime
     windows: Sequence[MaintenanceWindow]
     check: Callable[[], None]
-    indexes: KeyIndexes
+    readings: Readings
     answers: dict[bytes, list[bytes]] = field(default_factory=dict)
 
     def due(self, clause: Clause) -> list[bytes]:
         """The keys of the alerts that `clause` decides and a scan could write."""
-        pipeline = pipeline_of(clause, None, self.alerts, self.indexes)
+        [query] = self.readings.within(clause)
+        pipeline = query.pipeline
         question = bson.encode({"pipeline": pipeline})
         if question not in self.answers:
             self.check()

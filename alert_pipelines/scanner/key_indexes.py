@@ -1,19 +1,16 @@
-"""Finds the indexes for the alerts of one key, and how to run a clause without one.
+"""Finds the indexes for the alerts of one key.
 
-`index_advice.choice` chooses the index to advise.
+`readings` decides by them how a clause is read; `index_advice.choice` chooses the index to advise.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime
 from functools import cached_property
 
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
-from alert_pipelines.alerts import A_DATE, IS_PENDING
 from alert_pipelines.mongo.client import AlertDocument
-from alert_pipelines.rules.clause import NONE, Clause, Filter, OtherAlerts, Stage
+from alert_pipelines.rules.clause import Clause, OtherAlerts
 
 
 class KeyIndexes:
@@ -48,43 +45,3 @@ class KeyIndexes:
             # No statement of ours can use an index by another collation, and no statement at all a hidden one.
             if "collation" not in index and not index.get("hidden")
         ]
-
-
-def pipeline_of(
-    clause: Clause,
-    scope: Filter | None,
-    alerts: Collection[AlertDocument],
-    indexes: KeyIndexes,
-    session: ClientSession | None = None,
-) -> list[Stage]:
-    """The aggregation that yields the due alerts of `clause` within `scope`, in the way that `indexes` suggest.
-
-    A look-up for each key, of which no index finds the alerts, would read all alerts as often as there are keys.
-    """
-    one_pass = None if indexes.find_key(clause.key) else clause.in_one_pass
-    scattered = indexes.scattered(clause)
-    if one_pass is None and not scattered:
-        return clause.pipeline(scope)
-    oldest = _oldest_pending(clause, alerts, session)
-    if oldest is None:
-        return replace(clause, candidates=NONE).pipeline(scope)
-    decided = one_pass(oldest) if one_pass else clause
-    return decided.reading_others_once(scattered, oldest).pipeline(scope)
-
-
-def in_one_pass(clause: Clause, alerts: Collection[AlertDocument], session: ClientSession | None) -> Clause:
-    """What decides the same as `clause` and reads each alert once."""
-    if clause.in_one_pass is None:
-        return clause
-    oldest = _oldest_pending(clause, alerts, session)
-    return clause.in_one_pass(oldest) if oldest else replace(clause, candidates=NONE, in_one_pass=None)
-
-
-def _oldest_pending(
-    clause: Clause, alerts: Collection[AlertDocument], session: ClientSession | None
-) -> datetime | None:
-    """The oldest timestamp that is pending, of alerts with a key or without: no later than those of the candidates."""
-    [of_sources] = [test.filter for test in clause.predicates if test.name == "source_type"]
-    pending = {**of_sources, **IS_PENDING, "timestamp": A_DATE}
-    oldest = alerts.find_one(pending, {"timestamp": 1}, sort=[("timestamp", 1)], session=session)
-    return oldest["timestamp"] if oldest else None

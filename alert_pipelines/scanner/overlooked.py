@@ -16,8 +16,8 @@ from alert_pipelines.errors import UnknownChangesError
 from alert_pipelines.rules.clause import Clause, Filter
 from alert_pipelines.scanner.changes import Changes, changes_since_claim
 from alert_pipelines.scanner.context import PlanContext
-from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
 from alert_pipelines.scanner.plan import Plan, hashable
+from alert_pipelines.scanner.readings import Query, Readings
 from alert_pipelines.scanner.scopes import Scopes
 
 MAX_NAMED = 20
@@ -81,7 +81,8 @@ class _Look:
             filters = scopes.of(planned.clause) if planned.ids else None
             # Without filters, an incremental scan looks at all alerts as well.
             if filters is not None:
-                due = {hashable(_id) for one in filters for _id in self._due(planned.clause, one, scopes.indexes)}
+                queries = Readings(self._alerts, scopes.indexes, self._session).within(planned.clause, filters)
+                due = {hashable(_id) for query in queries for _id in self._due(query)}
                 ids = [_id for _id in planned.ids if hashable(_id) not in due]
                 found += [(planned.clause, ids)] if ids else []
         return found
@@ -108,10 +109,9 @@ class _Look:
                 "report it together with this job record."
             )
 
-    def _due(self, clause: Clause, selected: Filter, indexes: KeyIndexes) -> Iterator[Any]:
+    def _due(self, query: Query) -> Iterator[Any]:
         self._check()
-        pipeline = pipeline_of(clause, selected, self._alerts, indexes, self._session)
-        rows = self._alerts.aggregate(pipeline, session=self._session, allowDiskUse=True)
+        rows = self._alerts.aggregate(query.pipeline, session=self._session, allowDiskUse=True)
         yield from (row["_id"] for row in rows)
 
     def _not_selected(self, selected: Filter, ids: list[Any]) -> Iterator[Any]:

@@ -30,12 +30,12 @@ from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.model import EXPIRES_AT, Rule, RuleSet
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.changes import Changes
-from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
+from alert_pipelines.scanner.key_indexes import KeyIndexes
+from alert_pipelines.scanner.readings import Query, Readings
 from alert_pipelines.scanner.result import Sample
 from alert_pipelines.scanner.scopes import Scopes
 from alert_pipelines.scanner.shadow import by_turn, in_time
 from alert_pipelines.scanner.side_by_side import as_late_as, meanwhile, side_by_side
-from alert_pipelines.scanner.slices import Query, Slices
 
 MAX_PLAN_SECONDS = 240
 SAMPLES_PER_CLAUSE = 5
@@ -205,7 +205,7 @@ class _Planner:
         self._alerts = db[COLLECTION]
         self._session = session
         self._indexes = indexes
-        self._slices = Slices(self._alerts, indexes, session)
+        self._readings = Readings(self._alerts, indexes, session)
         self._check = check
 
     def pending(self) -> dict[str, int]:
@@ -276,10 +276,10 @@ class _Planner:
         clause = planned.clause
         of_touched_keys = self._ask(lambda: scopes.of(clause)) if scopes else None
         if of_touched_keys is None:
-            queries = self._ask(lambda: self._slices.of(clause))
+            queries = self._ask(lambda: self._readings.of(clause))
             parts = self._read_slices(queries, decided)
         else:
-            queries = [Query(clause, one) for one in of_touched_keys]
+            queries = self._ask(lambda: self._readings.within(clause, of_touched_keys))
             parts = (self._ask(partial(self._read, query, decided, self._session)) for query in queries)
         for number, part in enumerate(parts, start=1):
             # Queries may overlap, and what is touched meanwhile may be met again.
@@ -293,8 +293,6 @@ class _Planner:
         if len(queries) == 1:
             yield self._ask(partial(self._read, queries[0], decided, self._session))
             return
-        # Known from here on: no thread has to read them in the session of this one.
-        self._ask(lambda: self._indexes.find_key(queries[0].clause.key))
 
         def read(query: Query) -> PlannedClause:
             with as_late_as(self._session) as session:
@@ -315,7 +313,7 @@ class _Planner:
     def _run(self, query: Query, session: ClientSession | None) -> Iterator[dict[str, Any]]:
         self._check()
         with self._alerts.aggregate(
-            pipeline_of(query.clause, query.scope, self._alerts, self._indexes, session),
+            query.pipeline,
             session=session,
             allowDiskUse=True,
             batchSize=_CURSOR_BATCH,

@@ -9,7 +9,8 @@ from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
+from alert_pipelines.scanner.key_indexes import KeyIndexes
+from alert_pipelines.scanner.readings import Readings
 
 AS_OF = datetime(2025, 1, 15, 12, 0, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
@@ -78,10 +79,10 @@ def clause_of(conditions: dict[str, Any], windows: Sequence[Fields] = ()) -> Cla
 def due(db: AlertDatabase, clause: Clause) -> list[str]:
     """The names of the alerts that `clause` yields, with an index by its key as without; one yielded twice stands
     there twice."""
-    without_index = pipeline_of(clause, None, db.alerts, KeyIndexes(db.no_such_collection))
+    [without_index] = Readings(db.alerts, KeyIndexes(db.no_such_collection)).within(clause)
     found, in_one_pass = (
         sorted(alert["_id"] for alert in db.alerts.aggregate(pipeline, allowDiskUse=True))
-        for pipeline in (clause.pipeline(), without_index)
+        for pipeline in (clause.pipeline(), without_index.pipeline)
     )
     assert found == in_one_pass
     return found

@@ -18,8 +18,8 @@ from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_expires_at, compile_rule
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.scanner import slices
-from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
+from alert_pipelines.scanner import readings
+from alert_pipelines.scanner.key_indexes import KeyIndexes
 from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.rules import oracle
@@ -42,8 +42,12 @@ def test_each_condition_is_due_for_the_alerts_that_the_page_says(db: AlertDataba
         found = {clause.condition: _alert_ids(db, clause.pipeline()) for clause in clauses}
         assert found == due, document
         without_index = KeyIndexes(db.no_such_collection)
+        in_one_pass = readings.Readings(db.alerts, without_index)
         found = {
-            clause.condition: _alert_ids(db, pipeline_of(clause, None, db.alerts, without_index)) for clause in clauses
+            clause.condition: [
+                found for query in in_one_pass.within(clause) for found in _alert_ids(db, query.pipeline)
+            ]
+            for clause in clauses
         }
         assert found == due, document
         for indexes in (KeyIndexes(db.alerts), without_index):
@@ -157,10 +161,10 @@ def test_a_shadow_rule_counts_what_it_would_do_alone(db: AlertDatabase, case: Ca
 
 def _in_slices(db: AlertDatabase, clause: Clause, indexes: KeyIndexes) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slices, "SLICE", 1)
-        patch.setattr(slices, "MUST_SLICE", 0)
-        for look in slices.Slices(db.alerts, indexes).of(clause):
-            yield from _alert_ids(db, pipeline_of(*look, db.alerts, indexes))
+        patch.setattr(readings, "SLICE", 1)
+        patch.setattr(readings, "MUST_SLICE", 0)
+        for query in readings.Readings(db.alerts, indexes).of(clause):
+            yield from _alert_ids(db, query.pipeline)
 
 
 def _fill(db: AlertDatabase, case: Case) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ import pytest
 from alert_pipelines import job_records
 from alert_pipelines.index_advice.advice import advise, create_advised
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.scanner import apply, slices
+from alert_pipelines.scanner import apply, readings
 from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded
@@ -171,7 +171,7 @@ def test_a_key_without_an_index_once_made_keep_latest_read_all_alerts_for_each_v
 def test_a_first_look_once_was_one_query_however_many_alerts_there_were(
     benches: dict[int, Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slices, "SLICE", 1_000)
+    monkeypatch.setattr(readings, "SLICE", 1_000)
     bench = benches[SMALL]
     for key in ("metadata.driver_id", "metadata.location"):
         bench.db.rules.delete_many({})
@@ -199,7 +199,7 @@ def test_a_first_look_once_was_one_query_however_many_alerts_there_were(
 def test_a_first_look_once_asked_for_the_others_of_each_alert_though_a_key_has_the_same(
     benches: dict[int, Bench], monkeypatch: pytest.MonkeyPatch, conditions: dict[str, Any], slice_size: int
 ) -> None:
-    monkeypatch.setattr(slices, "SLICE", slice_size)
+    monkeypatch.setattr(readings, "SLICE", slice_size)
     bench = benches[SMALL]
     bench.db.rules.delete_many({})
     bench.db.rules.insert_one(EXPIRE | {"rule_id": "by_others", "conditions": conditions})

@@ -16,7 +16,7 @@ from alert_pipelines.audit.decisions import decisions_of_alert
 from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
-from alert_pipelines.scanner import slices
+from alert_pipelines.scanner import readings
 from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import Recorder, recorded
@@ -84,7 +84,7 @@ def _do_all(plain: AlertDatabase, db: AlertDatabase, recorder: Recorder) -> Sent
     fill(plain, list(_alerts()), *RULES)
     dry = run_scan(db, ScanRequest(as_of=AS_OF, dry_run=True))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slices, "SLICE", 2)
+        patch.setattr(readings, "SLICE", 2)
         assert run_scan(db, ScanRequest(as_of=AS_OF, dry_run=True)).planned == dry.planned
     report = run_scan(db, ScanRequest(as_of=AS_OF))
     reached["scan"] = _send_again(plain, recorder.commands)

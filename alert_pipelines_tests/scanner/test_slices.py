@@ -14,11 +14,10 @@ from alert_pipelines.alerts.pending import count_pending
 from alert_pipelines.errors import RuleQueryError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.door import known_form
-from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.model import Rule
-from alert_pipelines.scanner import plan, slices
-from alert_pipelines.scanner.key_indexes import KeyIndexes, pipeline_of
+from alert_pipelines.scanner import plan, readings
+from alert_pipelines.scanner.key_indexes import KeyIndexes
 from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded
@@ -33,7 +32,7 @@ EVERY = rule("every", {"escalate_if_count": 1})
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slices, "SLICE", 5)
+    monkeypatch.setattr(readings, "SLICE", 5)
 
 
 @pytest.fixture
@@ -42,14 +41,14 @@ def third_query(monkeypatch: pytest.MonkeyPatch) -> ThirdQuery:
     asked, numbers = list[str](), count(1)
 
     def happen(what: Callable[[Stages], Stages]) -> list[str]:
-        def changed(clause: Clause, *args: Any) -> Stages:
-            stages = pipeline_of(clause, *args)
-            if clause.rule_id != "pile":
+        def changed(query: readings.Query) -> Stages:
+            stages = query.clause.pipeline(query.scope)
+            if query.clause.rule_id != "pile":
                 return stages
-            asked.append(clause.rule_id)
+            asked.append(query.clause.rule_id)
             return what(stages) if next(numbers) == 3 else stages
 
-        monkeypatch.setattr(plan, "pipeline_of", changed)
+        monkeypatch.setattr(readings.Query, "pipeline", property(changed))
         return asked
 
     return happen
@@ -63,10 +62,10 @@ def scan(db: AlertDatabase) -> int:
     return run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,))).escalated
 
 
-def slices_of(db: AlertDatabase, document: dict[str, Any] = PILE) -> list[slices.Query]:
+def slices_of(db: AlertDatabase, document: dict[str, Any] = PILE) -> list[readings.Query]:
     alerts = known_form(db).alerts
     [clause] = compile_rule(Rule.model_validate(document), AS_OF)
-    return slices.Slices(alerts, KeyIndexes(alerts)).of(clause)
+    return readings.Readings(alerts, KeyIndexes(alerts)).of(clause)
 
 
 def test_a_first_look_tells_how_far_it_is(db: AlertDatabase, caplog: pytest.LogCaptureFixture) -> None:
@@ -85,12 +84,12 @@ def test_slices_were_asked_for_one_after_the_other(
     fill(db, piles(20), PILE)
     numbers, both = count(1), threading.Barrier(2, timeout=60)
 
-    def met(clause: Clause, *args: Any) -> Stages:
-        if clause.key and next(numbers) <= 2:
+    def met(query: readings.Query) -> Stages:
+        if query.clause.key and next(numbers) <= 2:
             both.wait()
-        return pipeline_of(clause, *args)
+        return query.clause.pipeline(query.scope)
 
-    monkeypatch.setattr(plan, "pipeline_of", met)
+    monkeypatch.setattr(readings.Query, "pipeline", property(met))
     with recorded(db, mongo_uri) as (watched, recorder):
         assert scan(watched) == 40
     of_slices = [one for one in recorder.commands if "$setWindowFields" in str(one.get("pipeline"))]
@@ -110,16 +109,16 @@ def test_no_rule_was_evaluated_before_all_alerts_were_counted(
     fill(db, piles(3), PILE)
     numbers, both = count(1), threading.Barrier(2, timeout=60)
 
-    def met(*args: Any) -> Stages:
+    def met(query: readings.Query) -> Stages:
         if next(numbers) == 1:
             both.wait()
-        return pipeline_of(*args)
+        return query.clause.pipeline(query.scope)
 
     def counted(*args: Any) -> dict[str, int]:
         both.wait()
         return count_pending(*args)
 
-    monkeypatch.setattr(plan, "pipeline_of", met)
+    monkeypatch.setattr(readings.Query, "pipeline", property(met))
     monkeypatch.setattr(plan, "count_pending", counted)
     report = run_scan(db, ScanRequest(as_of=AS_OF, dry_run=True))
     assert (report.total_checked, report.pending) == (12, {"OPEN": 12, "ESCALATED": 0})
@@ -127,7 +126,7 @@ def test_no_rule_was_evaluated_before_all_alerts_were_counted(
 
 def test_an_alert_that_two_slices_meet_is_decided_once(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(db, piles(20), PILE)
-    monkeypatch.setattr(slices.Slices, "of", lambda _, clause: [slices.Query(clause)] * 3)
+    monkeypatch.setattr(readings.Readings, "of", lambda _, clause: [readings.Query(clause)] * 3)
     report = run_scan(db, ScanRequest(as_of=AS_OF, allow_over_limit=(ALLOW_SCAN,)))
     assert (report.escalated, report.conflicts, report.reconciles) == (40, 0, True)
 
@@ -184,7 +183,7 @@ def test_a_rule_of_which_the_server_could_not_answer_one_slice_decides_nothing(
     ],
 )
 def test_cuts_are_of_one_kind(cuts: list[Any], kept: list[Any]) -> None:
-    assert slices._of_one_kind(cuts) == kept
+    assert readings._of_one_kind(cuts) == kept
 
 
 def test_what_cannot_be_written_is_counted_over_all_slices_and_the_first_are_named(
@@ -200,8 +199,8 @@ def test_what_cannot_be_written_is_counted_over_all_slices_and_the_first_are_nam
 def test_the_newest_of_each_key_was_looked_up_though_all_had_to_be_read(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slices, "SLICE", 100)
-    monkeypatch.setattr(slices, "_FEW", 50)
+    monkeypatch.setattr(readings, "SLICE", 100)
+    monkeypatch.setattr(readings, "_FEW", 50)
     keep = rule("keep", {"keep_latest": True})
     fill(db, piles(20), keep)
     [look] = slices_of(db, keep)
@@ -230,7 +229,7 @@ def test_a_key_with_most_of_the_alerts_was_one_slice_however_many_they_are(
 def test_without_an_index_by_key_millions_of_alerts_were_one_query(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, conditions: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(slices, "MUST_SLICE", 40)
+    monkeypatch.setattr(readings, "MUST_SLICE", 40)
     by_region = rule("by-region", {**conditions, "group_by": "metadata.region"})
     # Of each region two alerts; and some with regions of other kinds, which no cut lies between.
     regions = [*(f"R{n:03}" for n in range(90)), 5, 7.5, {"x": 1}, True]
@@ -314,4 +313,5 @@ def test_without_an_index_what_suppresses_was_looked_up_for_each_key(
     fill(db, [alert("A", metadata={"vin": "V1"})])
     alerts = known_form(db).alerts
     [clause] = compile_rule(Rule.model_validate(rule("kept", {**conditions, **suppressing})), AS_OF)
-    assert not [stage for stage in pipeline_of(clause, None, alerts, KeyIndexes(alerts)) if "$lookup" in stage]
+    [query] = readings.Readings(alerts, KeyIndexes(alerts)).within(clause)
+    assert not [stage for stage in query.pipeline if "$lookup" in stage]

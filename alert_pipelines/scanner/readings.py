@@ -1,7 +1,13 @@
-"""Reads all alerts in slices: queries of bounded size, for any number of alerts.
+"""How the alerts of a clause are read: `Readings.of` decides it, for a scan that looks at all of them.
 
-A condition on other alerts needs whole keys, so its slices are ranges of keys, which an index finds. Where none does,
-or one key has most of the alerts, a count in a window goes by spans of time instead. What a slice holds is estimated
+1. All in one query, where few alerts are stored.
+2. In ranges of keys, where an index finds the alerts by key: a condition on other alerts needs whole keys.
+3. In spans of time, where no index does or one key has most of the alerts, and alerts of any key can be cut: a count
+   in a window, or a look at others alone.
+4. In as few ranges of keys as a query can bear, or in one.
+
+Scopes of an incremental scan, and the alerts of a back-test, are read as they are given: `Readings.within`. In each of
+these ways, what no index finds by key is read in one pass and not looked up key by key. What a slice holds is estimated
 from a sample: where the cuts lie changes how long a query takes, never what is due.
 """
 
@@ -16,10 +22,11 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
+from alert_pipelines.alerts import A_DATE, IS_PENDING
 from alert_pipelines.alerts.filters import MAX_ID_BYTES
 from alert_pipelines.mongo.client import AlertDocument
-from alert_pipelines.rules.clause import Clause, Filter
-from alert_pipelines.scanner.key_indexes import KeyIndexes, in_one_pass
+from alert_pipelines.rules.clause import NONE, Clause, Filter, Stage
+from alert_pipelines.scanner.key_indexes import KeyIndexes
 
 SLICE = 100_000
 """About this number of alerts a query: a few seconds."""
@@ -42,6 +49,11 @@ class Query(NamedTuple):
     clause: Clause
     scope: Filter | None = None
 
+    @property
+    def pipeline(self) -> list[Stage]:
+        """The aggregation that yields the due alerts as PLANNED."""
+        return self.clause.pipeline(self.scope)
+
 
 class _Estimate(NamedTuple):
     """What a sample tells of a clause: how many candidates there are, of how many with a key, and where to cut them.
@@ -55,8 +67,8 @@ class _Estimate(NamedTuple):
     largest: float
 
 
-class Slices:
-    """Cuts the looks at all alerts of one plan."""
+class Readings:
+    """Decides for one plan in which queries the alerts of a clause are read."""
 
     def __init__(
         self, alerts: Collection[AlertDocument], indexes: KeyIndexes, session: ClientSession | None = None
@@ -67,38 +79,66 @@ class Slices:
         self._stored: int | None = None
 
     def of(self, clause: Clause) -> list[Query]:
-        """Looks that together yield what `clause` yields, each alert once; only one where there is little to look at.
+        """Queries that together yield what `clause` yields, each alert once; only one where there is little to read.
 
         Raises PyMongoError.
         """
         # Decided alone, alerts may be cut anywhere: best between keys, each of which is a look-up.
         alone = clause.by_touch and bool(clause.all_others)
         cut = replace(clause, key=clause.all_others[0].ours, lookback=timedelta()) if alone else clause
-        # The newest of each key by a look-up costs more than reading all, unless most of it is settled.
-        least = min(2 * SLICE, _FEW) if clause.in_one_pass else 2 * SLICE
+        if not cut.key or self._all_stored() < self._least_to_cut(clause):
+            return self.within(clause)
+        path = cut.key[0]
+        if self._indexes.find_path(path):
+            found = self._estimate(cut, path)
+            by_key = found.candidates > MUST_SLICE or found.keyed <= MAX_KEYED * found.candidates
+            if by_key and (cut.lookback is None or found.largest <= MAX_UNEVEN * SLICE):
+                one_pass = self._chosen(cut, in_one_pass=True)
+                return [*(Query(one_pass, scope) for scope in _ranges(path, found.cuts)), *self._without_key(cut)]
+        if cut.lookback is not None:
+            return self._in_spans(cut, _WINDOWS_A_SPAN * cut.lookback)
+        # Without an index each range reads all alerts, so there are as few ranges as can be.
+        cuts = self._estimate(cut, path, MUST_SLICE).cuts if self._all_stored() > MUST_SLICE else []
+        return self.within(cut, list(_ranges(path, cuts)) if cuts else [None])
+
+    def within(self, clause: Clause, scopes: Sequence[Filter | None] = (None,)) -> list[Query]:
+        """A query of `clause` in each of `scopes`, None for all that it looks at. Raises PyMongoError."""
+        if not scopes:
+            return []
+        chosen = self._chosen(clause, in_one_pass=not self._indexes.find_key(clause.key))
+        return [Query(chosen, scope) for scope in scopes]
+
+    def _chosen(self, clause: Clause, *, in_one_pass: bool) -> Clause:
+        """What decides the same as `clause`, and reads only once what no index finds by key.
+
+        A look-up for each key would read all alerts as often as there are keys.
+        """
+        one_pass = clause.in_one_pass if in_one_pass else None
+        scattered = self._indexes.scattered(clause)
+        if one_pass is None and not scattered:
+            return clause
+        oldest = self._oldest_pending(clause)
+        if oldest is None:
+            return replace(clause, candidates=NONE)
+        return (one_pass(oldest) if one_pass else clause).reading_others_once(scattered, oldest)
+
+    def _oldest_pending(self, clause: Clause) -> datetime | None:
+        """The oldest timestamp that is pending, with a key or without: no later than those of the candidates."""
+        [of_sources] = [test.filter for test in clause.predicates if test.name == "source_type"]
+        pending = {**of_sources, **IS_PENDING, "timestamp": A_DATE}
+        oldest = self._alerts.find_one(pending, {"timestamp": 1}, sort=[("timestamp", 1)], session=self._session)
+        return oldest["timestamp"] if oldest else None
+
+    def _least_to_cut(self, clause: Clause) -> int:
+        """How many alerts are stored where it takes more than one query."""
         if self._indexes.scattered(clause):
             # Each slice would read all the others.
-            least = MUST_SLICE
-        return self._cut(cut) if cut.key and self._all_stored() >= least else [Query(clause)]
-
-    def _cut(self, clause: Clause) -> list[Query]:
-        if self._indexes.find_path(clause.key[0]):
-            found = self._estimate(clause, clause.key[0])
-            by_key = found.candidates > MUST_SLICE or found.keyed <= MAX_KEYED * found.candidates
-            if by_key and (clause.lookback is None or found.largest <= MAX_UNEVEN * SLICE):
-                one_pass = in_one_pass(clause, self._alerts, self._session)
-                ranges = [Query(one_pass, scope) for scope in _ranges(clause.key[0], found.cuts)]
-                return [*ranges, *self._without_key(clause)]
-        if clause.lookback is not None:
-            return self._in_spans(clause, _WINDOWS_A_SPAN * clause.lookback)
-        if self._all_stored() > MUST_SLICE:
-            # Without an index each range reads all alerts, so there are as few ranges as can be.
-            cuts = self._estimate(clause, clause.key[0], MUST_SLICE).cuts
-            return [Query(clause, scope) for scope in _ranges(clause.key[0], cuts)] if cuts else [Query(clause)]
-        return [Query(clause)]
+            return MUST_SLICE
+        # The newest of each key by a look-up costs more than reading all, unless most of it is settled.
+        return min(2 * SLICE, _FEW) if clause.in_one_pass else 2 * SLICE
 
     def _without_key(self, clause: Clause) -> list[Query]:
-        """Looks at the alerts that ranges of keys leave out, if one without a key can be due: nothing suppresses it.
+        """Reads the alerts that ranges of keys leave out, if one without a key can be due: nothing suppresses it.
 
         An array that holds a null may be met here and in a range, and one with far apart values in two ranges.
         """
@@ -107,8 +147,8 @@ class Slices:
         return self._in_spans(replace(clause, suppressed_by=None).within({clause.key[0]: None}), timedelta())
 
     def _in_spans(self, clause: Clause, least: timedelta) -> list[Query]:
-        spans = _spans(self._estimate(clause, "timestamp").cuts, least)
-        return [Query(clause.of_span(since, until)) for since, until in spans]
+        chosen = self._chosen(clause, in_one_pass=False)
+        return [Query(chosen.of_span(*span)) for span in _spans(self._estimate(clause, "timestamp").cuts, least)]
 
     def _all_stored(self) -> int:
         if self._stored is None:
