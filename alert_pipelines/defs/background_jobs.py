@@ -1,10 +1,15 @@
-"""Background jobs: they have a low priority, and their schedules avoid the times of scans."""
+"""How jobs and schedules are made: of one op, or of assets in the background.
+
+Background jobs have a low priority, and their schedules avoid the times of scans.
+"""
 
 from collections.abc import Callable
+from typing import Any
 
 from dagster import (
     AssetSelection,
     DefaultScheduleStatus,
+    GraphDefinition,
     JobDefinition,
     RunRequest,
     ScheduleDefinition,
@@ -12,6 +17,7 @@ from dagster import (
     SkipReason,
     define_asset_job,
     in_process_executor,
+    op,
 )
 
 from alert_pipelines.defs.dagster_internals import UnresolvedAssetJobDefinition
@@ -20,6 +26,19 @@ MAX_SECONDS = 40.0
 """What such a run takes at most. None may last over a minute: a scheduled scan may be waiting behind it."""
 # A run keeps a scan waiting for minutes at the very worst.
 BACKGROUND_TAGS = {"dagster/priority": "-10", "dagster/max_runtime": "120"}
+
+
+def op_job(op_name: str, *, name: str | None = None, **options: Any) -> Callable[[Callable[..., None]], JobDefinition]:
+    """Make a job of a function: its one op does what the function does, and it is described by its docstring.
+
+    It has the name of the function, or `name`; `options` are those of `GraphDefinition.to_job`.
+    """
+
+    def made(function: Callable[..., None]) -> JobDefinition:
+        graph = GraphDefinition(name or function.__name__, node_defs=[op(name=op_name)(function)])
+        return graph.to_job(**{"description": function.__doc__, **options})
+
+    return made
 
 
 def background_job(name: str, selection: AssetSelection, description: str) -> UnresolvedAssetJobDefinition:

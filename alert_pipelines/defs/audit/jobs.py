@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from dagster import AssetKey, AssetObservation, MetadataValue, OpExecutionContext, job, op
+from dagster import AssetKey, AssetObservation, MetadataValue, OpExecutionContext
 
 from alert_pipelines.audit.decisions import (
     PastDecision,
@@ -20,6 +20,7 @@ from alert_pipelines.audit.decisions import (
 from alert_pipelines.audit.explain import ClauseResult, Explanation, explain_alert
 from alert_pipelines.audit.undo import UndoReport, undo_job
 from alert_pipelines.defs.asset_specs import ALERTS
+from alert_pipelines.defs.background_jobs import op_job
 from alert_pipelines.defs.config import DecisionsConfig, ExplainConfig, UndoConfig, read_time_setting
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.names import Names
@@ -47,9 +48,9 @@ MAX_DECISIONS = 1_000
 """The most decisions that a page lists; the command line lists all."""
 
 
-@op
-def explain(context: OpExecutionContext, config: ExplainConfig, mongo: MongoResource) -> None:
-    """Explain one alert: what each rule and a scan would do with it and why, and what was decided before."""
+@op_job("explain")
+def explain_alert_job(context: OpExecutionContext, config: ExplainConfig, mongo: MongoResource) -> None:
+    """Explain one alert: each test of each rule, what a scan would do, and past decisions."""
     with as_dagster_failure(), mongo.open() as db:
         explanation = explain_alert(db, config.alert_id, as_of=read_time_setting("as_of", config.as_of))
         past = decisions_of_alert(db, config.alert_id)
@@ -57,15 +58,9 @@ def explain(context: OpExecutionContext, config: ExplainConfig, mongo: MongoReso
     context.add_output_metadata(_explained(explanation, past))
 
 
-@job
-def explain_alert_job() -> None:
-    """Explain one alert: each test of each rule, what a scan would do, and past decisions."""
-    explain()
-
-
-@op
-def list_decisions(context: OpExecutionContext, config: DecisionsConfig, mongo: MongoResource) -> None:
-    """List the alerts that a job decided, and by which rule: the first thousand by their ids, and how many in all."""
+@op_job("list_decisions")
+def list_decisions_job(context: OpExecutionContext, config: DecisionsConfig, mongo: MongoResource) -> None:
+    """List the alerts that one job closed and escalated."""
     with as_dagster_failure(), mongo.open() as db:
         tally = tally_of_job(db, config.job_id)
         decisions = list(islice(decisions_of_job(db, config.job_id), MAX_DECISIONS))
@@ -81,15 +76,10 @@ def list_decisions(context: OpExecutionContext, config: DecisionsConfig, mongo: 
     context.add_output_metadata(without_empty(found))
 
 
-@job
-def list_decisions_job() -> None:
-    """List the alerts that one job closed and escalated."""
-    list_decisions()
-
-
-@op
-def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, names: Names) -> None:
-    """Undo the decisions of one job, or show what an undo would do."""
+# `undo_job` is the function that does it; the job of the UI has its name.
+@op_job("undo", name="undo_job")
+def undo_decisions_job(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, names: Names) -> None:
+    """Undo the decisions of one job. Dry run by default; set dry_run: false to undo them."""
     disown_tags(context.instance, names, context.run)
     with as_dagster_failure(), mongo.open() as db:
         report = undo_job(
@@ -106,13 +96,6 @@ def undo(context: OpExecutionContext, config: UndoConfig, mongo: MongoResource, 
         if record is not None:
             tag_run(context.instance, names, context.run_id, db.name, record)
     context.log_event(_undone(report, undone_run, database, names.key(ALERTS)))
-
-
-# `undo_job` is the function that does it; the job of the UI has its name.
-@job(name="undo_job")
-def undo_decisions_job() -> None:
-    """Undo the decisions of one job. Dry run by default; set dry_run: false to undo them."""
-    undo()
 
 
 def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[str, Any]:

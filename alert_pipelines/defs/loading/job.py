@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetObservation, Failure, OpExecutionContext, job, op
+from dagster import AssetObservation, Failure, OpExecutionContext
 
 from alert_pipelines.defs.asset_specs import ALERTS
+from alert_pipelines.defs.background_jobs import op_job
 from alert_pipelines.defs.config import LoadAlertsConfig, read_time_setting
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from alert_pipelines.loading import LoadReport, Mapping
 
 
-@op
-def load(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource, names: Names) -> None:
-    """Load a file into `alerts` with its mapping. Repeating a load adds nothing twice."""
+@op_job("load")
+def load_alerts_job(context: OpExecutionContext, config: LoadAlertsConfig, mongo: MongoResource, names: Names) -> None:
+    """Load alerts from a CSV, JSON, Excel or Parquet file, with a mapping or a preset."""
     with as_dagster_failure(), _put_away(config):
         report, database = _load(context, config, mongo)
         if report.rows_rejected:
@@ -84,12 +85,6 @@ def _declared(config: LoadAlertsConfig) -> "Mapping":
     if config.preset and not config.mapping:
         return load_preset(config.preset)
     raise Failure("Write one of mapping and preset: how the file is to be read.", allow_retries=False)
-
-
-@job
-def load_alerts_job() -> None:
-    """Load alerts from a CSV, JSON, Excel or Parquet file, with a mapping or a preset."""
-    load()
 
 
 def _counts(report: "LoadReport") -> dict[str, Any]:

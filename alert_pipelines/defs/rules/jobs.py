@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from dagster import AssetObservation, MetadataValue, OpExecutionContext, job, op
+from dagster import AssetObservation, MetadataValue, OpExecutionContext
 
 from alert_pipelines.audit.rule_preview import DECISIONS, PlannedBy, RulePreview, preview_rules
 from alert_pipelines.defs.asset_specs import ALERT_RULES, DRY_RUNS
+from alert_pipelines.defs.background_jobs import op_job
 from alert_pipelines.defs.config import ExportRulesConfig, PreviewRulesConfig, PublishRulesConfig, ValidateRulesConfig
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
@@ -30,12 +31,9 @@ from alert_pipelines.signature import Signature
 _RULE_COLUMNS = ("rule", "source", "mode", "priority", "what it does")
 
 
-@op
-def validate(context: OpExecutionContext, config: ValidateRulesConfig, mongo: MongoResource) -> None:
-    """Check a rule file; what is wrong with it fails the run and is named, all of it.
-
-    Reads the database only if the rules are to be compared with the pending alerts.
-    """
+@op_job("validate")
+def validate_rules_job(context: OpExecutionContext, config: ValidateRulesConfig, mongo: MongoResource) -> None:
+    """Check a rule file, or the default rules. Changes nothing."""
     with as_dagster_failure():
         rules = read_rules(host_file(config.file)) if config.file else default_rules()
         warnings = warnings_of(rules)
@@ -51,9 +49,9 @@ def validate(context: OpExecutionContext, config: ValidateRulesConfig, mongo: Mo
     context.add_output_metadata({"valid rules": len(rules), "rules": table(_RULE_COLUMNS, rows), **shown})
 
 
-@op
-def export(context: OpExecutionContext, config: ExportRulesConfig, mongo: MongoResource) -> None:
-    """Show the published rules as a rule file, and write the file if the config names one."""
+@op_job("export")
+def export_rules_job(context: OpExecutionContext, config: ExportRulesConfig, mongo: MongoResource) -> None:
+    """Export the published rules as a rule file. Changes nothing."""
     with as_dagster_failure(), mongo.open() as db:
         rules = export_rules(db)
         if config.file:
@@ -62,24 +60,14 @@ def export(context: OpExecutionContext, config: ExportRulesConfig, mongo: MongoR
     context.add_output_metadata({"rules": len(rules), "rule file": shown})
 
 
-@job
-def validate_rules_job() -> None:
-    """Check a rule file, or the default rules. Changes nothing."""
-    validate()
-
-
-@job
-def export_rules_job() -> None:
-    """Export the published rules as a rule file. Changes nothing."""
-    export()
-
-
 _GROUP_COLUMNS = ("change", "decision", "rule", "source", "status", "alerts")
 
 
-@op
-def preview(context: OpExecutionContext, config: PreviewRulesConfig, mongo: MongoResource, names: Names) -> None:
-    """Compare what a scan would decide with the published rules and with the changed ones. Writes nothing."""
+@op_job("preview")
+def preview_rules_job(
+    context: OpExecutionContext, config: PreviewRulesConfig, mongo: MongoResource, names: Names
+) -> None:
+    """Preview changed rules: what a scan would close and escalate, compared with the published rules."""
     with as_dagster_failure(), mongo.open() as db:
         found = preview_rules(db, _rules(config))
     context.log.info(_in_short(found))
@@ -97,12 +85,6 @@ def preview(context: OpExecutionContext, config: PreviewRulesConfig, mongo: Mong
             ),
         )
     )
-
-
-@job
-def preview_rules_job() -> None:
-    """Preview changed rules: what a scan would close and escalate, compared with the published rules."""
-    preview()
 
 
 def _rules(config: PreviewRulesConfig) -> list[Rule]:
@@ -125,11 +107,11 @@ def _planned(by: PlannedBy) -> str:
     return " and ".join(f"{decision} {by.alerts[decision]:,}" for decision in DECISIONS) + blocked
 
 
-@op
-def publish(
+@op_job("publish")
+def publish_rules_job(
     context: OpExecutionContext, config: PublishRulesConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
 ) -> None:
-    """Publish rules in one transaction and show the changes. Keeps rules that a person changed, unless `overwrite`."""
+    """Publish the rules of a file. Dry run by default; set dry_run: false to publish."""
     with lines_in_run_log(context.log, context.instance), as_dagster_failure(), mongo.open() as db:
         changes = rule_engine.publish(
             db,
@@ -149,12 +131,6 @@ def publish(
             },
         )
     )
-
-
-@job
-def publish_rules_job() -> None:
-    """Publish the rules of a file. Dry run by default; set dry_run: false to publish."""
-    publish()
 
 
 def _text(value: Any) -> str:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from dagster import MetadataValue, OpExecutionContext, job, op
+from dagster import MetadataValue, OpExecutionContext
 
+from alert_pipelines.defs.background_jobs import op_job
 from alert_pipelines.defs.config import AddWindowsConfig, EndWindowConfig, SnoozeConfig
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
@@ -31,9 +32,9 @@ _WINDOW_COLUMNS = ("window", "state", "when", "alerts", "reason")
 _ENDED_COLUMNS = ("window", "state", "ended_at")
 
 
-@op(name="list_windows")
-def list_windows_op(context: OpExecutionContext, mongo: MongoResource) -> None:
-    """Show current and future maintenance windows. The run fails if one is not valid."""
+@op_job("list_windows")
+def list_windows_job(context: OpExecutionContext, mongo: MongoResource) -> None:
+    """List current and future maintenance windows. Fails if one is not valid."""
     with as_dagster_failure():
         with mongo.open() as db:
             found = list_windows(db)
@@ -42,9 +43,9 @@ def list_windows_op(context: OpExecutionContext, mongo: MongoResource) -> None:
             raise InvalidWindowError("; ".join(problems))
 
 
-@op(name="add_windows")
-def add_windows_op(context: OpExecutionContext, config: AddWindowsConfig, mongo: MongoResource) -> None:
-    """Add the maintenance windows of a file, or show what would change."""
+@op_job("add_windows")
+def add_windows_job(context: OpExecutionContext, config: AddWindowsConfig, mongo: MongoResource) -> None:
+    """Add the maintenance windows of a file. Dry run by default; set dry_run: false to write."""
     with as_dagster_failure():
         windows = signed_windows(read_windows(host_file(config.file)), Signature.of(config.by, config.reason))
         with mongo.open() as db:
@@ -64,9 +65,9 @@ def add_windows_op(context: OpExecutionContext, config: AddWindowsConfig, mongo:
             raise InvalidWindowError(f"changed by somebody else in the same moment: {', '.join(missed)}. Run it again.")
 
 
-@op(name="end_window")
-def end_window_op(context: OpExecutionContext, config: EndWindowConfig, mongo: MongoResource) -> None:
-    """End a maintenance window now, or show what would be ended."""
+@op_job("end_window")
+def end_window_job(context: OpExecutionContext, config: EndWindowConfig, mongo: MongoResource) -> None:
+    """End a maintenance window now. Dry run by default; set dry_run: false to end it."""
     with as_dagster_failure(), mongo.open() as db:
         signature = Signature.of(config.by, config.reason)
         found = end_window(db, config.window_id, dry_run=config.dry_run, signature=signature)
@@ -74,8 +75,8 @@ def end_window_op(context: OpExecutionContext, config: EndWindowConfig, mongo: M
     context.add_output_metadata({"windows": table(_ENDED_COLUMNS, rows)})
 
 
-@op(name="snooze_alert")
-def snooze_alert_op(context: OpExecutionContext, config: SnoozeConfig, mongo: MongoResource) -> None:
+@op_job("snooze_alert")
+def snooze_alert_job(context: OpExecutionContext, config: SnoozeConfig, mongo: MongoResource) -> None:
     """Exempt one alert from scans for a time, with a maintenance window for this alert."""
     with as_dagster_failure():
         duration = read_duration(config.duration)
@@ -84,30 +85,6 @@ def snooze_alert_op(context: OpExecutionContext, config: SnoozeConfig, mongo: Mo
     until = _text(window.to)
     context.log.info("%s is snoozed until %s", config.alert_id, until)
     context.add_output_metadata({"window": str(window.window_id), "until": until})
-
-
-@job
-def list_windows_job() -> None:
-    """List current and future maintenance windows. Fails if one is not valid."""
-    list_windows_op()
-
-
-@job
-def add_windows_job() -> None:
-    """Add the maintenance windows of a file. Dry run by default; set dry_run: false to write."""
-    add_windows_op()
-
-
-@job
-def end_window_job() -> None:
-    """End a maintenance window now. Dry run by default; set dry_run: false to end it."""
-    end_window_op()
-
-
-@job
-def snooze_alert_job() -> None:
-    """Exempt one alert from scans for a time, with a maintenance window for this alert."""
-    snooze_alert_op()
 
 
 def _row(stored: StoredWindow) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from dagster import OpExecutionContext, RunRequest, ScheduleEvaluationContext, SkipReason, in_process_executor, job, op
+from dagster import OpExecutionContext, RunRequest, ScheduleEvaluationContext, SkipReason, in_process_executor
 
-from alert_pipelines.defs.background_jobs import BACKGROUND_TAGS, MAX_SECONDS, background_schedule
+from alert_pipelines.defs.background_jobs import BACKGROUND_TAGS, MAX_SECONDS, background_schedule, op_job
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.own_runs import Location, location_of_run, purge_own_ticks
 from alert_pipelines.defs.upkeep.old_runs import delete_old_runs
@@ -12,8 +12,14 @@ from alert_pipelines.errors import NothingDeletedError
 from alert_pipelines.settings import KEEP_VARIABLE, read_settings
 
 
-@op(name="delete_old_runs")
-def delete_old_runs_op(context: OpExecutionContext) -> None:
+@op_job(
+    "delete_old_runs",
+    description=f"Delete finished runs of this code location older than {KEEP_VARIABLE} days, with events and logs. "
+    "Keeps job records, and runs of other code locations.",
+    tags=BACKGROUND_TAGS,
+    executor_def=in_process_executor,
+)
+def delete_old_runs_job(context: OpExecutionContext) -> None:
     """Delete the location's ticks and finished runs that are older than the setting says; the rest is for later."""
     with as_dagster_failure():
         own = _own_location(context)
@@ -52,17 +58,6 @@ def _own_location(context: OpExecutionContext) -> Location:
             "execute`"
         )
     return own
-
-
-@job(
-    description=f"Delete finished runs of this code location older than {KEEP_VARIABLE} days, with events and logs. "
-    "Keeps job records, and runs of other code locations.",
-    tags=BACKGROUND_TAGS,
-    executor_def=in_process_executor,
-)
-def delete_old_runs_job() -> None:
-    """Delete old runs, in one op."""
-    delete_old_runs_op()
 
 
 def _request(_context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
