@@ -59,7 +59,7 @@ class RowReader:
     """Reads rows by a mapping. Every method raises RowError for a value that is missing or not valid."""
 
     def __init__(self, mapping: Mapping) -> None:
-        self._values = values = ValueReader(mapping)
+        self.values = values = ValueReader(mapping)
         self._alert_id = self._id_reader(mapping.alert_id)
         severities = Lookup({str(name): name for name in Severity})
         self._required: dict[str, tuple[Choice[Any] | Timestamp, Read[Any]]] = {
@@ -78,11 +78,6 @@ class RowReader:
         self._event = self._event_reader(mapping.events) if mapping.events else None
         self._scope = Scope(tuple(mapping.metadata), mapping.expires_at is not None, mapping.updated_at is not None)
         self._snapshot = SnapshotReader(mapping, values, self._scope) if tells_status(mapping) else None
-
-    @property
-    def columns_without_value(self) -> list[str]:
-        """The columns of the mapping in which no row so far had a value."""
-        return self._values.columns_without_value
 
     def alert(self, values: Values, until: datetime | None = None) -> Snapshot:
         """Return the row as an alert, in its state at `until`; OPEN if the row has no state."""
@@ -117,7 +112,7 @@ class RowReader:
                 raise missing(source, rows)
         metadata = {name: value for name, value in fields["metadata"].items() if value is not None}
         for name, field in self._with_default.items():
-            metadata.setdefault(name, self._values.default(field))
+            metadata.setdefault(name, self.values.default(field))
         start, after = fields["timestamp"], fields.get("expires_after")
         return new_alert(
             fields["alert_id"],
@@ -146,21 +141,21 @@ class RowReader:
     def _id_reader(self, spec: AlertId) -> Read[str]:
         if spec.content_hash is not None:
             return lambda values: f"{spec.content_hash}-{_content_hash(values)}"
-        return self._values.required(spec, to_text)
+        return self.values.required(spec, to_text)
 
     def _event_reader(self, events: Events) -> Read[Event]:
         column = Source(column=events.state)
         time, state = (
-            self._values.required(events.time, self._values.date_converter(events.time)),
-            self._values.required(column, to_text),
+            self.values.required(events.time, self.values.date_converter(events.time)),
+            self.values.required(column, to_text),
         )
-        status, actor = self._values.required(column, Lookup(events.states)), self._actor_reader(events.actor)
+        status, actor = self.values.required(column, Lookup(events.states)), self._actor_reader(events.actor)
         return lambda values: Event(time(values), status(values), state(values), actor(values))
 
     def _actor_reader(self, spec: Actor | None) -> Read[str]:
         if spec is None:
             return lambda _: UNKNOWN_ACTOR
-        system, read = frozenset(spec.system), self._values.optional(spec, to_text)
+        system, read = frozenset(spec.system), self.values.optional(spec, to_text)
 
         def actor(values: Values) -> str:
             by = read(values)

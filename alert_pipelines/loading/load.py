@@ -5,6 +5,7 @@
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from bson import json_util
 from alert_pipelines.alerts import ensure_indexes
 from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.fold import Loaded
-from alert_pipelines.loading.insert import BATCH_SIZE, Inserted, insert_new
+from alert_pipelines.loading.insert import BATCH_SIZE, insert_new
 from alert_pipelines.loading.mapping import Mapping
 from alert_pipelines.loading.preview import preview_of, take_sample
 from alert_pipelines.loading.readers import BadRow, Row, read_rows
@@ -26,7 +27,7 @@ from alert_pipelines.loading.reading import Reading
 from alert_pipelines.loading.rejects import RejectFile, RejectReason, default_reject_path
 from alert_pipelines.loading.spool import Spool, open_spool
 from alert_pipelines.loading.summary import Summary
-from alert_pipelines.loading.update import Updated, find_stored, update_stored
+from alert_pipelines.loading.update import find_stored, update_stored
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.timestamps import as_utc
@@ -71,12 +72,14 @@ class LoadReport:
         return self.rows_rejected > 0 and self.alerts_inserted + self.alerts_already_there == 0
 
 
-class _Written(NamedTuple):
-    """The result of a batch: `there` counts existing alerts; `incomplete` alerts lack a required field."""
+_COUNTED = ("rows_read", "alerts_inserted", "alerts_already_there", "alerts_updated", "alerts_differ", "decisions_kept")
+"""The fields of a LoadReport that a load counts itself."""
 
-    there: int
-    updated: Updated
-    inserted: Inserted
+
+class _Written(NamedTuple):
+    """The result of a batch: counts of _COUNTED; `incomplete` alerts lack a required field."""
+
+    counts: Counter[str]
     refused: list[tuple[int, AlertDocument, str]]
     incomplete: list[Loaded]
 
@@ -151,22 +154,12 @@ class _Load:
     stream: TextIO | None
     started: float = field(default_factory=time.monotonic)
     summary: Summary = field(default_factory=Summary)
-    rows_read: int = 0
-    inserted: int = 0
-    already_there: int = 0
-    updated: int = 0
-    differ: int = 0
-    kept: int = 0
+    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_COUNTED, 0)))
 
     def report(self) -> LoadReport:
         """Return the counts so far."""
         return LoadReport(
-            rows_read=self.rows_read,
-            alerts_inserted=self.inserted,
-            alerts_already_there=self.already_there,
-            alerts_updated=self.updated,
-            alerts_differ=self.differ,
-            decisions_kept=self.kept,
+            **self.counts,
             rows_rejected=self.rejects.rows,
             rows_after_until=self.reading.after_until,
             never_fired=self.reading.never_fired,
@@ -186,9 +179,9 @@ class _Load:
     def count(self, rows: Iterable[Row | BadRow]) -> Iterator[Row | BadRow]:
         """Count the rows and pass them on."""
         for row in rows:
-            self.rows_read += 1
+            self.counts["rows_read"] += 1
             yield row
-            if self.rows_read % self.batch_size == 0:
+            if self.counts["rows_read"] % self.batch_size == 0:
                 self._tell()
 
     def load(self, alerts: Iterable[Loaded], ids_seen: Spool | None = None) -> None:
@@ -212,7 +205,7 @@ class _Load:
             return batch
         repeated = set(ids_seen.seen_before([loaded.alert_id for loaded in batch]))
         self.summary.share_id([batch[position].alert_id for position in sorted(repeated)])
-        self.already_there += len(repeated)
+        self.counts["alerts_already_there"] += len(repeated)
         return [loaded for position, loaded in enumerate(batch) if position not in repeated]
 
     def _write(self, batch: list[Loaded]) -> _Written:
@@ -226,16 +219,17 @@ class _Load:
         refused = [(there[alert_id].line, stored[alert_id], reason) for alert_id, reason in updated.refused]
         inserted = insert_new(self.db, [alert for _, alert in whole])
         refused += [(*whole[index], reason) for index, reason in inserted.refused]
-        return _Written(
-            len(there) - len(updated.refused), updated, inserted, refused, [one for one in new if one.alert is None]
+        counts = Counter(
+            alerts_inserted=inserted.inserted,
+            alerts_already_there=len(there) - len(updated.refused) + inserted.already_there,
+            alerts_updated=updated.written,
+            alerts_differ=updated.differing,
+            decisions_kept=updated.decisions_kept,
         )
+        return _Written(counts, refused, [loaded for loaded in new if loaded.alert is None])
 
     def _count(self, done: _Written) -> None:
-        self.inserted += done.inserted.inserted
-        self.already_there += done.there + done.inserted.already_there
-        self.updated += done.updated.written
-        self.differ += done.updated.differing
-        self.kept += done.updated.decisions_kept
+        self.counts.update(done.counts)
         for loaded in done.incomplete:
             self.reading.refuse(loaded)
         for line, alert, reason in done.refused:

@@ -31,7 +31,7 @@ class Reading:
     @property
     def columns_without_value(self) -> list[str]:
         """The columns of the mapping in which no row so far had a value."""
-        return self._reader.columns_without_value
+        return self._reader.values.columns_without_value
 
     def alerts(self, rows: Iterable[Row | BadRow]) -> Iterator[Loaded]:
         """Yield the alerts in their state at `until`; rows that cannot be used go to the rejects."""
