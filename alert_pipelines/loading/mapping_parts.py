@@ -14,7 +14,7 @@ from alert_pipelines.zones import ZoneName
 
 Text = Annotated[str, Field(min_length=1)]
 Chosen = TypeVar("Chosen")
-DateFormat = Annotated[str, AfterValidator(check_date_format)]
+DateFormat = Annotated[str | Annotated[list[str], Field(min_length=2)], AfterValidator(check_date_format)]
 Unit = Annotated[str, AfterValidator(check_unit)]
 
 

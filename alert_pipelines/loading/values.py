@@ -8,6 +8,7 @@ import functools
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
@@ -18,6 +19,8 @@ from alert_pipelines.zones import zone_of
 
 ValueType: TypeAlias = Literal["str", "int", "float", "bool", "date", "duration", "list"]
 Converter: TypeAlias = Callable[[Any], Any]
+Formats: TypeAlias = str | list[str]
+"""The format of the dates in a column, or several, of which exactly one must fit a date."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_UNITS = {"epoch_s": 1e6, "epoch_ms": 1e3, "epoch_us": 1.0, "epoch_ns": 1e-3}  # in microseconds
@@ -47,8 +50,13 @@ class BadValueError(ValueError):
         self.value = value
 
 
-def check_date_format(date_format: str) -> str:
-    """Return `date_format` if it is iso, excel, an epoch or a strptime format of whole dates; else raise ValueError."""
+def check_date_format(date_format: Formats) -> Formats:
+    """Return `date_format` if it is iso, excel, an epoch, a strptime format of whole dates, or a list of these.
+
+    Raises ValueError for other formats.
+    """
+    if isinstance(date_format, list):
+        return [str(check_date_format(each)) for each in date_format]
     if date_format in _READERS or date_format in _EPOCH_UNITS:
         return date_format
     whole_format, date_format = date_format, " ".join(word for word in date_format.split() if word != "%Z")
@@ -152,10 +160,11 @@ def list_reader(separator: str | None) -> Converter:
     return convert
 
 
-def end_converter(date_format: str, zone: str) -> Callable[[Any], datetime | None]:
+def end_converter(date_format: Formats, zone: str) -> Callable[[Any], datetime | None]:
     """Like `date_converter`, for times that may never come: the years 1 and 9999, and an epoch of 0, become None."""
     convert = date_converter(date_format, zone)
-    never = _EPOCH if date_format in _EPOCH_UNITS else None
+    formats = [date_format] if isinstance(date_format, str) else date_format
+    never = None if _EPOCH_UNITS.keys().isdisjoint(formats) else _EPOCH
 
     def converted(value: Any) -> datetime | None:
         if isinstance(value, str) and _NEVER.search(value):
@@ -166,8 +175,10 @@ def end_converter(date_format: str, zone: str) -> Callable[[Any], datetime | Non
     return converted
 
 
-def date_converter(date_format: str, zone: str) -> Converter:
+def date_converter(date_format: Formats, zone: str) -> Converter:
     """Return a converter to aware datetimes in UTC; dates without a zone are in `zone`."""
+    if isinstance(date_format, list):
+        return _of_several(date_format, zone)
     local = ZoneInfo(zone)
     read = _date_reader(date_format, local)
 
@@ -190,6 +201,22 @@ def date_converter(date_format: str, zone: str) -> Converter:
             raise
         except (ValueError, OverflowError):
             raise BadValueError(f"is not a valid date: expected the form {date_format}", text) from None
+
+    return convert
+
+
+def _of_several(formats: list[str], zone: str) -> Converter:
+    converters = [date_converter(each, zone) for each in formats]
+
+    def convert(value: Any) -> Any:
+        found = set()
+        for each in converters:
+            with suppress(BadValueError):
+                found.add(each(value))
+        if len(found) != 1:
+            fault = "fits several formats, with different dates" if found else "is not a valid date"
+            raise BadValueError(f"{fault}: expected exactly one of the forms {', '.join(formats)}", to_text(value))
+        return found.pop()
 
     return convert
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alert_pipelines.errors import LoadError
+from alert_pipelines.errors import LoadError, MappingError
 from alert_pipelines.loading import load_mapping, preview
 from alert_pipelines.loading.draft import draft_mapping
 from alert_pipelines.loading.values import BadValueError, date_converter, end_converter
@@ -170,3 +170,29 @@ def test_a_header_in_an_encoding_that_is_not_known_was_told_as_no_rows(tmp_path:
     path.write_text("番号,重要度,発生日時\nJ1,高,2026/01/25 10:00\n", encoding="cp932")
     with pytest.raises(LoadError, match=r"no names of columns that can be read as cp1252. Save it as UTF-8"):
         draft_mapping(path)
+
+
+def test_a_column_with_dates_of_two_forms_rejected_one_of_them(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.csv", "id,source,severity,at\nA,X,INFO,2026-01-13\nB,X,INFO,14/01/2026\nC,X,INFO,0001-01-01\n"
+    )
+    declared = {key: each for key, each in FLEET.items() if key != "metadata"} | {
+        "dates": {"format": ["iso", "%d/%m/%Y"]}
+    }
+    found = preview(path, mapping(declared, resolved_at={"column": "at"}))
+    assert [f"{alert['timestamp']:%m-%d}" for alert in found.alerts] == ["01-13", "01-14", "01-01"]
+    assert [alert["status"] for alert in found.alerts] == ["RESOLVED", "RESOLVED", "OPEN"]
+
+
+def test_a_date_that_two_formats_read_differently_is_refused() -> None:
+    convert = date_converter(["%d/%m/%Y", "%m/%d/%Y"], "UTC")
+    assert convert("13/01/2026") == convert("01/13/2026") == datetime(2026, 1, 13, tzinfo=UTC)
+    assert convert("02/02/2026") == datetime(2026, 2, 2, tzinfo=UTC)
+    for text, told in (("02/03/2026", "fits several formats, with different dates"), ("2026", "is not a valid date")):
+        with pytest.raises(BadValueError, match=told):
+            convert(text)
+
+
+def test_a_list_of_formats_with_a_wrong_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MappingError, match=r"dates\.format.*'%d/%m' is not a valid date format"):
+        from_yaml(tmp_path, "format: csv\ndates: {format: [iso, '%d/%m']}\nalert_id: {column: id}\n")
