@@ -267,6 +267,7 @@ class Csv(Part):
 
     delimiter: Annotated[str, AfterValidator(_one_character)] = ","
     quote: Annotated[str, AfterValidator(_quote)] = '"'
+    escape: Annotated[str, AfterValidator(_one_character)] | None = None
     header_line: Annotated[Whole, Field(ge=1, le=1000)] = 1
 
     @property

@@ -16,6 +16,7 @@ from alert_pipelines.loading.draft.columns import column_path
 from alert_pipelines.loading.draft.tables import table_in, table_of
 from alert_pipelines.loading.mapping_parts import Csv, Layout
 from alert_pipelines.loading.paths import ColumnPath
+from alert_pipelines.loading.readers.csv_rows import csv_reader, is_rule
 from alert_pipelines.loading.readers.json_shape import lists_of_objects
 from alert_pipelines.loading.readers.kinds import refuse_other_kinds
 from alert_pipelines.loading.readers.lines import beginning as bytes_at
@@ -24,6 +25,8 @@ from alert_pipelines.loading.readers.lines import is_gzip, open_text
 _DELIMITERS = (",", ";", "\t", "|")
 _QUOTES = ('"', "'")
 _PARQUET = b"PAR1"
+# How databases write "no value" between tabs, where a backslash escapes tabs and newlines and nothing is quoted.
+_TAB_NULL, _TAB_QUOTE = re.compile(r"(^|\t)\\N(\t|$)", re.MULTILINE), re.compile(r'(^|\t)"', re.MULTILINE)
 _LINES = 60
 _PIECE = 1_000_000
 _UNDECODED, _NOT_ASCII = re.compile("[\udc80-\udcff]"), re.compile(r"[^\x00-\x7f]")
@@ -146,26 +149,32 @@ def _keyed(value: Any, path: list[str]) -> Iterator[list[str]]:
 
 def _csv(beginning: str, encoding: str) -> Layout:
     lines = beginning.splitlines(keepends=True)[:_LINES]
-    ways = itertools.product(_DELIMITERS, _QUOTES, (False, True))
-    guesses = [(*_header(lines, delimiter, quote, trim), delimiter, quote, trim) for delimiter, quote, trim in ways]
+    escapes = (None, "\\") if "\\" in beginning else (None,)
+    ways = itertools.product(_DELIMITERS, _QUOTES, (False, True), escapes)
+    guesses = [
+        (*_header(lines, (written := Csv(delimiter=delimiter, quote=quote, escape=escape)), trim), written, trim)
+        for delimiter, quote, trim, escape in ways
+    ]
     # What most rows fit, then as many columns as can be, then the header that stands first.
-    _, columns, above, delimiter, quote, trim = max(guesses, key=lambda guess: guess[:3])
-    csv_part = Csv(delimiter=delimiter if columns > 1 else ",", quote=quote, header_line=-above)
-    return Layout(format="csv", encoding=encoding, trim=trim, csv=csv_part)
+    _, columns, above, written, trim = max(guesses, key=lambda guess: guess[:3])
+    changes: dict[str, Any] = {"header_line": -above, **({} if columns > 1 else {"delimiter": ","})}
+    if written.delimiter == "\t" and (written.escape or _TAB_NULL.search(beginning)):
+        changes |= {"escape": "\\", **({} if _TAB_QUOTE.search(beginning) else {"quote": "none"})}
+    return Layout(format="csv", encoding=encoding, trim=trim, csv=written.model_copy(update=changes))
 
 
-def _header(lines: list[str], delimiter: str, quote: str, trim: bool) -> tuple[int, int, int]:
+def _header(lines: list[str], written: Csv, trim: bool) -> tuple[int, int, int]:
     """Return how many rows fit the header, how many columns it has, and minus its line.
 
     The header is the first line that most of the later ones fit; line 1, with one column, if most fit none.
     """
     none = (0, 1, -1)
-    reader = csv.reader(lines, delimiter=delimiter, quotechar=quote, skipinitialspace=trim)
+    reader = csv_reader(lines, written, trim=trim, strict=False)
     rows: list[tuple[int, list[str]]] = []
     start = 1
     try:
         for row in reader:
-            if row:
+            if row and not is_rule(row, written.delimiter):
                 rows.append((start, row))
             start = reader.line_num + 1
     except csv.Error:

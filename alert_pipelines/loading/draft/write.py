@@ -124,6 +124,8 @@ class _Draft:
         if layout.trim:
             yield "trim: true  # spaces around names and values are not part of them"
         quote = "" if layout.csv.quote == '"' else f", quote: {json.dumps(layout.csv.quote)}"
+        if layout.csv.escape:
+            quote += f", escape: {json.dumps(layout.csv.escape)}"
         if layout.format == "csv" and (layout.csv.delimiter, layout.csv.header_line, quote) != (",", 1, ""):
             delimiter = json.dumps(layout.csv.delimiter)
             yield f"csv: {{delimiter: {delimiter}, header_line: {layout.csv.header_line}{quote}}}"

@@ -3,17 +3,20 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from alert_pipelines.errors import LoadError
-from alert_pipelines.loading.mapping_parts import Layout
+from alert_pipelines.loading.mapping_parts import Csv, Layout
 from alert_pipelines.loading.readers.header import checked_header
 from alert_pipelines.loading.readers.lines import TOO_LONG, Lines
 from alert_pipelines.loading.readers.rows import BadRow, Row
 
 _DELIMITERS = (",", ";", "\t", "|")
 _MAX_TITLE_LINES = 50
+_RULE = re.compile(r"[-+:=\s]*-[-+:=\s]*")
+# What databases write for a character after the escape; N is kept, as the two characters that mean "no value".
+_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what bytes become that are not valid in the encoding
 
 
@@ -27,12 +30,19 @@ def csv_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
             values = next(reader, None)
             if values is None:
                 return
-            if len(values) > len(header) and not any(values[len(header) :]):
+            if is_rule(values, layout.csv.delimiter):
+                continue
+            if len(values) > len(header) and header[-1:] != [""] and not any(values[len(header) :]):
                 values = values[: len(header)]  # each row ends with a delimiter, and the header does not
             fault = f"{len(values)} values for {len(header)} columns" if len(values) != len(header) else None
             whole = fault is None or lines.too_long
         except csv.Error as error:
-            values, fault, whole = [], f"not valid CSV: {error}", False
+            hint = (
+                ""
+                if layout.csv.escape or "\\" not in lines.text
+                else '; if \\ escapes quotes, write csv: {escape: "\\\\"}'
+            )
+            values, fault, whole = [], f"not valid CSV: {error}{hint}", False
             reader = _reader(lines, layout)
         if not whole:
             # A stray quote swallows the lines after it: read these again, as separate rows.
@@ -46,16 +56,38 @@ def csv_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
             yield BadRow(start, lines.text, fault, kind)
 
 
-def _reader(lines: Iterable[str], layout: Layout, delimiter: str | None = None) -> Any:
-    quote = layout.csv.quote_character
+def _reader(lines: Iterable[str], layout: Layout) -> Any:
+    return csv_reader(lines, layout.csv, trim=layout.trim, strict=True)
+
+
+def csv_reader(lines: Iterable[str], written: Csv, *, trim: bool, strict: bool) -> Any:
+    """Return a reader of rows, each a list of values, for a file that is written in this way."""
+    quote, escape = written.quote_character, written.escape
     return csv.reader(
-        lines,
-        strict=True,
-        skipinitialspace=layout.trim,
-        delimiter=delimiter or layout.csv.delimiter,
+        lines if escape is None else _with_letters(lines, escape),
+        strict=strict,
+        skipinitialspace=trim,
+        delimiter=written.delimiter,
         quotechar=quote,
+        escapechar=escape,
         quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
     )
+
+
+def _with_letters(lines: Iterable[str], escape: str) -> Iterator[str]:
+    """Yield the lines with the characters themselves in place of letters after the escape: a newline for n."""
+    escaped = re.compile(f"{re.escape(escape)}(.)", re.DOTALL)
+
+    def character(found: re.Match[str]) -> str:
+        letter = found.group(1)
+        return f"{escape}{escape}N" if letter == "N" else escape + _LETTERS.get(letter, letter)
+
+    return (escaped.sub(character, line) for line in lines)
+
+
+def is_rule(values: Sequence[str], delimiter: str) -> bool:
+    """Return whether these are a line between the rows of a table, such as `|---|---|` or `+---+---+`."""
+    return delimiter == "|" and _RULE.fullmatch("".join(values)) is not None
 
 
 def _header(lines: Lines, layout: Layout) -> list[str]:
@@ -111,6 +143,7 @@ def _guess(seen: list[str], layout: Layout, wanted: set[str]) -> str:
 
 def _found(text: str, layout: Layout, delimiter: str, wanted: set[str]) -> int:
     try:
-        return len(wanted.intersection(next(_reader([text], layout, delimiter), [])))
+        written = layout.csv.model_copy(update={"delimiter": delimiter})
+        return len(wanted.intersection(next(csv_reader([text], written, trim=layout.trim, strict=True), [])))
     except csv.Error:
         return 0

@@ -1,4 +1,7 @@
-"""Reads JSON Lines: each line is an object or list, which is a row or has rows at a path of keys."""
+"""Reads JSON Lines: each line is an object or list, which is a row or has rows at a path of keys.
+
+Of a bulk request of Elasticsearch, each action and the document after it become one row.
+"""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +22,7 @@ def json_line_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
     """
     rows = steps(layout.rows) if layout.rows else []
     find = finder(rows)
-    row = JsonRows(layout.row_columns)
+    row, bulk = JsonRows(layout.row_columns), _Bulk()
     for start, _ in enumerate(lines, start=1):
         text, too_long = lines.text, lines.too_long
         if start == 1:
@@ -38,7 +41,29 @@ def json_line_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
         if rows and isinstance(values, dict):
             yield from _inner_rows(start, text, find(values), layout)
         else:
-            yield from row(start, text, values)
+            for each in bulk.joined(values):
+                yield from row(start, text, each)
+
+
+class _Bulk:
+    """Joins an action of an Elasticsearch bulk request and its document, in the form in which a search answers them."""
+
+    def __init__(self) -> None:
+        self._target: dict[str, Any] | None = None
+
+    def joined(self, values: Any) -> Iterator[Any]:
+        """Yield nothing for an action, such as `{"index": {"_id": "a1"}}`; `values` with its `_id` for its document."""
+        target, self._target = self._target, _target(values)
+        if self._target is None:
+            yield values if target is None else {**target, "_source": values}
+
+
+def _target(values: Any) -> dict[str, Any] | None:
+    if not isinstance(values, dict) or len(values) != 1:
+        return None
+    [(action, target)] = values.items()
+    is_target = isinstance(target, dict) and (not target or not target.keys().isdisjoint(("_index", "_id")))
+    return target if action in ("index", "create", "update") and is_target else None
 
 
 def _why(error: Exception) -> str:
