@@ -1,4 +1,5 @@
-"""The pictures of README and docs/screens.md: `scripts/screenshots` makes them, on the demo's data, scanned day by day.
+"""The pictures of README and docs/screens.md: `scripts/screenshots` makes them, on the demo's data, scanned day by day,
+each with the time of its day.
 
 Each picture is a function whose name is the picture's; it goes where a person would go, and stops where they look.
 With the pictures goes a list of what each shows; test_pictures.py takes them again and compares the lists, no dots.
@@ -9,11 +10,11 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import reduce
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
@@ -36,7 +37,8 @@ _OF_DAGSTER_S_LOG = {"pid", "step_keys", "captured_logs"}
 Shown: TypeAlias = dict[str, list[str]]
 Picture: TypeAlias = Callable[[Page, AlertDatabase], None]
 
-DAYS = 6
+WEEK = (6, 5, 4, 3, 2, 1, 0.4)
+"""How many days ago the scans were, but for the last one, which is of now."""
 DATABASE = "alert_pipelines_demo"
 COLOURS = 128
 """A screen has few: so many are enough, at a third of the bytes."""
@@ -166,14 +168,14 @@ def main(directory: Path) -> None:
             stop_local_mongod(Path(local))
 
 
-def take_all(uri: str, directory: Path, days: int = DAYS) -> None:
-    """Make all pictures in `directory`, on the server of `uri`, and the list of what they show, after `days` scans."""
+def take_all(uri: str, directory: Path, days: Sequence[float] = WEEK) -> None:
+    """Make all pictures and the list of what they show, on the server of `uri`: of scans of `days` ago and of now."""
     with sample_week(uri, DATABASE) as week, sync_playwright() as playwright:
         settings = {"MONGODB_URI": uri, "MONGODB_DATABASE": week.name}
         browser = chromium.launch(playwright)
         with dagster_dev(settings) as dev, chromium.visit(browser, dev.url) as visit:
             steps.press_schedule_switch(visit.page, AUTO_CLOSE_SCHEDULE, on=False)
-            for ago in range(days, 0, -1):
+            for ago in days:
                 _scan(dev, week, ago)
             shown = _take(visit.page, week, directory, BEFORE)
             _scan(dev, week, 0)
@@ -206,14 +208,30 @@ def _same_each_week(shown: Shown, rule_ids: set[str]) -> Shown:
     return {what: sorted({without_ids(text) for text in texts} - left_out) for what, texts in shown.items()}
 
 
-def _scan(dev: RunningDagster, week: AlertDatabase, days: int) -> None:
-    """A scan as it was so many days ago: each closes and escalates a day's share, as if it had always been at work."""
+def _scan(dev: RunningDagster, week: AlertDatabase, days: float) -> None:
+    """A scan of `days` ago: each closes and escalates a day's share, at the time of then, as if always at work."""
     as_of = server_now(week) - timedelta(days=days)
     run_id = dev.launch(run_config={"ops": {"auto_close": {"config": {"as_of": as_of.isoformat()}}}})
     dev.wait_for_success(run_id)
     records = list(week.background_jobs.find())
-    closed = {record.get("run_id"): record.get("alerts_closed") for record in records}
-    assert closed.get(run_id), f"Nothing to look at after run {run_id}: {records}"
+    scan = next((record for record in records if record.get("run_id") == run_id and record.get("alerts_closed")), None)
+    assert scan, f"Nothing to look at after run {run_id}: {records}"
+    if days:
+        _move_back(week, scan, as_of)
+
+
+def _move_back(week: AlertDatabase, scan: Mapping[str, Any], then: datetime) -> None:
+    """Give a scan, by its record, and what it decided the time `then`: the pages tell the days apart by it."""
+    job_id, took = scan["job_id"], scan["completed_at"] - scan["started_at"]
+    week.background_jobs.update_one({"job_id": job_id}, {"$set": {"started_at": then, "completed_at": then + took}})
+    moved = {"$mergeObjects": ["$$entry", {"timestamp": then}]}
+    entry = {"$cond": [{"$eq": ["$$entry.job_id", job_id]}, moved, "$$entry"]}
+    history = {"$map": {"input": "$state_history", "as": "entry", "in": entry}}
+    for status, decided_at in (("AUTO_CLOSED", "closed_at"), ("ESCALATED", "escalated_at")):
+        week.alerts.update_many(
+            {"state_history.job_id": job_id, "status": status},
+            [{"$set": {"state_history": history, decided_at: then, "updated_at": then}}],
+        )
 
 
 def _save(png: bytes, path: Path) -> None:

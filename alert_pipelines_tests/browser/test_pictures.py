@@ -27,7 +27,7 @@ def test_each_picture_of_the_docs_is_there_and_of_one_screen_and_none_is_left_ov
 @pytest.mark.process
 @pytest.mark.needs("chromium")
 def test_a_page_that_changed_left_its_picture_in_the_docs_as_it_was(mongo_uri: str, tmp_path: Path) -> None:
-    take_all(mongo_uri, tmp_path, days=1)
+    take_all(mongo_uri, tmp_path, days=[1])
     assert [picture.name for picture in sorted(tmp_path.glob("*.png"))] == [picture.name for picture in COMMITTED]
     then, now = (json.loads((place / SHOWN).read_text()) for place in (IMAGES, tmp_path))
     changed = {

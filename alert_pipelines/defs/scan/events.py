@@ -141,12 +141,9 @@ def dry_run_materialization(report: ScanReport, database: str, names: Names) -> 
         asset_key=names.key(DRY_RUNS),
         metadata=without_empty(
             {
-                "job_id": report.job_id,
-                "as_of": MetadataValue.timestamp(report.as_of),
-                "pending": report.total_checked,
-                "database": database,
                 "would close": count(report.planned, "close"),
                 "would escalate": count(report.planned, "escalate"),
+                "pending": report.total_checked,
                 **({"blocked": _messages(report)} if report.violations else {}),
                 "by rule and source": _count_table(report.planned),
                 "by status and severity": table(_PREVIEW_COLUMNS, report.preview),
@@ -154,6 +151,9 @@ def dry_run_materialization(report: ScanReport, database: str, names: Names) -> 
                 **_shadow(report),
                 "errors": len(report.errors),
                 **_listed(report.errors),
+                "as_of": MetadataValue.timestamp(report.as_of),
+                "database": database,
+                "job_id": report.job_id,
             }
         ),
     )
