@@ -76,7 +76,7 @@ def _unprivileged(*paths: Path) -> dict[str, Any]:
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int, directory: Path) -> None:
     deadline = time.monotonic() + _START_LIMIT_S
-    ready = [_program("pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+    ready = [str(_program("pg_isready")), "-h", "127.0.0.1", "-p", str(port)]
     while subprocess.run(ready, capture_output=True, check=False).returncode != 0:
         log = (directory / "log").read_text()
         assert server.poll() is None, log

@@ -37,7 +37,7 @@ def catalog(db: AlertDatabase) -> Catalog:
     made: Catalog = {}
     for one in db.list_collections():
         # A view has none, and the server refuses to say so.
-        found = [] if one["type"] == "view" else db[one["name"]].list_indexes()
-        indexes = sorted(map(dict, found), key=lambda index: index["name"])
+        found = [] if one["type"] == "view" else [dict(index) for index in db[one["name"]].list_indexes()]
+        indexes = sorted(found, key=lambda index: index["name"])
         made[one["name"]] = (one["type"], one["options"], indexes)
     return made

@@ -36,13 +36,14 @@ TICKS = [timedelta(minutes=minutes) for minutes in range(0, 65, 5)]
 def arrives(api: ServiceApi, tick: timedelta) -> None:
     """What the service takes in before a scan."""
     when = AS_OF + tick - timedelta(minutes=1)
-    for name, fields in {
+    arriving: dict[str, dict[str, Any]] = {
         "praise": {"source_type": "FEEDBACK_POSITIVE", "severity": "INFO"},
         "serious": {"source_type": "FEEDBACK_POSITIVE", "severity": "CRITICAL"},
         "fence": {"source_type": "GEOFENCE"},
         "safety": {"source_type": "SAFETY", "severity": "WARNING", "metadata": {"driver_id": "D", "vehicle_id": "V"}},
         "valid": {"source_type": "COMPLIANCE", "metadata": {"driver_id": "D", "document_valid": True}},
-    }.items():
+    }
+    for name, fields in arriving.items():
         id_ = f"{name}-{tick.seconds // 60}"
         api.ingest(alert(id_, **fields) | dict.fromkeys(("timestamp", "created_at", "updated_at"), when))
 

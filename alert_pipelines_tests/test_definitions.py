@@ -117,7 +117,7 @@ def test_other_definitions_load_beside_ours_in_one_code_location() -> None:
 
     theirs = Definitions(assets=[exported], jobs=[define_asset_job("everything")], resources={"theirs": THEIRS})
     job = Definitions.merge(build_defs(), theirs).resolve_job_def("everything")
-    assert {AssetKey("exported"), AssetKey("closed_alerts")} <= job.asset_layer.executable_asset_keys
+    assert {AssetKey("exported"), AssetKey("closed_alerts")} <= set(job.asset_layer.executable_asset_keys)
 
 
 @pytest.mark.parametrize("name", ["mongo", "rule_engine", "names", "executor"])

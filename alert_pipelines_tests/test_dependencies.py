@@ -11,7 +11,7 @@ from alert_pipelines_tests.dagster_processes import CHECKOUT
 
 def imported() -> dict[str, str]:
     """Each top-level package that the code imports from elsewhere, and a file that does."""
-    found = {}
+    found: dict[str, str] = {}
     for path in sorted((CHECKOUT / "alert_pipelines").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

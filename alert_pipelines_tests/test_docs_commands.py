@@ -162,7 +162,8 @@ def test_the_commands_of_a_page_run_in_order(
         "ALERT_PIPELINES_LOCAL_DIR": str(checkout / ".local"),
         "PYTHONWARNINGS": "ignore",
     }
-    PREPARED.get(page, lambda db: None)(database)
+    if page in PREPARED:
+        PREPARED[page](database)
     # As the scripts leave it, also for a page whose reader has sourced them before.
     found.insert(0, "source scripts/environment\n")
     for name, content in _FILE.findall(text):

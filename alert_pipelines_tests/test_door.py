@@ -70,7 +70,7 @@ CLIENTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(params=CLIENTS.values(), ids=CLIENTS.keys())
+@pytest.fixture(params=list(CLIENTS.values()), ids=list(CLIENTS))
 def callers_db(request: pytest.FixtureRequest, mongo_uri: str, bare_db: AlertDatabase) -> Iterator[AlertDatabase]:
     """`bare_db` as a caller opened it."""
     with MongoClient[dict[str, Any]](mongo_uri, **request.param) as client:

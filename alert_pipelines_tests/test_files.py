@@ -31,7 +31,7 @@ def test_a_file_that_could_not_be_written_whole_stays_as_it_was(tmp_path: Path) 
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
         "write_file(Path(sys.argv[1]), 'x' * 100)"
     )
-    command = [sys.executable, "-c", code, target]
+    command = [sys.executable, "-c", code, str(target)]
     failed = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert "File too large" in failed.stderr
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("rules.yaml", "as it was")]

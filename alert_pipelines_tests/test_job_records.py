@@ -131,6 +131,7 @@ def test_recent_jobs_come_newest_first_and_load_records_of_the_old_service(db: A
     job_id = create_job_record(SCANNER, db).job_id
     ours, theirs = get_recent_jobs(2, db)
     assert (ours.job_id, theirs.job_id) == (job_id, old["job_id"])
+    assert ours.started_at is not None
     assert ours.model_dump(mode="json")["started_at"] == ours.started_at.isoformat().replace("+00:00", "Z")
     assert theirs.alerts_closed == 0
     assert len(get_recent_jobs(1, db)) == 1

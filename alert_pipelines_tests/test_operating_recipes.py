@@ -33,7 +33,7 @@ _SECTION = re.compile(r"^## (.+)\n((?:(?!^## ).*\n?)*)", re.MULTILINE)
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"^    (\S.*)$", re.MULTILINE)
 _INTRODUCTION = "Introduction"
-_TESTED = set()
+_TESTED: set[str] = set()
 
 TICKING = "*/1 * * * *"
 LOCAL_WEBSERVER = "http://127.0.0.1:3000"

@@ -24,7 +24,7 @@ def collected(*arguments: str, paths: tuple[str, ...] = (DIRECTORY,)) -> set[str
 
 def in_order(*arguments: str, paths: tuple[str, ...] = (DIRECTORY,)) -> list[str]:
     """The same in the order in which workers are given them."""
-    command = [CHECKOUT / "scripts" / "test", *arguments, "--collect-only", "-q", "-p", "no:cacheprovider", *paths]
+    command = [str(CHECKOUT / "scripts" / "test"), *arguments, "--collect-only", "-q", "-p", "no:cacheprovider", *paths]
     done = subprocess.run(command, env=env_of_another_run(), capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return [line for line in done.stdout.splitlines() if "::" in line]

@@ -53,7 +53,7 @@ def test_the_wheel_alone_was_never_tried(tmp_path: Path, mongo_uri: str) -> None
     env |= {"MONGODB_URI": mongo_uri, "MONGODB_DATABASE": database, "AUTO_CLOSE_MAX_FRACTION": "1"}
     wheel = build_wheel(tmp_path, env)
     venv.create(tmp_path / "venv", with_pip=True)
-    pip = [bin_dir / "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile"]
+    pip: list[str | Path] = [bin_dir / "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile"]
     run([*pip, "--require-hashes", "-r", CHECKOUT / "run.lock"], tmp_path, env)
     run([*pip, "--no-index", wheel], tmp_path, env)
     run([bin_dir / "pip", "--disable-pip-version-check", "check"], tmp_path, env)

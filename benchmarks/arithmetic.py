@@ -7,6 +7,7 @@ The page that `render` makes says what they were measured with; docs/scaling.md 
 import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from benchmarks.first_looks import by_size, growth_power
@@ -64,6 +65,10 @@ def _of_closing(found: Mapping[str, Any]) -> Iterator[Line]:
     )
 
 
+def _gigabytes(bytes_an_alert: float, shards: int) -> str:
+    return f"{PENDING * bytes_an_alert / 1e9 / shards:,.1f} GB"
+
+
 def _of_growth(found: Mapping[str, Any]) -> Iterator[Line]:
     rows = [row for row in found["rows"] if not row["failed"]]
     largest = max(rows, key=lambda row: row["pending"])
@@ -79,7 +84,7 @@ def _of_growth(found: Mapping[str, Any]) -> Iterator[Line]:
         yield Line(
             f"{what}, each replica",
             f"{one:.0f} bytes an alert",
-            _shared(lambda shards, one=one: f"{PENDING * one / 1e9 / shards:,.1f} GB"),
+            _shared(partial(_gigabytes, one)),
         )
 
 

@@ -120,7 +120,8 @@ def _measured(bench: Bench, sizes: Sequence[int], indexed_sizes: Sequence[int]) 
         settle(bench.db)
         for key in KEYS if pending in sizes else [INDEXED]:
             for condition in CONDITIONS:
-                row = {"pending": pending, "condition": condition, "key": key, **first_look(bench, condition, key)}
+                seen = first_look(bench, condition, key)
+                row: dict[str, Any] = {"pending": pending, "condition": condition, "key": key, **seen}
                 print(
                     "{pending:9} {condition:24} {key:20} {seconds:7.2f} s, {cpu_seconds:7.2f} s CPU".format(**row),
                     flush=True,

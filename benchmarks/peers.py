@@ -146,7 +146,7 @@ def ratios(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
         def median(contender: Callable[..., int], figure: str, cache_gb: float = cache_gb) -> float:
             of_it = [run for run in rows if (run["cache_gb"], run["contender"]) == (cache_gb, contender.__name__)]
-            return statistics.median(run[figure] for run in of_it)
+            return float(statistics.median(run[figure] for run in of_it))
 
         for what, other, figure, target in (
             ("seconds of the scan / of the bare update_many", bare_update_many, "seconds", in_seconds),
@@ -164,7 +164,7 @@ def _oplog_bytes_a_close(db: AlertDatabase) -> float:
     """What the oplog holds of one close, on average of the last thousand."""
     closes = {"op": "u", "ns": f"{db.name}.alerts"}
     last = db.client.local["oplog.rs"].find(closes, {"bytes": {"$bsonSize": "$$ROOT"}}).sort("$natural", -1).limit(1000)
-    return statistics.mean(found["bytes"] for found in last)
+    return float(statistics.mean(found["bytes"] for found in last))
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -160,12 +160,13 @@ def report(what: str, instance: DagsterInstance, history: History, runs: int) ->
     shared, own = history.bytes_shared() / 1e6, runs * history.bytes_of_a_run() / 1e6
     print(f"{what}: {runs:,} runs; {shared:,.0f} MB in the shared databases, {own:,.0f} MB in a file and logs a run")
     closed = AssetRecordsFilter(AssetKey("closed_alerts"))
-    for name, call in {
+    calls: dict[str, Callable[[], object]] = {
         "the tick's look for a busy scan": lambda: busy_scan(ThisCopy(instance, _OWN, Names())),
         "the newest 25 runs": lambda: instance.get_runs(limit=25),
         "all failed runs": lambda: instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.FAILURE])),
         "100 materializations": lambda: instance.fetch_materializations(closed, limit=100),
-    }.items():
+    }
+    for name, call in calls.items():
         seconds = []
         for _ in range(7):
             started = time.perf_counter()

@@ -52,7 +52,7 @@ def _wait_for_primary(client: MongoClient[dict[str, Any]], host: str) -> None:
 
 
 def _grant(client: MongoClient[dict[str, Any]], database: str, password: str) -> None:
-    granted = {"pwd": password, "roles": [{"role": "readWrite", "db": database}]}
+    granted: dict[str, Any] = {"pwd": password, "roles": [{"role": "readWrite", "db": database}]}
     try:
         client[database].command("createUser", USER, **granted)
     except OperationFailure as error:

@@ -160,7 +160,7 @@ def test_an_id_that_is_too_long_to_be_written_is_said(db: AlertDatabase) -> None
 
 
 def test_an_explanation_had_words_of_its_own_for_what_a_scan_names_as_malformed(db: AlertDatabase) -> None:
-    odd = {
+    odd: dict[str, dict[str, Any]] = {
         "no date": {"timestamp": "yesterday"},
         "array": {"timestamp": [AS_OF]},
         "far ahead": {"timestamp": datetime(2106, 2, 7, tzinfo=UTC)},

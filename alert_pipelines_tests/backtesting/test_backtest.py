@@ -337,8 +337,8 @@ def test_the_back_test_of_a_day_of_real_scans_agrees_with_them(db: AlertDatabase
         fill(db, arrived)
         report = run_scan(db, ScanRequest(as_of=instant, max_close_fraction=1))
         if instant > START:
-            for one in report.decisions:
-                really[one.rule_id, one.decision] += one.alerts
+            for counted in report.decisions:
+                really[counted.rule_id, counted.decision] += counted.alerts
         instant += step
     fill(db, alerts)
     # What happened after the day does not change what was due within it.

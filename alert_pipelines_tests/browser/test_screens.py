@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -46,16 +47,15 @@ PLOTTED = ("pending", "closed", "escalated", "errors", "duration_s", "oldest_pen
 @contextmanager
 def trial_rule(db: AlertDatabase, conditions: dict[str, Any], alerts: int = 0) -> Iterator[None]:
     """A rule `on-trial` for a source of its own, with so many alerts that are an hour old; gone afterwards."""
-    source = {"source_type": "TRIAL"}
     an_hour_ago = server_now(db) - timedelta(hours=1)
-    db.rules.insert_one(rule("on-trial", conditions, **source))
+    db.rules.insert_one(rule("on-trial", conditions, source_type="TRIAL"))
     for _ in range(alerts):
-        db.alerts.insert_one(alert(timestamp=an_hour_ago, **source))
+        db.alerts.insert_one(alert(timestamp=an_hour_ago, source_type="TRIAL"))
     try:
         yield
     finally:
         db.rules.delete_one({"rule_id": "on-trial"})
-        db.alerts.delete_many(source)
+        db.alerts.delete_many({"source_type": "TRIAL"})
 
 
 def last_record(db: AlertDatabase, run_id: str) -> dict[str, Any]:
@@ -214,11 +214,13 @@ def test_the_page_of_an_explanation_squeezed_its_columns_and_broke_dates_and_wor
 def test_the_schedule_is_switched_off_and_on_in_automation(page: Page, dagster: RunningDagster) -> None:
     switch = steps.schedule_switch(page, "auto_close_schedule")
     expect(switch).to_be_checked()
+
+    def is_switched(*, on: bool) -> bool:
+        return scheduler.is_scheduler_running(dagster.instance) is on
+
     for on in (False, True):
         # The box itself is hidden; what is pressed is its label, which is drawn as a switch.
         switch.locator("xpath=..").click()
-        wait_until(
-            lambda wanted=on: scheduler.is_scheduler_running(dagster.instance) is wanted, f"the schedule on={on}", 30
-        )
+        wait_until(partial(is_switched, on=on), f"the schedule on={on}", 30)
         page.reload()
         expect(switch).to_be_checked(checked=on)

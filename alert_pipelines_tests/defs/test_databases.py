@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance
+from dagster import AssetCheckEvaluation, DagsterInstance
+from dagster._core.events import StepMaterializationData
 
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, execute_in
@@ -28,7 +29,7 @@ def test_reports_back_tests_and_index_advice_did_not_name_their_database(
     fill(db, [alert()], rule("old", {"expire_after_mins": 60}))
     done = execute_in(OWN, instance, job, **options)
     data = [event.event_specific_data for event in done.all_events]
-    shown = [one.materialization.metadata for one in data if hasattr(one, "materialization")]
-    shown += [one.metadata for one in data if hasattr(one, "check_name") and hasattr(one, "metadata")]
+    shown = [one.materialization.metadata for one in data if isinstance(one, StepMaterializationData)]
+    shown += [one.metadata for one in data if isinstance(one, AssetCheckEvaluation)]
     assert shown
     assert {one["database"].value for one in shown} == {db.name}

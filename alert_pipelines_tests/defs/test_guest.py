@@ -20,6 +20,7 @@ import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
+from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.test_utils import create_run_for_test
 
@@ -42,7 +43,7 @@ from alert_pipelines_tests.dagster_processes import (
     dagster_processes,
     wait_until,
 )
-from alert_pipelines_tests.defs.conftest import launched_from
+from alert_pipelines_tests.defs.conftest import edit_runs, launched_from
 from alert_pipelines_tests.factories import alert, rule
 
 pytestmark = pytest.mark.process
@@ -196,10 +197,9 @@ def claims_wait(db: AlertDatabase) -> Iterator[None]:
 
 def let_pass(instance: DagsterInstance, run_id: str, seconds: float) -> None:
     """Have the run and its events be that much older."""
-    with instance.run_storage.connect() as connection:
-        of_run = RunsTable.update().where(RunsTable.c.run_id == run_id)
-        connection.execute(of_run.values(start_time=RunsTable.c.start_time - seconds))
+    edit_runs(instance, run_id, start_time=RunsTable.c.start_time - seconds)
     events = instance.event_log_storage
+    assert isinstance(events, SqlEventLogStorage)
     for record in events.get_records_for_run(run_id).records:
         entry = record.event_log_entry
         events.update_event_log_record(record.storage_id, entry._replace(timestamp=entry.timestamp - seconds))
@@ -281,9 +281,8 @@ def test_other_peoples_old_runs_were_deleted(dagster: DagsterProcesses) -> None:
         ).run_id
         for _ in range(30)
     ]
-    with dagster.instance.run_storage.connect() as connection:
-        at = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=100)
-        connection.execute(RunsTable.update().where(RunsTable.c.run_id.in_(theirs)).values(create_timestamp=at))
+    long_ago = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=100)
+    edit_runs(dagster.instance, *theirs, create_timestamp=long_ago)
     dagster.wait_for_success(dagster.launch("delete_old_runs_job"))
     assert {run.run_id for run in dagster.instance.get_runs(RunsFilter(run_ids=theirs))} == set(theirs)
 

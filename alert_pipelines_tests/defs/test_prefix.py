@@ -42,7 +42,7 @@ def names_of(made: Definitions) -> dict[str, set[Any]]:
     graph = repository.asset_graph
     keys = graph.get_all_asset_keys()
     return {
-        "assets": keys,
+        "assets": set(keys),
         "checks": set(graph.asset_check_keys),
         "groups": {graph.get(key).group_name for key in keys},
         "jobs": {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"},
@@ -237,7 +237,7 @@ def test_run_tags_of_two_copies_had_the_same_names(copies: list[Copy], instance:
 def test_a_repeat_of_a_copy_loses_its_own_tags_and_keeps_the_others(instance: DagsterInstance) -> None:
     tags = {"north_job_id": "JOB-1", "job_id": "JOB-2"}
     job = "north_auto_close_job"
-    made = {"job_name": job, "tags": tags, "remote_job_origin": launched_from(NORTH, job)}
+    made: dict[str, Any] = {"job_name": job, "tags": tags, "remote_job_origin": launched_from(NORTH, job)}
     first = create_run_for_test(instance, **made)
     repeat = create_run_for_test(instance, **made, parent_run_id=first.run_id, root_run_id=first.run_id)
     disown_tags_of_unbegun(ThisCopy(instance, NORTH, Names(prefix="north")))

@@ -188,7 +188,7 @@ def test_an_index_that_is_there_under_another_name_is_not_advised_again(
     assert [index.pending_only for index in advice.indexes] == [True]
 
 
-SERVED = {
+SERVED: dict[str, dict[str, Any]] = {
     "expire_after_mins": {"expire_after_mins": ALERTS - 5},
     "keep_latest": {"keep_latest": True},
     "escalate_after_mins": {"escalate_after_mins": ALERTS - 5},

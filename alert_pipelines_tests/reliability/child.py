@@ -98,8 +98,8 @@ def wait_for_end(process: BaseProcess) -> int:
 def wait_until_unheard(db: AlertDatabase) -> None:
     """Wait until the server has read all that an ended process had sent it: so long it keeps their connection."""
     deadline = time.monotonic() + END_LIMIT_S
-    connections = [{"$currentOp": {"idleConnections": True, "allUsers": True}}, {"$match": {"appName": APP_NAME}}]
-    while list(db.client.admin.aggregate(connections)):
+    connections: dict[str, Any] = {"$currentOp": {"idleConnections": True, "allUsers": True}}
+    while list(db.client.admin.aggregate([connections, {"$match": {"appName": APP_NAME}}])):
         assert time.monotonic() < deadline, "the server does not give up its connection"
         time.sleep(0.005)
 

@@ -74,7 +74,7 @@ def failing_port() -> Iterator[int]:
     with data_dir() as data, foreign_mongod(data, port, *options) as client:
         members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
         client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
-        with MongoClient(uri_of(port), serverSelectionTimeoutMS=60_000) as waiting:
+        with MongoClient[dict[str, Any]](uri_of(port), serverSelectionTimeoutMS=60_000) as waiting:
             waiting.admin.command("ping")
         yield port
 

@@ -24,7 +24,7 @@ MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def entry(to: str, hours: float, *, was: str = "OPEN", by: str = "system", **fields: Any) -> dict[str, Any]:
+def entry(to: str, hours: float, *, was: str | None = "OPEN", by: str = "system", **fields: Any) -> dict[str, Any]:
     """A change so many hours after midnight of DAY."""
     return {
         "from_status": was,
@@ -42,8 +42,8 @@ def with_history(alert_id: str, *entries: dict[str, Any], born: float = -48, **f
 
 def summary(report: DailyReport) -> dict[str, tuple[int, int]]:
     """What was done on the day and in the days, without what was not."""
-    rows = report.summary().itertuples(index=False)
-    return {row.what: (row.on_the_day, row.in_all_days) for row in rows if row.in_all_days}
+    rows = report.summary().to_dict("records")
+    return {row["what"]: (row["on_the_day"], row["in_all_days"]) for row in rows if row["in_all_days"]}
 
 
 def test_each_change_counts_as_what_it_is(db: AlertDatabase) -> None:
@@ -298,11 +298,11 @@ def test_pending_alerts_whose_timestamp_lies_ahead_have_no_negative_age(db: Aler
     now = datetime.now(UTC)
     clock, unset = now + timedelta(days=28_923), now + timedelta(days=2)
     fill(db, [alert(timestamp=clock), alert(timestamp=unset, source_type="SAFETY"), alert(timestamp=now - 2 * HOUR)])
-    rows = {row.source: row for row in daily_report(db, DAY).pending_now().itertuples()}
+    rows = {row["source"]: row for row in daily_report(db, DAY).pending_now().to_dict("records")}
     speeding, safety = rows["OVERSPEEDING"], rows["SAFETY"]
-    assert (speeding.pending, safety.pending) == (2, 1)
-    assert speeding.oldest_days == pytest.approx(2 / 24, abs=0.05)
-    assert math.isnan(safety.oldest_days)
+    assert (speeding["pending"], safety["pending"]) == (2, 1)
+    assert speeding["oldest_days"] == pytest.approx(2 / 24, abs=0.05)
+    assert math.isnan(safety["oldest_days"])
 
 
 def test_an_alert_that_was_closed_before_it_began_has_no_negative_time_to_close(db: AlertDatabase) -> None:

@@ -50,8 +50,8 @@ def test_the_page_holds_all_tables_and_plots_and_needs_nothing_else(report: Dail
 
 def test_ages_were_decimal_days_and_times_to_close_bare_minutes_and_dates_wrapped(report: DailyReport) -> None:
     page = render(report)
-    [pending] = [row for row in tables(report)["Pending now"].itertuples() if row.source == "SAFETY"]
-    days, hours = divmod(int(pending.oldest_days * 24), 24)
+    [pending] = [row for row in tables(report)["Pending now"].to_dict("records") if row["source"] == "SAFETY"]
+    days, hours = divmod(int(pending["oldest_days"] * 24), 24)
     assert f"<td>{days} d {hours} h</td>" in page
     assert "<td>1 h 0 min</td>" in page
     assert "<td>2026-02-27</td>" in page

@@ -121,7 +121,7 @@ def test_another_field_is_compared_as_the_page_says(db: AlertDatabase) -> None:
 
 
 ALWAYS = {"close_if": {"field": "alert_id", "op": "exists"}}
-OF_ITS_OWN = {
+OF_ITS_OWN: dict[str, tuple[str, dict[str, Any]]] = {
     "auto_close_if": ("metadata.x", {"auto_close_if": "x"}),
     "severities": ("severity", {**ALWAYS, "severities": ["INFO"]}),
     "statuses": ("status", {**ALWAYS, "statuses": ["OPEN"]}),
@@ -188,7 +188,7 @@ def test_another_alert_counts_by_its_time_as_the_page_says(db: AlertDatabase) ->
         assert yes(answers) == expected("The time of another alert", column), text
 
 
-BY_STATUS = {
+BY_STATUS: dict[str, dict[str, Any]] = {
     "escalate_if_count": {"escalate_if_count": 2},
     "count_statuses": {"escalate_if_count": 2, "count_statuses": ["OPEN", "RESOLVED"]},
     "keep_latest": {"keep_latest": True},

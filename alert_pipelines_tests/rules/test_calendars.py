@@ -167,7 +167,7 @@ AGING = {"expire_after_mins": 600}
 def test_forty_eight_hours_closed_fridays_alerts_before_monday(
     db: AlertDatabase, conditions: dict[str, Any], closed_at: datetime
 ) -> None:
-    dates = dict.fromkeys(("timestamp", "created_at", "updated_at"), FRIDAY_NOON)
+    dates: dict[str, Any] = dict.fromkeys(("timestamp", "created_at", "updated_at"), FRIDAY_NOON)
     fill(db, [alert("a", **dates, metadata={"driver_id": "D", "ok": True})])
     db.pipeline_rules.insert_one(rule("r", conditions, calendar="office"))
     db.calendars.insert_one({**OFFICE})

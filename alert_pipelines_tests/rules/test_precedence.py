@@ -148,7 +148,7 @@ def test_escalations_had_no_limit(db: AlertDatabase, limit: Fields, escalated: i
     # the fraction.
     due = [{"timestamp": ago(1), "metadata": {"driver_id": f"d{number}"}} for number in range(3)]
     keyless = {"timestamp": ago(1), "metadata": {}}
-    others = [{"timestamp": ago(1), "metadata": {}, "status": "ESCALATED"}, {"source_type": "COMPLIANCE"}]
+    others: list[Fields] = [{"timestamp": ago(1), "metadata": {}, "status": "ESCALATED"}, {"source_type": "COMPLIANCE"}]
 
     report = scan(db, [rule("a", {"escalate_if_count": 1, **limit})], *due, keyless, *others)
 

@@ -170,8 +170,8 @@ def test_an_example_decides_as_its_comment_says(db: AlertDatabase, example: str)
     decided, left = EXAMPLES[example]
     named = [(f"decided-{number}", fields) for number, fields in enumerate(decided)]
     named += [(f"left-{number}", fields) for number, fields in enumerate(left)]
-    settled = {"timestamp": MONTH_AGO.replace(month=2, day=25), "status": "RESOLVED", "metadata": {"driver_id": "D"}}
-    fill(db, [alert("settled", source_type="SAFETY", **settled)])
+    settled = MONTH_AGO.replace(month=2, day=25)
+    fill(db, [alert("settled", source_type="SAFETY", timestamp=settled, status="RESOLVED", driver="D")])
     fill(
         db,
         [alert(alert_id, minutes=90, **({"source_type": rule["source_type"]} | fields)) for alert_id, fields in named],

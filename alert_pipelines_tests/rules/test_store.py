@@ -9,7 +9,11 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.store import keep_version, load_rules, load_windows, rule_text
 from alert_pipelines_tests.factories import AS_OF, ago, fill, rule
 
-GIVEN = {"e": {"escalate_if_count": 3}, "c": {"auto_close_if": "document_valid"}, "x": {"expire_after_mins": 60}}
+GIVEN: dict[str, dict[str, object]] = {
+    "e": {"escalate_if_count": 3},
+    "c": {"auto_close_if": "document_valid"},
+    "x": {"expire_after_mins": 60},
+}
 A, B = rule("a", {"keep_latest": True}), rule("b", {"expire_after_mins": 5}, priority=7)
 
 
@@ -70,8 +74,8 @@ def test_a_zero_elsewhere_is_still_refused(db: AlertDatabase, conditions: dict[s
 
 
 def test_whole_numbers_stored_as_doubles_disabled_the_rule_and_the_window(db: AlertDatabase) -> None:
-    conditions = {"escalate_if_count": 3.0, "window_mins": 60.0, "expire_after_mins": 1440.0, "max_close": 5.0}
-    conditions["close_if"] = {"field": "updated_at", "op": "older_than_mins", "value": 60.0}
+    doubles = {"escalate_if_count": 3.0, "window_mins": 60.0, "expire_after_mins": 1440.0, "max_close": 5.0}
+    conditions = {**doubles, "close_if": {"field": "updated_at", "op": "older_than_mins", "value": 60.0}}
     fill(db, [], rule("a", conditions, priority=7.0), rule("part", {"expire_after_mins": 60.5}))
     recurring = {"rrule": "FREQ=DAILY;BYHOUR=0", "zone": "UTC", "duration_mins": 1440.0}
     db.maintenance_windows.insert_one({"source_types": ["SAFETY"], **recurring})

@@ -116,7 +116,7 @@ def test_what_a_change_or_the_clock_alone_makes_due_is_decided_in_the_next_scan(
     if indexed:
         for path in ("metadata.expiry_date", "updated_at", "created_at"):
             db.alerts.create_index([("source_type", 1), (path, 1)])
-    held = {"status": "RESOLVED"} if act and "location" in given else {}
+    held: dict[str, Any] = {"status": "RESOLVED"} if act and "location" in given else {}
     fill(db, [alert("a", metadata={"driver_id": "D1", **given}, **held)], rule("r", conditions))
     before = scan(db)
     assert (before.closed, before.escalated) == (0, 0)

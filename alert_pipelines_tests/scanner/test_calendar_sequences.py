@@ -21,7 +21,7 @@ SPANS = [
     ["00:00-24:00"],
     ["12:04-12:06"],
 ]
-CONDITIONS = st.sampled_from(
+CONDITIONS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {"close_if_no_repeat_mins": 4},
         {"close_if_no_repeat_mins": 3, "hold_mins": 2},
@@ -35,7 +35,7 @@ CONDITIONS = st.sampled_from(
         {"keep_latest": True, "only_if": {"not": {"field": "updated_at", "op": "newer_than_mins", "value": 3}}},
     ]
 )
-WINDOWS = st.sampled_from(
+WINDOWS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {"rrule": "FREQ=DAILY;BYHOUR=12;BYMINUTE=3", "zone": "UTC", "duration_mins": 3},
         {"rrule": "FREQ=DAILY;BYHOUR=12;BYMINUTE=57", "zone": "Europe/Berlin", "duration_mins": 5},
@@ -57,7 +57,7 @@ COUNT_MINUTES = {
 def _rules(draw: st.DrawFn, rule_id: str) -> dict[str, Any]:
     conditions = draw(CONDITIONS)
     fields = {"only_during": "duty"} if draw(st.integers(0, 3)) == 0 else {}
-    if COUNT_MINUTES & set(conditions) and draw(st.booleans()):
+    if not COUNT_MINUTES.isdisjoint(conditions) and draw(st.booleans()):
         fields["calendar"] = "office"
     return rule(rule_id, conditions, **fields)
 
@@ -89,10 +89,8 @@ def test_calendars_and_recurring_windows_make_the_short_way_no_shorter_than_it_m
         nonlocal number
         number += 1
         at = AS_OF + timedelta(minutes=minutes - data.draw(st.integers(-2, 14)))
-        fields = dict.fromkeys(("created_at", "updated_at"), at)
-        db.alerts.insert_one(
-            alert(f"A{number}", timestamp=at, driver=data.draw(st.sampled_from(["D1", "D2"])), **fields)
-        )
+        driver = data.draw(st.sampled_from(["D1", "D2"]))
+        db.alerts.insert_one(alert(f"A{number}", timestamp=at, created_at=at, updated_at=at, driver=driver))
 
     def edit() -> None:
         which = {"alert_id": f"A{data.draw(st.integers(1, number))}"}

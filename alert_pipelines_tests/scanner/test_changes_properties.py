@@ -23,8 +23,8 @@ from alert_pipelines_tests.rules.examples import examples
 class Acts:
     """What may happen to alerts between two scans, drawn at random."""
 
-    def __init__(self, draw: st.DrawFn) -> None:
-        self._draw = draw
+    def __init__(self, data: st.DataObject) -> None:
+        self._draw = data.draw
         self._added = 0
 
     def act(self, db: AlertDatabase) -> None:
@@ -90,7 +90,7 @@ def test_the_short_way_decides_what_the_long_one_would(
     if case.windows:
         db.maintenance_windows.insert_many([{"_id": ObjectId(), **window} for window in case.windows])
     # After all decisions that the histories hold from the start: those are of no scan that has a record.
-    acts, as_of = Acts(data.draw), strategies.AS_OF + timedelta(minutes=1)
+    acts, as_of = Acts(data), strategies.AS_OF + timedelta(minutes=1)
     for _ in range(data.draw(st.integers(2, 4))):
         whole = whole_plan(db, as_of)
 
@@ -187,26 +187,23 @@ def test_late_arrivals_edits_and_deletions_make_the_short_way_no_shorter_than_it
         for _ in range(data.draw(st.integers(0, 2))):
             which = {"alert_id": f"A{data.draw(st.integers(1, number))}"}
             age = data.draw(st.integers(-2, 14)) - minutes
-            data.draw(
-                st.sampled_from(
-                    [
-                        lambda: db.alerts.insert_one(some_alert()),
-                        lambda which=which: db.alerts.delete_one(which),
-                        lambda which=which: db.alerts.update_one(which, {"$set": {"metadata.driver_id": "D2"}}),
-                        lambda which=which: db.alerts.update_one(which, {"$set": {"metadata": {"driver_id": "D1"}}}),
-                        lambda which=which, age=age: db.alerts.update_one(which, {"$set": {"timestamp": ago(age)}}),
-                        lambda which=which: db.alerts.update_one(which, {"$set": {"status": "RESOLVED"}}),
-                        lambda which=which: db.alerts.update_one(which, {"$set": {"severity": "INFO"}}),
-                        lambda which=which: db.alerts.update_one(
-                            which, {"$set": {"status": "OPEN", "state_history": []}}
-                        ),
-                        lambda which=which, as_of=as_of: db.alerts.update_one(which, {"$set": {"updated_at": as_of}}),
-                        lambda which=which, as_of=as_of: db.alerts.update_one(
-                            which, {"$set": {"updated_at": as_of + timedelta(minutes=6)}}
-                        ),
-                    ]
-                )
-            )()
+            edits: list[dict[str, Any]] = [
+                {"metadata.driver_id": "D2"},
+                {"metadata": {"driver_id": "D1"}},
+                {"timestamp": ago(age)},
+                {"status": "RESOLVED"},
+                {"severity": "INFO"},
+                {"status": "OPEN", "state_history": []},
+                {"updated_at": as_of},
+                {"updated_at": as_of + timedelta(minutes=6)},
+            ]
+            act = data.draw(st.sampled_from(["insert", "delete", *edits]))
+            if isinstance(act, dict):
+                db.alerts.update_one(which, {"$set": act})
+            elif act == "insert":
+                db.alerts.insert_one(some_alert())
+            else:
+                db.alerts.delete_one(which)
         minutes += data.draw(st.integers(0, 4))
 
 

@@ -44,9 +44,9 @@ _log = logging.getLogger("sequences")
 class World:
     """What befalls alerts and records between two scans, drawn at random; `counted` is what did."""
 
-    def __init__(self, db: AlertDatabase, draw: st.DrawFn, counted: Counter[str]) -> None:
+    def __init__(self, db: AlertDatabase, data: st.DataObject, counted: Counter[str]) -> None:
         self._db = db
-        self._draw = draw
+        self._draw = draw = data.draw
         self._counted = counted
         self._drivers = ["D1", "D1", "D2", *draw(st.lists(st.sampled_from(list(ODD_KEYS.values())), max_size=2))]
         self._ids = list(draw(st.lists(st.sampled_from(ODD_IDS), max_size=4, unique_by=repr)))
@@ -72,7 +72,7 @@ class World:
     def insert(self) -> None:
         self._added += 1
         one = alert(f"A{self._added}", minutes=self._age(), driver=self._driver(), severity=self._severity())
-        if self._ids and self._draw(st.booleans()):
+        if bool(self._ids) and self._draw(st.booleans()):
             one["_id"] = self._ids.pop()
             self._counted["odd_ids"] += 1
         self._db.alerts.insert_one(one)
@@ -147,7 +147,7 @@ def test_odd_values_equal_instants_elections_and_damaged_records_change_no_decis
             collection.delete_many({})
         fill(db, [], *(rule(f"r{number}", one) for number, one in enumerate(conditions)))
         counted["sequences"] += 1
-        world = World(db, data.draw, counted)
+        world = World(db, data, counted)
         for _ in range(data.draw(st.integers(2, 6))):
             world.insert()
         for _ in range(SCANS):

@@ -1,6 +1,7 @@
 """What the default rules make of alerts that arrive days after they were raised, and what holds an alert back."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_no_default_rule_that_closes_by_age_closes_what_just_arrived_and_each_do
     by_default_rules: AlertDatabase,
 ) -> None:
     sources = ("OVERSPEEDING", "FEEDBACK_NEGATIVE", "FEEDBACK_POSITIVE")
-    late = {"minutes": 20 * DAYS, "created_at": ago(1), "updated_at": None}
+    late: dict[str, Any] = {"minutes": 20 * DAYS, "created_at": ago(1), "updated_at": None}
     fill(by_default_rules, [alert(source, source_type=source, **late) for source in sources])
 
     scan(by_default_rules, AS_OF)

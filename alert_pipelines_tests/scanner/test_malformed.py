@@ -89,7 +89,8 @@ def test_an_array_of_dates_was_passed_over_in_silence(db: AlertDatabase, field: 
     bad: dict[str, Any] = {"dates": [ago(90)], "empty": [], "null": [None], "mixed": [ago(90), "soon", None]}
     fill(db, [alert(name, **{field: value}) for name, value in bad.items()], EXPIRE)
     fill(db, [alert("due", minutes=90, **({} if field == "timestamp" else {"expires_at": ago(5)}))])
-    fill(db, [alert("settled", status="RESOLVED", **{field: [ago(90)]})])
+    settled: dict[str, Any] = {field: [ago(90)]}
+    fill(db, [alert("settled", status="RESOLVED", **settled)])
 
     report = scan(db)
 

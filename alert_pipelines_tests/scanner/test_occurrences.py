@@ -12,7 +12,7 @@ from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
 
-CLEARED = {"metadata": {"driver_id": "D1", "cleared": True}}
+CLEARED: dict[str, Any] = {"metadata": {"driver_id": "D1", "cleared": True}}
 
 
 def scan(db: AlertDatabase, as_of: datetime) -> None:

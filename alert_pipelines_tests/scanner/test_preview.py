@@ -1,12 +1,14 @@
 """What a dry run says by status and severity."""
 
+from typing import Any
+
 from alert_pipelines.alerts.decision_counts import MAX_COUNTS, OTHER_SOURCES
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill
 
-OLD = {"expires_at": AS_OF}
+OLD: dict[str, Any] = {"expires_at": AS_OF}
 
 
 def test_all_that_could_be_written_is_counted_whatever_its_alerts_say(db: AlertDatabase) -> None:

@@ -120,7 +120,7 @@ def _name(command: Command) -> str:
 
 
 def _on_alerts(command: Command) -> bool:
-    return command[_name(command)] == SHARDED
+    return bool(command[_name(command)] == SHARDED)
 
 
 def _updates(command: Command) -> list[dict[str, Any]]:

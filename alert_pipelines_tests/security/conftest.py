@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
@@ -71,7 +72,7 @@ def _secured(home: Path, data: Path) -> Iterator[SecuredServer]:
     options = (*replica_set, *tls, "--tlsAllowConnectionsWithoutCertificates", "--keyFile", str(key_file))
     with foreign_mongod(data, server.port, *options, tls=True, tlsCAFile=str(server.ca)):
         # It listens before it is primary.
-        with MongoClient(server.uri("admin"), serverSelectionTimeoutMS=60_000) as waiting:
+        with MongoClient[dict[str, Any]](server.uri("admin"), serverSelectionTimeoutMS=60_000) as waiting:
             waiting.admin.command("ping")
         yield server
 
@@ -80,7 +81,7 @@ def _make_users(uri: str) -> None:
     apply_roles = [sys.executable, str(CHECKOUT / "deploy" / "apply-roles"), DATABASE]
     for _ in range(2):
         subprocess.run(apply_roles, env={**os.environ, "MONGODB_ADMIN_URI": uri}, check=True)
-    with MongoClient(uri, w="majority", journal=True) as client:
+    with MongoClient[dict[str, Any]](uri, w="majority", journal=True) as client:
         for role in ROLES:
             roles = [{"role": f"alert_pipelines_{role}", "db": DATABASE}]
             client.admin.command("createUser", role, pwd=PASSWORD, roles=roles)

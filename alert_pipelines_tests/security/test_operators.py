@@ -34,7 +34,7 @@ _TEXTS = st.sampled_from(
 )
 _PATHS = st.one_of(st.sampled_from([MARK, f"metadata.{MARK}", f"metadata.{MARK}.{MARK}"]), _TEXTS)
 _OPERATORS = st.sampled_from(["$where", "$expr", "$function", "$ne", "$gt", "$regex", "$in", "$set", "$out", "$merge"])
-_SMUGGLED = st.one_of(
+_SMUGGLED: st.SearchStrategy[Any] = st.one_of(
     st.dictionaries(_OPERATORS, st.one_of(_TEXTS, st.just({}), st.lists(_TEXTS, max_size=2)), min_size=1, max_size=2),
     st.lists(st.dictionaries(_OPERATORS, _TEXTS, min_size=1, max_size=1), min_size=1, max_size=2),
 )

@@ -9,6 +9,7 @@ from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     DefaultScheduleStatus,
+    TableMetadataValue,
 )
 
 from alert_pipelines.definitions import build_defs
@@ -45,7 +46,9 @@ def test_one_that_does_not_scan_is_an_error_and_old_alerts_are_a_warning_with_a_
     found = checked(instance)
     failed = {name: one.severity for name, one in found.items() if not one.passed}
     assert failed == {"scan_fresh": AssetCheckSeverity.ERROR, "oldest_pending": AssetCheckSeverity.WARN}
-    (row,) = found["oldest_pending"].metadata["table"].value.records  # type: ignore[union-attr]
+    shown = found["oldest_pending"].metadata["table"]
+    assert isinstance(shown, TableMetadataValue)
+    (row,) = shown.records
     assert (row.data["source"], row.data["pending"], row.data["oldest alert"]) == ("OVERSPEEDING", 1, "A")
 
 

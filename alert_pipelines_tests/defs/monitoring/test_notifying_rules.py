@@ -164,7 +164,7 @@ def test_texts_of_alerts_break_no_line_and_odd_records_keep_nothing_from_being_t
 ) -> None:
     tick()
     odd = alert("a\nTold: b", minutes=60, metadata={"driver_id": "D\r1" * 500})
-    fill(db, [odd, alert(["x"], minutes=60)], rule("late", UNATTENDED))
+    fill(db, [odd, alert(alert_id=["x"], minutes=60)], rule("late", UNATTENDED))
     scan(db)
     edited: list[Any] = [5, {"rule_id": "late"}, {"rule_id": ["late"], "alerts": 3}, {"rule_id": "late", "alerts": "3"}]
     db.background_jobs.update_one({}, {"$push": {"stats.decisions": {"$each": edited}}})

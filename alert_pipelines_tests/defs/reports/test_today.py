@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dagster import DagsterEventType, DagsterInstance, DefaultScheduleStatus
+from dagster import DagsterEventType, DagsterInstance, DefaultScheduleStatus, TableMetadataValue
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.reports import today
@@ -19,8 +19,10 @@ def page_of(instance: DagsterInstance, asset: str = "today") -> dict[str, Any]:
     done = execute_in(OWN, instance, "overview_job", raise_on_error=True)
     events = [event for event in done.all_events if event.event_type is DagsterEventType.ASSET_MATERIALIZATION]
     (shown,) = [event.materialization.metadata for event in events if event.asset_key.path == [asset]]  # type: ignore[union-attr]
-    values = {name: one.value for name, one in shown.items()}
-    return {name: [row.data for row in v.records] if hasattr(v, "records") else v for name, v in values.items()}
+    return {
+        name: [row.data for row in one.records] if isinstance(one, TableMetadataValue) else one.value
+        for name, one in shown.items()
+    }
 
 
 def test_five_minutes_after_a_scan_nothing_said_what_was_done_today(

@@ -6,7 +6,7 @@ from datetime import timedelta
 from urllib.parse import unquote
 
 import pytest
-from dagster import DagsterInstance, ExecuteInProcessResult, validate_run_config
+from dagster import DagsterInstance, ExecuteInProcessResult, TableMetadataValue, validate_run_config
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.mongo import AlertDatabase
@@ -84,7 +84,9 @@ def test_limits_were_lifted_from_the_launchpad_without_a_question(execute: Execu
     data = asked.failure_data_for_node("auto_close")
     assert data is not None
     assert data.user_failure_data is not None
-    [row] = data.user_failure_data.metadata["it would"].value.records
+    told = data.user_failure_data.metadata["it would"]
+    assert isinstance(told, TableMetadataValue)
+    [row] = told.records
     assert (row.data["rule"], row.data["status"], row.data["alerts"]) == ("old", "OPEN", 1)
     assert execute(as_of=AS_OF.isoformat(), allow_over_limit=["old"], confirm=True).success
     assert statuses(db) == {"old": "AUTO_CLOSED"}

@@ -218,7 +218,7 @@ def test_a_killed_scan_was_not_ended_while_a_slow_sensor_of_somebody_elses_held_
 def test_a_repeat_that_never_began_bore_the_job_id_of_the_run_it_repeats(instance: DagsterInstance) -> None:
     tags = {JOB_ID_TAG: "JOB-1", BLOCKED_TAG: "3", "owner": "somebody"}
     first = run_of(instance, tags=tags)
-    again = {"tags": tags, "parent_run_id": first.run_id, "root_run_id": first.run_id}
+    again: dict[str, Any] = {"tags": tags, "parent_run_id": first.run_id, "root_run_id": first.run_id}
     repeats = {place: run_of(instance, location=place, status=STARTING, **again) for place in (OWN, ELSEWHERE)}
     look(instance)
     found = {place: instance.get_run_by_id(run.run_id) for place, run in repeats.items()}

@@ -12,7 +12,6 @@ from dagster import (
     DefaultScheduleStatus,
     build_schedule_context,
 )
-from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._core.test_utils import create_run_for_test
 
@@ -28,6 +27,7 @@ from alert_pipelines_tests.defs.conftest import (
     OWN,
     Execute,
     daemons_tick,
+    edit_runs,
     execute_in,
     failure_text,
     launched_from,
@@ -47,9 +47,7 @@ def keep_one_of_each_job(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def backdate(instance: DagsterInstance, *run_ids: str) -> None:
-    with instance.run_storage.connect() as connection:
-        at = LONG_AGO.replace(tzinfo=None)
-        connection.execute(RunsTable.update().where(RunsTable.c.run_id.in_(run_ids)).values(create_timestamp=at))
+    edit_runs(instance, *run_ids, create_timestamp=LONG_AGO.replace(tzinfo=None))
 
 
 def old_run(
@@ -57,9 +55,10 @@ def old_run(
     job: str = "auto_close_job",
     status: DagsterRunStatus = SUCCESS,
     location: Location | None = OWN,
-    **tags: str,
+    partition: str | None = None,
 ) -> str:
     origin = launched_from(location, job) if location else None
+    tags = {PARTITION_NAME_TAG: partition} if partition else {}
     run = create_run_for_test(instance, job_name=job, status=status, tags=tags, remote_job_origin=origin)
     backdate(instance, run.run_id)
     return str(run.run_id)
@@ -132,7 +131,7 @@ def test_runs_that_are_young_or_not_finished_or_the_newest_of_their_job_or_of_a_
     }
     staying = {
         old_run(instance, status=DagsterRunStatus.STARTED),
-        old_run(instance, "backtest_job", **{PARTITION_NAME_TAG: "2024-05-06"}),
+        old_run(instance, "backtest_job", partition="2024-05-06"),
         old_run(instance, "backtest_job"),
         old_run(instance, "no_longer_there"),
         young_run(instance),
@@ -146,7 +145,7 @@ def test_old_runs_that_stay_do_not_keep_those_behind_them(
 ) -> None:
     monkeypatch.setattr(old_runs, "_BATCH", 2)
     for day in range(3):
-        old_run(instance, "backtest_job", **{PARTITION_NAME_TAG: f"2024-05-0{day + 1}"})
+        old_run(instance, "backtest_job", partition=f"2024-05-0{day + 1}")
     gone = {old_run(instance) for _ in range(3)}
     newest = old_run(instance)
     assert delete_old_runs(instance, OWN, MONTH_AGO, 60) == Deleted(3, 4, more_to_do=False)
