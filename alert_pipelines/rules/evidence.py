@@ -14,15 +14,17 @@ from alert_pipelines.rules.grouping import (
     NO_KEY_TYPES,
     any_status_evidence,
     by_the_clock,
+    crossed_of,
     key_of,
     keyed,
     pending_evidence,
+    pending_of,
     same_key,
     source_of,
 )
 from alert_pipelines.rules.hours import Clock
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
-from alert_pipelines.rules.tree_compiler import crossings, tree_test
+from alert_pipelines.rules.tree_compiler import tree_test
 from alert_pipelines.rules.tree_words import in_words
 from alert_pipelines.timestamps import earlier
 
@@ -237,11 +239,8 @@ def _counting(rule: Rule, minutes: int) -> list[Stage]:
 
 def _counted(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
     """The alerts for which the clock alone may have made `count_if` hold after `since`."""
-    tree = rule.conditions.count_if
-    of_status = {} if rule.conditions.counts_settled else status_among(PENDING).filter
-    counted = {**of_sources(rule.sources), **of_status}
-    crossed = crossings(tree, rule.clock(since), rule.clock(as_of)) if tree else {}
-    return [Slice(path, {**counted, path: crossing}) for path, tests in crossed.items() for crossing in tests]
+    alerts = of_sources(rule.sources) if rule.conditions.counts_settled else pending_of(rule)
+    return crossed_of(alerts, rule, rule.conditions.count_if, since, as_of)
 
 
 def _counted_in_words(rule: Rule) -> str:

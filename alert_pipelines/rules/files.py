@@ -10,11 +10,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from alert_pipelines.alerts import SourceType
-from alert_pipelines.errors import AlertPipelinesError, RuleError, RuleFileError
+from alert_pipelines.errors import RuleFileError
 from alert_pipelines.files import write_file
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Rule, StrictRule
-from alert_pipelines.rules.validation import parse_calendar, parse_rule
+from alert_pipelines.rules.validation import parse_all, parse_calendar, parse_rule
 from alert_pipelines.spelling import did_you_mean
 from alert_pipelines.yaml_files import parse_yaml, read_content
 
@@ -47,40 +47,27 @@ def parse_rules_text(text: str) -> list[Rule]:
 
 def parse_rules(content: Any, origin: str) -> list[Rule]:
     """The rules of a file's content, all checked; `origin` is what errors call it. Raises RuleFileError."""
-    rules: list[Rule] = []
-    problems: list[str] = []
     calendars: list[Calendar] = []
+    problems: list[str] = []
     if isinstance(content, Mapping) and "rules" in content:
         content = dict(content)
-        calendars = _calendars(content.pop("calendars", None), problems)
-    for document in _documents(content, origin):
-        try:
-            rules.append(parse_rule(document, strict=True).with_calendars(calendars))
-        except RuleError as error:
-            problems.append(str(error))
-    ids = [rule.rule_id for rule in rules]
-    problems += [f"rule {rule_id!r}: given twice" for rule_id in sorted({id_ for id_ in ids if ids.count(id_) > 1})]
+        calendars, problems = _calendars(content.pop("calendars", None))
+    rules, faults = parse_all(
+        _documents(content, origin),
+        lambda document: parse_rule(document, strict=True).with_calendars(calendars),
+        lambda rule: f"rule {rule.rule_id!r}",
+    )
+    problems += faults
     if problems:
         raise RuleFileError("\n  ".join([f"{origin}: the rules cannot be used:", *problems]) + "\nSee docs/rules.md.")
     return rules
 
 
-def _calendars(content: Any, problems: list[str]) -> list[Calendar]:
-    """The calendars of a file; what is wrong with them is added to `problems`."""
-    found: list[Calendar] = []
+def _calendars(content: Any) -> tuple[list[Calendar], list[str]]:
+    """The calendars of a file, and what is wrong with them."""
     if not isinstance(content, list | None):
-        problems.append(f"calendars: expected a list; got {content!r:.100}")
-        return found
-    for document in content or ():
-        try:
-            found.append(parse_calendar(document))
-        except AlertPipelinesError as error:
-            problems.append(str(error))
-    names = [calendar.name for calendar in found]
-    problems += [
-        f"calendar {name!r}: given twice" for name in sorted({name for name in names if names.count(name) > 1})
-    ]
-    return found
+        return [], [f"calendars: expected a list; got {content!r:.100}"]
+    return parse_all(content or (), parse_calendar, lambda calendar: f"calendar {calendar.name!r}")
 
 
 def default_rules() -> list[Rule]:

@@ -140,15 +140,18 @@ def by_the_clock(
 
 def admitted(rule: Rule, since: datetime, as_of: datetime) -> list[Slice]:
     """The pending alerts for which the clock alone may have made `only_if` hold after `since`."""
-    tree = rule.conditions.only_if
-    return crossed(rule, tree, since, as_of) if tree else []
+    return crossed_of(pending_of(rule), rule, rule.conditions.only_if, since, as_of)
 
 
 def crossed(rule: Rule, tree: Tree, since: datetime, as_of: datetime) -> list[Slice]:
     """The pending alerts for which the clock alone may have made `tree` hold after `since`."""
-    tests = crossings(tree, rule.clock(since), rule.clock(as_of))
-    pending = pending_of(rule)
-    return [Slice(path, {**pending, path: crossing}) for path, found in tests.items() for crossing in found]
+    return crossed_of(pending_of(rule), rule, tree, since, as_of)
+
+
+def crossed_of(alerts: Filter, rule: Rule, tree: Tree | None, since: datetime, as_of: datetime) -> list[Slice]:
+    """Those of `alerts` for which the clock of `rule` alone may have made `tree`, if any, hold after `since`."""
+    tests = crossings(tree, rule.clock(since), rule.clock(as_of)) if tree else {}
+    return [Slice(path, {**alerts, path: crossing}) for path, found in tests.items() for crossing in found]
 
 
 def pending_of(rule: Rule) -> Filter:

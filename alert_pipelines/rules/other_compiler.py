@@ -23,11 +23,11 @@ from alert_pipelines.rules.clause import (
     all_of,
     status_among,
 )
-from alert_pipelines.rules.grouping import by_the_clock, has_values
+from alert_pipelines.rules.grouping import by_the_clock, crossed_of, has_values
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.others import Other, When
 from alert_pipelines.rules.tree import leaves
-from alert_pipelines.rules.tree_compiler import compile_tree, crossings
+from alert_pipelines.rules.tree_compiler import compile_tree
 from alert_pipelines.rules.tree_words import in_words
 from alert_pipelines.rules.window_compiler import counted
 from alert_pipelines.rules.windows import MaintenanceWindow
@@ -70,9 +70,8 @@ def _compiled(
 
     def became_eligible(since: datetime) -> list[Slice]:
         of_them = of_sources(other.sources)
-        crossed = crossings(other.if_, rule.clock(since), rule.clock(as_of)) if other.if_ else {}
-        slices = [Slice(path, {**of_them, path: crossing}) for path, spans in crossed.items() for crossing in spans]
-        return [Slice("timestamp", {**of_them, "timestamp": {"$gt": since, "$lte": as_of}}), *slices]
+        dated_since = Slice("timestamp", {**of_them, "timestamp": {"$gt": since, "$lte": as_of}})
+        return [dated_since, *crossed_of(of_them, rule, other.if_, since, as_of)]
 
     return OtherAlerts(
         condition,

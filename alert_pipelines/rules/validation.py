@@ -1,6 +1,7 @@
 """Parses and validates rules; errors say what was expected."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, TypeVar
 
@@ -97,7 +98,23 @@ def parse_calendar(document: Any) -> Calendar:
     return _parsed(Calendar, document, which, "is not valid")
 
 
+Given = TypeVar("Given")
 Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def parse_all(
+    documents: Iterable[Given], parse: Callable[[Given], Parsed], name: Callable[[Parsed], str]
+) -> tuple[list[Parsed], list[str]]:
+    """What `parse` makes of the documents of a file; and what is wrong with the others, also a `name` given twice."""
+    found: list[Parsed] = []
+    problems: list[str] = []
+    for document in documents:
+        try:
+            found.append(parse(document))
+        except AlertPipelinesError as error:
+            problems.append(str(error))
+    names = Counter(map(name, found))
+    return found, [*problems, *(f"{one}: given twice" for one in sorted(names) if names[one] > 1)]
 
 
 def _parsed(model: type[Parsed], document: Mapping[str, Any], which: str, bad: str) -> Parsed:

@@ -5,8 +5,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from alert_pipelines.errors import AlertPipelinesError, InvalidTimestampError, RuleFileError, WindowFileError
-from alert_pipelines.rules.validation import parse_window
+from alert_pipelines.errors import InvalidTimestampError, RuleFileError, WindowFileError
+from alert_pipelines.rules.validation import parse_all, parse_window
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.timestamps import parse_timestamp
 from alert_pipelines.yaml_files import read_content
@@ -24,17 +24,9 @@ def read_windows(path: Path) -> list[MaintenanceWindow]:
             f"{path} is not a valid window file: expected 'windows:' with a list of maintenance windows; "
             f"got a {type(content).__name__}"
         )
-    windows: list[MaintenanceWindow] = []
-    problems: list[str] = []
-    for number, document in enumerate(content, 1):
-        try:
-            windows.append(_parse(document, number))
-        except AlertPipelinesError as error:
-            problems.append(str(error))
-    ids = [window.window_id for window in windows]
-    problems += [
-        f"maintenance window {name}: given twice" for name in sorted({str(i) for i in ids if ids.count(i) > 1})
-    ]
+    windows, problems = parse_all(
+        enumerate(content, 1), lambda one: _parse(*one), lambda window: f"maintenance window {window.window_id}"
+    )
     if problems:
         raise WindowFileError(
             "\n  ".join([f"{path}: the windows cannot be used:", *problems]) + "\nSee docs/windows.md."
@@ -42,7 +34,7 @@ def read_windows(path: Path) -> list[MaintenanceWindow]:
     return windows
 
 
-def _parse(document: Any, number: int) -> MaintenanceWindow:
+def _parse(number: int, document: Any) -> MaintenanceWindow:
     if not isinstance(document, Mapping):
         raise WindowFileError(
             f"maintenance window {number}: expected fields such as from and to; got {document!r:.100}"
