@@ -188,12 +188,6 @@ def _instance(given: DagsterInstance | None) -> Iterator[DagsterInstance]:
         yield instance
 
 
-def _schedule(instance: DagsterInstance, location: str | None) -> RemoteSchedule:
-    # Dagster warns of a deprecated property that it reads itself.
-    with disable_dagster_warnings():
-        return _load_schedule(instance, _location(instance, location))
-
-
 def _location(instance: DagsterInstance, named: str | None) -> str:
     """The code location whose schedule is meant. A guess would switch, or report as off, what nobody runs.
 
@@ -225,10 +219,11 @@ def _schedule_name() -> str:
     return Names(prefix=read_settings().prefix).name(AUTO_CLOSE_SCHEDULE)
 
 
-def _load_schedule(instance: DagsterInstance, location_name: str) -> RemoteSchedule:
+def _schedule(instance: DagsterInstance, named: str | None) -> RemoteSchedule:
     target = LoadableTargetOrigin(executable_path=sys.executable, module_name=_MODULE)
-    origin = InProcessCodeLocationOrigin(target, location_name=location_name)
-    with origin.create_location(instance) as location:
+    origin = InProcessCodeLocationOrigin(target, location_name=_location(instance, named))
+    # Dagster warns of a deprecated property that it reads itself.
+    with disable_dagster_warnings(), origin.create_location(instance) as location:
         (repository,) = location.get_repositories().values()
         name = _schedule_name()
         if not repository.has_schedule(name):

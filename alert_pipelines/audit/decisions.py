@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import COLLECTION, DecisionTally, find_alert, tally_decisions
 from alert_pipelines.errors import JobNotFoundError
-from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
+from alert_pipelines.job_model import JOB_RECORDS
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.store import rule_text

@@ -22,8 +22,7 @@ from alert_pipelines.alerts import (
 )
 from alert_pipelines.alerts.decision_counts import leave_out_undone
 from alert_pipelines.errors import JobRecordError, UndoError
-from alert_pipelines.job_model import OURS
-from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
+from alert_pipelines.job_model import JOB_RECORDS, OURS
 from alert_pipelines.job_records import (
     COMPLETED,
     FAILED,

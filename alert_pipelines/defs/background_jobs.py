@@ -1,9 +1,9 @@
-"""How jobs and schedules are made: of one op, or of assets in the background.
+"""How jobs and schedules are made: of one op, of assets, of assets in the background.
 
 Background jobs have a low priority, and their schedules avoid the times of scans.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dagster import (
@@ -41,11 +41,18 @@ def op_job(op_name: str, *, name: str | None = None, **options: Any) -> Callable
     return made
 
 
-def background_job(name: str, selection: AssetSelection, description: str) -> UnresolvedAssetJobDefinition:
-    """The job `name` that materializes, or checks, `selection` behind all that somebody waits for."""
+def asset_job(
+    name: str, selection: AssetSelection, description: str, tags: Mapping[str, str]
+) -> UnresolvedAssetJobDefinition:
+    """The job `name` that materializes, or checks, `selection`, in the process of its run."""
     return define_asset_job(
-        name, selection=selection, description=description, tags=BACKGROUND_TAGS, executor_def=in_process_executor
+        name, selection=selection, description=description, tags=tags, executor_def=in_process_executor
     )
+
+
+def background_job(name: str, selection: AssetSelection, description: str) -> UnresolvedAssetJobDefinition:
+    """The job that does so behind all that somebody waits for."""
+    return asset_job(name, selection, description, BACKGROUND_TAGS)
 
 
 def background_schedule(

@@ -14,9 +14,8 @@ from alert_pipelines.defs.reports.rules_overview import overview_job, rules_over
 from alert_pipelines.defs.reports.today import today
 from alert_pipelines.defs.rules.jobs import export_rules_job, preview_rules_job, publish_rules_job, validate_rules_job
 from alert_pipelines.defs.rules.window_jobs import add_windows_job, end_window_job, list_windows_job, snooze_alert_job
-from alert_pipelines.defs.scan.asset import auto_close
+from alert_pipelines.defs.scan.asset import auto_close, auto_close_job
 from alert_pipelines.defs.scan.dry_run import dry_run, dry_run_job
-from alert_pipelines.defs.scan.job import auto_close_job
 from alert_pipelines.defs.upkeep.job import delete_old_runs_job
 
 ASSETS: tuple[AssetsDefinition | AssetSpec, ...] = (

@@ -13,7 +13,7 @@ from alert_pipelines.alerts import A_DATE, COLLECTION, OUTSIDE_CONTRACT, PENDING
 from alert_pipelines.alerts.decision_counts import COUNT_COLUMNS
 from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.alerts.pending import PendingOfSources, of_one_source
-from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
+from alert_pipelines.job_model import JOB_RECORDS
 from alert_pipelines.job_records import RUNNING, SCANNER, STALLED_WITHOUT_LEASE
 from alert_pipelines.mongo.client import STANDALONE, AlertDatabase, is_standalone
 from alert_pipelines.mongo.door import at_the_door

@@ -13,8 +13,7 @@ from pymongo import DESCENDING
 
 from alert_pipelines.alerts import COLLECTION, HISTORY, UNDONE_JOBS, Status, entries_from, kind_of_change
 from alert_pipelines.audit.undo import JOB_TYPE as UNDO
-from alert_pipelines.job_model import OURS
-from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
+from alert_pipelines.job_model import JOB_RECORDS, OURS
 from alert_pipelines.job_records import SCANNER
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase

@@ -28,7 +28,7 @@ from pymongo.synchronous.change_stream import ChangeStream
 from alert_pipelines.alerts import COLLECTION, SETTLED_NAMES
 from alert_pipelines.alerts.filters import MAX_ID_BYTES
 from alert_pipelines.errors import UnknownChangesError
-from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
+from alert_pipelines.job_model import JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDocument, server_now
 from alert_pipelines.mongo.retry import TRANSIENT

@@ -11,7 +11,7 @@ from alert_pipelines.alerts import COLLECTION, PENDING, Status, one_of
 from alert_pipelines.alerts.decision_counts import Decision, decision_of
 from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.alerts.pending import PendingOfSources
-from alert_pipelines.job_records import COLLECTION as JOB_RECORDS
+from alert_pipelines.job_model import JOB_RECORDS
 from alert_pipelines.job_records import COMPLETED, SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.model import Rule, RuleSet

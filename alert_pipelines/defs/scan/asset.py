@@ -1,19 +1,25 @@
-"""The scan as Dagster runs it: one op, whose outputs are the assets of the lineage."""
+"""The scan as Dagster runs it: one op, whose outputs are the assets of the lineage, and its job."""
 
 from collections.abc import Iterator
 
-from dagster import AssetCheckResult, AssetExecutionContext, MaterializeResult, multi_asset
+from dagster import AssetCheckResult, AssetExecutionContext, AssetSelection, MaterializeResult, multi_asset
 
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS, WITHIN_LIMITS
+from alert_pipelines.defs.background_jobs import asset_job
 from alert_pipelines.defs.config import ScanConfig
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import location_of_run
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.scan.attempt import Outcome, attempt
 from alert_pipelines.defs.scan.events import check_results, materializations, shadow_observation, unconfirmed
+from alert_pipelines.defs.scan.run_records import NO_RETRY_TAGS
+from alert_pipelines.defs.scan.runs import AUTO_CLOSE_JOB
 from alert_pipelines.errors import BlastRadiusError
 
 SCHEDULE_TAG = "dagster/schedule_name"
+# A scan that hangs does not block the queue for ever. A blocked one waits for a person in every instance, also in one
+# that retries failed runs. It goes before our own background runs and nobody else's: the queue may be others' as well.
+SCAN_TAGS = {"dagster/max_runtime": "1800", **NO_RETRY_TAGS}
 
 
 @multi_asset(name="auto_close", specs=SCAN_ASSETS, check_specs=SCAN_CHECKS)
@@ -51,3 +57,12 @@ def _is_blocked_still(context: AssetExecutionContext, outcome: Outcome) -> bool:
         and isinstance(outcome.incomplete, BlastRadiusError)
         and outcome.first_blocked is not None
     )
+
+
+auto_close_job = asset_job(
+    AUTO_CLOSE_JOB,
+    # A scan does not run the checks that other people put on these assets.
+    AssetSelection.assets(auto_close).without_checks() | AssetSelection.checks(*(check.key for check in SCAN_CHECKS)),
+    "Run one scan: close and escalate pending alerts that match a rule. To preview it, use dry_run_job.",
+    SCAN_TAGS,
+)

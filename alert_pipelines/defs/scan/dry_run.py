@@ -2,22 +2,16 @@
 
 from collections.abc import Iterator
 
-from dagster import (
-    AssetExecutionContext,
-    AssetSelection,
-    MaterializeResult,
-    define_asset_job,
-    in_process_executor,
-    multi_asset,
-)
+from dagster import AssetExecutionContext, AssetSelection, MaterializeResult, multi_asset
 
 from alert_pipelines.defs.asset_specs import dry_runs
+from alert_pipelines.defs.background_jobs import asset_job
 from alert_pipelines.defs.config import DryRunConfig
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
+from alert_pipelines.defs.scan.asset import SCAN_TAGS
 from alert_pipelines.defs.scan.attempt import attempt
 from alert_pipelines.defs.scan.events import dry_run_materialization
-from alert_pipelines.defs.scan.job import SCAN_TAGS
 from alert_pipelines.defs.scan.runs import DRY_RUN_JOB
 
 
@@ -32,10 +26,9 @@ def dry_run(
     outcome.fail_if_incomplete()
 
 
-dry_run_job = define_asset_job(
+dry_run_job = asset_job(
     DRY_RUN_JOB,
-    selection=AssetSelection.assets(dry_run).without_checks(),
-    description="Preview a scan: what it would close and escalate, and what limits would block. Changes no alert.",
-    tags=SCAN_TAGS,
-    executor_def=in_process_executor,
+    AssetSelection.assets(dry_run).without_checks(),
+    "Preview a scan: what it would close and escalate, and what limits would block. Changes no alert.",
+    SCAN_TAGS,
 )

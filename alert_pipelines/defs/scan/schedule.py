@@ -7,7 +7,7 @@ from pymongo.errors import PyMongoError
 
 from alert_pipelines.defs.names import NAMES
 from alert_pipelines.defs.own_runs import location_of_tick
-from alert_pipelines.defs.scan.job import auto_close_job
+from alert_pipelines.defs.scan.asset import auto_close_job
 from alert_pipelines.defs.scan.runs import ThisCopy, busy_scan
 from alert_pipelines.defs.scan.stalled_runs import end_overdue_runs, end_stalled_scans
 from alert_pipelines.errors import AlertPipelinesError

@@ -10,8 +10,7 @@ from dagster._core.test_utils import create_run_for_test
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS
 from alert_pipelines.defs.scan import attempt
-from alert_pipelines.defs.scan.asset import SCHEDULE_TAG
-from alert_pipelines.defs.scan.job import SCAN_TAGS
+from alert_pipelines.defs.scan.asset import SCAN_TAGS, SCHEDULE_TAG
 from alert_pipelines.defs.scan.run_records import BLOCKED_TAG, CLOSED_TAG, JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.job_records import COMPLETED, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
