@@ -120,7 +120,10 @@ class Readings:
         oldest = self._oldest_pending(clause)
         if oldest is None:
             return replace(clause, candidates=NONE)
-        return (one_pass(oldest) if one_pass else clause).reading_others_once(scattered, oldest)
+        chosen = one_pass(oldest) if one_pass else clause
+        # An older alert that comes meanwhile waits: others are read from the oldest on, so one that speaks against it
+        # would not be met.
+        return chosen.reading_others_once(scattered, oldest).of_span(oldest, None) if scattered else chosen
 
     def _oldest_pending(self, clause: Clause) -> datetime | None:
         """The oldest timestamp that is pending, with a key or without: no later than those of the candidates."""

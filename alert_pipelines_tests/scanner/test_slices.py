@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ from alert_pipelines.alerts.pending import count_pending
 from alert_pipelines.errors import RuleQueryError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.door import known_form
+from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.scanner import plan, readings
@@ -315,3 +317,29 @@ def test_without_an_index_what_suppresses_was_looked_up_for_each_key(
     [clause] = compile_rule(Rule.model_validate(rule("kept", {**conditions, **suppressing})), AS_OF)
     [query] = readings.Readings(alerts, KeyIndexes(alerts)).within(clause)
     assert not [stage for stage in query.pipeline if "$lookup" in stage]
+
+
+def test_an_older_alert_that_came_while_others_were_read_once_was_closed_though_one_of_them_suppressed_it(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offline = {"source_type": "OFFLINE", "when": "later"}
+    gone = {"expire_after_mins": 1, "group_by": "metadata.vin", "suppress_if_other": offline}
+    fill(db, [alert("A", minutes=5, metadata={"vin": "V1"})], rule("gone", gone))
+    late = [
+        alert("B", minutes=30, metadata={"vin": "V2"}),
+        alert("offline", minutes=20, source_type="OFFLINE", metadata={"vin": "V2"}),
+    ]
+    ask = readings.Readings._oldest_pending
+
+    def asked(self: readings.Readings, clause: Clause) -> datetime | None:
+        oldest = ask(self, clause)
+        while late:
+            db.alerts.insert_one(late.pop())
+        return oldest
+
+    monkeypatch.setattr(readings.Readings, "_oldest_pending", asked)
+    run_scan(db, ScanRequest(as_of=AS_OF))
+    assert not late
+    assert statuses(db) == {"A": "AUTO_CLOSED", "B": "OPEN", "offline": "OPEN"}
+    run_scan(db, ScanRequest(as_of=AS_OF))
+    assert statuses(db)["B"] == "OPEN"
