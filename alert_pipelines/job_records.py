@@ -30,6 +30,7 @@ from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase, as_permission_error, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes, present_indexes
+from alert_pipelines.settings import DEFAULT_LEASE_S, LONGEST_LEASE_S, SHORTEST_LEASE_S, read_settings
 
 COLLECTION = JOB_RECORDS
 SCANNER = "auto_close_scanner"
@@ -39,8 +40,6 @@ RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
 STATUSES = (RUNNING, COMPLETED, FAILED)
 COUNTS = ("alerts_processed", "alerts_closed", "alerts_escalated")
 
-LEASE = timedelta(seconds=30)
-RENEW_EVERY = timedelta(seconds=5)
 STALLED_WITHOUT_LEASE = timedelta(hours=1)
 MAX_ERRORS = 100
 MAX_ERROR_CHARS = 5_000
@@ -48,6 +47,10 @@ MAX_RECENT = 1000
 _LAST_WRITE_S = 1.0
 _WITHOUT_ID = {"_id": 0}
 _WITHOUT_LEASE: dict[str, Any] = {"job_type": SCANNER, "lease_expires_at": None}
+_MS = timedelta(milliseconds=1)
+# Older records do not have it, and anybody may have edited it.
+_HAS_LEASE_S = [{"$gte": ["$lease_s", SHORTEST_LEASE_S]}, {"$lte": ["$lease_s", LONGEST_LEASE_S]}]
+_LEASE_OF_RECORD_S = {"$cond": [{"$and": _HAS_LEASE_S}, "$lease_s", DEFAULT_LEASE_S]}
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +127,7 @@ def create_job_record(
         ScanAlreadyRunningError: Another scan holds the claim.
         InvalidJobTypeError: The type is not a valid name.
         MongoAuthenticationError: The user may only read.
+        SettingsError: A setting is not valid.
 
     Example:
         >>> create_job_record("nightly_export", db).status
@@ -145,7 +149,7 @@ def create_job_record(
         **({"as_of": as_of} if as_of else {}),
     }
     fields: dict[str, Any] = {name: {"$literal": value} for name, value in record.items()}
-    fields |= {"started_at": "$$NOW", "lease_expires_at": lease_from_now()}
+    fields |= {"started_at": "$$NOW", **lease_from_now(read_settings().lease_s)}
     try:
         # An upsert with a pipeline, since only pipelines know the server's clock.
         inserted = db[COLLECTION].find_one_and_update(
@@ -180,7 +184,7 @@ def _claimed_by_another(db: AlertDatabase, job_type: str) -> ScanAlreadyRunningE
 def _when_its_claim_ends(holder: Mapping[str, Any]) -> str:
     """When a holder whose process is dead loses the claim; only a record without a lease can be another program's."""
     if holder.get("lease_expires_at") is not None:
-        return f"if its process died, its lease expires {int(LEASE.total_seconds())} s after the last renewal"
+        return f"if its process died, its lease expires at {holder['lease_expires_at']}"
     started = holder.get("started_at")
     latest = f", at the latest at {started + STALLED_WITHOUT_LEASE}" if isinstance(started, datetime) else ""
     return (
@@ -280,7 +284,7 @@ def fail_stalled_jobs(db: AlertDatabase) -> list[StalledJob]:
         {"lease_expires_at": {"$lt": now}},
         {"lease_expires_at": {"$ne": None, "$not": {"$type": "date"}}},
         {"lease_expires_at": {"$type": "array"}},
-        _is_ahead("lease_expires_at", 2 * LEASE),
+        _is_ahead("lease_expires_at", {"$multiply": [_LEASE_OF_RECORD_S, 2_000]}),
     ]
     # Every claim asks this, and there is almost always none.
     if db[COLLECTION].find_one({"status": RUNNING, "$or": [*lease_is_over, _WITHOUT_LEASE]}, {"_id": 1}) is None:
@@ -342,16 +346,16 @@ def _stalled_without_lease(db: AlertDatabase, now: datetime) -> dict[str, Any]:
         alive_since = max(alive_since, last["started_at"])
     return {
         **_WITHOUT_LEASE,
-        "$or": [{"started_at": {"$not": {"$gte": alive_since}}}, _is_ahead("started_at", STALLED_WITHOUT_LEASE)],
+        "$or": [{"started_at": {"$not": {"$gte": alive_since}}}, _is_ahead("started_at", STALLED_WITHOUT_LEASE // _MS)],
     }
 
 
-def _is_ahead(field: str, span: timedelta) -> dict[str, Any]:
+def _is_ahead(field: str, by_ms: int | dict[str, Any]) -> dict[str, Any]:
     """The filter of records whose `field` lies further ahead than a clock that was not put back since can have set it.
 
     By the server's clock at that moment: to a claim that was held up, a lease renewed meanwhile would look like one.
     """
-    return {"$expr": {"$gt": [f"${field}", {"$add": ["$$NOW", int(span.total_seconds() * 1000)]}]}}
+    return {"$expr": {"$gt": [f"${field}", {"$add": ["$$NOW", by_ms]}]}}
 
 
 @at_the_door
@@ -365,14 +369,9 @@ def wait_for_in_flight_writes(db: AlertDatabase) -> None:
     time.sleep(_LAST_WRITE_S)
 
 
-def write_limit_s() -> float:
-    """How many seconds a write may take after `Lease.check`, so that none lands when the claim may be another's."""
-    return LEASE.total_seconds() / 3
-
-
-def lease_from_now() -> dict[str, Any]:
-    """When a lease that is taken or renewed now runs out, as an expression."""
-    return {"$add": ["$$NOW", int(LEASE.total_seconds() * 1000)]}
+def lease_from_now(lease_s: int) -> dict[str, Any]:
+    """The fields of a lease that is taken or renewed now. Its length is stored for readers with another setting."""
+    return {"lease_expires_at": {"$add": ["$$NOW", 1_000 * lease_s]}, "lease_s": lease_s}
 
 
 def _ended_now() -> dict[str, Any]:
@@ -382,6 +381,7 @@ def _ended_now() -> dict[str, Any]:
         "completed_at": "$$NOW",
         "execution_time_ms": {"$cond": [is_date("$started_at"), took_ms, None]},
         "lease_expires_at": "$$REMOVE",
+        "lease_s": "$$REMOVE",
     }
 
 

@@ -11,12 +11,20 @@ from typing import Self
 import pymongo
 from pymongo.errors import PyMongoError
 
-from alert_pipelines import job_records
 from alert_pipelines.errors import LeaseLostError
-from alert_pipelines.job_records import COLLECTION, RUNNING, lease_from_now, write_limit_s
+from alert_pipelines.job_records import COLLECTION, RUNNING, lease_from_now
 from alert_pipelines.mongo.client import AlertDatabase
+from alert_pipelines.settings import read_settings
+
+_RENEWALS = 6
+"""In the time of a lease."""
 
 _log = logging.getLogger(__name__)
+
+
+def write_limit_s(lease_s: int) -> float:
+    """How many seconds a write may take after `Lease.check`, so that none lands when the claim may be another's."""
+    return lease_s / 3
 
 
 class Lease:
@@ -25,6 +33,7 @@ class Lease:
     def __init__(self, db: AlertDatabase, job_id: str) -> None:
         self._db = db
         self._job_id = job_id
+        self._lease_s = read_settings().lease_s
         self._lost: str | None = None
         self._renewed_at = time.monotonic()
         self._stop = threading.Event()
@@ -41,19 +50,20 @@ class Lease:
     def check(self) -> None:
         """Raise LeaseLostError unless the claim surely still holds; to be called before every write."""
         age = time.monotonic() - self._renewed_at
-        if self._lost is None and age > job_records.LEASE.total_seconds() - write_limit_s():
+        if self._lost is None and age > self._lease_s - write_limit_s(self._lease_s):
             self._lost = f"it could not be renewed for {age:.0f} s"
         if self._lost is not None:
             raise LeaseLostError(f"{self._job_id} lost its claim: {self._lost}. What it wrote stands; it stops here.")
 
     def _renew_until_stopped(self) -> None:
-        while not self._stop.wait(job_records.RENEW_EVERY.total_seconds()):
+        renew_every_s = self._lease_s / _RENEWALS
+        while not self._stop.wait(renew_every_s):
             asked_at = time.monotonic()
             try:
-                with pymongo.timeout(job_records.RENEW_EVERY.total_seconds()):
+                with pymongo.timeout(renew_every_s):
                     result = self._db[COLLECTION].update_one(
                         {"job_id": self._job_id, "status": RUNNING},
-                        [{"$set": {"lease_expires_at": lease_from_now()}}],
+                        [{"$set": lease_from_now(self._lease_s)}],
                     )
             except PyMongoError as error:
                 _log.warning("Lease of %s not renewed, trying again: %s", self._job_id, error)

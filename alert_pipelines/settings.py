@@ -25,6 +25,7 @@ TIMEZONE_VARIABLE = "AUTO_CLOSE_TIMEZONE"
 FRACTION_VARIABLE = "AUTO_CLOSE_MAX_FRACTION"
 ESCALATE_FRACTION_VARIABLE = "AUTO_CLOSE_MAX_ESCALATE_FRACTION"
 RATE_VARIABLE = "AUTO_CLOSE_MAX_WRITES_PER_S"
+LEASE_VARIABLE = "AUTO_CLOSE_LEASE_S"
 STALE_VARIABLE = "AUTO_CLOSE_STALE_MINS"
 SILENT_VARIABLE = "AUTO_CLOSE_SILENT_DAYS"
 PENDING_VARIABLE = "AUTO_CLOSE_PENDING_DAYS"
@@ -38,6 +39,7 @@ PRIORITY_VARIABLE = "AUTO_CLOSE_RUN_PRIORITY"
 INBOX_VARIABLE = "ALERT_PIPELINES_INBOX"
 
 DEFAULT_CRON = "*/5 * * * *"
+DEFAULT_LEASE_S, SHORTEST_LEASE_S, LONGEST_LEASE_S = 30, 2, 600
 OFF = "off"
 
 _OWN_PREFIXES = ("AUTO_CLOSE_", "ALERT_PIPELINES_")
@@ -147,9 +149,9 @@ def _notify_urls(text: str) -> tuple[str, ...]:
     return urls
 
 
-def _whole_number(noun: str, highest: int, unset: str) -> tuple[Any, ...]:
-    form = Form(noun, f"an integer from 1 to {highest}", unset)
-    return BeforeValidator(_digits), Field(ge=1, le=highest), form
+def _whole_number(noun: str, highest: int, unset: str, lowest: int = 1) -> tuple[Any, ...]:
+    form = Form(noun, f"an integer from {lowest} to {highest}", unset)
+    return BeforeValidator(_digits), Field(ge=lowest, le=highest), form
 
 
 _FRACTION = (Field(ge=0, le=1), Form("fraction", "a number from 0 to 1, such as 0.5", "`0.5`"))
@@ -206,6 +208,14 @@ class Settings(BaseModel):
             description="maximum write rate of a scan, in alerts per second. Set it if other applications use the same "
             "server; see [Benchmarks](performance.md#impact-with-a-limited-write-rate)",
         )
+    )
+    lease_s: Annotated[
+        int, *_whole_number("number of seconds", LONGEST_LEASE_S, f"`{DEFAULT_LEASE_S}`", SHORTEST_LEASE_S)
+    ] = Field(
+        DEFAULT_LEASE_S,
+        alias=LEASE_VARIABLE,
+        description="seconds for which a scan whose process was killed blocks other scans; see "
+        "[The lease of a scan](operating.md#the-lease-of-a-scan)",
     )
     stale_mins: Annotated[
         int | None, *_whole_number("number of minutes", 60 * 24 * 366, f"follows `{CRON_VARIABLE}`: 15")

@@ -28,6 +28,7 @@ from alert_pipelines.job_records import (
 )
 from alert_pipelines.leases import Lease
 from alert_pipelines.mongo import AlertDatabase, server_now
+from alert_pipelines.settings import DEFAULT_LEASE_S, LEASE_VARIABLE
 
 SCANNER = job_records.SCANNER
 
@@ -78,7 +79,7 @@ def test_a_new_record_has_the_schema_and_names_its_run(db: AlertDatabase) -> Non
         }.items()
     )
     assert abs(record["started_at"] - server_now(db)) < timedelta(seconds=10)
-    assert record["lease_expires_at"] - record["started_at"] == job_records.LEASE
+    assert record["lease_expires_at"] - record["started_at"] == timedelta(seconds=DEFAULT_LEASE_S)
 
 
 def test_a_completed_record_holds_counts_errors_and_duration(db: AlertDatabase) -> None:
@@ -92,7 +93,7 @@ def test_a_completed_record_holds_counts_errors_and_duration(db: AlertDatabase) 
     assert record["stats"] == {"conflicts": 2}
     took = record["completed_at"] - record["started_at"]
     assert record["execution_time_ms"] == took // timedelta(milliseconds=1)
-    assert "lease_expires_at" not in record
+    assert not {"lease_expires_at", "lease_s"} & record.keys()
 
 
 def test_a_job_took_less_than_no_time_where_the_servers_clock_was_set_back(db: AlertDatabase) -> None:
@@ -277,8 +278,20 @@ def test_a_completed_scan_of_ours_does_not_speak_for_the_service(db: AlertDataba
     assert the_record(db, "JOB-1")["status"] == "failed"
 
 
+def test_a_living_scan_with_a_longer_lease_was_taken_for_one_by_a_clock_that_was_put_back(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both copies of a database need not have the same setting: a record is judged by its own lease."""
+    monkeypatch.setenv(LEASE_VARIABLE, "600")
+    holder = the_record(db, create_job_record(SCANNER, db).job_id)
+    monkeypatch.setenv(LEASE_VARIABLE, "2")
+    assert fail_stalled_jobs(db) == []
+    with pytest.raises(ScanAlreadyRunningError, match=re.escape(f"its lease expires at {holder['lease_expires_at']}")):
+        create_job_record(SCANNER, db)
+
+
 def test_a_lease_is_renewed_while_it_is_held(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_records, "RENEW_EVERY", timedelta(milliseconds=50))
+    monkeypatch.setenv(LEASE_VARIABLE, "2")
     job_id = create_job_record(SCANNER, db).job_id
     first = the_record(db, job_id)["lease_expires_at"]
     deadline = time.monotonic() + 120
@@ -289,7 +302,7 @@ def test_a_lease_is_renewed_while_it_is_held(db: AlertDatabase, monkeypatch: pyt
 
 
 def test_a_swept_lease_stops_its_scan(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_records, "RENEW_EVERY", timedelta(milliseconds=50))
+    monkeypatch.setenv(LEASE_VARIABLE, "2")
     job_id = create_job_record(SCANNER, db).job_id
     db.background_jobs.update_one({"job_id": job_id}, {"$set": {"status": "failed"}})
     with Lease(db, job_id) as lease:
@@ -301,10 +314,10 @@ def test_a_swept_lease_stops_its_scan(db: AlertDatabase, monkeypatch: pytest.Mon
 def test_a_lease_that_cannot_be_renewed_stops_its_scan_before_another_may_start(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(LEASE_VARIABLE, "2")
     lease = Lease(db, "JOB-never-renewed")
     lease.check()
-    # Of a fifth of a second two thirds are over, and nobody else may start yet.
-    monkeypatch.setattr(job_records, "LEASE", timedelta(milliseconds=200))
-    time.sleep(0.16)
+    # Two thirds of the lease are over, and nobody else may start yet.
+    time.sleep(1.4)
     with pytest.raises(LeaseLostError, match="could not be renewed"):
         lease.check()

@@ -22,7 +22,7 @@ _FIRST = (
 )
 """What people ask first of a job, in this order; all else comes after it."""
 # Tokens that say nothing to a person; --json has them.
-_FOR_PROGRAMS = ("checkpoint", "rule_set_version", "attempt", "lease_expires_at")
+_FOR_PROGRAMS = ("checkpoint", "rule_set_version", "attempt", "lease_expires_at", "lease_s")
 
 
 @click.group()

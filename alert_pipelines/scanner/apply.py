@@ -14,7 +14,7 @@ import pymongo
 from pymongo.collection import Collection
 
 from alert_pipelines.alerts import COLLECTION, Severity, Status
-from alert_pipelines.job_records import write_limit_s
+from alert_pipelines.leases import write_limit_s
 from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
@@ -66,8 +66,9 @@ def apply_plan(
     batch, from one writer's thread at a time. Raises what stopped it, after the writers have ended, and
     SettingsError.
     """
-    limiter = RateLimiter(read_settings().max_writes_per_s)
-    writer = _Writer(db[COLLECTION], context, check, on_batch, limiter)
+    settings = read_settings()
+    limiter, limit_s = RateLimiter(settings.max_writes_per_s), write_limit_s(settings.lease_s)
+    writer = _Writer(db[COLLECTION], context, check, on_batch, limiter, limit_s)
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="apply") as pool:
         try:
             writes = [pool.submit(writer.write, clause, ids) for clause, ids in _batches(plan, limiter.batch(BATCH))]
@@ -101,6 +102,7 @@ class _Writer:
     check: Callable[[], None]
     on_batch: Callable[[int], None]
     limiter: RateLimiter
+    write_limit_s: float
     applied: Applied = field(default_factory=Applied)
     stopped: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -126,7 +128,7 @@ class _Writer:
             def once() -> int:
                 nonlocal tries
                 tries += 1
-                with self.under_way, pymongo.timeout(write_limit_s()):
+                with self.under_way, pymongo.timeout(self.write_limit_s):
                     self._may_go_on()
                     return self.alerts.update_many({"_id": {"$in": part}, **clause.alert_filter}, update).matched_count
 

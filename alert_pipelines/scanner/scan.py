@@ -50,11 +50,10 @@ from alert_pipelines.scanner.plan import Plan, take_samples
 from alert_pipelines.scanner.prepare import empty_warnings, prepare_collections
 from alert_pipelines.scanner.preview import preview_of
 from alert_pipelines.scanner.result import ALLOW_SCAN, LimitViolation, ScanReport, ScanRequest
+from alert_pipelines.settings import read_settings
 from alert_pipelines.timestamps import as_of_utc
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
-# How long the end of a scan may wait for its database; the driver tries again for as long, through an election too.
-RECORD_SECONDS = 30
 
 _log = logging.getLogger(__name__)
 
@@ -317,13 +316,16 @@ def _was_blocked(report: ScanReport) -> bool:
 
 
 def _record_end(db: AlertDatabase, report: ScanReport) -> None:
-    """Finish the record; where that fails the decisions stand all the same, so it is logged and no more."""
+    """Finish the record; where that fails the decisions stand all the same, so it is logged and no more.
+
+    The driver tries again for the time of a lease, through an election too; then the next claim may do it.
+    """
     errors = [*(violation.message for violation in report.violations), *report.errors]
     status = FAILED if report.failed_rules or _was_blocked(report) else COMPLETED
     if not report.reconciles:
         errors.insert(0, f"{report.job_id} does not reconcile: {report.record_stats()}")
     try:
-        with pymongo.timeout(RECORD_SECONDS):
+        with pymongo.timeout(read_settings().lease_s):
             update_job_record(report.job_id, report.record_stats(), status, errors, db)
     except (PyMongoError, JobRecordError):
         _log.exception("Job record %s could not be finished; its decisions stand", report.job_id)
@@ -332,7 +334,7 @@ def _record_end(db: AlertDatabase, report: ScanReport) -> None:
 def _record_failure(db: AlertDatabase, job_id: str, request: ScanRequest, error: BaseException) -> None:
     """Finish the record as failed with its true counts, where it can still be written; else the next claim does."""
     try:
-        with pymongo.timeout(RECORD_SECONDS):
+        with pymongo.timeout(read_settings().lease_s):
             if isinstance(error, PyMongoError | LeaseLostError):
                 wait_for_in_flight_writes(db)
             stats = {**stats_of(decisions_of(db, job_id)), **request.allowance}

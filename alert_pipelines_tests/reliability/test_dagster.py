@@ -22,7 +22,6 @@ from alert_pipelines.job_records import (
     _LAST_WRITE_S,
     COMPLETED,
     FAILED,
-    LEASE,
     RUNNING,
     SCANNER,
     create_job_record,
@@ -30,6 +29,7 @@ from alert_pipelines.job_records import (
 )
 from alert_pipelines.leases import Lease
 from alert_pipelines.mongo import ensure_local_mongod, local_mongod_status
+from alert_pipelines.settings import DEFAULT_LEASE_S
 from alert_pipelines_tests.conftest import guarded_local_dir
 from alert_pipelines_tests.dagster_processes import RUN_LIMIT_S, wait_until
 from alert_pipelines_tests.mongo.servers import kill_hard
@@ -117,7 +117,7 @@ def check_end(site: Site, originals: dict[str, Document]) -> Sequence[Document]:
 
 def test_the_first_look_after_a_lease_comes_within_a_minute_of_the_death_of_its_scan() -> None:
     looks_every = timedelta(seconds=(dead_scan_sensor.minimum_interval_seconds or 0) + MIN_INTERVAL_LOOP_TIME)
-    assert LEASE + looks_every + timedelta(seconds=_LAST_WRITE_S) < timedelta(minutes=1)
+    assert timedelta(seconds=DEFAULT_LEASE_S + _LAST_WRITE_S) + looks_every < timedelta(minutes=1)
 
 
 @pytest.mark.process
@@ -220,7 +220,7 @@ def test_all_killed_the_next_claim_sweeps_and_the_queue_is_free_when_they_are_ba
             return True
         return False
 
-    wait_until(claimed, "a claim", 2 * LEASE.total_seconds())
+    wait_until(claimed, "a claim", 2 * DEFAULT_LEASE_S)
     claimed_s = time.monotonic() - began
     dead, _ = check_end(site, originals)
     assert (dead["run_id"], dead["status"]) == (run_id, FAILED)

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from alert_pipelines import job_records
 from alert_pipelines.errors import LeaseLostError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.scanner import apply
+from alert_pipelines.settings import LEASE_VARIABLE
 from alert_pipelines_tests.mongo.servers import foreign_mongod
 from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.reliability.conftest import Figures
@@ -27,7 +26,6 @@ from alert_pipelines_tests.reliability.fleet import (
     fill_fleet,
     scan,
 )
-from alert_pipelines_tests.reliability.test_trouble import short_lease
 
 pytestmark = pytest.mark.process
 
@@ -71,11 +69,10 @@ def server_on(disk: Path, port: int) -> Iterator[AlertDatabase]:
 
 
 class Filler:
-    """As the third batch is written, takes the room that is left on a disk, but for a few MB, and calls `and_then`."""
+    """As the third batch is written, takes the room that is left on a disk, but for a few MB."""
 
-    def __init__(self, disk: Path, and_then: Callable[[], None]) -> None:
+    def __init__(self, disk: Path) -> None:
         self._disk = disk
-        self._and_then = and_then
         self._batches = 0
         self.path = disk / "filler"
 
@@ -93,18 +90,15 @@ class Filler:
         with self.path.open("wb", buffering=0) as filler:
             while shutil.disk_usage(self._disk).free > LEFT_MB * 2**20:
                 filler.write(b"\0" * 2**18)
-        self._and_then()
 
 
 def test_a_disk_that_fills_up_ends_the_scan_and_the_next_one_finishes(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch, figures: Figures
 ) -> None:
-    port, filler = free_port(), Filler(small_disk, lambda: short_lease(monkeypatch, 6))
+    port, filler = free_port(), Filler(small_disk)
     with server_on(small_disk, port) as db:
         originals = fill_fleet(db, SIZE)
-        # The lease is fresh when the full disk makes it short.
-        monkeypatch.setattr(job_records, "RENEW_EVERY", timedelta(seconds=0.5))
-        monkeypatch.setattr("alert_pipelines.scanner.scan.RECORD_SECONDS", 2)
+        monkeypatch.setenv(LEASE_VARIABLE, "6")
         monkeypatch.setattr(apply, "BATCH", BATCH)
         monkeypatch.setattr(apply, "decision_update", filler.at_the_third(apply.decision_update))
         with pytest.raises((PyMongoError, LeaseLostError)) as ended:

@@ -10,14 +10,15 @@ from alert_pipelines import job_records
 from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.errors import InvalidTimestampError
-from alert_pipelines.job_records import LEASE
 from alert_pipelines.mongo import AlertDatabase, server_now
 from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.settings import DEFAULT_LEASE_S
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored
 from alert_pipelines_tests.reliability.fleet import Document, scan
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+LEASE = timedelta(seconds=DEFAULT_LEASE_S)
 DEAD: Document = {"job_id": "JOB-DEAD", "job_type": "auto_close_scanner", "status": "running", "started_at": LONG_AGO}
 
 
@@ -43,6 +44,12 @@ def test_a_record_with_a_lease_that_never_ends(db: AlertDatabase, lease: Any) ->
 def test_a_record_of_before_the_servers_clock_was_put_back(db: AlertDatabase) -> None:
     later = server_now(db) + timedelta(hours=1)
     check_next_scan_claims(db, {**DEAD, "started_at": later, "lease_expires_at": later + LEASE})
+
+
+@pytest.mark.parametrize("lease_s", [None, "long", -1, 10**9, float("nan"), {}], ids=str)
+def test_a_record_whose_length_of_a_lease_is_missing_or_was_edited(db: AlertDatabase, lease_s: Any) -> None:
+    later = server_now(db) + timedelta(hours=1)
+    check_next_scan_claims(db, {**DEAD, "lease_expires_at": later, "lease_s": lease_s})
 
 
 def test_a_record_without_lease_by_a_clock_that_is_hours_ahead(db: AlertDatabase) -> None:

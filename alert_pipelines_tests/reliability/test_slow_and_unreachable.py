@@ -13,6 +13,7 @@ from alert_pipelines.errors import LeaseLostError, MongoConnectionError
 from alert_pipelines.mongo import AlertDatabase, AlertDocument, MongoSettings, open_database
 from alert_pipelines.scanner import apply
 from alert_pipelines.scanner.scan import auto_close_scanner
+from alert_pipelines.settings import LEASE_VARIABLE
 from alert_pipelines_tests.mongo.proxy import Proxy, black_hole, proxy_to, silent_server
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
@@ -23,7 +24,6 @@ from alert_pipelines_tests.reliability.fleet import (
     fill_fleet,
     scan,
 )
-from alert_pipelines_tests.reliability.test_trouble import short_lease
 
 pytestmark = pytest.mark.process
 
@@ -60,9 +60,8 @@ def test_an_answer_slower_than_a_write_may_take_ends_the_scan_and_the_next_one_f
 ) -> None:
     originals = fill_fleet(db, SIZE)
     monkeypatch.setattr(apply, "BATCH", 100)
-    monkeypatch.setattr("alert_pipelines.scanner.scan.RECORD_SECONDS", 1)
     with through(proxy, db.name, "&serverSelectionTimeoutMS=2000") as slow:
-        short_lease(monkeypatch, 3)
+        monkeypatch.setenv(LEASE_VARIABLE, "3")
         monkeypatch.setattr(apply, "decision_update", slowing(proxy, 5.0))
         with pytest.raises(LeaseLostError, match="could not be renewed") as ended:
             scan(slow)
@@ -111,13 +110,12 @@ def test_a_connection_that_falls_silent_ends_the_scan_and_the_next_one_finishes(
 ) -> None:
     """While it plans and while it writes: in both the driver's heartbeat, not the socket's timeout, ends the wait."""
     originals = fill_fleet(db, SIZE)
-    monkeypatch.setattr("alert_pipelines.scanner.scan.RECORD_SECONDS", 1)
     # The defaults of ten, five and ten seconds come to the same, only later.
     options = "&w=majority&serverSelectionTimeoutMS=4000&connectTimeoutMS=2000&heartbeatFrequencyMS=500"
     silence = Silence(proxy, command)
     with MongoClient[AlertDocument](proxy.uri(options), tz_aware=True, event_listeners=[silence]) as client:
         muted = client[db.name]
-        short_lease(monkeypatch, 3)
+        monkeypatch.setenv(LEASE_VARIABLE, "3")
         with pytest.raises(LeaseLostError, match="lost its claim"):
             scan(muted)
     monkeypatch.undo()

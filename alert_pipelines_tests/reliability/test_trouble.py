@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus
@@ -14,13 +13,13 @@ from urllib.parse import quote_plus
 import pytest
 from pymongo.errors import PyMongoError
 
-from alert_pipelines import job_records
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.errors import AlertPipelinesError, LeaseLostError, MongoAuthenticationError, MongoConnectionError
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, local_mongod_status, open_database
 from alert_pipelines.scanner import apply
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.scanner.scan import auto_close_scanner
+from alert_pipelines.settings import LEASE_VARIABLE
 from alert_pipelines_tests.factories import rule
 from alert_pipelines_tests.mongo.servers import foreign_mongod, kill_hard
 from alert_pipelines_tests.ports import free_port
@@ -36,11 +35,6 @@ from alert_pipelines_tests.reliability.fleet import (
 
 SIZE = 3_000
 PASSWORD = "s3cret/of:the@scanner"
-
-
-def short_lease(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr(job_records, "LEASE", timedelta(seconds=seconds))
-    monkeypatch.setattr(job_records, "RENEW_EVERY", timedelta(seconds=seconds / 4))
 
 
 class OwnServer(NamedTuple):
@@ -64,8 +58,6 @@ def own_server(local_dir: Path) -> Iterator[OwnServer]:
 def scan_and_then(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, trouble: "Trouble") -> tuple[float, object]:
     """Scan; at the third batch `trouble` begins. Returns the seconds it took and the outcome."""
     monkeypatch.setattr(apply, "BATCH", 100)
-    # The lease is fresh when the trouble makes it short.
-    monkeypatch.setattr(job_records, "RENEW_EVERY", timedelta(seconds=0.5))
     monkeypatch.setattr(apply, "decision_update", trouble.at_the_third(apply.decision_update))
     began = time.monotonic()
     try:
@@ -78,13 +70,21 @@ def scan_and_then(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, trouble: "
     return time.monotonic() - began, outcome
 
 
-class Trouble:
-    """Stops the server for `seconds`, or kills it where None; `and_then` is called as well."""
+def wait_until_idle(db: AlertDatabase) -> None:
+    """Wait until the server works on no write to the alerts."""
+    writing = [{"$currentOp": {"allUsers": True}}, {"$match": {"op": "update", "ns": f"{db.name}.{COLLECTION}"}}]
+    deadline = time.monotonic() + 120
+    while list(db.client.admin.aggregate(writing)):
+        assert time.monotonic() < deadline, "the server does not end the writes"
+        time.sleep(0.05)
 
-    def __init__(self, pid: int, seconds: float | None, and_then: Callable[[], None] = lambda: None) -> None:
+
+class Trouble:
+    """Stops the server for `seconds`, or kills it where None."""
+
+    def __init__(self, pid: int, seconds: float | None) -> None:
         self._pid = pid
         self._seconds = seconds
-        self._and_then = and_then
         self._batches = 0
         self._timer: threading.Timer | None = None
         self._lock = threading.Lock()
@@ -102,7 +102,6 @@ class Trouble:
         return wrapped
 
     def _begin(self) -> None:
-        self._and_then()
         if self._seconds is None:
             kill_hard(self._pid)
             return
@@ -135,11 +134,12 @@ def test_a_server_that_hangs_for_longer_than_the_lease_ends_the_scan(
 ) -> None:
     db, pid, _ = own_server
     originals = fill_fleet(db, SIZE)
-    seconds, outcome = scan_and_then(db, monkeypatch, Trouble(pid, 5.0, lambda: short_lease(monkeypatch, 2)))
+    monkeypatch.setenv(LEASE_VARIABLE, "2")
+    seconds, outcome = scan_and_then(db, monkeypatch, Trouble(pid, 5.0))
     assert isinstance(outcome, LeaseLostError), outcome
     assert "lost its claim" in str(outcome)
     # What the server was told before it hung is over when the decisions are counted, however slow the machine.
-    monkeypatch.setattr(job_records, "_LAST_WRITE_S", 4.0)
+    wait_until_idle(db)
     expire_leases(db)
     scan(db)
     check_all_decided(db, originals)
@@ -154,8 +154,8 @@ def test_a_server_that_is_gone_ends_the_scan_and_the_next_one_finishes(
 ) -> None:
     db, pid, settings = own_server
     originals = fill_fleet(db, SIZE)
-    monkeypatch.setattr("alert_pipelines.scanner.scan.RECORD_SECONDS", 2)
-    seconds, outcome = scan_and_then(db, monkeypatch, Trouble(pid, None, lambda: short_lease(monkeypatch, 4)))
+    monkeypatch.setenv(LEASE_VARIABLE, "4")
+    seconds, outcome = scan_and_then(db, monkeypatch, Trouble(pid, None))
     assert isinstance(outcome, PyMongoError | LeaseLostError), outcome
     # Long before the socket's own timeout, which is 270 s.
     assert seconds < 200

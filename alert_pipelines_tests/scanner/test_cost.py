@@ -6,19 +6,18 @@ The alerts are those of benchmarks/growth.py, of which no condition decides any:
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
 
-from alert_pipelines import job_records
 from alert_pipelines.index_advice.advice import advise, create_advised
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner import apply, readings
 from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
+from alert_pipelines.settings import LEASE_VARIABLE, LONGEST_LEASE_S
 from alert_pipelines_tests.commands import recorded
 from benchmarks.dataset import DUE_AFTER_MINS, SOURCE, fill, grow
 from benchmarks.growth import CONDITIONS, FAST, rule_of
@@ -64,7 +63,7 @@ Costs: TypeAlias = Callable[[str], tuple[Cost, Cost]]
 def _no_renewal() -> Iterator[None]:
     """A scan that takes its time renews its lease, which is no cost of its work."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job_records, "RENEW_EVERY", timedelta(hours=1))
+        patch.setenv(LEASE_VARIABLE, str(LONGEST_LEASE_S))
         yield
 
 

@@ -17,10 +17,10 @@ from dagster import DagsterInstance
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.links import CODE_LOCATION
-from alert_pipelines.defs.scan import attempt
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.scan import auto_close_scanner
+from alert_pipelines.settings import LEASE_VARIABLE
 from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_home, dagster_processes
 from alert_pipelines_tests.reliability.fleet import fill_fleet
 from alert_pipelines_tests.security.conftest import DATABASE, PASSWORD, SecuredServer
@@ -123,7 +123,7 @@ def scan_at(uri: str) -> None:
 def test_a_dagster_run_at_a_wrong_uri(
     secured: SecuredServer, logged: None, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
+    monkeypatch.setenv(LEASE_VARIABLE, "2")
     # With wrong settings the code location would not load; here they go wrong afterwards.
     job = build_defs().resolve_job_def("auto_close_job")
     monkeypatch.setenv("MONGODB_URI", wrong_uris(secured)[kind])

@@ -27,11 +27,9 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import TRANSIENT
 from alert_pipelines.monitoring.scan_records import first_blocked
 from alert_pipelines.scanner.result import ScanReport
+from alert_pipelines.settings import read_settings
 
 MAX_RETRIES = 3
-"""With what is between them these take longer than the lease of a scan whose process died."""
-
-RETRY_AFTER_S = 10
 PROGRESS_EVERY_S = 5.0
 
 _log = logging.getLogger(__name__)
@@ -106,20 +104,24 @@ def _named_by_its_run(context: AssetExecutionContext, names: Names, db: AlertDat
 @contextmanager
 def _translated_errors(context: AssetExecutionContext, names: Names) -> Iterator[None]:
     """Try again what passes: a database that is away, a scan that is running. All else fails with the error's text."""
-    again = RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=RETRY_AFTER_S)
     try:
         yield
     except TRANSIENT as fault:
-        raise again from fault
+        raise _again() from fault
     except AlertPipelinesError as error:
         if isinstance(error.__cause__, TRANSIENT):
-            raise again from error
+            raise _again() from error
         if isinstance(error, ScanAlreadyRunningError):
             if context.op_execution_context.retry_number < MAX_RETRIES:
                 _log.warning("Waiting for %s", error)
-                raise again from error
+                raise _again() from error
             tag_skipped(context.instance, names, context.run.run_id)
         raise Failure(str(error), allow_retries=False) from None
+
+
+def _again() -> RetryRequested:
+    # Together the waits are as long as the lease of a scan whose process died.
+    return RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=read_settings().lease_s / MAX_RETRIES)
 
 
 class _Progress:

@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from alert_pipelines.job_records import COLLECTION, LEASE, RUNNING, fail_stalled_jobs
+from alert_pipelines.job_records import COLLECTION, RUNNING, fail_stalled_jobs
 from alert_pipelines.mongo.client import open_database
 from alert_pipelines.mongo.local import local_mongod_status
 from alert_pipelines.mongo.settings import MongoSettings
+from alert_pipelines.settings import read_settings
 
 LOOK_EVERY_S = 2.0
-_MAX_S = 3 * LEASE.total_seconds()
+_MAX_LEASES = 3
+"""How long it looks."""
 
 # A byte says that the scan is over. The end of the pipe without one says that its process is, and only then is anything
 # loaded: the watcher of a scan that goes well costs 20 ms.
@@ -63,7 +65,7 @@ def end_record(run_id: str, database: str) -> None:
     settings = replace(MongoSettings.from_env(), database=database)
     if settings.uri is None and local_mongod_status(settings.local_dir) is None:
         return
-    ends = time.monotonic() + _MAX_S
+    ends = time.monotonic() + _MAX_LEASES * read_settings().lease_s
     with open_database(settings) as db:
         while db[COLLECTION].find_one({"run_id": run_id, "status": RUNNING}, {"_id": 1}) and time.monotonic() < ends:
             if not fail_stalled_jobs(db):

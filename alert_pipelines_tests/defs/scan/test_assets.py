@@ -25,8 +25,9 @@ from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan import attempt
 from alert_pipelines.defs.scan.events import UNDO_OR_EXPLAIN
 from alert_pipelines.defs.scan.run_records import JOB_ID_TAG, close_records_of_run
-from alert_pipelines.job_records import COMPLETED, LEASE, SCANNER, create_job_record, update_job_record
+from alert_pipelines.job_records import COMPLETED, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.settings import LEASE_VARIABLE
 from alert_pipelines_tests.defs.conftest import (
     OWN,
     Execute,
@@ -244,9 +245,9 @@ def test_empty_tables_are_not_shown(execute: Execute, db: AlertDatabase) -> None
 def test_a_run_that_found_another_scan_running_was_green_and_gave_old_verdicts_as_its_own(
     execute: Execute, db: AlertDatabase, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
     fill_with_work(db)
     holder = create_job_record(SCANNER, db).job_id
+    monkeypatch.setenv(LEASE_VARIABLE, "2")
     result = execute(as_of=AS_OF.isoformat())
     assert not result.success
     assert failure_text(result).startswith(f"another auto_close_scanner is running: {holder}, started ")
@@ -260,7 +261,7 @@ def test_a_scan_waits_for_another_that_is_about_to_end(
 ) -> None:
     fill_with_work(db)
     holder = create_job_record(SCANNER, db).job_id
-    monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
+    monkeypatch.setenv(LEASE_VARIABLE, "2")
     begun: list[Any] = []
 
     def end_the_other(*args: Any) -> list[str]:
@@ -275,10 +276,8 @@ def test_a_scan_waits_for_another_that_is_about_to_end(
     assert check_verdicts(result) == ALL_PASSED
     record = db.background_jobs.find_one({"run_id": result.run_id}) or {}
     assert (record["status"], record["attempt"]) == (COMPLETED, attempt.MAX_RETRIES + 1)
-
-
-def test_the_waits_for_another_scan_were_shorter_than_the_lease_of_one_that_died() -> None:
-    assert LEASE.total_seconds() <= attempt.MAX_RETRIES * attempt.RETRY_AFTER_S
+    waits = [event.step_retry_data.seconds_to_wait or 0 for event in result.all_events if event.is_step_up_for_retry]
+    assert sum(waits) == pytest.approx(2), "they are shorter than the lease of a scan that died"
 
 
 def test_a_limit_stops_its_rule_alone_and_fails_the_run_loudly(execute: Execute, db: AlertDatabase) -> None:

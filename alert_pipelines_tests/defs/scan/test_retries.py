@@ -9,11 +9,11 @@ from dagster._core.test_utils import create_run_for_test
 
 from alert_pipelines.definitions import build_defs
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS
-from alert_pipelines.defs.scan import attempt
 from alert_pipelines.defs.scan.asset import SCAN_TAGS, SCHEDULE_TAG
 from alert_pipelines.defs.scan.run_records import BLOCKED_TAG, CLOSED_TAG, JOB_ID_TAG, SKIPPED_TAG
 from alert_pipelines.job_records import COMPLETED, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.settings import LEASE_VARIABLE
 from alert_pipelines_tests.defs.conftest import Execute
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 
@@ -60,9 +60,9 @@ def executed_again(
 def test_a_skipped_run_that_is_executed_again_and_scans_does_not_stay_skipped(
     execute: Execute, db: AlertDatabase, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
     fill(db, [alert("old", minutes=120)], rule("old", {"expire_after_mins": 60}))
     holder = create_job_record(SCANNER, db).job_id
+    monkeypatch.setenv(LEASE_VARIABLE, "2")
     skipped = instance.get_run_by_id(execute(as_of=AS_OF.isoformat()).run_id)
     assert skipped is not None
     assert (skipped.status, skipped.tags[SKIPPED_TAG]) == (DagsterRunStatus.FAILURE, "another scan was running")

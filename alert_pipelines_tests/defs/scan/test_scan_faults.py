@@ -17,6 +17,7 @@ from alert_pipelines.defs.scan import attempt
 from alert_pipelines.mongo import AlertDatabase, retry
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import apply
+from alert_pipelines.settings import LEASE_VARIABLE
 from alert_pipelines_tests.defs.conftest import Execute, check_verdicts, dry_run_metadata, failure_text
 from alert_pipelines_tests.defs.scan.scans import ALL_PASSED, EXPIRE, fill_with_work
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
@@ -91,7 +92,7 @@ def test_a_bad_rule_is_named_by_its_check_and_the_others_work(execute: Execute, 
 @pytest.fixture
 def unreachable(monkeypatch: pytest.MonkeyPatch, execute: Execute) -> str:
     """A MongoDB that is away, with a password in its URI."""
-    monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
+    monkeypatch.setenv(LEASE_VARIABLE, "2")
     password = "hunter2secret"
     monkeypatch.setenv("MONGODB_URI", f"mongodb://scanner:{password}@127.0.0.1:9/?serverSelectionTimeoutMS=50")
     return password
@@ -118,7 +119,7 @@ def test_a_scan_that_loses_its_database_is_tried_again_and_each_attempt_leaves_a
     execute: Execute, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill_with_work(db)
-    monkeypatch.setattr(attempt, "RETRY_AFTER_S", 0)
+    monkeypatch.setenv(LEASE_VARIABLE, "2")
     monkeypatch.setattr(retry, "PAUSES", ())
     update, calls = apply.decision_update, itertools.count(1)
 

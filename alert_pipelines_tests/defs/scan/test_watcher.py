@@ -17,10 +17,10 @@ import pytest
 
 from alert_pipelines.defs.scan import watcher
 from alert_pipelines.defs.scan.watcher import LOOK_EVERY_S, end_record, record_ended_if_killed
-from alert_pipelines.job_records import _LAST_WRITE_S, FAILED, LEASE, RUNNING, SCANNER, create_job_record
+from alert_pipelines.job_records import _LAST_WRITE_S, FAILED, RUNNING, SCANNER, create_job_record
 from alert_pipelines.mongo import AlertDatabase, local_mongod_status
 from alert_pipelines.scanner.prepare import prepare_collections
-from alert_pipelines.settings import RATE_VARIABLE
+from alert_pipelines.settings import DEFAULT_LEASE_S, LEASE_VARIABLE, RATE_VARIABLE
 from alert_pipelines_tests.dagster_processes import CHECKOUT, RUN_LIMIT_S, dagster_home, wait_until
 from alert_pipelines_tests.factories import alert, rule
 
@@ -72,7 +72,7 @@ def test_the_record_of_a_killed_process_stood_until_a_sensor_or_a_tick_looked(
 
 def test_the_page_says_how_soon_the_record_ends() -> None:
     page = (CHECKOUT / "docs" / "add-to-dagster.md").read_text(encoding="utf-8")
-    bound_s = LEASE.total_seconds() + LOOK_EVERY_S + _LAST_WRITE_S
+    bound_s = DEFAULT_LEASE_S + LOOK_EVERY_S + _LAST_WRITE_S
     # Python's own start takes the rest.
     assert f"| {5 * math.ceil(bound_s / 5)} s, by the watcher |" in page
 
@@ -148,3 +148,23 @@ def test_a_scan_that_is_killed_without_any_daemon_is_recorded_as_failed_with_its
     closed = db.alerts.count_documents({"state_history.job_id": record["job_id"]})
     assert (record["status"], record["alerts_closed"]) == (FAILED, closed)
     assert 0 < closed < MANY
+
+
+@pytest.mark.process
+def test_the_lease_of_a_killed_scan_could_be_shortened_by_a_patch_only(db: AlertDatabase, mongo_uri: str) -> None:
+    settings = {"MONGODB_URI": mongo_uri, "MONGODB_DATABASE": db.name, LEASE_VARIABLE: "2"}
+    with subprocess.Popen(
+        [sys.executable, "-c", SCAN, RUN],
+        cwd=CHECKOUT,
+        env={**os.environ, **settings},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.kill()
+    [begun] = db.background_jobs.find()
+    assert begun["lease_expires_at"] - begun["started_at"] == timedelta(seconds=2)
+    record = wait_until(ended(db, RUN), "the end of the record", RUN_LIMIT_S)
+    assert record["status"] == FAILED
+    assert record["completed_at"] > begun["lease_expires_at"]
