@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from dagster import (
@@ -20,21 +20,19 @@ from dagster import (
 from alert_pipelines.defs.asset_specs import HEALTH
 from alert_pipelines.defs.background_jobs import background_job, background_schedule
 from alert_pipelines.defs.failures import as_dagster_failure
+from alert_pipelines.defs.monitoring.one_database import ONE_DATABASE, one_database
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import location_of_run, own_runs
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan.freshness import stale_after
 from alert_pipelines.defs.scan.queue_wait import scans_wait_little
-from alert_pipelines.defs.scan.run_records import DATABASE_TAG, record_of_run, was_skipped
+from alert_pipelines.defs.scan.run_records import runs_without_record, was_skipped
 from alert_pipelines.defs.scan.runs import ThisCopy, is_scan
 from alert_pipelines.defs.tables import table
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.monitoring import health
 from alert_pipelines.monitoring.health import HealthResult
 from alert_pipelines.settings import read_settings
-
-MAX_RUNS = 1000
-"""At most this many runs of the last day are looked at."""
 
 
 class _Asked(NamedTuple):
@@ -76,32 +74,10 @@ def _orphans(asked: _Asked) -> HealthResult:
 
 def _scans_without_record(asked: _Asked) -> list[str]:
     succeeded, day_ago = [DagsterRunStatus.SUCCESS], asked.now - timedelta(days=1)
-    runs = own_runs(asked.copy.instance, asked.copy.own, statuses=succeeded, created_after=day_ago, limit=MAX_RUNS)
-    return [
-        run.run_id
-        for run in runs
-        # Before the second edition a run that found another scan at work was green.
-        if is_scan(run, asked.copy.names)
-        and not was_skipped(run, asked.copy.names)
-        and record_of_run(asked.db, run.run_id) is None
-    ]
-
-
-def _one_database(asked: _Asked) -> HealthResult:
-    """Whether no scan of this location was of another database: assets and checks show what came last, of whichever."""
-    tag = asked.copy.names.name(DATABASE_TAG)
-    runs = own_runs(
-        asked.copy.instance, asked.copy.own, created_after=datetime.now(UTC) - timedelta(days=1), limit=MAX_RUNS
-    )
-    others = sorted({run.tags[tag] for run in runs if run.tags.get(tag)} - {asked.db.name})
-    return HealthResult(
-        not others,
-        f"Runs of the last day were of {', '.join(others)}, too. Their events and verdicts are mixed with those of "
-        f"{asked.db.name}. Give each database an ALERT_PIPELINES_PREFIX or a DAGSTER_HOME."
-        if others
-        else f"All runs of the last day were of {asked.db.name}.",
-        {"other databases": len(others)},
-    )
+    runs = own_runs(asked.copy.instance, asked.copy.own, statuses=succeeded, created_after=day_ago)
+    # Before the second edition a run that found another scan at work was green.
+    scans = [run for run in runs if is_scan(run, asked.copy.names) and not was_skipped(run, asked.copy.names)]
+    return runs_without_record(asked.db, [run.run_id for run in scans])
 
 
 _CHECKS = (
@@ -165,9 +141,9 @@ _CHECKS = (
         lambda asked: health.replica_set(asked.db),
     ),
     _Check(
-        "one_database",
-        "Checks whether all runs of this code location used the same database.",
-        _one_database,
+        ONE_DATABASE,
+        "Checks whether all that assets and checks showed in the last day is of the same database.",
+        lambda asked: one_database(asked.copy.instance, asked.copy.names, asked.db.name),
     ),
 )
 

@@ -7,6 +7,7 @@ from dagster import AssetCheckResult, AssetExecutionContext, AssetSelection, Mat
 from alert_pipelines.defs.asset_specs import SCAN_ASSETS, SCAN_CHECKS, WITHIN_LIMITS
 from alert_pipelines.defs.background_jobs import asset_job
 from alert_pipelines.defs.config import ScanConfig
+from alert_pipelines.defs.monitoring.one_database import other_database_shown
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import location_of_run
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
@@ -36,6 +37,8 @@ def auto_close(
         raise unconfirmed(report, outcome.database)
     if report.shadow_rules:
         context.log_event(shadow_observation(report, outcome.database, names))
+    if mixed := other_database_shown(context.instance, names, outcome.database):
+        context.log_event(mixed)
     own = location_of_run(context.run)
     yield from materializations(report, outcome.record, outcome.database, own, names)
     yield from check_results(report, outcome.first_blocked, outcome.database, own, names)

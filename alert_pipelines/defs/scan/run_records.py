@@ -1,6 +1,6 @@
 """What ties Dagster runs and job records: each names the other, and no record outlives its run as `running`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -41,6 +41,12 @@ One that died would meet its own claim, and lift limits by `allow_over_limit` on
 def record_of_run(db: AlertDatabase, run_id: str) -> dict[str, Any] | None:
     """The newest job record of a Dagster run, without `_id`; None where it has none."""
     return db[COLLECTION].find_one({"run_id": run_id}, {"_id": 0}, sort=[("started_at", DESCENDING)])
+
+
+def runs_without_record(db: AlertDatabase, run_ids: Sequence[str]) -> list[str]:
+    """Those of the Dagster runs that no job record names."""
+    with_record = set(db[COLLECTION].distinct("run_id", {"run_id": {"$in": run_ids}}))
+    return [run_id for run_id in run_ids if run_id not in with_record]
 
 
 def run_of_job(db: AlertDatabase, job_id: str) -> str | None:

@@ -19,7 +19,7 @@ from alert_pipelines.defs.monitoring.index_checks import INDEX_ADVICE
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.scan.run_records import SKIPPED_TAG
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines_tests.defs.conftest import OWN, Execute, check_verdicts, execute_in, scan_metadata
+from alert_pipelines_tests.defs.conftest import OWN, Execute, check_verdicts, execute_in
 from alert_pipelines_tests.defs.scan.test_schedules import make_run, tick
 from alert_pipelines_tests.factories import alert, fill, rule
 
@@ -119,19 +119,6 @@ def test_a_verdict_was_out_of_sight_once_a_scan_materialized_its_asset(
     assert execute().success
     for check in (*HEALTH_CHECKS, INDEX_ADVICE):
         assert instance.get_latest_materialization_event(check.asset_key) is None
-
-
-def test_a_scan_of_another_database_turned_the_verdicts_of_this_one_green(
-    execute: Execute, instance: DagsterInstance, db: AlertDatabase
-) -> None:
-    scan = execute(location=OWN)
-    assert all(one.metadata["database"].value == db.name for one in scan.get_asset_check_evaluations())
-    assert {one["database"] for one in scan_metadata(scan).values()} == {db.name}
-    assert checked(instance)["one_database"].passed
-    instance.add_run_tags(scan.run_id, {"database": "alert_pipelines_demo"})
-    mixed = checked(instance)["one_database"]
-    assert not mixed.passed
-    assert (mixed.description or "").startswith("Runs of the last day were of alert_pipelines_demo, too.")
 
 
 def test_it_runs_hourly_behind_all_else_and_keeps_no_scan_from_being_made(instance: DagsterInstance) -> None:
