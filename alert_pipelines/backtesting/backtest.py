@@ -27,11 +27,11 @@ from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.rules.calendar_store import checked_calendars
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rule, compile_rules
+from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import EXPIRES_AT, Mode, Rule, RuleSet
 from alert_pipelines.rules.sentences import sentences
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.scanner.key_indexes import KeyIndexes
 from alert_pipelines.scanner.readings import Readings
 from alert_pipelines.timestamps import as_of_utc
 

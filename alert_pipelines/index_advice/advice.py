@@ -4,7 +4,7 @@ The plans are read with `explain`; which index to choose is decided in `choice`.
 `create_advised`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from alert_pipelines.mongo.simple_collation import SIMPLE
 from alert_pipelines.rules.calendar_store import with_calendars
 from alert_pipelines.rules.clause import Clause, Stage
 from alert_pipelines.rules.compiler import compile_rule
+from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.timestamps import as_of_utc
@@ -61,9 +62,9 @@ def advise(db: AlertDatabase, as_of: datetime) -> list[Advice]:
     InvalidTimestampError, PyMongoError.
     """
     as_of = as_of_utc(as_of)
-    present = [spec for spec in db[COLLECTION].list_indexes() if "collation" not in spec]
+    indexes = KeyIndexes(db[COLLECTION])
     judged = (
-        _advice(db, rule, clause, as_of, present)
+        _advice(db, rule, clause, as_of, indexes)
         for rule in load_rules(db).rule_set.rules
         for clause in compile_rule(rule, as_of)
     )
@@ -78,13 +79,13 @@ def lacking_indexes(db: AlertDatabase, rules: Iterable[Rule]) -> list[str]:
     """
     if db[COLLECTION].estimated_document_count() < MIN_EXAMINED:
         return []
-    present = [spec for spec in db[COLLECTION].list_indexes() if "collation" not in spec]
+    indexes = KeyIndexes(db[COLLECTION])
     usable = with_calendars(db, [rule for rule in rules if rule.effective_mode is not Mode.OFF]).rules
     found = []
     for rule in usable:
         for clause in compile_rule(rule, server_now(db)):
-            missing = by_key(clause, unindexed(clause, present)).indexes
-            new = [index.command() for index in missing if not any(map(index.is_same, present))]
+            missing = by_key(clause, unindexed(clause, indexes)).indexes
+            new = [index.command() for index in missing if not any(map(index.is_same, indexes.specs))]
             if new:
                 lacking = f"rule {rule.rule_id!r}: for want of an index each scan looks at all alerts by "
                 found.append(f"{lacking}{clause.condition}: `alert-pipelines indexes create`, or {'; '.join(new)}")
@@ -113,9 +114,7 @@ class _Access(NamedTuple):
         return is_wasteful(self.examined, self.returned)
 
 
-def _advice(
-    db: AlertDatabase, rule: Rule, clause: Clause, as_of: datetime, present: Sequence[Mapping[str, Any]]
-) -> Advice | None:
+def _advice(db: AlertDatabase, rule: Rule, clause: Clause, as_of: datetime, indexes: KeyIndexes) -> Advice | None:
     try:
         accesses = _accesses(db, clause)
     except ExecutionTimeout:
@@ -129,7 +128,7 @@ def _advice(
         found = f"it examines {examined} documents for {returned}"
     if examined is None or examined >= MIN_EXAMINED:
         # Evidence is not read in vain, but all of it again and again: an index spares that.
-        wasteful |= unindexed(clause, present)
+        wasteful |= unindexed(clause, indexes)
     if not wasteful:
         return None
     choice = (
@@ -137,7 +136,7 @@ def _advice(
         if clause.key or wasteful - {"candidates"}
         else _measured(db, rule, clause, as_of, returned or 0)
     )
-    new = tuple(index for index in choice.indexes if not any(map(index.is_same, present)))
+    new = tuple(index for index in choice.indexes if not any(map(index.is_same, indexes.specs)))
     description = f"{found}; {_help(choice, new)}"
     return Advice(rule.rule_id, clause.condition, examined, returned, new, description)
 

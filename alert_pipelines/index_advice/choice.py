@@ -17,6 +17,7 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.simple_collation import SIMPLE
 from alert_pipelines.rules.clause import LOOKED_UP, Clause, Filter
 from alert_pipelines.rules.hours import Clock
+from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.tree import ORDERED, TIMED, Any_, Leaf, Not, Op, Tree
 from alert_pipelines.rules.tree_compiler import compile_tree
@@ -86,19 +87,16 @@ def is_wasteful(examined: int, returned: int) -> bool:
     return examined >= MIN_EXAMINED and examined > MAX_RATIO * returned
 
 
-def unindexed(clause: Clause, present: Iterable[Mapping[str, Any]]) -> set[str]:
+def unindexed(clause: Clause, indexes: KeyIndexes) -> set[str]:
     """What of a clause that looks at other alerts no index finds: the alerts of a `touched` key, the others that are
     looked up, or those that the clock brings into play, as `by path`, or `of all by path` where settled ones are."""
-    specs = list(present)
-    found = {tuple(spec["key"])[:2] for spec in specs}
-    of_all = {tuple(spec["key"])[:2] for spec in specs if "partialFilterExpression" not in spec}
-    missing = {_TOUCHED for ours in _sought_by(clause) if ("source_type", ours[0]) not in of_all}
+    missing = {_TOUCHED for ours in _sought_by(clause) if not indexes.find_path(ours[0])}
     looked_up_by = [others.theirs[0] for others in clause.all_others]
-    if any(("source_type", path) not in of_all and path not in _UNIQUE for path in looked_up_by):
+    if any(not indexes.find_path(path) and path not in _UNIQUE for path in looked_up_by):
         missing.add(LOOKED_UP)
     for part in clause.all_that_became_eligible(_ANY_TIMESTAMP):
         pending = "status" in part.filter
-        if ("source_type", part.path) not in (found if pending else of_all):
+        if not indexes.find_path(part.path, pending_only=pending):
             missing.add(f"{_BY if pending else _OF_ALL_BY}{part.path}")
     return missing
 

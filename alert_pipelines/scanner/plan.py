@@ -27,10 +27,10 @@ from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rules
+from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import EXPIRES_AT, Rule, RuleSet
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.changes import Changes
-from alert_pipelines.scanner.key_indexes import KeyIndexes
 from alert_pipelines.scanner.readings import Query, Readings
 from alert_pipelines.scanner.result import Sample
 from alert_pipelines.scanner.scopes import Scopes

@@ -26,7 +26,7 @@ from alert_pipelines.alerts import A_DATE, IS_PENDING
 from alert_pipelines.alerts.filters import MAX_ID_BYTES
 from alert_pipelines.mongo.client import AlertDocument
 from alert_pipelines.rules.clause import NONE, Clause, Filter, Stage
-from alert_pipelines.scanner.key_indexes import KeyIndexes
+from alert_pipelines.rules.key_indexes import KeyIndexes
 
 SLICE = 100_000
 """About this number of alerts a query: a few seconds."""

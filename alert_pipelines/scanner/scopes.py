@@ -16,8 +16,8 @@ from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.alerts.filters import MAX_ID_BYTES, dated, equal_to_any
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.clause import Clause, Filter, Link
+from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.scanner.changes import MAX_TOUCHED, Changes
-from alert_pipelines.scanner.key_indexes import KeyIndexes
 
 _KEYS_A_QUERY = 500
 _IDS_A_QUERY = 5_000

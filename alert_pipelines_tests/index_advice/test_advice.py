@@ -346,6 +346,13 @@ def test_an_index_of_pending_alerts_was_taken_for_one_that_finds_the_alerts_of_a
     assert 'createIndex({"source_type": 1, "metadata.depot_id": 1, "timestamp": 1}' in lacking
 
 
+def test_a_hidden_index_was_taken_for_one_that_a_scan_can_use(db: AlertDatabase) -> None:
+    depot = _rule({"keep_latest": True, "group_by": "metadata.depot_id"})
+    db.alerts.create_index([("source_type", 1), ("metadata.depot_id", 1)], hidden=True)
+    [lacking] = lacking_indexes(db, [depot])
+    assert 'createIndex({"source_type": 1, "metadata.depot_id": 1, "timestamp": 1}' in lacking
+
+
 @pytest.mark.parametrize(
     ("conditions", "fields"),
     [

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rule
+from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.scanner.key_indexes import KeyIndexes
 from alert_pipelines.scanner.readings import Readings
 
 AS_OF = datetime(2025, 1, 15, 12, 0, tzinfo=UTC)

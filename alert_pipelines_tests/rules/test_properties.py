@@ -16,10 +16,10 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_expires_at, compile_rule
+from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner import readings
-from alert_pipelines.scanner.key_indexes import KeyIndexes
 from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.rules import oracle

@@ -17,9 +17,9 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.door import known_form
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rule
+from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.scanner import plan, readings
-from alert_pipelines.scanner.key_indexes import KeyIndexes
 from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded

@@ -1,10 +1,11 @@
-"""Finds the indexes for the alerts of one key.
+"""Which alerts the indexes find: those of a key, of a path, others that go with an alert.
 
-`readings` decides by them how a clause is read; `index_advice.choice` chooses the index to advise.
+The scan reads by it, and `index_advice` advises by it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -37,11 +38,13 @@ class KeyIndexes:
         return [others for others in clause.all_others if others.theirs[0] not in of_others]
 
     @cached_property
+    def specs(self) -> list[Mapping[str, Any]]:
+        """The indexes as the server lists them; no statement of ours can use one by another collation."""
+        return [spec for spec in self._alerts.list_indexes(session=self._session) if "collation" not in spec]
+
+    @cached_property
     def _of_alerts(self) -> list[tuple[list[str], bool]]:
         """The paths of each index, and whether it holds a part of the alerts only."""
-        return [
-            (list(index["key"]), "partialFilterExpression" in index)
-            for index in self._alerts.list_indexes(session=self._session)
-            # No statement of ours can use an index by another collation, and no statement at all a hidden one.
-            if "collation" not in index and not index.get("hidden")
-        ]
+        # No statement at all can use a hidden one.
+        usable = (spec for spec in self.specs if not spec.get("hidden"))
+        return [(list(spec["key"]), "partialFilterExpression" in spec) for spec in usable]
