@@ -25,7 +25,7 @@ from alert_pipelines.errors import (
     ScanAlreadyRunningError,
 )
 from alert_pipelines.event_loops import outside_event_loops
-from alert_pipelines.job_model import BY_SERVICE, JOB_RECORDS, BackgroundJobModel
+from alert_pipelines.job_model import BY_SERVICE, JOB_RECORDS, OURS, BackgroundJobModel
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase, as_permission_error, server_now
 from alert_pipelines.mongo.door import at_the_door
@@ -35,6 +35,8 @@ from alert_pipelines.settings import DEFAULT_LEASE_S, LONGEST_LEASE_S, SHORTEST_
 COLLECTION = JOB_RECORDS
 SCANNER = "auto_close_scanner"
 DRY_RUN = "auto_close_dry_run"
+SCANS: dict[str, Any] = {"job_type": SCANNER, **OURS}
+"""The filter of the scans that this project made."""
 
 RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
 STATUSES = (RUNNING, COMPLETED, FAILED)

@@ -22,12 +22,12 @@ from alert_pipelines.alerts import (
 )
 from alert_pipelines.alerts.decision_counts import leave_out_undone
 from alert_pipelines.errors import JobRecordError, UndoError
-from alert_pipelines.job_model import JOB_RECORDS, OURS
+from alert_pipelines.job_model import JOB_RECORDS
 from alert_pipelines.job_records import (
     COMPLETED,
     FAILED,
     RUNNING,
-    SCANNER,
+    SCANS,
     create_job_record,
     fail_stalled_jobs,
     update_job_record,
@@ -172,7 +172,7 @@ def undo_job(
 def _latest_decider(db: AlertDatabase) -> str:
     """Return the last ended scan of this project that decided anything."""
     decided = {"$or": [{name: {"$gt": 0}} for name in ("alerts_closed", "alerts_escalated", "stats.undone")]}
-    ours = {"job_type": SCANNER, **OURS, "status": {"$ne": RUNNING}, **decided}
+    ours = {**SCANS, "status": {"$ne": RUNNING}, **decided}
     record = db[JOB_RECORDS].find_one(ours, {"job_id": 1}, sort=[("started_at", DESCENDING)])
     if record is None:
         raise UndoError(f"no scan of {db.name} has decided anything yet: `alert-pipelines jobs list` lists all jobs")

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 from pymongo import DESCENDING
 
-from alert_pipelines.job_model import OURS
-from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
+from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANS
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.monitoring.notifications import Message
@@ -120,8 +119,7 @@ def find_news(db: AlertDatabase, state: DeliveryState, now: datetime) -> News:
 def failed_scans(db: AlertDatabase, state: DeliveryState, now: datetime) -> list[FailedScan]:
     """Return the failed scans that this receiver does not have yet, newest first, at most 1000."""
     query = {
-        "job_type": SCANNER,
-        **OURS,
+        **SCANS,
         "status": FAILED,
         "completed_at": {"$gte": state.since - _OVERLAP, "$lte": now},
         "job_id": {"$nin": [*state.jobs]},
@@ -136,7 +134,7 @@ def failed_scans(db: AlertDatabase, state: DeliveryState, now: datetime) -> list
 @at_the_door
 def last_completed(db: AlertDatabase, since: datetime) -> datetime | None:
     """Return when the newest scan that completed at `since` or later ended; None if none did."""
-    query = {"job_type": SCANNER, **OURS, "status": COMPLETED, "completed_at": {"$gte": since}}
+    query = {**SCANS, "status": COMPLETED, "completed_at": {"$gte": since}}
     record = db[COLLECTION].find_one(query, {"completed_at": 1}, sort=[("completed_at", DESCENDING)])
     return record["completed_at"] if record else None
 

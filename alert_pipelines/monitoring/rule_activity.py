@@ -14,7 +14,7 @@ from pymongo import DESCENDING
 from alert_pipelines.alerts import COLLECTION, HISTORY, UNDONE_JOBS, Status, entries_from, kind_of_change
 from alert_pipelines.audit.undo import JOB_TYPE as UNDO
 from alert_pipelines.job_model import JOB_RECORDS, OURS
-from alert_pipelines.job_records import SCANNER
+from alert_pipelines.job_records import SCANS
 from alert_pipelines.mongo.bson_types import is_date
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
@@ -65,7 +65,7 @@ def activity_by_rule(db: AlertDatabase, now: datetime) -> list[RuleActivity]:
 @at_the_door
 def last_decisions(db: AlertDatabase, since: datetime) -> dict[str, datetime]:
     """Return the start of the last scan since `since` that decided anything by a rule, by rule id."""
-    match = {"job_type": SCANNER, **OURS, "started_at": {"$gte": since}}
+    match = {**SCANS, "started_at": {"$gte": since}}
     rows = db[JOB_RECORDS].aggregate(
         [
             {"$match": match},
@@ -83,7 +83,7 @@ def largest_plans(db: AlertDatabase, since: datetime) -> dict[tuple[str, str], i
     of_scan = {"job": "$job_id", "rule": "$stats.planned.rule_id", "decision": "$stats.planned.decision"}
     rows = db[JOB_RECORDS].aggregate(
         [
-            {"$match": {"job_type": SCANNER, **OURS, "started_at": {"$gte": since}}},
+            {"$match": {**SCANS, "started_at": {"$gte": since}}},
             {"$unwind": "$stats.planned"},
             {"$group": {"_id": of_scan, "alerts": {"$sum": "$stats.planned.alerts"}}},
             {"$group": {"_id": {"rule": "$_id.rule", "decision": "$_id.decision"}, "most": {"$max": "$alerts"}}},

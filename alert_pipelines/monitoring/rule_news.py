@@ -14,8 +14,7 @@ from pymongo import DESCENDING
 from alert_pipelines.alerts import COLLECTION as ALERTS
 from alert_pipelines.alerts import entries_where
 from alert_pipelines.alerts.decision_counts import truncate
-from alert_pipelines.job_model import OURS
-from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANNER
+from alert_pipelines.job_records import COLLECTION, COMPLETED, FAILED, SCANS
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import Stage
@@ -61,8 +60,7 @@ def rule_news(db: AlertDatabase, since: datetime, known: Collection[str], now: d
     Newest first, at most 1000; the newest five scans have their first alerts.
     """
     query = {
-        "job_type": SCANNER,
-        **OURS,
+        **SCANS,
         "status": {"$in": [COMPLETED, FAILED]},
         "completed_at": {"$gte": since, "$lte": now},
         "job_id": {"$nin": [*known]},

@@ -11,7 +11,7 @@ from pymongo import DESCENDING
 
 from alert_pipelines.alerts.decision_counts import Decision, DecisionCount
 from alert_pipelines.job_model import OURS
-from alert_pipelines.job_records import COLLECTION, COMPLETED, RUNNING, SCANNER
+from alert_pipelines.job_records import COLLECTION, COMPLETED, RUNNING, SCANS
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.scanner.result import stored_violations
@@ -20,8 +20,6 @@ LOOK_BACK = timedelta(days=30)
 """Older scans are not read."""
 
 HOUR = timedelta(hours=1)
-
-_SCANS = {"job_type": SCANNER, **OURS}
 
 
 class RecordTotal(NamedTuple):
@@ -67,7 +65,7 @@ def first_blocked(db: AlertDatabase, record: Mapping[str, Any]) -> dict[str, Any
     None if they did not block the scan before it. Scans that ended before they had a plan are ignored.
     """
     limits, at = _limits(record), record["started_at"]
-    planned = {**_SCANS, "stats.planned": {"$exists": True}, "started_at": {"$lt": at, "$gte": at - LOOK_BACK}}
+    planned = {**SCANS, "stats.planned": {"$exists": True}, "started_at": {"$lt": at, "$gte": at - LOOK_BACK}}
     fields = {"job_id": 1, "run_id": 1, "started_at": 1, "stats.blocked": 1, "stats.stopped": 1, "_id": 0}
     first = None
     for one in db[COLLECTION].find(planned, fields, sort=[("started_at", DESCENDING)]):
@@ -109,7 +107,7 @@ def hours_of_scans(db: AlertDatabase, now: datetime, hours: int) -> list[ScanHou
     age = {"$floor": {"$divide": [{"$subtract": [now, "$started_at"]}, HOUR // timedelta(milliseconds=1)]}}
     rows = db[COLLECTION].aggregate(
         [
-            {"$match": {**_SCANS, "started_at": {"$gt": now - hours * HOUR, "$lte": now}}},
+            {"$match": {**SCANS, "started_at": {"$gt": now - hours * HOUR, "$lte": now}}},
             {
                 "$group": {
                     "_id": age,
@@ -148,7 +146,7 @@ def records_by_status(db: AlertDatabase, since: datetime) -> list[RecordTotal]:
 @at_the_door
 def running_scan(db: AlertDatabase) -> bool:
     """Return whether a scan's record is running."""
-    return db[COLLECTION].find_one({**_SCANS, "status": RUNNING}, {"_id": 1}) is not None
+    return db[COLLECTION].find_one({**SCANS, "status": RUNNING}, {"_id": 1}) is not None
 
 
 def _limits(record: Mapping[str, Any]) -> set[tuple[str, str]]:
@@ -156,9 +154,9 @@ def _limits(record: Mapping[str, Any]) -> set[tuple[str, str]]:
 
 
 def _scans_since(since: datetime) -> dict[str, Any]:
-    return {**_SCANS, "started_at": {"$gte": since}}
+    return {**SCANS, "started_at": {"$gte": since}}
 
 
 def _last(db: AlertDatabase, which: dict[str, Any], start: datetime, end: datetime) -> dict[str, Any] | None:
-    query = {**_SCANS, **which, "started_at": {"$gte": start, "$lt": end}}
+    query = {**SCANS, **which, "started_at": {"$gte": start, "$lt": end}}
     return db[COLLECTION].find_one(query, {"_id": 0}, sort=[("started_at", DESCENDING)])
