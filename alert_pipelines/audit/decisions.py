@@ -69,7 +69,9 @@ def matched_in_words(entry: Mapping[str, Any]) -> str:
 
 
 def value_in_words(value: Any) -> str:
-    """A value of an alert, texts in quotes, times to the second."""
+    """A value of an alert, texts in quotes, times to the second, true and false as rules write them."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else repr(value)
 
 

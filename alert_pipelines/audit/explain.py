@@ -6,6 +6,7 @@ The database evaluates it: each compiled test and each clause runs against this 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import compress
 from typing import Any
 
 from bson.datetime_ms import DatetimeMS
@@ -20,10 +21,12 @@ from alert_pipelines.mongo.client import AlertDatabase, server_now
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.clause import Clause, Filter, OtherAlerts, Predicate
 from alert_pipelines.rules.compiler import compile_rules
+from alert_pipelines.rules.maintenance import why_it_holds
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.sentences import sentence
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.tree_words import reason_in_words
+from alert_pipelines.rules.window_compiler import alerts_of
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.timestamps import as_of_utc
 
@@ -88,7 +91,8 @@ class Explanation:
     so in words, also why not. `malformed` is what is wrong with the dates of a pending alert. `clauses` come in
     precedence order, shadow ones last. `past` are the entries of the history that jobs left, the older service's too.
     `rules` says each rule that concerns it in one sentence, by its id. `windows` are the maintenance windows of its
-    source that hold at `as_of`, or in which it was raised; `problems` names rules and windows that cannot be read.
+    source that hold at `as_of`, or in which it was raised, `held_by` those that hold this alert at `as_of`; `problems`
+    names rules and windows that cannot be read.
     """
 
     alert_id: str
@@ -103,6 +107,7 @@ class Explanation:
     clauses: tuple[ClauseResult, ...]
     past: tuple[dict[str, Any], ...]
     windows: tuple[MaintenanceWindow, ...]
+    held_by: tuple[MaintenanceWindow, ...]
     problems: tuple[str, ...]
     rules: Mapping[str, str]
 
@@ -116,7 +121,13 @@ class Explanation:
             return f": {self.why}"
         if self.status not in PENDING:
             return f" would leave it: it is not pending, but {self.status}"
-        needs = [f"{clause.rule_id} needs: {_missing(clause)}" for clause in self.clauses if clause.mode is Mode.ACTIVE]
+        if self.held_by:
+            return f" would leave it: {'; '.join(_hold(window, self.as_of) for window in self.held_by)}"
+        lacking: dict[str, list[str]] = {}
+        for clause in self.clauses:
+            if clause.mode is Mode.ACTIVE:
+                lacking.setdefault(_missing(clause), []).append(clause.rule_id)
+        needs = [f"{' and '.join(ids)} need{'s' if len(ids) == 1 else ''}: {test}" for test, ids in lacking.items()]
         return f" would leave it: {'; '.join(needs) or self.why}"
 
 
@@ -176,6 +187,7 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
             if (window.source_types is None or alert.get("source_type") in window.source_types)
             and window.span_about(alert.get("timestamp"), at)
         ),
+        held_by=explainer.held_by([window for window in windows if window.holds_at(at)]),
         problems=(*map(str, loaded.errors), *loaded_windows.errors),
         rules={rule.rule_id: sentence(rule) for rule in (*active_rules, *shadow_rules)},
     )
@@ -192,6 +204,10 @@ class _Explainer:
         found = self._alerts.aggregate([{"$match": self._one}, {"$project": {"unwritable": UNWRITABLE}}])
         unwritable: dict[str, Any] | None = next(found, {}).get("unwritable")
         return unwritable
+
+    def held_by(self, windows: Sequence[MaintenanceWindow]) -> tuple[MaintenanceWindow, ...]:
+        """Those of the windows that the alert is in."""
+        return tuple(compress(windows, self._holds([alerts_of(window, None) for window in windows])))
 
     def results(self, clauses: Sequence[Clause], mode: Mode) -> list[ClauseResult]:
         holds = self._holds([test.filter for clause in clauses for test in clause.predicates])
@@ -318,6 +334,14 @@ def _missing(result: ClauseResult) -> str:
     """The first test of the clause that does not hold, or all that it says where other alerts decide."""
     failed = [test.description for test in result.tests if not test.holds]
     return failed[0] if failed else result.description
+
+
+def _hold(window: MaintenanceWindow, as_of: datetime) -> str:
+    """Until when the window holds, and why."""
+    span = window.span_at(as_of)
+    until = f" until {_moment(span.end)}" if span else ""
+    named = f"the maintenance window {window.window_id}" if window.window_id else "a maintenance window"
+    return f"{named} exempts it{until}: {why_it_holds(window) or 'no reason given'}"
 
 
 def _last_decision(past: Sequence[Mapping[str, Any]]) -> str:

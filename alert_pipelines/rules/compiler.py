@@ -219,9 +219,9 @@ def _only_during(rule: Rule, as_of: datetime) -> list[Predicate]:
 
 
 def _at_as_of(as_of: datetime) -> list[Predicate]:
-    description = "no decision at this as_of or later stands in state_history"
+    description = "all decisions in state_history that stand are before as_of"
     return [
-        Predicate("timestamp", "timestamp is a date not after as_of", dated(as_of), ("timestamp",)),
+        Predicate("timestamp", "timestamp is a date at or before as_of", dated(as_of), ("timestamp",)),
         Predicate("undecided", description, _undecided_since(as_of), ("state_history",)),
     ]
 

@@ -95,8 +95,8 @@ def has_values(paths: Sequence[str], ignored: Sequence[Scalar] | None = None) ->
 def keyed(rule: Rule) -> Predicate:
     """The test that an alert groups with others."""
     key, ignored = rule.conditions.key, rule.conditions.ignore_keys
-    but = f", nor one of the {len(ignored)} values of ignore_keys" if ignored else ""
-    return Predicate("group_by", f"it has {' and '.join(key)}, none an array{but}", has_key(rule), tuple(key))
+    but = f", outside the {len(ignored)} values of ignore_keys" if ignored else ""
+    return Predicate("group_by", f"it has a single value in {' and '.join(key)}{but}", has_key(rule), tuple(key))
 
 
 def pending_evidence(rule: Rule, as_of: datetime, counted: Filter) -> Filter:

@@ -46,7 +46,7 @@ def not_closed_before(rule_id: str) -> Predicate:
             {"$expr": {"$let": {"vars": {"allowed_again": allowed_again}, "in": {"$eq": [counted, []]}}}},
         ]
     }
-    description = "neither this rule nor a job that names no rule has closed it since its timestamp"
+    description = "it would be the first close since its timestamp by this rule, or by a job that names no rule"
     return Predicate("never_again", description, never, ("state_history", "timestamp"))
 
 
@@ -71,5 +71,5 @@ def no_undone_escalation(rule_id: str) -> Predicate:
             {"$expr": {"$let": {"vars": {"jobs_of_earlier": jobs_of_earlier}, "in": {"$eq": [counted, []]}}}},
         ]
     }
-    description = "no escalation by this rule since its timestamp was undone"
+    description = "all escalations by this rule since its timestamp still stand"
     return Predicate("never_again", description, never, ("state_history", "timestamp"))

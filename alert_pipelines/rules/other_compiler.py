@@ -89,7 +89,9 @@ def _compiled(
 def close_if_other(rule: Rule, closing: Sequence[Predicate], as_of: datetime, others: OtherAlerts) -> Clause:
     """Closes where another alert says so."""
     ignored = rule.conditions.ignore_keys
-    description = f"it has {' and '.join(others.ours)}, none an array{' or ignored' if ignored else ''}"
+    description = (
+        f"it has a single value in {' and '.join(others.ours)}{', outside those of ignore_keys' if ignored else ''}"
+    )
     tests = (*closing, Predicate("group_by", description, has_values(others.ours, ignored), others.ours))
 
     return Clause(

@@ -20,10 +20,10 @@ def in_no_window(
     tests = []
     if held:
         fields = dict.fromkeys(["source_type", *(window.field for window in held if window.field)])
-        exempt = {"$nor": [_alerts_of(window, sources) for window in held]}
-        tests.append(Predicate("maintenance", "it is in no maintenance window", exempt, tuple(fields)))
+        exempt = {"$nor": [alerts_of(window, sources) for window in held]}
+        tests.append(Predicate("maintenance", "it is outside all maintenance windows", exempt, tuple(fields)))
     if raised:
-        description = "it was not raised in a maintenance window"
+        description = "it was raised outside all maintenance windows"
         tests.append(Predicate("maintenance", description, {"$nor": raised}, ("timestamp",)))
     return tests
 
@@ -42,7 +42,7 @@ def _concerning(windows: Iterable[MaintenanceWindow], sources: Sequence[str] | N
     ]
 
 
-def _alerts_of(window: MaintenanceWindow, sources: Sequence[str] | None) -> Filter:
+def alerts_of(window: MaintenanceWindow, sources: Sequence[str] | None) -> Filter:
     """The alerts that the window names, among those of `sources`."""
     found: Filter = {}
     if window.source_types and not (sources and set(sources) <= set(window.source_types)):
@@ -57,7 +57,7 @@ def _raised(windows: Iterable[MaintenanceWindow], sources: Sequence[str] | None,
     for window in windows:
         spans = window.raised_spans(as_of)
         if spans:
-            found.append({"$and": [_alerts_of(window, sources), _within(spans)]})
+            found.append({"$and": [alerts_of(window, sources), _within(spans)]})
     return found
 
 

@@ -1,6 +1,7 @@
 """Explaining one alert, and that the explanation is what a scan then does."""
 
 import random
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_a_number_kept_as_text_looked_like_the_number_that_its_test_asks_for(db:
         "N": "5",
         "D": "2026-03-01T11:00:00+00:00 (date)",
         "L": "['5'] (array)",
-        "B": "True (boolean)",
+        "B": "true (boolean)",
         "O": "{'is': 5} (document)",
         "I": f"ObjectId('{'0' * 24}') (ObjectId)",
     }
@@ -131,9 +132,46 @@ def test_a_naive_as_of_is_utc_and_one_out_of_the_calendar_is_named(db: AlertData
     fill(db, [alert("A", minutes=100)], rule("old", {"expire_after_mins": 60}))
     naive = explain_alert(db, "A", as_of=AS_OF.replace(tzinfo=None))
     assert (naive.as_of, naive.why) == (AS_OF, explain(db, "A").why)
-    assert "it is in no maintenance window" in naive.why
+    assert "it is outside all maintenance windows" in naive.why
     with pytest.raises(InvalidTimestampError, match="give one of the years 1000 to 8999"):
         explain_alert(db, "A", as_of=AS_OF.replace(year=1))
+
+
+def test_an_alert_in_a_window_was_told_what_each_rule_needs_and_not_which_window_holds_it(db: AlertDatabase) -> None:
+    holds = {"from": ago(60), "to": ago(-60)}
+    snooze = {"window_id": "S1", "field": "alert_id", "values": ["A"], "reason": "on the phone", "created_by": "me"}
+    others = {"window_id": "S2", "field": "alert_id", "values": ["B"], "reason": "other"}
+    db.maintenance_windows.insert_many([{**snooze, **holds}, {**others, **holds}])
+    two = (rule("old", {"expire_after_mins": 60}), rule("older", {"expire_after_mins": 90}))
+    fill(db, [alert("A", minutes=100)], *two)
+    assert explain(db, "A").answer.removeprefix("A scan at 01 Mar 2026 12:00 UTC ") == (
+        "would leave it: the maintenance window S1 exempts it until 01 Mar 2026 13:00 UTC: on the phone (by me)."
+    )
+
+
+def test_what_two_rules_need_alike_was_said_twice(db: AlertDatabase) -> None:
+    two = (rule("old", {"expire_after_mins": 60}), rule("older", {"expire_after_mins": 90}))
+    fill(db, [alert("A", timestamp="2026-03-01")], *two)
+    assert explain(db, "A").answer.endswith(
+        "would leave it: old and older need: timestamp is a date at or before as_of."
+    )
+
+
+def test_no_test_that_does_not_hold_reads_as_a_double_negation(db: AlertDatabase) -> None:
+    holds = {"from": ago(60), "to": ago(-60)}
+    db.maintenance_windows.insert_many([holds, {**holds, "covers": "raised"}])
+    rules = (
+        rule("old", {"expire_after_mins": 60}),
+        rule("pile-up", {"escalate_if_count": 3, "ignore_keys": ["D0"]}),
+        rule("other", {"close_if_other": {"source_type": "SAFETY"}}),
+    )
+    fill(db, [alert("A", minutes=100)], *rules)
+    found = explain(db, "A")
+    tests = {test.description for clause in found.clauses for test in clause.tests}
+    assert {clause.rule_id for clause in found.clauses} == {"old", "pile-up", "other"}
+    assert [test for test in tests if re.search(r"\b(no|not|none|neither|nor)\b", test)] == [
+        "it would be the first close since its timestamp by this rule, or by a job that names no rule"
+    ]
 
 
 def test_an_unknown_alert_is_named(db: AlertDatabase) -> None:

@@ -92,8 +92,9 @@ def test_an_explanation_shows_the_maintenance_windows_that_hold_its_alert(execut
     seen = output_metadata(execute("explain_alert_job", "explain", alert_id="A", **SCAN_AT))
     (window,) = rows(seen["maintenance windows of its source"])
     assert (window["of"], window["reason"]) == ("metadata.driver_id: D1", "yard")
-    assert "would leave it: old needs: " in seen["explanation"]
-    assert "it is in no maintenance window" in seen["explanation"]
+    assert "would leave it: a maintenance window exempts it until " in seen["explanation"]
+    assert "UTC: yard." in seen["explanation"]
+    assert "other" not in seen["explanation"]
 
 
 def test_explaining_an_alert_that_is_not_there_fails_and_names_it(execute: Execute) -> None:
