@@ -72,9 +72,9 @@ def scan_and_then(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, trouble: "
 
 def wait_until_idle(db: AlertDatabase) -> None:
     """Wait until the server works on no write to the alerts."""
-    writing = [{"$currentOp": {"allUsers": True}}, {"$match": {"op": "update", "ns": f"{db.name}.{COLLECTION}"}}]
+    writing = {"$match": {"op": "update", "ns": f"{db.name}.{COLLECTION}"}}
     deadline = time.monotonic() + 120
-    while list(db.client.admin.aggregate(writing)):
+    while list(db.client.admin.aggregate([{"$currentOp": {"allUsers": True}}, writing])):
         assert time.monotonic() < deadline, "the server does not end the writes"
         time.sleep(0.05)
 
