@@ -16,6 +16,7 @@ from alert_pipelines.defs.run_log import lines_in_run_log
 from alert_pipelines.defs.scan.run_records import (
     close_records_of_run,
     disown_tags,
+    has_scanned,
     keep_from_retry,
     record_of_run,
     tag_run,
@@ -23,6 +24,7 @@ from alert_pipelines.defs.scan.run_records import (
 )
 from alert_pipelines.defs.scan.watcher import record_ended_if_killed
 from alert_pipelines.errors import AlertPipelinesError, ScanAlreadyRunningError, ScanIncompleteError
+from alert_pipelines.job_records import SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import TRANSIENT
 from alert_pipelines.monitoring.scan_records import first_blocked
@@ -93,12 +95,13 @@ def _first_blocked(db: AlertDatabase, record: dict[str, Any] | None) -> dict[str
 
 def _named_by_its_run(context: AssetExecutionContext, names: Names, db: AlertDatabase) -> dict[str, Any] | None:
     # The scan's own outcome, good or bad, must not give way to a fault of this.
+    record, run_id = None, context.run.run_id
     with suppress(PyMongoError):
-        record = record_of_run(db, context.run.run_id)
-        if record is not None:
-            tag_run(context.instance, names, context.run.run_id, db.name, record)
-        return record
-    return None
+        record = record_of_run(db, run_id)
+        # Of a run that scans as well, as "Materialize all" does, the tags say what it did, not what it would do.
+        if record is not None and (record["job_type"] == SCANNER or not has_scanned(db, run_id)):
+            tag_run(context.instance, names, run_id, db.name, record)
+    return record
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What ties Dagster runs and job records: each names the other, and no record outlives its run as `running`."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -10,7 +11,7 @@ from pymongo import DESCENDING
 from alert_pipelines.alerts.decision_counts import DecisionCount, count, decisions_of, stats_of
 from alert_pipelines.defs.names import Names
 from alert_pipelines.errors import JobEndedError
-from alert_pipelines.job_records import COLLECTION, DRY_RUN, FAILED, RUNNING, update_job_record
+from alert_pipelines.job_records import COLLECTION, DRY_RUN, FAILED, RUNNING, SCANNER, update_job_record
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.scanner.result import stored_violations
 
@@ -37,6 +38,8 @@ NO_RETRY_TAGS = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_failu
 One that died would meet its own claim, and lift limits by `allow_over_limit` once more.
 """
 
+_log = logging.getLogger(__name__)
+
 
 def record_of_run(db: AlertDatabase, run_id: str) -> dict[str, Any] | None:
     """The newest job record of a Dagster run, without `_id`; None where it has none."""
@@ -49,6 +52,11 @@ def runs_without_record(db: AlertDatabase, run_ids: Sequence[str]) -> list[str]:
     return [run_id for run_id in run_ids if run_id not in with_record]
 
 
+def has_scanned(db: AlertDatabase, run_id: str) -> bool:
+    """Whether the Dagster run has made a scan, be it beside a dry run."""
+    return db[COLLECTION].find_one({"run_id": run_id, "job_type": SCANNER}, {"_id": 1}) is not None
+
+
 def run_of_job(db: AlertDatabase, job_id: str) -> str | None:
     """The Dagster run that a job record names; None where it was made elsewhere, or is not there."""
     run_id = (db[COLLECTION].find_one({"job_id": job_id}, {"run_id": 1}) or {}).get("run_id")
@@ -58,7 +66,7 @@ def run_of_job(db: AlertDatabase, job_id: str) -> str | None:
 def tag_run(instance: DagsterInstance, names: Names, run_id: str, database: str, record: Mapping[str, Any]) -> None:
     """Let the run name its job record and its database, and say what it did: the page of the runs shows tags."""
     tags = {JOB_ID_TAG: record["job_id"], DATABASE_TAG: database, **_done(record)}
-    instance.add_run_tags(run_id, {names.name(tag): str(value) for tag, value in tags.items()})
+    _tag(instance, run_id, {names.name(tag): str(value) for tag, value in tags.items()})
 
 
 def _done(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,7 +87,15 @@ def _done(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def tag_skipped(instance: DagsterInstance, names: Names, run_id: str) -> None:
     """Let the run say that it did nothing."""
-    instance.add_run_tags(run_id, {names.name(SKIPPED_TAG): "another scan was running"})
+    _tag(instance, run_id, {names.name(SKIPPED_TAG): "another scan was running"})
+
+
+def _tag(instance: DagsterInstance, run_id: str, tags: Mapping[str, str]) -> None:
+    try:
+        instance.add_run_tags(run_id, tags)
+    except Exception:
+        # A run that a person deleted meanwhile, a storage that is locked: what the run did stands, tagged or not.
+        _log.exception("Run %s could not be tagged with %s", run_id, tags)
 
 
 def was_skipped(run: DagsterRun, names: Names) -> bool:
