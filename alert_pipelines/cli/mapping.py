@@ -6,7 +6,15 @@ import click
 
 from alert_pipelines.cli.options import FILE
 from alert_pipelines.loading.draft import draft_mapping
+from alert_pipelines.loading.mapping_parts import known_encoding
 from alert_pipelines.loading.presets import preset_names, preset_text
+
+
+def _known(_context: click.Context, _parameter: click.Parameter, encoding: str | None) -> str | None:
+    try:
+        return None if encoding is None else known_encoding(encoding)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
 
 
 @click.group()
@@ -16,12 +24,13 @@ def mapping() -> None:
 
 @mapping.command()
 @click.argument("file", type=FILE)
-def draft(file: Path) -> None:
+@click.option("--encoding", callback=_known, help="Encoding of FILE, such as cp1250. Default: guessed.")
+def draft(file: Path, encoding: str | None) -> None:
     """Print a mapping for FILE, for you to correct.
 
     Reads the whole FILE and adds samples of its values.
     """
-    click.echo(draft_mapping(file), nl=False)
+    click.echo(draft_mapping(file, encoding), nl=False)
 
 
 @mapping.command()

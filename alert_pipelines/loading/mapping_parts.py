@@ -296,7 +296,8 @@ class Numbers(Part):
         return self
 
 
-def _known_encoding(name: str) -> str:
+def known_encoding(name: str) -> str:
+    """Return `name` if Python has a text encoding of this name; else raise ValueError."""
     try:
         # A look-up is not enough: base64 and rot13 are codecs, too.
         "a".encode(name)
@@ -315,7 +316,7 @@ class Layout(Part):
     document_rows: Column | None = None
     csv: Csv = Csv()
     excel: Excel = Excel()
-    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
+    encoding: Annotated[str, AfterValidator(known_encoding)] = "utf-8"
     trim: Annotated[bool, BeforeValidator(_boolean)] = False
 
     @model_validator(mode="after")

@@ -282,7 +282,9 @@ def _check_encoded(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BadValueError("holds bytes that are not valid in the file's encoding", text) from None
+        raise BadValueError(
+            "holds bytes that are not valid in the file's encoding", text, "; write its own, such as encoding: cp1252"
+        ) from None
 
 
 _READERS: dict[str, Callable[[str], datetime]] = {"iso": _iso, "excel": _excel}

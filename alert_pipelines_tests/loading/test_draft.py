@@ -152,7 +152,7 @@ def test_a_packed_file_is_looked_at_as_it_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "alerts.csv.gz"
     path.write_bytes(gzip.compress("id;at;wer\n1;2026-01-01T08:00Z;Jörg\n".encode("cp1252")))
     draft = draft_mapping(path)
-    assert "encoding: cp1252  # a guess, since it is not UTF-8" in draft
+    assert "encoding: cp1252  # if names or values look wrong, draft again with --encoding NAME" in draft
     assert 'csv: {delimiter: ";", header_line: 1}\n' in draft
     assert "wer: {column: wer}  # Jörg" in draft
 

@@ -159,7 +159,7 @@ def test_objects_one_after_the_other_as_jq_prints_them_could_not_be_loaded(
         ("a.csv.gz", gzip.compress(b"id,start\nA,2025-03-20\n", mtime=0)[:-12], "is cut off, or not valid gzip"),
         ("b.csv.gz", b"id,start\nA,2025-03-20\n", "is not a valid gzip file: its name ends in .gz"),
         ("a.json", b'{"alerts": [\n{"id": "A"},\n{"id": "B"', "line 3.*: not valid JSON"),
-        ("a.csv", b"\x13MDB\0\0\0\x01", "is not a text: it holds zero bytes"),
+        ("a.csv", b"\x13MDB\0\0\0\x01", "is not a text in utf-8: it holds zero bytes"),
         ("b.csv", b"id,start\nA\n", "has no rows to draft a mapping from: line 2 is 1 values for 2 columns"),
     ],
 )

@@ -105,7 +105,7 @@ def test_bytes_that_are_no_text_spoil_their_own_row_only(db: AlertDatabase, tmp_
     report = load_alerts(db, path, mapping(FLEET), reject_path=tmp_path / "bad.jsonl")
     assert ids(db) == ["B"]
     assert [entry["line"] for entry in rejects(report)] == [2]
-    assert "not valid in the file's encoding" in rejects(report)[0]["reason"]
+    assert "not valid in the file's encoding; write its own, such as encoding: cp1252" in rejects(report)[0]["reason"]
 
 
 def test_rejects_go_to_the_working_directory_unless_told(

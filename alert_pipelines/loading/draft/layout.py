@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from charset_normalizer import from_bytes
+
 from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.draft.columns import column_path
 from alert_pipelines.loading.draft.tables import table_in, table_of
@@ -30,18 +32,21 @@ _TAB_NULL, _TAB_QUOTE = re.compile(r"(^|\t)\\N(\t|$)", re.MULTILINE), re.compile
 _LINES = 60
 _PIECE = 1_000_000
 _UNDECODED, _NOT_ASCII = re.compile("[\udc80-\udcff]"), re.compile(r"[^\x00-\x7f]")
+_SAMPLE = 20_000
+_NOT_ASCII_BYTES = re.compile(rb"[\x80-\xff]+")
+_SCRIPTS = ("cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp932", "euc_jp", "gb18030", "big5", "cp949")
 _BEGINNING = 16_000_000
 _TEXT = 1_000
 _ROW_KEY = "row_key"
 
 
-def layout_of(path: Path) -> Layout:
-    """Guess the layout from the beginning of the file. Raises LoadError if it cannot be read, or is empty."""
+def layout_of(path: Path, encoding: str | None = None) -> Layout:
+    """Guess the layout, and the encoding if it is None. Raises LoadError if the file cannot be read, or is empty."""
     if not path.is_file():
         raise LoadError(f"{path} is not a regular file: a draft reads it several times. Save it as a file first.")
     if _is_workbook(path):
         return Layout(format="xlsx")
-    encoding = _encoding(path)
+    encoding = encoding or _encoding(path)
     with open_text(path, encoding) as stream:
         if (start := bytes_at(stream, path)).startswith(_PARQUET):
             return Layout(format="parquet")
@@ -50,7 +55,10 @@ def layout_of(path: Path) -> Layout:
         if not beginning.strip():
             raise LoadError(f"{path} is empty: there is nothing to draft a mapping from")
         if "\0" in beginning[:_TEXT]:
-            raise LoadError(f"{path} is not a text: it holds zero bytes. Export it as CSV, JSON, Excel or Parquet.")
+            raise LoadError(
+                f"{path} is not a text in {encoding}: it holds zero bytes. Export it as CSV, JSON, Excel or Parquet, "
+                "or name its encoding, such as --encoding utf-16-le."
+            )
         if beginning.lstrip().startswith(("{", "[")):
             return _json(beginning + stream.read(_BEGINNING), encoding)
     return _csv(beginning, encoding)
@@ -65,7 +73,7 @@ def _is_workbook(path: Path) -> bool:
 
 
 def _encoding(path: Path) -> str:
-    """Return UTF-16 by its first bytes, with or without a mark; UTF-8 if most non-ASCII bytes are valid; or cp1252."""
+    """Return UTF-16 by its first bytes, with or without a mark; UTF-8 if most non-ASCII bytes are valid; or a guess."""
     try:
         with gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as stream:
             start = stream.read(2)
@@ -75,17 +83,32 @@ def _encoding(path: Path) -> str:
                 return "utf-16-le" if start.endswith(b"\0") else "utf-16-be"
         # A line or two in another encoding do not make the others cp1252: they are rejected, and named.
         with open_text(path, "utf-8") as text:
-            wrong = right = 0
+            wrong, right, sample = 0, 0, ""
             while piece := text.read(_PIECE):
                 bad = len(_UNDECODED.findall(piece))
                 wrong, right = wrong + bad, right + len(_NOT_ASCII.findall(piece)) - bad
+                if len(sample) < _SAMPLE:
+                    lines = piece.splitlines(keepends=True)
+                    sample += "".join(line for line in lines if not line.isascii())[:_SAMPLE]
             if wrong > right:
-                return "cp1252"
+                return _guessed(sample.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise LoadError(f"{path} cannot be read: {error.strerror or error}. Check its name and rights.") from error
     except (EOFError, zlib.error) as error:
         raise LoadError(f"{path} is cut off, or not valid gzip: {error}. Fetch it again.") from error
     return "utf-8"
+
+
+def _guessed(sample: bytes) -> str:
+    """Return the encoding of another script than Latin whose text looks most like a language; cp1252 for Latin letters.
+
+    In Latin script, letters outside of ASCII stand alone or in twos, which is too little to tell its encodings apart.
+    """
+    runs = _NOT_ASCII_BYTES.findall(sample)
+    if 2 * sum(len(run) for run in runs if len(run) > 2) < sum(map(len, runs)):
+        return "cp1252"
+    best = from_bytes(sample, cp_isolation=[*_SCRIPTS, "cp1252"]).best()
+    return "cp1252" if best is None else best.encoding
 
 
 def _json(beginning: str, encoding: str) -> Layout:

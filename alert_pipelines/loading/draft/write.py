@@ -27,9 +27,12 @@ _NAMES = {"driver": "driver_id", "fahrer": "driver_id", "vehicle": "vehicle_id",
 _TYPES = {"bool": "bool", "date": "date", "list": "list"}
 
 
-def draft_mapping(path: Path) -> str:
-    """Draft a mapping for `path` from its rows. Raises LoadError if it cannot be read or has no rows."""
-    return _drafted(path, layout_of(path))
+def draft_mapping(path: Path, encoding: str | None = None) -> str:
+    """Draft a mapping for `path` from its rows, read in `encoding`, or in one that is guessed.
+
+    Raises LoadError if it cannot be read or has no rows.
+    """
+    return _drafted(path, layout_of(path, encoding))
 
 
 def _drafted(path: Path, layout: Layout) -> str:
@@ -51,7 +54,8 @@ def _drafted(path: Path, layout: Layout) -> str:
                     column.add(value)
     if not columns and rows:
         raise LoadError(
-            f"{path} has no names of columns that can be read as {layout.encoding}. Save it as UTF-8 and draft again."
+            f"{path} has no names of columns that can be read as {layout.encoding}. Name its encoding, "
+            "such as --encoding cp1250, or save it as UTF-8."
         )
     if not columns:
         raise LoadError(f"{path} has no rows to draft a mapping from{fault and ': '}{fault}")
@@ -115,12 +119,7 @@ class _Draft:
             text = names if isinstance(names, str) else f"[{', '.join(map(_scalar, names))}]"
             yield f"row_columns: {text}  # each row is a list: what its columns are called"
         if layout.encoding != "utf-8":
-            guess = (
-                "  # a guess, since it is not UTF-8: look at the names, and write yours"
-                if layout.encoding == "cp1252"
-                else ""
-            )
-            yield f"encoding: {layout.encoding}{guess}"
+            yield f"encoding: {layout.encoding}  # if names or values look wrong, draft again with --encoding NAME"
         if layout.trim:
             yield "trim: true  # spaces around names and values are not part of them"
         quote = "" if layout.csv.quote == '"' else f", quote: {json.dumps(layout.csv.quote)}"

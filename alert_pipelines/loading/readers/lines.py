@@ -71,7 +71,7 @@ def _first_bytes(path: Path) -> bytes:
 
 def _open(path: Path, encoding: str, start: bytes) -> TextIO:
     codec = codecs.lookup(encoding).name
-    if start in _UTF_16 and not codec.startswith("utf-16"):
+    if start in _UTF_16 and not codec.startswith(("utf-16", "utf-32")):
         raise LoadError(f"{path} seems to be UTF-16, and the mapping reads it as {codec}: write encoding: utf-16")
     if codec == "utf-8":
         encoding = "utf-8-sig"  # a byte order mark, as spreadsheets write it, is not part of the first column
