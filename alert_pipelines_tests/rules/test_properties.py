@@ -33,28 +33,28 @@ from alert_pipelines_tests.rules.strategies import AS_OF, Case, cases
 @examples(150)
 @given(case=cases())
 def test_each_condition_is_due_for_the_alerts_that_the_page_says(db: AlertDatabase, case: Case) -> None:
-    _fill(db, case)
+    names = {alert["_id"]: alert_id for alert_id, alert in _fill(db, case).items()}
     windows = [MaintenanceWindow.model_validate(window) for window in case.windows]
     for document in case.rules:
         clauses = compile_rule(Rule.model_validate(document), AS_OF, windows)
         expected = oracle.due(case.alerts, document, case.windows, AS_OF)
         due = {name: sorted(alert_ids) for name, alert_ids in expected.items()}
-        found = {clause.condition: _alert_ids(db, clause.pipeline()) for clause in clauses}
+        found = {clause.condition: _alert_ids(db, names, clause.pipeline()) for clause in clauses}
         assert found == due, document
         without_index = KeyIndexes(db.no_such_collection)
         in_one_pass = readings.Readings(db.alerts, without_index)
         found = {
             clause.condition: [
-                found for query in in_one_pass.within(clause) for found in _alert_ids(db, query.pipeline)
+                found for query in in_one_pass.within(clause) for found in _alert_ids(db, names, query.pipeline)
             ]
             for clause in clauses
         }
         assert found == due, document
         for indexes in (KeyIndexes(db.alerts), without_index):
             # Slices may meet an alert with an array as its key twice; a plan decides it once.
-            found = {clause.condition: sorted(set(_in_slices(db, clause, indexes))) for clause in clauses}
+            found = {clause.condition: sorted(set(_in_slices(db, names, clause, indexes))) for clause in clauses}
             assert found == due, document
-    by_expiry = _alert_ids(db, compile_expires_at(AS_OF, windows).pipeline())
+    by_expiry = _alert_ids(db, names, compile_expires_at(AS_OF, windows).pipeline())
     assert by_expiry == sorted(oracle.due_by_expires_at(case.alerts, case.windows, AS_OF))
 
 
@@ -159,12 +159,12 @@ def test_a_shadow_rule_counts_what_it_would_do_alone(db: AlertDatabase, case: Ca
     assert found == oracle.shadow_counts(case.alerts, case.rules, case.windows, AS_OF)
 
 
-def _in_slices(db: AlertDatabase, clause: Clause, indexes: KeyIndexes) -> Iterator[str]:
+def _in_slices(db: AlertDatabase, names: dict[Any, str], clause: Clause, indexes: KeyIndexes) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(readings, "SLICE", 1)
         patch.setattr(readings, "MUST_SLICE", 0)
         for query in readings.Readings(db.alerts, indexes).of(clause):
-            yield from _alert_ids(db, query.pipeline)
+            yield from _alert_ids(db, names, query.pipeline)
 
 
 def _fill(db: AlertDatabase, case: Case) -> dict[str, dict[str, Any]]:
@@ -179,9 +179,8 @@ def _fill(db: AlertDatabase, case: Case) -> dict[str, dict[str, Any]]:
     return _stored(db)
 
 
-def _alert_ids(db: AlertDatabase, pipeline: list[dict[str, Any]]) -> list[str]:
+def _alert_ids(db: AlertDatabase, names: dict[Any, str], pipeline: list[dict[str, Any]]) -> list[str]:
     """The alerts that a clause yields, sorted; one yielded twice stands there twice."""
-    names = {alert["_id"]: alert["alert_id"] for alert in db.alerts.find({}, {"alert_id": 1})}
     return sorted(names[due["_id"]] for due in db.alerts.aggregate(pipeline, allowDiskUse=True))
 
 
