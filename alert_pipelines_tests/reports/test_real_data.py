@@ -1,6 +1,7 @@
 """The daily report on the public data sets, against figures of a plain pass over their files."""
 
 import csv
+import functools
 import gzip
 import statistics
 from collections import Counter, defaultdict
@@ -35,6 +36,7 @@ class Update(NamedTuple):
     key: str | None
 
 
+@functools.cache
 def minute(text: str) -> datetime:
     return datetime.strptime(text, "%d/%m/%Y %H:%M").replace(tzinfo=UTC)
 
