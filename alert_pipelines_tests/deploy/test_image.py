@@ -93,8 +93,7 @@ def test_the_image_s_steps_install_what_runs_and_no_more(tmp_path: Path, require
 
 def test_all_that_the_image_copies_is_let_through_by_dockerignore() -> None:
     let_through = [line[1:] for line in (CHECKOUT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    for word, text in instructions():
-        if word == "COPY" and not text.startswith("--from=build"):
-            *sources, _ = shlex.split(text)
-            for source in sources:
-                assert any(Path(source).match(pattern) for pattern in let_through), source
+    copies = [shlex.split(text) for word, text in instructions() if word == "COPY" and "--from=build" not in text]
+    sources = {source for *sources, _ in copies for source in sources}
+    assert "pyproject.toml" in sources
+    assert [one for one in sources if not any(Path(one).match(pattern) for pattern in let_through)] == []

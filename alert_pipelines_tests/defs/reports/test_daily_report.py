@@ -111,6 +111,7 @@ def test_its_files_stay_in_the_home_unless_told_otherwise(instance: DagsterInsta
     assert "Alerts on 2026-03-01" in page.read_text()
     elsewhere = shown(run_day(instance, DAY - timedelta(days=1), report_dir=str(tmp_path), days=2))
     assert Path(elsewhere["page"]) == tmp_path / "2026-02-28" / "report.html"
+    assert elsewhere["data"]
     assert all(Path(path).is_file() for path in elsewhere["data"])
     assert len(rows(elsewhere, "Day by day")) == 2
 

@@ -33,7 +33,7 @@ def test_it_took_a_publish_to_see_what_a_changed_rule_would_do(execute: Execute,
 
 def test_rules_that_change_nothing_show_no_table(execute: Execute, db: AlertDatabase) -> None:
     same = rule("old", {"expire_after_mins": 60})
-    fill(db, [], same)
+    fill(db, [alert("due", minutes=90)], same)
     seen = observed(execute("preview_rules_job", "preview", rules=yaml.safe_dump([same])))
     assert "more and fewer than by the rules in force" not in seen
 
