@@ -32,6 +32,7 @@ def look(path: Path) -> object:
         (gzip.compress(b"id,source\n", mtime=0), "packed twice by gzip"),
         (b"<!DOCTYPE html>\n<html><p>Please, log in; thanks", "a web page, such as a login page"),
         (b"\xef\xbb\xbf\r\n<HTML><body>", "a web page"),
+        (b"<table><tr><th>id</th></tr>", "a table in HTML. Open it in a spreadsheet"),
         (b'<?xml version="1.0"?>\n<alerts>\n', "XML"),
     ],
 )
@@ -51,3 +52,26 @@ def test_the_draft_of_a_directory_ended_in_a_traceback(tmp_path: Path) -> None:
         draft_mapping(tmp_path)
     with pytest.raises(LoadError, match="cannot be opened: Is a directory"):
         look(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"id": {"0": "A1", "1": "A2"}, "at": {"0": "2026-01-01", "1": "2026-01-02"}}',
+        '{"id": ["A1", "A2"], "at": ["2026-01-01", "2026-01-02"]}',
+    ],
+)
+def test_columns_with_a_value_for_each_row_were_one_row(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with pytest.raises(LoadError, match=r"has columns, not rows: .*to_json\(path, orient='records', lines=True\)"):
+        draft_mapping(path)
+
+
+@pytest.mark.parametrize(
+    "content", ["ID   AT\n1    2026-01-01\n2    2026-01-02\n", "level=info id=1\nlevel=info id=2\n"]
+)
+def test_a_file_without_a_delimiter_was_one_column_without_a_word(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(content)
+    assert "# Only one column: no delimiter was found." in draft_mapping(path)

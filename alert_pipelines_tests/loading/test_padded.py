@@ -87,3 +87,8 @@ def test_a_number_in_another_style_than_most_rejected_its_row(tmp_path: Path) ->
 def test_yes_and_no_in_another_language_were_texts(tmp_path: Path, yes: str, no: str, value: bool | str) -> None:
     path = write(tmp_path / "a.csv", f"id,at,seen\nA1,2026-11-29,{yes}\nA2,2026-11-29,{no}\n")
     assert alerts_of(path)[0]["seen"] == value
+
+
+def test_an_id_that_was_kept_from_becoming_a_number_held_the_formula(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'id,at,note\n"=""0007""",2026-11-29,a=""\n="0008",2026-11-29,"="\n')
+    assert [(alert["id"], alert["note"]) for alert in alerts_of(path)] == [("0007", 'a=""'), ("0008", "=")]

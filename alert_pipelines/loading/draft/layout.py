@@ -15,7 +15,7 @@ from charset_normalizer import from_bytes
 
 from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.draft.columns import column_path
-from alert_pipelines.loading.draft.tables import table_in, table_of
+from alert_pipelines.loading.draft.tables import refuse_columns, table_in, table_of
 from alert_pipelines.loading.mapping_parts import Csv, Layout
 from alert_pipelines.loading.paths import ColumnPath
 from alert_pipelines.loading.readers.csv_rows import csv_reader, is_rule
@@ -60,7 +60,7 @@ def layout_of(path: Path, encoding: str | None = None) -> Layout:
                 "or name its encoding, such as --encoding utf-16-le."
             )
         if beginning.lstrip().startswith(("{", "[")):
-            return _json(beginning + stream.read(_BEGINNING), encoding)
+            return _json(path, beginning + stream.read(_BEGINNING), encoding)
     return _csv(beginning, encoding)
 
 
@@ -111,7 +111,7 @@ def _guessed(sample: bytes) -> str:
     return "cp1252" if best is None else best.encoding
 
 
-def _json(beginning: str, encoding: str) -> Layout:
+def _json(path: Path, beginning: str, encoding: str) -> Layout:
     first, *others = beginning.lstrip().splitlines()
     if first.startswith("["):
         return table_of(beginning, encoding) or Layout(format="json", encoding=encoding)
@@ -121,10 +121,10 @@ def _json(beginning: str, encoding: str) -> Layout:
         whole = None
     if whole is not None and any(line.strip() for line in others):
         return Layout(format="jsonl", encoding=encoding)
-    return _of_documents(beginning, encoding)
+    return _of_documents(path, beginning, encoding)
 
 
-def _of_documents(beginning: str, encoding: str) -> Layout:
+def _of_documents(path: Path, beginning: str, encoding: str) -> Layout:
     try:
         document, end = json.JSONDecoder().raw_decode(beginning.lstrip())
     except (ValueError, RecursionError):
@@ -132,6 +132,7 @@ def _of_documents(beginning: str, encoding: str) -> Layout:
         return _document(next(lists_of_objects(beginning), None), encoding)
     if table := table_in(document, encoding):
         return table
+    refuse_columns(path, document)
     if lists := list(_lists(document, [])):
         return _document(max(lists, key=lambda each: each[0])[1], encoding)
     if (keyed := next(_keyed(document, []), None)) is not None:

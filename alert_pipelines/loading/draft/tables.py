@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from alert_pipelines.errors import LoadError
 from alert_pipelines.loading.draft.columns import column_path
 from alert_pipelines.loading.mapping_parts import Layout, RowColumns
 from alert_pipelines.loading.readers.rows import are_names
@@ -28,6 +30,22 @@ def table_in(document: Any, encoding: str) -> Layout | None:
         columns = _columns(rows[0], document)
         return Layout(format="json", rows=column_path(path), row_columns=columns, encoding=encoding)
     return None
+
+
+def refuse_columns(path: Path, document: Any) -> None:
+    """Raise LoadError if the document has columns, each with a value for each row, as pandas writes them by default."""
+    columns = list(document.values()) if isinstance(document, dict) else []
+    rows = [list(each) if isinstance(each, dict) else _numbered(each) for each in columns]
+    if len(rows) > 1 and rows[0] and all(each == rows[0] for each in rows) and all(map(str.isdecimal, rows[0])):
+        raise LoadError(
+            f"{path} has columns, not rows: expected an object for each row. From pandas, write it with "
+            "to_json(path, orient='records', lines=True)."
+        )
+
+
+def _numbered(value: Any) -> list[str]:
+    is_column = isinstance(value, list) and not any(isinstance(each, dict) for each in value)
+    return [str(number) for number, _ in enumerate(value)] if is_column else []
 
 
 def _parsed(text: str) -> Any:

@@ -100,7 +100,9 @@ class _Draft:
         return "\n".join(lines) + "\n"
 
     def _header_lines(self) -> Iterator[str]:
-        """A question where the names of columns are what rows hold."""
+        """A question where the names of columns are what rows hold, or there is one column only."""
+        if self._layout.format == "csv" and len(self._columns) == 1:
+            yield "# Only one column: no delimiter was found. Columns of a fixed width are not read: export them as CSV"
         for column in self._columns:
             named = Column(column.path)
             named.add(shown(column.path))

@@ -14,6 +14,8 @@ from alert_pipelines.loading.readers.rows import BadRow, Row
 
 _DELIMITERS = (",", ";", "\t", "|")
 _MAX_TITLE_LINES = 50
+# How exports keep a spreadsheet from reading a text such as 0007 as a number.
+_FORMULA = re.compile(r'^="([^"]*)"$')
 _RULE = re.compile(r"[-+:=\s]*-[-+:=\s]*")
 # What databases write for a character after the escape; N is kept, as the two characters that mean "no value".
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
@@ -50,10 +52,15 @@ def csv_rows(lines: Lines, layout: Layout) -> Iterator[Row | BadRow]:
         if lines.too_long:
             yield BadRow(start, lines.text, TOO_LONG, TOO_LONG)
         elif fault is None:
-            yield Row(start, lines.text, dict(zip(header, values, strict=True)))
+            text = lines.text
+            yield Row(start, text, dict(zip(header, _without_formulas(values, text), strict=True)))
         elif lines.text.strip():
             kind = "not valid CSV" if fault.startswith("not valid CSV") else "more or fewer values than columns"
             yield BadRow(start, lines.text, fault, kind)
+
+
+def _without_formulas(values: list[str], text: str) -> list[str]:
+    return [_FORMULA.sub(r"\1", value) for value in values] if '="' in text else values
 
 
 def _reader(lines: Iterable[str], layout: Layout) -> Any:

@@ -7,6 +7,7 @@ from alert_pipelines.errors import LoadError
 _EXPORT = "Export the alerts as CSV, JSON, Excel or Parquet"
 _PICTURE, _ARCHIVE = f"a picture. {_EXPORT}", "an archive. Unpack it first"
 _PAGE = "a web page, such as a login page in place of the export. Fetch the export again"
+_TABLE = "a table in HTML. Open it in a spreadsheet, and save it as .xlsx or CSV"
 _KINDS = {
     b"\x89PNG": _PICTURE,
     b"\xff\xd8\xff": _PICTURE,
@@ -22,7 +23,7 @@ _KINDS = {
     b"\x28\xb5\x2f\xfd": _ARCHIVE,
     b"SQLite format 3\0": f"an SQLite database. {_EXPORT}",
 }
-_TEXTS = {b"<!doctype html": _PAGE, b"<html": _PAGE, b"<?xml": f"XML, which is not read. {_EXPORT}"}
+_TEXTS = {b"<!doctype html": _PAGE, b"<html": _PAGE, b"<table": _TABLE, b"<?xml": f"XML, which is not read. {_EXPORT}"}
 _MARKS = b"\xef\xbb\xbf \t\r\n"
 
 
