@@ -13,8 +13,10 @@ import pytest
 from dagster import AssetKey, DagsterInstance
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.monitoring.health_checks import HEALTH_CHECKS
 from alert_pipelines.defs.monitoring.index_checks import INDEX_ADVICE
+from alert_pipelines.defs.own_runs import Location, location_of_run
 
 HEALTH_KEYS = [spec.key for spec in HEALTH_CHECKS]
 VERDICTS = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
@@ -103,8 +105,16 @@ def test_two_demos_at_once_shared_a_database_and_the_second_was_refused_by_the_s
     assert re.search(r"Storm at depot Bremen: .*  12 OPEN, 12 ESCALATED by safety$", incidents, re.MULTILINE)
     assert "Of them, scans report these as malformed: AWKWARD-TIMESTAMP-TEXT" in incidents
     with DagsterInstance.from_config(str(clone / ".local" / "demo" / "dagster")) as instance:
+        runs = instance.get_runs()
+        closed = instance.get_latest_materialization_event(AssetKey("closed_alerts"))
         pages = [instance.get_latest_materialization_event(AssetKey(page)) for page in ("today", "rules_overview")]
         evaluated = instance.event_log_storage.get_latest_asset_check_execution_by_key([INDEX_ADVICE.key, *HEALTH_KEYS])
+    assert len(runs) == 4
+    assert {location_of_run(run) for run in runs} == {Location(CODE_LOCATION, "__repository__")}, "not in the timeline"
+    assert closed is not None
+    assert closed.asset_materialization is not None
+    leads = closed.asset_materialization.metadata["undo or explain"].value
+    assert "/jobs/undo_job/playground/setup?" in str(leads), "the first scan had no link to its undo"
     assert all(pages), "the first page that a newcomer opens was empty until the next hour"
     assert {*evaluated} == {INDEX_ADVICE.key, *HEALTH_KEYS}, "checks were not evaluated until the next hour"
     assert all(one.status in VERDICTS for one in evaluated.values())

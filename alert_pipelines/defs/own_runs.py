@@ -38,9 +38,12 @@ class Location(NamedTuple):
 
 
 def location_of_run(run: DagsterRun) -> Location | None:
-    """Where the run was launched from; None where it does not say, as with `dagster job execute`."""
+    """Where the run was launched from; None where it does not say, as with `dagster job execute` without the tag."""
     origin = run.remote_job_origin
-    return Location(origin.location_name, origin.repository_origin.repository_name) if origin else None
+    if origin:
+        return Location(origin.location_name, origin.repository_origin.repository_name)
+    repository, _, name = run.tags.get(_REPOSITORY_TAG, "").rpartition("@")
+    return Location(name, repository) if repository and name else None
 
 
 def location_of_sensor(context: SensorEvaluationContext) -> Location | None:
