@@ -6,6 +6,7 @@ code location. A run without one, as by `dagster job execute`, shows the command
 
 import json
 from collections.abc import Iterable
+from itertools import islice
 from urllib.parse import quote
 
 from dagster import MarkdownMetadataValue, MetadataValue
@@ -19,30 +20,35 @@ CODE_LOCATION = "alert_pipelines"
 EXPLAIN_JOB, UNDO_JOB, LIST_JOB = "explain_alert_job", "undo_job", "list_decisions_job"
 
 _MAX_SAMPLES = 10
+_HIDDEN_FROM = 1_000
+"""The UI hides Markdown of this length or more behind a click."""
 
 
 def launchpad(own: Location, job: str, op: str, **config: object) -> str:
     """The path of a job's Launchpad, its op's config filled in."""
-    text = json.dumps({"ops": {op: {"config": config}}})
+    text = json.dumps({"ops": {op: {"config": config}}}, separators=(",", ":"))
     # The UI leaves out the repository's name where it is the one that Dagster gives by itself.
     place = own.name if own.repository == "__repository__" else str(own)
-    return f"/locations/{quote(place, safe='')}/jobs/{job}/playground/setup?config={quote(text, safe='')}"
+    return f"/locations/{quote(place, safe='')}/jobs/{job}/playground/setup?config={quote(text, safe=':,')}"
 
 
 def decided_alerts(own: Location | None, names: Names, job_id: str, samples: Iterable[str]) -> MarkdownMetadataValue:
-    """How to see all that `job_id` decided, why, and how to take it back; `samples` are ids of some of its alerts."""
-    explained = ", ".join(
-        _link(_plain(alert_id), own, names, EXPLAIN_JOB, "explain", alert_id=alert_id)
-        for alert_id in list(samples)[:_MAX_SAMPLES]
-    )
+    """How to see all that `job_id` decided, why, and how to take it back; `samples` are ids of some of its alerts.
+
+    As many samples are named as have room, so that Undo is in sight.
+    """
     all_of_them = _link("All alerts", own, names, LIST_JOB, "list_decisions", job_id=job_id)
     undone = _link("Undo", own, names, UNDO_JOB, "undo", job_id=job_id)
-    lines = [
-        f"- {undone}: a dry run; set `dry_run: false` to do it. On the command line `alert-pipelines undo {job_id}`",
-        *([f"- Explain {explained}"] if explained else []),
-        f"- {all_of_them}, with reason and rule: `alert-pipelines jobs show {job_id} --alerts`",
-    ]
-    return MetadataValue.md("\n".join(lines))
+    undo = f"- {undone} (a dry run, unless you set `dry_run: false`), or `alert-pipelines undo {job_id}`"
+    listed = f"- {all_of_them}, with reason and rule: `alert-pipelines jobs show {job_id} --alerts`"
+    explain, room = "", _HIDDEN_FROM - len(undo) - len(listed) - 2
+    for alert_id in islice(samples, _MAX_SAMPLES):
+        link = _link(_plain(alert_id), own, names, EXPLAIN_JOB, "explain", alert_id=alert_id)
+        more = f"{explain}, {link}" if explain else f"- Explain {link}"
+        if len(more) >= room:
+            break
+        explain = more
+    return MetadataValue.md("\n".join(filter(None, (undo, explain, listed))))
 
 
 def limit_leads(own: Location, names: Names, blocked: Iterable[str]) -> str:

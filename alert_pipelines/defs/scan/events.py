@@ -43,7 +43,9 @@ from alert_pipelines.scanner.result import Sample, ScanReport
 from alert_pipelines.scanner.shadow import waiting
 from alert_pipelines.timestamps import as_age
 
-_NOT_RED_AGAIN = "Scheduled runs that meet the same limits again are not red; this check is, until nothing is blocked."
+_NOT_RED_AGAIN = (
+    "Later scheduled runs that the same limits block are green. This check stays red until nothing is blocked."
+)
 UNDO_OR_EXPLAIN = "undo or explain"
 _FIRST = 3
 
