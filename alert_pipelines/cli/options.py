@@ -1,5 +1,6 @@
 """Arguments that several commands share."""
 
+import sys
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import wraps
@@ -51,6 +52,18 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 as_of_option = click.option("--as-of", type=timestamp, help="Evaluate at this time. Default: now.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def ask(question: str, *, err: bool = False) -> None:
+    """Ask whether to go on. Raises click.Abort for no, ClickException if nobody is there to answer."""
+    try:
+        agreed = click.confirm(question, err=err)
+    except click.Abort as error:
+        if sys.stdin.isatty():
+            raise
+        raise click.ClickException("Nothing was written, as the question got no answer: add --yes.") from error
+    if not agreed:
+        raise click.Abort
 
 
 def signed(command: Callable[..., None]) -> Callable[..., None]:

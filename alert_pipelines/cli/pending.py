@@ -38,7 +38,9 @@ def pending(as_json: bool) -> None:
         click.echo(f"\n{len(found) - _SHOWN} more sources, with fewer: --json lists all.")
     if without:
         dateless = sum(one.no_date for one in without)
-        click.echo(f"\n{dateless} without a date: no rule decides them. `alert-pipelines jobs show` names them.")
+        click.echo(
+            f"\nPending without a date: {dateless}. No rule can decide these; `alert-pipelines jobs show` lists them."
+        )
 
 
 def _rows(found: Sequence[PendingOfAge], now: Any, *, with_no_date: bool) -> Iterator[list[Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from alert_pipelines.cli.options import json_option, signed, text
+from alert_pipelines.cli.options import ask, json_option, signed, text
 from alert_pipelines.cli.output import number_of, print_fields, print_json, print_table
 from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.rules.model import Rule
@@ -89,7 +89,7 @@ def rollback(version: str, yes: bool, signature: Signature) -> None:
         given = rules_to_return(db, wanted.version)
         to_write = sum(change.is_to_write(overwrite=True) for change in diff_rules(db, given))
         if to_write and not yes:
-            click.confirm(f"Write {to_write} rules to {db.name}?", abort=True)
+            ask(f"Write {number_of(to_write, 'rule')} to {db.name}?")
         written = publish_rules(db, given, overwrite=True, signature=signature)
         in_force = load_rules(db).rule_set.version
     number = number_of(sum(change.written for change in written), "rule")

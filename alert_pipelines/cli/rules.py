@@ -7,7 +7,7 @@ from typing import Literal, TextIO
 import click
 
 from alert_pipelines.audit.rule_preview import preview_rules
-from alert_pipelines.cli.options import FILE, signed, text
+from alert_pipelines.cli.options import FILE, ask, signed, text
 from alert_pipelines.cli.output import number_of, print_fields, print_json, print_table
 from alert_pipelines.cli.rule_effect import print_effect
 from alert_pipelines.cli.rule_sets import history, list_rules, print_versions_diff, rollback
@@ -49,7 +49,7 @@ def rules() -> None:
 def validate(file: Path | None, against_alerts: bool) -> None:
     """Check a rule file."""
     given = _read(file)
-    click.echo(f"{len(given)} rules, all valid.")
+    click.echo(f"{number_of(len(given), 'rule')}, all valid.")
     warnings = warnings_of(given)
     if against_alerts:
         with open_database() as db:
@@ -96,7 +96,7 @@ def publish(file: Path | None, overwrite: bool, yes: bool, signature: Signature)
             click.echo(f"Warning: {lacking}.", err=True)
         to_write = sum(change.is_to_write(overwrite=overwrite) for change in planned)
         if to_write and not yes:
-            click.confirm(f"Write {to_write} rules to {db.name}?", abort=True)
+            ask(f"Write {number_of(to_write, 'rule')} to {db.name}?")
         changes = publish_rules(db, given, overwrite=overwrite, signature=signature)
         idle = with_calendars(db, given).errors
     click.echo(f"{number_of(sum(change.written for change in changes), 'rule')} written.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from alert_pipelines.alerts.decision_counts import DecisionCount
-from alert_pipelines.cli.options import FILE, as_of_option, json_option, signed
+from alert_pipelines.cli.options import FILE, as_of_option, ask, json_option, signed
 from alert_pipelines.cli.output import as_text, print_json, print_table
 from alert_pipelines.errors import BlastRadiusError, ScanIncompleteError
 from alert_pipelines.index_advice.advice import lacking_indexes
@@ -102,7 +102,7 @@ def _ask(db: AlertDatabase, request: ScanRequest) -> None:
         alerts[f"{group.status} alerts of {group.source_type}: {group.decision} by {group.rule_id}"] += group.alerts
     for what, number in alerts.most_common():
         click.echo(f"{number:>9,}  {what}", err=True)
-    click.confirm(f"Do it in {db.name}?", abort=True, err=True)
+    ask(f"Do it in {db.name}?", err=True)
 
 
 def _log_progress(written: int, planned: int) -> None:
@@ -121,6 +121,8 @@ def _print_report(report: ScanReport, as_json: bool) -> None:
         _print_counts("Would be done:", report.preview, ("status", "severity"))
     else:
         _print_counts("Done:", report.decisions)
+    if report.dry_run and not (report.preview or report.violations):
+        click.echo("\nNothing would be closed or escalated.")
     _print_counts("Shadow rules would:", report.shadow)
     if report.shadow_left:
         click.echo(f"\nShadow rules {waiting(report.shadow_left)}.")

@@ -23,3 +23,4 @@ def snooze(alert_id: str, lasting: timedelta, reason: str, created_by: str) -> N
     with open_database() as db:
         window = snooze_alert(db, alert_id, lasting, reason=reason, created_by=created_by)
     click.echo(f"{alert_id} is snoozed until {as_text(window.to)} by the maintenance window {window.window_id}.")
+    click.echo(f"To end it earlier: alert-pipelines windows end {window.window_id}")

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from alert_pipelines.cli.options import FILE, as_of_option, json_option, signed, text
-from alert_pipelines.cli.output import as_text, print_fields, print_json, print_table
+from alert_pipelines.cli.options import FILE, as_of_option, ask, json_option, signed, text
+from alert_pipelines.cli.output import as_text, number_of, print_fields, print_json, print_table
 from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.maintenance import (
     StoredWindow,
@@ -77,9 +77,9 @@ def add(file: Path, yes: bool, signature: Signature) -> None:
         _print_changes(planned)
         to_write = sum(change.kind is not ChangeKind.SAME for change in planned)
         if to_write and not yes:
-            click.confirm(f"Write {to_write} windows to {db.name}?", abort=True)
+            ask(f"Write {number_of(to_write, 'window')} to {db.name}?")
         changes = add_windows(db, given, dry_run=False)
-    click.echo(f"{sum(change.written for change in changes)} windows written.")
+    click.echo(f"{number_of(sum(change.written for change in changes), 'window')} written.")
     missed = [change.window_id for change in changes if change.kind is not ChangeKind.SAME and not change.written]
     if missed:
         raise click.ClickException(f"changed by somebody else in the same moment: {', '.join(missed)}. Run it again.")

@@ -84,9 +84,9 @@ def find_rule_set(db: AlertDatabase, version: str) -> PastRuleSet:
     found = [] if len(version) < MIN_CHARS else list(db[VERSIONS].find(begins_so).limit(2))
     if len(found) != 1:
         raise UnknownVersionError(
-            f"{version!r:.100} is not a valid version of the rules: expected {CURRENT!r}, or {MIN_CHARS} or more "
-            f"characters that one version alone begins with; got {'several' if found else 'none'}. `alert-pipelines "
-            "rules history` lists them"
+            f"{version!r:.100} is not a valid version of the rules: expected {CURRENT!r}, or the first {MIN_CHARS} or "
+            f"more characters of a version; {'several versions begin' if found else 'no version begins'} so. "
+            "`alert-pipelines rules history` lists the versions"
         )
     return _as_kept(found[0])
 

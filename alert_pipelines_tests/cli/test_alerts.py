@@ -53,7 +53,7 @@ def test_alerts_without_a_date_get_a_column_and_a_line_that_says_so(run: Run, db
     fill(db, [alert(timestamp="soon")])
     out = run("pending").stdout
     assert "no date" in out
-    assert "1 without a date: no rule decides them." in out
+    assert "Pending without a date: 1. No rule can decide these" in out
 
 
 def test_only_the_largest_of_many_sources_are_shown(run: Run, db: AlertDatabase) -> None:

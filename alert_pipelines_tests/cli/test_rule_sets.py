@@ -105,7 +105,7 @@ def test_two_rule_sets_are_compared(run: Run, past: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["current", "ffffffffffff"], "got none"),
+        (["current", "ffffffffffff"], "no version begins so"),
         (["", "current"], "is not a valid version"),
         (["a", "b", "c"], "one file, or two versions"),
         (["nosuch.yaml"], "does not exist"),
@@ -120,7 +120,7 @@ def test_what_is_no_version_is_said(run: Run, past: dict[str, str], arguments: l
 def test_a_beginning_that_two_versions_share_is_refused(run: Run, past: dict[str, str], db: AlertDatabase) -> None:
     kept: dict[str, Any] = {"text": "[]", "first_used_at": AS_OF}
     db.rule_versions.insert_many([{"version": f"abcd{number}", **kept} for number in range(2)])
-    assert "got several" in run("rules", "diff", "abcd", "current", code=1).stderr
+    assert "several versions begin so" in run("rules", "diff", "abcd", "current", code=1).stderr
     assert "removed" in run("rules", "diff", "current", "abcd1").stdout
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from alert_pipelines.cli.output import number_of
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import default_rules, read_rules
 from alert_pipelines_tests.cli.conftest import Run
@@ -19,7 +20,7 @@ def file(environment: Path) -> str:
 
 
 def test_validate_counts_the_rules(run: Run, file: str) -> None:
-    assert run("rules", "validate", file).stdout == "1 rules, all valid.\n"
+    assert run("rules", "validate", file).stdout == "1 rule, all valid.\n"
     default = run("rules", "validate")
     assert (default.stdout, default.stderr) == (f"{len(default_rules())} rules, all valid.\n", "")
 
@@ -33,7 +34,7 @@ def test_validate_against_alerts_warns_of_a_field_of_another_kind(
     fill(db, [alert("A", metadata={"feedback_rating": "5"}), alert("B", metadata={"feedback_rating": 5})])
     assert run("rules", "validate", "good.yaml").stderr == ""
     checked = run("rules", "validate", "good.yaml", "--against-alerts")
-    assert checked.stdout == "1 rules, all valid.\n"
+    assert checked.stdout == "1 rule, all valid.\n"
     assert "expected number; got text in 1 of 2 pending alerts (OVERSPEEDING), such as A." in checked.stderr
 
 
@@ -67,7 +68,7 @@ def test_keep_latest_cancelled_the_escalations_of_its_source_in_silence(
 
     result = run("rules", "validate", "pair.json")
 
-    assert result.stdout == f"{len(rules)} rules, all valid.\n"
+    assert result.stdout == f"{number_of(len(rules), 'rule')}, all valid.\n"
     assert result.stderr.startswith(f"Warning: rule {second or first!r}: escalate_if_count counts pending alerts, and ")
     assert ("the same rule" if second is None else "rule 'one'") in result.stderr
 

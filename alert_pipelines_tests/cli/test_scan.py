@@ -24,6 +24,11 @@ def filled(db: AlertDatabase) -> AlertDatabase:
     return db
 
 
+def test_a_dry_run_that_finds_nothing_to_do_did_not_say_so(run: Run, db: AlertDatabase) -> None:
+    fill(db, [alert("A", minutes=1)], rule("expire", {"expire_after_mins": 60}))
+    assert "Nothing would be closed or escalated." in run("scan", "--dry-run", *AT).stdout
+
+
 def test_a_dry_run_shows_counts_and_samples_and_writes_nothing(run: Run, filled: AlertDatabase) -> None:
     out = run("scan", "--dry-run", *AT).stdout
     assert "dry run as of 2026-03-01T12:00:00+00:00, 4 pending alerts checked" in out

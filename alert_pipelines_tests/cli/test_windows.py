@@ -77,10 +77,20 @@ def test_a_misspelt_source_is_warned_of(run: Run, environment: Path) -> None:
     assert "did you mean 'OVERSPEEDING'?" in run("windows", "validate", "w.yaml").stderr
 
 
+def test_a_question_that_nobody_answers_ended_with_aborted_and_not_with_what_to_do(
+    run: Run, file: str, db: AlertDatabase
+) -> None:
+    unanswered = run("windows", "add", file, code=1)
+    assert "Write 1 window to " in unanswered.stdout
+    assert unanswered.stderr == "Error: Nothing was written, as the question got no answer: add --yes.\n"
+    assert run("windows", "add", file, typed="n\n", code=1).stderr == "Aborted!\n"
+    assert windows_of(db) == []
+
+
 def test_added_windows_are_asked_about_listed_and_added_once(run: Run, file: str, db: AlertDatabase) -> None:
     run("windows", "add", file, typed="n\n", code=1)
     assert windows_of(db) == []
-    assert "1 windows written" in run("windows", "add", file, typed="y\n").stdout
+    assert "1 window written" in run("windows", "add", file, typed="y\n").stdout
     [added] = windows_of(db)
     assert added["from"] == datetime.fromisoformat("2026-03-01T07:00:00Z")
     assert "0 windows written" in run("windows", "add", file).stdout
@@ -159,7 +169,9 @@ def test_a_snoozed_alert_is_left_alone_and_its_neighbours_are_not(run: Run, db: 
     assert statuses(db) == {"one": "OPEN", "two": "AUTO_CLOSED"}
     [window] = windows_of(db)
     assert said.startswith("one is snoozed until ")
-    assert said.endswith(f" by the maintenance window {window['window_id']}.\n")
+    first, how_to_end = said.splitlines()
+    assert first.endswith(f" by the maintenance window {window['window_id']}.")
+    assert how_to_end.endswith(f"alert-pipelines windows end {window['window_id']}")
     assert window["to"] - window["from"] == timedelta(hours=8)
     assert (window["reason"], window["created_by"]) == ("on the phone", "night shift")
 
