@@ -50,10 +50,10 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None, key_prefi
         ],
         sensors=[dead_scan_sensor, notification_sensor, inbox_sensor],
         resources={"mongo": MongoResource(), "rule_engine": RuleEngine(), NAMES: names, **(resource_overrides or {})},
-        # A run has one step: a separate process for it costs seconds and brings nothing.
-        executor=in_process_executor,
     )
     return prefixed(names, made)
 
 
-defs = build_defs()
+# Of "Materialize" here; jobs name it themselves. A run has one step: a separate process for it costs seconds and brings
+# nothing. Not in `build_defs`, where merging would make it the executor of all jobs of the other definitions.
+defs = Definitions.merge(build_defs(), Definitions(executor=in_process_executor))

@@ -12,9 +12,11 @@ from dagster import (
     AssetKey,
     DagsterInvariantViolationError,
     Definitions,
+    ExecutorDefinition,
     ResourceDefinition,
     asset,
     define_asset_job,
+    multi_or_in_process_executor,
     multiprocess_executor,
 )
 from dagster._core.instance.config import dagster_instance_config
@@ -120,11 +122,24 @@ def test_other_definitions_load_beside_ours_in_one_code_location() -> None:
     assert {AssetKey("exported"), AssetKey("closed_alerts")} <= set(job.asset_layer.executable_asset_keys)
 
 
-@pytest.mark.parametrize("name", ["mongo", "rule_engine", "names", "executor"])
+@pytest.mark.parametrize("prefix", [None, "north"])
+@pytest.mark.parametrize("executor", [None, multiprocess_executor])
+def test_jobs_merged_with_ours_ran_their_steps_one_after_another(
+    prefix: str | None, executor: ExecutorDefinition | None
+) -> None:
+    theirs = Definitions(jobs=[define_asset_job("everything")], executor=executor)
+    merged = Definitions.merge(build_defs(key_prefix=prefix), theirs).get_repository_def()
+    executors = {job.name: job.executor_def.name for job in merged.get_all_jobs()}
+    theirs_run_in = (executor or multi_or_in_process_executor).name
+    assert (executors.pop("everything"), executors.pop("__ASSET_JOB")) == (theirs_run_in, theirs_run_in)
+    assert set(executors.values()) == {"in_process"}
+    assert defs.resolve_implicit_global_asset_job_def().executor_def.name == "in_process"
+
+
+@pytest.mark.parametrize("name", ["mongo", "rule_engine", "names"])
 def test_what_ours_take_in_a_code_location_is_refused_when_it_is_loaded(name: str) -> None:
-    taken: dict[str, Any] = {"executor": multiprocess_executor} if name == "executor" else {"resources": {name: THEIRS}}
     with pytest.raises(DagsterInvariantViolationError, match=name):
-        Definitions.merge(build_defs(), Definitions(**taken))
+        Definitions.merge(build_defs(), Definitions(resources={name: THEIRS}))
     page = (CHECKOUT / "docs" / "add-to-dagster.md").read_text(encoding="utf-8")
     [section] = [part for part in page.split("\n## ") if part.startswith("In your code location")]
     assert name in section

@@ -36,7 +36,7 @@ def op_job(op_name: str, *, name: str | None = None, **options: Any) -> Callable
 
     def made(function: Callable[..., None]) -> JobDefinition:
         graph = GraphDefinition(name or function.__name__, node_defs=[op(name=op_name)(function)])
-        return graph.to_job(**{"description": function.__doc__, **options})
+        return graph.to_job(executor_def=in_process_executor, **{"description": function.__doc__, **options})
 
     return made
 

@@ -42,7 +42,7 @@ def _prefixed(names: Names, made: Definitions) -> Definitions:
     def job_of_copy(job: Job) -> Job:
         name = names.name(job.name)
         if isinstance(job, JobDefinition):
-            executor = job.executor_def if job.has_specified_executor else None
+            executor = job.executor_def
             return job.graph.to_job(name=name, description=job.description, tags=job.tags, executor_def=executor)
         selected = AssetSelection.assets(*(keys[key] for key in job.selection.resolve(graph)))
         checks = AssetSelection.checks(*map(names.check, job.selection.resolve_checks(graph)))
@@ -67,7 +67,6 @@ def _prefixed(names: Names, made: Definitions) -> Definitions:
             for one in sensors
         ],
         resources=made.resources,
-        executor=made.executor,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from dagster import AssetExecutionContext, DagsterLogManager, Failure, RetryRequested
 from pymongo.errors import PyMongoError
 
+from alert_pipelines.defs.asset_specs import ALERT_RULES
 from alert_pipelines.defs.config import PlanConfig
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
@@ -16,7 +17,6 @@ from alert_pipelines.defs.run_log import lines_in_run_log
 from alert_pipelines.defs.scan.run_records import (
     close_records_of_run,
     disown_tags,
-    has_scanned,
     keep_from_retry,
     record_of_run,
     tag_run,
@@ -24,7 +24,6 @@ from alert_pipelines.defs.scan.run_records import (
 )
 from alert_pipelines.defs.scan.watcher import record_ended_if_killed
 from alert_pipelines.errors import AlertPipelinesError, ScanAlreadyRunningError, ScanIncompleteError
-from alert_pipelines.job_records import SCANNER
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.retry import TRANSIENT
 from alert_pipelines.monitoring.scan_records import first_blocked
@@ -59,7 +58,8 @@ def attempt(
 ) -> Outcome:
     """Do what `config` asks for, once. Raises Failure, RetryRequested."""
     keep_from_retry(context.instance, context.run)
-    disown_tags(context.instance, names, context.run)
+    if not _is_beside_a_scan(context, names):
+        disown_tags(context.instance, names, context.run)
     with (
         lines_in_run_log(context.log, context.instance),
         _translated_errors(context, names),
@@ -98,10 +98,19 @@ def _named_by_its_run(context: AssetExecutionContext, names: Names, db: AlertDat
     record, run_id = None, context.run.run_id
     with suppress(PyMongoError):
         record = record_of_run(db, run_id)
-        # Of a run that scans as well, as "Materialize all" does, the tags say what it did, not what it would do.
-        if record is not None and (record["job_type"] == SCANNER or not has_scanned(db, run_id)):
+        if record is not None and not _is_beside_a_scan(context, names):
             tag_run(context.instance, names, run_id, db.name, record)
     return record
+
+
+def _is_beside_a_scan(context: AssetExecutionContext, names: Names) -> bool:
+    """Whether this is a dry run, and its run has scanned before, as "Materialize all" does.
+
+    Tags of such a run say what it did, not what it would do.
+    """
+    scanned = names.key(ALERT_RULES)
+    of_run = context.op_execution_context.job_def.asset_layer.selected_asset_keys
+    return scanned in of_run and scanned not in context.selected_asset_keys
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pymongo import DESCENDING
 from alert_pipelines.alerts.decision_counts import DecisionCount, count, decisions_of, stats_of
 from alert_pipelines.defs.names import Names
 from alert_pipelines.errors import JobEndedError
-from alert_pipelines.job_records import COLLECTION, DRY_RUN, FAILED, RUNNING, SCANNER, update_job_record
+from alert_pipelines.job_records import COLLECTION, DRY_RUN, FAILED, RUNNING, update_job_record
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.scanner.result import stored_violations
 
@@ -50,11 +50,6 @@ def runs_without_record(db: AlertDatabase, run_ids: Sequence[str]) -> list[str]:
     """Those of the Dagster runs that no job record names."""
     with_record = set(db[COLLECTION].distinct("run_id", {"run_id": {"$in": run_ids}}))
     return [run_id for run_id in run_ids if run_id not in with_record]
-
-
-def has_scanned(db: AlertDatabase, run_id: str) -> bool:
-    """Whether the Dagster run has made a scan, be it beside a dry run."""
-    return db[COLLECTION].find_one({"run_id": run_id, "job_type": SCANNER}, {"_id": 1}) is not None
 
 
 def run_of_job(db: AlertDatabase, job_id: str) -> str | None:

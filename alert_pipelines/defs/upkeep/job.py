@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from dagster import OpExecutionContext, RunRequest, ScheduleEvaluationContext, SkipReason, in_process_executor
+from dagster import OpExecutionContext, RunRequest, ScheduleEvaluationContext, SkipReason
 
 from alert_pipelines.defs.background_jobs import BACKGROUND_TAGS, MAX_SECONDS, background_schedule, op_job
 from alert_pipelines.defs.failures import as_dagster_failure
@@ -17,7 +17,6 @@ from alert_pipelines.settings import KEEP_VARIABLE, read_settings
     description=f"Delete finished runs of this code location older than {KEEP_VARIABLE} days, with events and logs. "
     "Keeps job records, and runs of other code locations.",
     tags=BACKGROUND_TAGS,
-    executor_def=in_process_executor,
 )
 def delete_old_runs_job(context: OpExecutionContext) -> None:
     """Delete the location's ticks and finished runs that are older than the setting says; the rest is for later."""

@@ -18,13 +18,14 @@ from alert_pipelines_tests.factories import alert, fill, rule
 EXPIRE = rule("old", {"expire_after_mins": 60})
 
 
+@pytest.mark.parametrize("tags", [{}, {CLOSED_TAG: "7", JOB_ID_TAG: "JOB-1"}], ids=["first", "executed again"])
 def test_a_run_that_scanned_and_previewed_bore_the_job_id_of_its_dry_run(
-    instance: DagsterInstance, mongodb_env: None, db: AlertDatabase
+    instance: DagsterInstance, mongodb_env: None, db: AlertDatabase, tags: dict[str, str]
 ) -> None:
     fill(db, [alert("old", minutes=120)], EXPIRE)
     keys = {AssetKey(DRY_RUNS), *(spec.key for spec in SCAN_ASSETS)}
     everything = build_defs().resolve_implicit_global_asset_job_def().get_subset(asset_selection=keys)
-    done = everything.execute_in_process(instance=instance)
+    done = everything.execute_in_process(instance=instance, tags=tags)
     run = instance.get_run_by_id(done.run_id)
     assert run is not None
     [scan] = db.background_jobs.find({"run_id": done.run_id, "job_type": SCANNER})
