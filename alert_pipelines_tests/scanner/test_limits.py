@@ -141,6 +141,7 @@ def test_a_setting_that_is_no_fraction_is_refused_by_the_first_scan_not_first_in
     fill(db, [alert(minutes=1)])
     with pytest.raises(SettingsError, match=r"AUTO_CLOSE_MAX_FRACTION is not a valid fraction: .*; got '50%'"):
         scan(db)
+    assert db.background_jobs.count_documents({}) == 0, "it is refused before the claim"
 
 
 def test_a_small_scan_is_not_limited(db: AlertDatabase) -> None:
