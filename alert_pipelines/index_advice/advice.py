@@ -4,6 +4,7 @@ The plans are read with `explain`; which index to choose is decided in `choice`.
 `create_advised`.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,8 +41,8 @@ class Advice:
     """One condition whose plan examines far more documents than it returns, or the same ones with every scan.
 
     Returned are the due alerts and, for a condition on other alerts too, those that are evidence for their key. Both
-    numbers are None where the plan was not done in time. `indexes` is empty where no index can help; `description` says
-    all of it in words.
+    numbers are None where the plan was not done in time. `indexes` is empty where none is to be created; `description`
+    says all of it in words.
     """
 
     rule_id: str
@@ -85,10 +86,10 @@ def lacking_indexes(db: AlertDatabase, rules: Iterable[Rule]) -> list[str]:
     for rule in usable:
         for clause in compile_rule(rule, server_now(db)):
             missing = by_key(clause, unindexed(clause, indexes)).indexes
-            new = [index.command() for index in missing if not any(map(index.is_same, indexes.specs))]
-            if new:
+            if commands := _commands(missing, indexes):
                 lacking = f"rule {rule.rule_id!r}: for want of an index each scan looks at all alerts by "
-                found.append(f"{lacking}{clause.condition}: `alert-pipelines indexes create`, or {'; '.join(new)}")
+                create = "`alert-pipelines indexes create`, or " if _absent(missing, indexes) else ""
+                found.append(f"{lacking}{clause.condition}: {create}{'; '.join(commands)}")
     return found
 
 
@@ -136,9 +137,9 @@ def _advice(db: AlertDatabase, rule: Rule, clause: Clause, as_of: datetime, inde
         if clause.key or wasteful - {"candidates"}
         else _measured(db, rule, clause, as_of, returned or 0)
     )
-    new = tuple(index for index in choice.indexes if not any(map(index.is_same, indexes.specs)))
-    description = f"{found}; {_help(choice, new)}"
-    return Advice(rule.rule_id, clause.condition, examined, returned, new, description)
+    description = f"{found}; {_help(choice, indexes)}"
+    absent = _absent(choice.indexes, indexes)
+    return Advice(rule.rule_id, clause.condition, examined, returned, absent, description)
 
 
 def _measured(db: AlertDatabase, rule: Rule, clause: Clause, as_of: datetime, returned: int) -> Choice:
@@ -148,11 +149,23 @@ def _measured(db: AlertDatabase, rule: Rule, clause: Clause, as_of: datetime, re
         return Choice((), f"which index would help was not found out within {MAX_MEASURE_SECONDS} s")
 
 
-def _help(choice: Choice, new: tuple[AdvisedIndex, ...]) -> str:
-    if choice.indexes and not new:
+def _help(choice: Choice, indexes: KeyIndexes) -> str:
+    commands = _commands(choice.indexes, indexes)
+    if choice.indexes and not commands:
         names = ", ".join(index.name for index in choice.indexes)
         return f"what would help ({names}) is there, and the server does not choose it: see its explain"
-    return "; ".join([choice.description, *(index.command() for index in new)])
+    return "; ".join([choice.description, *commands])
+
+
+def _commands(advised: Sequence[AdvisedIndex], indexes: KeyIndexes) -> list[str]:
+    """What makes them usable, in mongosh: to create an index that is hidden changes nothing."""
+    hidden = [spec for spec in indexes.specs if spec.get("hidden") and any(index.is_same(spec) for index in advised)]
+    unhide = [f"db.{COLLECTION}.unhideIndex({json.dumps(spec['name'])})" for spec in hidden]
+    return unhide + [index.command() for index in _absent(advised, indexes)]
+
+
+def _absent(advised: Sequence[AdvisedIndex], indexes: KeyIndexes) -> tuple[AdvisedIndex, ...]:
+    return tuple(index for index in advised if not any(map(index.is_same, indexes.specs)))
 
 
 def _accesses(db: AlertDatabase, clause: Clause) -> list[_Access]:

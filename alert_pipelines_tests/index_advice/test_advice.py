@@ -353,6 +353,19 @@ def test_a_hidden_index_was_taken_for_one_that_a_scan_can_use(db: AlertDatabase)
     assert 'createIndex({"source_type": 1, "metadata.depot_id": 1, "timestamp": 1}' in lacking
 
 
+def test_of_an_advised_index_that_is_hidden_it_was_said_that_the_server_does_not_choose_it(db: AlertDatabase) -> None:
+    conditions = {"keep_latest": True, "group_by": "metadata.depot_id"}
+    for index in [index for advice in _advise(db, conditions) for index in advice.indexes]:
+        create_advised(db, [Advice("r", "keep_latest", None, None, (index,), "")])
+        db.command("collMod", "alerts", index={"name": index.name, "hidden": True})
+    [advice] = advise(db, AS_OF)
+    [lacking] = lacking_indexes(db, [_rule(conditions)])
+    for words in (advice.description, lacking):
+        assert 'db.alerts.unhideIndex("advised_source_type_metadata.depot_id_timestamp")' in words
+        assert "create" not in words
+    assert advice.indexes == ()
+
+
 @pytest.mark.parametrize(
     ("conditions", "fields"),
     [
