@@ -270,6 +270,12 @@ class Csv(Part):
     escape: Annotated[str, AfterValidator(_one_character)] | None = None
     header_line: Annotated[Whole, Field(ge=1, le=1000)] = 1
 
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if len({self.delimiter, self.quote, self.escape}) < 3:
+            raise ValueError("delimiter, quote and escape must differ")
+        return self
+
     @property
     def quote_character(self) -> str | None:
         """The quote, or None if values are never quoted."""

@@ -110,6 +110,7 @@ def test_columns_tells_every_column_and_its_place(tmp_path: Path) -> None:
         ("csv: {delimiter: ;;}", "csv.delimiter: ';;' is not a valid character here"),
         ("csv: {header_line: 0}", "csv.header_line: Input should be greater than or equal to 1"),
         ("numbers: {thousands: .}", "numbers: decimal and thousands must differ"),
+        ('csv: {delimiter: ";", escape: ";"}', "csv: delimiter, quote and escape must differ"),
         ("expires_at: soon", "expires_at: Input should be an object"),
     ],
 )
