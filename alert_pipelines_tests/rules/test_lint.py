@@ -70,6 +70,10 @@ def test_what_is_surely_not_meant_is_named(conditions: list[dict[str, Any]], sai
         [{"close_if": leaf("eq", 1)}, {"escalate_if": leaf("eq", 2)}],
         [both(leaf("gt", 50), leaf("lt", 100))],
         [both(leaf("gte", 5), leaf("lte", 5))],
+        [both(leaf("gt", 100), leaf("gt", 50))],
+        [both(leaf("lt", 50), leaf("lt", 100))],
+        [both(leaf("eq", 1), leaf("ne", 2))],
+        [both(leaf("eq", 1), leaf("ne", True))],
         [both(leaf("gt", 100), leaf("lt", 50, "y"))],
         [both(leaf("gt", "b"), leaf("lt", 1))],
         [{"close_if": {"any": [leaf("gt", 100), leaf("lt", 50)]}}],
@@ -80,6 +84,15 @@ def test_what_is_surely_not_meant_is_named(conditions: list[dict[str, Any]], sai
 )
 def test_what_may_be_meant_is_not(conditions: list[dict[str, Any]]) -> None:
     assert warnings(*conditions) == []
+
+
+@pytest.mark.parametrize(
+    ("closing", "escalating"),
+    [({"calendar": "office"}, {}), ({"only_during": "office"}, {}), ({}, {"calendar": "office"})],
+)
+def test_a_close_by_other_hours_leaves_escalations_alone(closing: dict[str, Any], escalating: dict[str, Any]) -> None:
+    expire, escalate = {"expire_after_mins": 5}, {"escalate_after_mins": 60}
+    assert lint([parse_rule(rule("a", expire, **closing)), parse_rule(rule("b", escalate, **escalating))]) == []
 
 
 def test_a_close_of_another_source_leaves_the_escalation_alone() -> None:
