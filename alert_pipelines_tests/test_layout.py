@@ -129,3 +129,6 @@ def test_the_ui_opens_with_the_code_location_loaded(env: dict[str, str], command
             assert "Dagster services shut down" in said
             # Thousands of lines a day, each of which says that a sensor had nothing to do.
             assert "Checking for new runs" not in said
+            # Warnings that newcomers met first, of what they need not change.
+            assert "dev_command` is superseded" not in said
+            assert "Found a dagster instance configuration value" not in said

@@ -5,7 +5,6 @@ to run checks and how the UI shows them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -272,8 +271,19 @@ def comparable_fields(db: AlertDatabase) -> HealthResult:
         not faults,
         "\n".join(f"{fault}." for fault in faults) or "Every rule compares fields with values of the same kind.",
         {"tests": len(faults)},
-        ("rule", "source", "condition", "test", "field", "expected", "got", "alerts", "of pending", "such as"),
-        [astuple(fault)[:-1] for fault in faults],
+        # As wide as the page of a check: a wider table pushes the end of each line above it out of sight.
+        ("rule and source", "test", "expected", "got", "alerts", "such as"),
+        [
+            (
+                f"{one.rule_id}\n{one.sources}",
+                one.test,
+                one.expected,
+                one.found,
+                f"{one.alerts} of {one.pending}",
+                one.example,
+            )
+            for one in faults
+        ],
     )
 
 
