@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 import yaml
 from dagster import (
     AssetKey,
+    AssetSelection,
+    DagsterInvalidDefinitionError,
     DagsterInvariantViolationError,
     Definitions,
     ExecutorDefinition,
@@ -23,8 +26,9 @@ from dagster._core.instance.config import dagster_instance_config
 
 from alert_pipelines.alerts import Alert
 from alert_pipelines.definitions import build_defs, defs
+from alert_pipelines.defs.asset_specs import SCAN_CHECKS
 from alert_pipelines.defs.links import CODE_LOCATION
-from alert_pipelines.job_records import SCANNER, create_job_record, update_job_record
+from alert_pipelines.job_records import COMPLETED, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.model import Rule
 
@@ -136,10 +140,34 @@ def test_jobs_merged_with_ours_ran_their_steps_one_after_another(
     assert defs.resolve_implicit_global_asset_job_def().executor_def.name == "in_process"
 
 
+def test_a_job_over_all_checks_is_refused_and_the_one_that_the_page_names_is_made() -> None:
+    [named] = re.findall(r"`AssetSelection\.checks_for_assets\(\"(\w+)\"\)`", page_section())
+    jobs = [define_asset_job("health_only", AssetSelection.checks_for_assets(named))]
+    made = Definitions.merge(build_defs(), Definitions(jobs=jobs)).resolve_job_def("health_only")
+    assert len(made.asset_layer.asset_graph.asset_check_keys) > len(SCAN_CHECKS)
+    theirs = Definitions(jobs=[define_asset_job("all_checks", AssetSelection.all_asset_checks())])
+    merged = Definitions.merge(build_defs(), theirs)
+    with pytest.raises(DagsterInvalidDefinitionError):
+        merged.resolve_job_def("all_checks")
+
+
+def test_the_pages_test_scans_the_database_that_it_names(
+    db: AlertDatabase, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONGODB_URI", mongo_uri)
+    [code] = re.findall(r"```python\n(.*?)```", page_section(), re.DOTALL)
+    exec(code.replace("alerts_test", db.name), {})
+    assert db.background_jobs.count_documents({"status": COMPLETED}) == 1
+
+
+def page_section() -> str:
+    page = (CHECKOUT / "docs" / "add-to-dagster.md").read_text(encoding="utf-8")
+    [section] = [part for part in page.split("\n## ") if part.startswith("In your code location")]
+    return section
+
+
 @pytest.mark.parametrize("name", ["mongo", "rule_engine", "names"])
 def test_what_ours_take_in_a_code_location_is_refused_when_it_is_loaded(name: str) -> None:
     with pytest.raises(DagsterInvariantViolationError, match=name):
         Definitions.merge(build_defs(), Definitions(resources={name: THEIRS}))
-    page = (CHECKOUT / "docs" / "add-to-dagster.md").read_text(encoding="utf-8")
-    [section] = [part for part in page.split("\n## ") if part.startswith("In your code location")]
-    assert name in section
+    assert name in page_section()

@@ -34,7 +34,7 @@ from alert_pipelines.defs.scan.run_records import (
     tag_run,
 )
 from alert_pipelines.defs.scan.runs import ThisCopy, makes_job_record
-from alert_pipelines.job_records import RUNNING, StalledJob, fail_stalled_jobs
+from alert_pipelines.job_records import DRY_RUN, RUNNING, SCANNER, StalledJob, fail_stalled_jobs
 from alert_pipelines.mongo.client import AlertDatabase, server_now
 
 MAX_SECONDS = 20.0
@@ -58,7 +58,8 @@ _NO_RECORD = (
 )
 _MAX_RUNTIME_TAGS = ("dagster/max_runtime", "dagster/max_runtime_seconds")
 _AT_WORK = {DagsterEventType.STEP_START, DagsterEventType.STEP_RESTARTED}
-_STEPS = {auto_close.op.name, dry_run.op.name}
+_STEPS = {auto_close.op.name: SCANNER, dry_run.op.name: DRY_RUN}
+"""The job records that the steps make."""
 _OVER = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 
 _log = logging.getLogger(__name__)
@@ -182,7 +183,8 @@ def _fail_runs_without_living_record(copy: ThisCopy, db: AlertDatabase) -> list[
             continue
         record, last = record_of_run(db, run.run_id), _last_of_scan(copy.instance, run)
         is_silent = _is_silent(run_record, last, copy.names)
-        if record is None:
+        # A run that scans and then makes a dry run has the scan's record until that of the dry run is there.
+        if record is None or last.job_type not in {None, record["job_type"]}:
             if is_silent and location_of_run(run) is not None:
                 _end(copy.instance, run, _NO_RECORD)
                 ended.append(f"run {run.run_id}")
@@ -211,11 +213,12 @@ def _report_dead(copy: ThisCopy, run: DagsterRun, database: str, record: Stalled
 
 
 class _Last(NamedTuple):
-    """How far a run is with its scan: that step's last event and when it was, None before its first; which attempt."""
+    """How far a run is with its scan: its step's last event, when, which attempt, job type; None before the first."""
 
     kind: DagsterEventType | None
     at: float | None
     attempt: int
+    job_type: str | None
 
 
 def _is_silent(record: RunRecord, last: _Last, names: Names) -> bool:
@@ -230,5 +233,8 @@ def _is_silent(record: RunRecord, last: _Last, names: Names) -> bool:
 def _last_of_scan(instance: DagsterInstance, run: DagsterRun) -> _Last:
     of_type = {*_AT_WORK, *_OVER, DagsterEventType.STEP_UP_FOR_RETRY}
     entries = [entry for entry in instance.all_logs(run.run_id, of_type=of_type) if entry.step_key in _STEPS]
-    attempt = sum(entry.dagster_event_type in _AT_WORK for entry in entries)
-    return _Last(entries[-1].dagster_event_type, entries[-1].timestamp, attempt) if entries else _Last(None, None, 0)
+    if not entries:
+        return _Last(None, None, 0, None)
+    last = entries[-1]
+    attempt = sum(entry.dagster_event_type in _AT_WORK for entry in entries if entry.step_key == last.step_key)
+    return _Last(last.dagster_event_type, last.timestamp, attempt, _STEPS[str(last.step_key)])

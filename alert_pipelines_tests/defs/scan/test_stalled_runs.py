@@ -15,7 +15,7 @@ from alert_pipelines.defs.scan import stalled_runs as dead_runs
 from alert_pipelines.defs.scan.run_records import BLOCKED_TAG, JOB_ID_TAG
 from alert_pipelines.defs.scan.schedule import build_schedule
 from alert_pipelines.defs.scan.sensor import dead_scan_sensor
-from alert_pipelines.job_records import DRY_RUN, SCANNER, create_job_record
+from alert_pipelines.job_records import COMPLETED, DRY_RUN, SCANNER, create_job_record, update_job_record
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, daemons_tick, launched_from, sensor_context
 
@@ -121,6 +121,20 @@ def test_a_dry_run_whose_process_died_is_ended_as_a_scan_is(
     wait(610)
     look(instance)
     assert [status(instance, run) for run in (before_its_record, retried)] == ["FAILURE", "FAILURE"]
+
+
+def test_a_run_that_scanned_long_ago_and_begins_its_dry_run_was_ended_as_dead(
+    instance: DagsterInstance, db: AlertDatabase
+) -> None:
+    run = run_of(instance, "__ASSET_JOB", asset_selection=CLOSED | {AssetKey("dry_runs")})
+    begin_scan(instance, run, DagsterEventType.STEP_START)
+    scanned = create_job_record(SCANNER, db, run_id=run.run_id)
+    update_job_record(scanned.job_id, {}, COMPLETED, [], db)
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    db.background_jobs.update_one({"job_id": scanned.job_id}, {"$set": {"completed_at": long_ago}})
+    begin_scan(instance, run, DagsterEventType.STEP_START, "dry_run")
+    look(instance)
+    assert status(instance, run) == "STARTED"
 
 
 def test_a_scan_with_a_living_record_is_left_until_its_bound(
