@@ -52,7 +52,7 @@ def _reference(code: str, base: str | None) -> LocalFileCodeReference | UrlCodeR
     path = _PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
     if not path.is_file():
         return None
-    label = f"{_PACKAGE.name}.{module}.{name}"
+    # The name alone: the UI cuts longer labels in their middle, so that two of one asset looked the same.
     if base:
-        return UrlCodeReference(url=f"{base}/{path.relative_to(_PACKAGE.parent).as_posix()}", label=label)
-    return LocalFileCodeReference(file_path=str(path), label=label)
+        return UrlCodeReference(url=f"{base}/{path.relative_to(_PACKAGE.parent).as_posix()}", label=name)
+    return LocalFileCodeReference(file_path=str(path), label=name)
