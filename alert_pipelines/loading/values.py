@@ -39,6 +39,7 @@ _UTC = ("UTC", "GMT", "Z")
 _DOT_NET = re.compile(r"/Date\((-?\d+)([+-]\d{4})?\)/", re.ASCII)
 _OFFSET = re.compile(r"(UTC|GMT)([+-])(\d\d?):?(\d\d)?", re.ASCII)
 _PROBE = datetime(2024, 12, 31, 23, 59, tzinfo=UTC)  # a date format is tried on it
+_SAME_BUT_YEAR = _PROBE.replace(year=_PROBE.year - 28)  # the same day of the week, of the year and of its weeks
 
 
 class BadValueError(ValueError):
@@ -63,7 +64,10 @@ def check_date_format(date_format: Formats) -> Formats:
     if "%Z" in date_format:
         raise ValueError(f"{whole_format!r} is not a valid date format: expected %Z after a space, as a word by itself")
     try:
-        whole = datetime.strptime(_PROBE.strftime(date_format), date_format).date() == _PROBE.date()  # noqa: DTZ007
+        # Python warns of days without a year, which it will refuse.
+        probe = _PROBE.strftime(date_format)
+        has_year = probe != _SAME_BUT_YEAR.strftime(date_format)
+        whole = has_year and datetime.strptime(probe, date_format).date() == _PROBE.date()  # noqa: DTZ007
     except ValueError:
         whole = False
     if not whole:
