@@ -178,3 +178,13 @@ def test_dagster_takes_every_cron_expression_that_is_valid_here_and_it_ticks() -
     for text in ("@daily", "@Hourly", "0 8-18 * * 1-5", "*/5 17,8-16 * * MON-FRI", "0 0 1 JAN *", "0 22-2 * * FRI-MON"):
         assert is_cron(text), text
         assert is_valid_cron_schedule(text), text
+
+
+@pytest.mark.parametrize(("days", "month"), [("31", "1"), ("29", "2"), ("30", "4,2"), ("31-1", "2"), ("30", "JAN-FEB")])
+def test_a_day_that_one_of_the_months_has_is_valid(days: str, month: str) -> None:
+    assert is_cron(f"0 0 {days} {month} *")
+
+
+@pytest.mark.parametrize(("days", "month"), [("30", "2"), ("31", "4,6"), ("31", "FEB"), ("30-31", "2")])
+def test_a_day_that_none_of_the_months_has_is_not_valid(days: str, month: str) -> None:
+    assert not is_cron(f"0 0 {days} {month} *")

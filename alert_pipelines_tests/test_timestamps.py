@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from alert_pipelines.errors import InvalidTimestampError
-from alert_pipelines.timestamps import EARLIEST_AS_OF, LATEST_AS_OF, as_of_utc, as_utc, parse_timestamp
+from alert_pipelines.timestamps import EARLIEST_AS_OF, LATEST_AS_OF, as_age, as_of_utc, as_utc, earlier, parse_timestamp
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -62,3 +62,26 @@ def test_an_as_of_at_the_ends_of_the_calendar_is_refused() -> None:
     for instant in (EARLIEST_AS_OF - step, LATEST_AS_OF):
         with pytest.raises(InvalidTimestampError, match="give one of the years 1000 to 8999"):
             as_of_utc(instant)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "now"),
+        (-0.9, "now"),
+        (-1, "in 1 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (-90, "in 1 min"),
+        (3_600, "1 h 0 min"),
+        (90_059, "1 d 1 h"),
+    ],
+)
+def test_an_age_is_in_two_units_at_most(seconds: float, said: str) -> None:
+    assert as_age(NOON - timedelta(seconds=seconds), NOON) == said
+
+
+def test_what_is_earlier_than_the_first_date_is_the_first_date() -> None:
+    first, day = datetime.min.replace(tzinfo=UTC), timedelta(days=1)
+    assert earlier(first + 3 * day, day) == first + 2 * day
+    assert earlier(first + day, 3 * day) == first
