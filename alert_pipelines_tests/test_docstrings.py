@@ -42,7 +42,8 @@ def run_example(of: Callable[..., Any], names: dict[str, Any]) -> None:
     globs = {**inspect.unwrap(of).__globals__, **PUBLIC, **names}
     parsed = doctest.DocTestParser().get_doctest(inspect.getdoc(of) or "", globs, of.__name__, None, None)
     said: list[str] = []
-    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(parsed, out=said.append)
+    # Else doctest takes the -v of pytest for its own, and prints what went well too.
+    doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS).run(parsed, out=said.append)
     assert not said, "".join(said)
 
 
