@@ -6,6 +6,7 @@ Only this module imports them. If an upgrade of Dagster moves one, this module a
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from dagster import (
     AssetChecksDefinition,
@@ -13,6 +14,7 @@ from dagster import (
     AssetsDefinition,
     BetaWarning,
     DagsterInstance,
+    Failure,
     JobDefinition,
     PreviewWarning,
     ScheduleDefinition,
@@ -22,11 +24,12 @@ from dagster import (
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.target import AutomationTarget
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.errors import DagsterHomeNotSetError
+from dagster._core.errors import DagsterHomeNotSetError, DagsterUserCodeProcessError
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInstigatorOrigin
 from dagster._core.remote_representation.external import RemoteSchedule
 from dagster._core.scheduler.instigation import ScheduleInstigatorData, TickStatus
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._utils.error import SerializableErrorInfo  # type: ignore[attr-defined]
 from dagster._utils.schedules import CroniterShim, cron_string_iterator
 
 __all__ = [
@@ -35,6 +38,7 @@ __all__ = [
     "InProcessCodeLocationOrigin",
     "InstigatorType",
     "LoadableTargetOrigin",
+    "MessageFailure",
     "RemoteInstigatorOrigin",
     "RemoteSchedule",
     "ScheduleInstigatorData",
@@ -52,6 +56,24 @@ __all__ = [
 _DAEMONS = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
 # Daemons write a heartbeat every 30 s and remove none when they end.
 _HEARTBEAT_TOLERANCE_S = 60.0
+
+
+class _ForeignError(DagsterUserCodeProcessError):
+    """An error of another process, in whose place Dagster shows what it is given: a message, and no stack of calls."""
+
+    def __init__(self, message: str) -> None:
+        shown = [SerializableErrorInfo(message, [], None)]
+        super().__init__(message, user_code_process_error_infos=shown)  # type: ignore[no-untyped-call]
+
+
+class MessageFailure(Failure, _ForeignError):  # noqa: N818 - it is a kind of Failure, which Dagster calls so
+    """A Failure that is not retried, and of which events and the UI show the message and the metadata alone.
+
+    Of a plain Failure they show its class and the stack of calls as well, twice: of the step, and of the run.
+    """
+
+    def __init__(self, message: str, metadata: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, metadata, allow_retries=False)
 
 
 @contextmanager

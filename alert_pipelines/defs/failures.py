@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster import Failure
-
+from alert_pipelines.defs.dagster_internals import MessageFailure
 from alert_pipelines.errors import AlertPipelinesError
 
 
 @contextmanager
 def as_dagster_failure() -> Iterator[None]:
-    """Raise this package's errors as a Failure that is not retried."""
+    """Raise this package's errors as a MessageFailure."""
     try:
         yield
     except AlertPipelinesError as error:
-        raise Failure(str(error), allow_retries=False) from None
+        raise MessageFailure(str(error)) from None

@@ -25,11 +25,13 @@ from alert_pipelines.monitoring.scan_records import (
     hours_of_scans,
     last_checked_scan,
     last_completed_scan,
+    last_ended_scan,
 )
 from alert_pipelines.rules.field_kinds import kind_faults
 from alert_pipelines.rules.rule_collections import COLLECTIONS as RULES
 from alert_pipelines.rules.store import load_rules
 from alert_pipelines.scanner.overlooked import WOULD_OVERLOOK
+from alert_pipelines.scanner.result import stored_violations
 
 SPIKE_DAYS = 7
 SPIKE_FACTOR = 3
@@ -85,11 +87,19 @@ def scans_are_fresh(db: AlertDatabase, now: datetime, stale_after: timedelta | N
         return HealthResult(True, f"The last scan completed {minutes:.0f} min ago.", numbers)
     since = f"for {minutes:.0f} min" if minutes is not None else "in 30 days"
     return HealthResult(
-        False,
-        f"No scan has completed {since} (limit: {limit:.0f} min). Check that auto_close_schedule is on and the daemon "
-        "is running (Deployment → Daemons), and why the last runs of auto_close_job failed. To scan immediately, run "
-        "`alert-pipelines scan`.",
-        numbers,
+        False, f"No scan has completed {since} (limit: {limit:.0f} min). {_why_none(db, now, stale_after)}", numbers
+    )
+
+
+def _why_none(db: AlertDatabase, now: datetime, stale_after: timedelta) -> str:
+    """Why no scan completed within `stale_after`, and what to do."""
+    last = last_ended_scan(db, now)
+    if last and last["started_at"] >= now - stale_after and (blocked := stored_violations(last.get("stats"))):
+        # Its run is red the first time only.
+        return f"Scans run and a limit blocks them: {blocked[0].message} The check within_limits has the links for it."
+    return (
+        "Check that auto_close_schedule is on and the daemon is running (Deployment → Daemons), and why the last runs "
+        "of auto_close_job failed. To scan immediately, run `alert-pipelines scan`."
     )
 
 

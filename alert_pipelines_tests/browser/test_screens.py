@@ -173,6 +173,8 @@ def test_a_limit_that_stops_a_rule_is_a_red_run_that_says_what_to_do(page: Page,
         steps.expect_run_end(page, "RUN_FAILURE")
         stop = "rule 'on-trial' would close 3 alerts, more than its limit of 2"
         expect(page.get_by_text(stop).first).to_be_visible()
+        # Twice it stood below the message, of the step and of the run.
+        expect(page.get_by_text("Stack Trace")).to_have_count(0)
         steps.open_asset(page, "closed_alerts", "Checks")
         page.get_by_text("within_limits", exact=True).first.click()
         expect(page.get_by_text("Failed", exact=True).first).to_be_visible()

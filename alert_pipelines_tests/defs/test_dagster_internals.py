@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, DagsterInstance, job, sensor
+from dagster import AssetKey, DagsterEventType, DagsterInstance, RetryPolicy, job, op, sensor
 
 import alert_pipelines
 from alert_pipelines.defs import dagster_internals
@@ -64,3 +64,49 @@ def test_copies_have_the_new_name_and_the_first_keeps_its_own() -> None:
 
 def test_on_an_instance_without_a_daemon_each_that_it_needs_is_named(instance: DagsterInstance) -> None:
     assert dagster_internals.unhealthy_daemons(instance) == ["SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR"]
+
+
+def test_a_failure_showed_its_message_twice_each_time_with_the_stack_of_dagster_s_calls(
+    instance: DagsterInstance,
+) -> None:
+    @op
+    def stopped() -> None:
+        raise dagster_internals.MessageFailure("rule 'a' would close 4 alerts", {"alerts": 4})
+
+    @job
+    def stops() -> None:
+        stopped()
+
+    result = stops.execute_in_process(instance=instance, raise_on_error=False)
+    [of_step] = result.get_step_failure_events()
+    failed = of_step.step_failure_data
+    assert failed.user_failure_data is not None
+    assert (failed.user_failure_data.description, failed.user_failure_data.metadata["alerts"].value) == (
+        "rule 'a' would close 4 alerts",
+        4,
+    )
+    [of_run] = instance.all_logs(result.run_id, DagsterEventType.RUN_FAILURE)
+    shown_by_run = of_run.get_dagster_event().job_failure_data.first_step_failure_event
+    assert shown_by_run is not None
+    for shown in (failed.error, shown_by_run.step_failure_data.error):
+        assert shown is not None
+        assert (shown.message, shown.stack, shown.cls_name, shown.cause) == (
+            "rule 'a' would close 4 alerts",
+            [],
+            None,
+            None,
+        )
+
+
+def test_a_failure_is_not_retried_by_a_policy_of_the_op(instance: DagsterInstance) -> None:
+    @op(retry_policy=RetryPolicy(max_retries=2))
+    def stopped() -> None:
+        raise dagster_internals.MessageFailure("a person has to look")
+
+    @job
+    def stops() -> None:
+        stopped()
+
+    result = stops.execute_in_process(instance=instance, raise_on_error=False)
+    assert not result.success
+    assert result.retry_attempts_for_node("stopped") == 0

@@ -3,12 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from bson import MaxKey, MinKey
 from bson.datetime_ms import DatetimeMS
 
 from alert_pipelines.alerts import OUTSIDE_CONTRACT
 from alert_pipelines.audit.undo import undo_job
+from alert_pipelines.errors import BlastRadiusError
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.mongo.client import server_now
 from alert_pipelines.monitoring import health
 from alert_pipelines.monitoring.scan_records import decisions_by_rule
 from alert_pipelines.scanner.result import ScanRequest
@@ -57,6 +60,21 @@ def test_a_scan_that_completed_in_time_is_fresh_and_one_that_did_not_says_what_t
 def test_scans_that_fail_or_only_run_dry_keep_nothing_fresh(db: AlertDatabase) -> None:
     record(db, scan_record(2), scan_record(0.1, status="failed"), scan_record(0.2, job_type="auto_close_dry_run"))
     assert health.scans_are_fresh(db, NOW, FIFTEEN).numbers == {"minutes since the last scan": 119.0}
+
+
+def test_where_a_limit_blocked_each_scan_a_person_was_sent_to_look_at_runs_that_are_green(db: AlertDatabase) -> None:
+    fill(db, [alert(str(number)) for number in range(4)], rule("old", {"expire_after_mins": 1, "max_close": 3}))
+    now = server_now(db) + timedelta(seconds=1)
+    with pytest.raises(BlastRadiusError):
+        run_scan(db, ScanRequest())
+    told = health.scans_are_fresh(db, now + timedelta(seconds=9), FIFTEEN).description
+    assert told.startswith(
+        "No scan has completed in 30 days (limit: 15 min). Scans run and a limit blocks them: rule 'old' would close 4"
+    )
+    assert told.endswith("The check within_limits has the links for it.")
+    assert "auto_close_schedule" not in told
+    # Scans that stopped since are the graver fault.
+    assert "auto_close_schedule is on" in health.scans_are_fresh(db, now + timedelta(hours=1), FIFTEEN).description
 
 
 def test_without_any_scan_none_is_fresh_unless_they_are_switched_off(db: AlertDatabase) -> None:

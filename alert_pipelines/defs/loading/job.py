@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetObservation, Failure, OpExecutionContext
+from dagster import AssetObservation, OpExecutionContext
 
 from alert_pipelines.defs.asset_specs import ALERTS
 from alert_pipelines.defs.background_jobs import op_job
 from alert_pipelines.defs.config import LoadAlertsConfig, read_time_setting
+from alert_pipelines.defs.dagster_internals import MessageFailure
 from alert_pipelines.defs.failures import as_dagster_failure
 from alert_pipelines.defs.host_files import host_file
 from alert_pipelines.defs.names import Names
@@ -27,7 +28,7 @@ def load_alerts_job(context: OpExecutionContext, config: LoadAlertsConfig, mongo
             reasons = "; ".join(map(str, report.reject_reasons))
             told = f"{report.rows_rejected:,} of {report.rows_read:,} rows of {config.file} were rejected: {reasons}"
             if report.nothing_usable:
-                raise Failure(f"No row could be used. {told}. Correct the mapping.", allow_retries=False)
+                raise MessageFailure(f"No row could be used. {told}. Correct the mapping.")
             context.log.warning(told)
     for warning in report.summary.warnings():
         context.log.warning(warning)
@@ -68,7 +69,7 @@ def _put_away(config: LoadAlertsConfig) -> Iterator[None]:
 
     try:
         yield
-    except (LoadError, MappingError, Failure):
+    except (LoadError, MappingError, MessageFailure):
         if config.put_away:
             put_away(host_file(config.file), FAILED)
         raise
@@ -84,7 +85,7 @@ def _declared(config: LoadAlertsConfig) -> "Mapping":
         return load_mapping(host_file(config.mapping))
     if config.preset and not config.mapping:
         return load_preset(config.preset)
-    raise Failure("Write one of mapping and preset: how the file is to be read.", allow_retries=False)
+    raise MessageFailure("Write one of mapping and preset: how the file is to be read.")
 
 
 def _counts(report: "LoadReport") -> dict[str, Any]:

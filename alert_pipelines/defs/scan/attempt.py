@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from dagster import AssetExecutionContext, DagsterLogManager, Failure, RetryRequested
+from dagster import AssetExecutionContext, DagsterLogManager, RetryRequested
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.defs.asset_specs import ALERT_RULES
 from alert_pipelines.defs.config import PlanConfig
+from alert_pipelines.defs.dagster_internals import MessageFailure
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.resources import MongoResource, RuleEngine
 from alert_pipelines.defs.run_log import lines_in_run_log
@@ -47,16 +48,16 @@ class Outcome(NamedTuple):
     database: str
 
     def fail_if_incomplete(self) -> None:
-        """Raise Failure if a limit, or a query that failed, left something out."""
+        """Raise MessageFailure if a limit, or a query that failed, left something out."""
         if self.incomplete:
-            # No automatic retry: a person has to look first. And no cause: it has the same text, and a stack of calls.
-            raise Failure(str(self.incomplete), allow_retries=False)
+            # A person has to look first.
+            raise MessageFailure(str(self.incomplete))
 
 
 def attempt(
     context: AssetExecutionContext, config: PlanConfig, mongo: MongoResource, rule_engine: RuleEngine, names: Names
 ) -> Outcome:
-    """Do what `config` asks for, once. Raises Failure, RetryRequested."""
+    """Do what `config` asks for, once. Raises MessageFailure, RetryRequested."""
     keep_from_retry(context.instance, context.run)
     if not _is_beside_a_scan(context, names):
         disown_tags(context.instance, names, context.run)
@@ -128,7 +129,7 @@ def _translated_errors(context: AssetExecutionContext, names: Names) -> Iterator
                 _log.warning("Waiting for %s", error)
                 raise _again() from error
             tag_skipped(context.instance, names, context.run.run_id)
-        raise Failure(str(error), allow_retries=False) from None
+        raise MessageFailure(str(error)) from None
 
 
 def _again() -> RetryRequested:

@@ -14,7 +14,6 @@ from dagster import (
     AssetCheckSeverity,
     AssetObservation,
     DataVersion,
-    Failure,
     MaterializeResult,
     MetadataValue,
     TableMetadataValue,
@@ -33,6 +32,7 @@ from alert_pipelines.defs.asset_specs import (
     SHADOW,
     WITHIN_LIMITS,
 )
+from alert_pipelines.defs.dagster_internals import MessageFailure
 from alert_pipelines.defs.links import decided_alerts, limit_leads
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.own_runs import Location
@@ -161,15 +161,14 @@ def dry_run_materialization(report: ScanReport, database: str, names: Names) -> 
     )
 
 
-def unconfirmed(report: ScanReport, database: str) -> Failure:
+def unconfirmed(report: ScanReport, database: str) -> MessageFailure:
     """The end of a scan that was to lift limits and that nobody confirmed; `report` is of the dry run made instead."""
     closed, escalated = (f"{count(report.planned, decision):,}" for decision in ("close", "escalate"))
     still = f" Still blocked: {_messages(report)}" if report.violations else ""
-    return Failure(
+    return MessageFailure(
         f"Nothing was written: allow_over_limit lifts limits only with confirm: true. In {database} it would close "
         f"{closed} and escalate {escalated} alerts.{still} To do it, launch it again with confirm: true.",
         metadata=without_empty({"it would": table(_PREVIEW_COLUMNS, report.preview)}),
-        allow_retries=False,
     )
 
 
