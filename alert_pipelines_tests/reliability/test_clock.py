@@ -18,7 +18,7 @@ PACKAGE = Path(alert_pipelines.__file__).parent
 WALL_CLOCK = {
     "scheduler.py": "when the next tick will be, which Dagster reckons by this machine's clock too",
     "schedule.py": "how long it is until the next tick, which Dagster reckons by this machine's clock too",
-    "defs/monitoring/health_checks.py": "which of Dagster's runs are of the last day, as Dagster dates them",
+    "defs/monitoring/one_database.py": "which of Dagster's runs are of the last day, as Dagster dates them",
     "defs/backtesting/asset.py": "when a report was made, shown beside it",
     "defs/scan/stalled_runs.py": "how long a run has lasted, which Dagster dates by this machine's clock too",
     "defs/loading/inbox_sensor.py": "whether a file is still being written, which its directory dates by this clock",
