@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from alert_pipelines.errors import AlertPipelinesError
+from alert_pipelines.spelling import nearest
 
 # Each has a module of its name, imported when it is used, so that a command starts without what the others need.
 _COMMANDS = (
@@ -48,7 +49,9 @@ class _Root(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module of `cmd_name`."""
-        if cmd_name not in _COMMANDS and cmd_name not in _ABOVE:
+        if cmd_name not in (known := self.list_commands(ctx)):
+            if near := nearest(cmd_name, known):
+                ctx.fail(f"No such command {cmd_name!r}. Did you mean {near!r}?")
             return None
         name = cmd_name.replace("-", "_")
         module = importlib.import_module(_ABOVE.get(cmd_name) or f"alert_pipelines.cli.{name}")

@@ -248,3 +248,8 @@ def _help_of(command: click.Command, name: str) -> str:
             assert found is not None
             texts.append(_help_of(found, below))
     return "\n".join(texts)
+
+
+def test_of_a_misspelt_command_it_was_not_said_which_was_meant(run: Run) -> None:
+    assert "Error: No such command 'pendin'. Did you mean 'pending'?" in run("pendin", code=2).output
+    assert "Error: No such command 'zzz'." in run("zzz", code=2).output
