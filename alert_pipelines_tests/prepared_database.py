@@ -3,6 +3,7 @@
 from typing import Any
 
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.rules.key_indexes import KeyIndexes
 
 Catalog = dict[str, tuple[str, dict[str, Any], list[dict[str, Any]]]]
 
@@ -10,7 +11,8 @@ Catalog = dict[str, tuple[str, dict[str, Any], list[dict[str, Any]]]]
 class PreparedDatabase:
     """Made once with the project's collections and indexes, and emptied for each test that finds it so.
 
-    Where a test has left another collection, index or option, the whole database is made again.
+    Where a test has left another collection, index or option, or an index that has held arrays as keys of alerts, the
+    whole database is made again.
     """
 
     def __init__(self, name: str) -> None:
@@ -19,7 +21,7 @@ class PreparedDatabase:
 
     def make_as_new(self, db: AlertDatabase) -> None:
         """Leave `db`, which has that name, as if it had been made just now."""
-        if self._made is not None and catalog(db) == self._made:
+        if self._made is not None and catalog(db) == self._made and not holds_arrays(db):
             for name in self._made:
                 # A plan that was chosen for another test's alerts would be one that this test's do not lead to.
                 if db[name].delete_many({}).deleted_count:
@@ -41,3 +43,10 @@ def catalog(db: AlertDatabase) -> Catalog:
         indexes = sorted(found, key=lambda index: index["name"])
         made[one["name"]] = (one["type"], one["options"], indexes)
     return made
+
+
+def holds_arrays(db: AlertDatabase) -> bool:
+    """Whether an alert had an array as its key since the indexes were made; then scans read otherwise."""
+    indexes = KeyIndexes(db.alerts)
+    of_sources = [paths for paths in (list(spec["key"]) for spec in indexes.specs) if paths[0] == "source_type"]
+    return any(indexes.holds_arrays(paths[1]) for paths in of_sources if len(paths) > 1)

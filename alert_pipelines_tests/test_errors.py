@@ -9,8 +9,8 @@ from pkgutil import walk_packages
 import alert_pipelines
 from alert_pipelines import errors
 
-# What a caller inside the package catches, always: no person meets them.
-INTERNAL = {"BadValueError", "RowError", "_UnqueryableKeyError"}
+# What a caller inside the package catches, or Dagster, always: no person meets them.
+INTERNAL = {"BadValueError", "RowError", "_UnqueryableKeyError", "MessageFailure", "_ForeignError"}
 
 
 def drawn() -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 The scan reads by it, and `index_advice` advises by it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,17 @@ class KeyIndexes:
         """Whether an index finds the alerts of one source, or the pending ones of them, by `path`."""
         return any(paths[:2] == ["source_type", path] and (pending_only or not part) for paths, part in self._of_alerts)
 
+    def holds_arrays(self, path: str) -> bool:
+        """Whether an alert had an array at `path` since the index that finds alerts by it was made.
+
+        With both bounds of a range the server then reads from one of them to the end of the index.
+        """
+        name = next(spec["name"] for spec in self._usable if list(spec["key"])[:2] == ["source_type", path])
+        # Of what a listing of the indexes does not say, a plan does, for each of its paths.
+        asked = {"find": self._alerts.name, "filter": {}, "hint": name}
+        plan = self._alerts.database.command("explain", asked, verbosity="queryPlanner")
+        return any(found.get(path) for found in _values_of("multiKeyPaths", plan))
+
     def find_key(self, key: Sequence[str]) -> bool:
         """Whether an index finds the alerts of one source by all of `key`."""
         return any(
@@ -45,6 +56,20 @@ class KeyIndexes:
     @cached_property
     def _of_alerts(self) -> list[tuple[list[str], bool]]:
         """The paths of each index, and whether it holds a part of the alerts only."""
+        return [(list(spec["key"]), "partialFilterExpression" in spec) for spec in self._usable]
+
+    @property
+    def _usable(self) -> list[Mapping[str, Any]]:
         # No statement at all can use a hidden one.
-        usable = (spec for spec in self.specs if not spec.get("hidden"))
-        return [(list(spec["key"]), "partialFilterExpression" in spec) for spec in usable]
+        return [spec for spec in self.specs if not spec.get("hidden")]
+
+
+def _values_of(name: str, plan: Any) -> Iterator[Any]:
+    """What `plan` has under `name`, wherever it lies: each kind of server and of plan nests it in another way."""
+    if isinstance(plan, dict):
+        if name in plan:
+            yield plan[name]
+        plan = list(plan.values())
+    if isinstance(plan, list):
+        for inner in plan:
+            yield from _values_of(name, inner)

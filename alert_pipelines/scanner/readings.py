@@ -2,8 +2,8 @@
 
 1. All in one query, where few alerts are stored.
 2. In ranges of keys, where an index finds the alerts by key: a condition on other alerts needs whole keys.
-3. In spans of time, where no index does or one key has most of the alerts, and alerts of any key can be cut: a count
-   in a window, or a look at others alone.
+3. In spans of time, where no index does, an alert had an array as its key, or one key has most of the alerts, and where
+   alerts of any key can be cut: a count in a window, or a look at others alone.
 4. In as few ranges of keys as a query can bear, or in one.
 
 Scopes of an incremental scan, and the alerts of a back-test, are read as they are given: `Readings.within`. In each of
@@ -92,7 +92,8 @@ class Readings:
         if self._indexes.find_path(path):
             found = self._estimate(cut, path)
             by_key = found.candidates > MUST_SLICE or found.keyed <= MAX_KEYED * found.candidates
-            if by_key and (cut.lookback is None or found.largest <= MAX_UNEVEN * SLICE):
+            even = cut.lookback is None or found.largest <= MAX_UNEVEN * SLICE
+            if by_key and even and not self._indexes.holds_arrays(path):
                 one_pass = self._chosen(cut, in_one_pass=True)
                 return [*(Query(one_pass, scope) for scope in _ranges(path, found.cuts)), *self._without_key(cut)]
         if cut.lookback is not None:
