@@ -17,6 +17,7 @@ from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.monitoring.health_checks import HEALTH_CHECKS
 from alert_pipelines.defs.monitoring.index_checks import INDEX_ADVICE
 from alert_pipelines.defs.own_runs import Location, location_of_run
+from alert_pipelines.mongo import MongoSettings, open_database
 
 HEALTH_KEYS = [spec.key for spec in HEALTH_CHECKS]
 VERDICTS = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
@@ -125,6 +126,8 @@ def test_two_demos_at_once_shared_a_database_and_the_second_was_refused_by_the_s
         again = printed(demo(clone, mongo_uri))
     assert record(again)["status"] == "completed"
     assert "4013 already there" in again
+    with open_database(MongoSettings(mongo_uri, "alert_pipelines_demo", clone)) as db:
+        db.client.drop_database(db.name)
 
 
 def test_a_file_until_an_instant_is_loaded_and_scanned_as_of_it_while_the_demo_of_the_week_runs(

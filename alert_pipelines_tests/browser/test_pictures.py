@@ -2,6 +2,7 @@
 
 import json
 import re
+import uuid
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from alert_pipelines_tests.browser import chromium
 from alert_pipelines_tests.browser.screenshots import SHOWN, take_all
+from alert_pipelines_tests.browser.week import sample_week
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 
 IMAGES = CHECKOUT / "docs" / "images"
@@ -22,6 +24,16 @@ def test_each_picture_of_the_docs_is_there_and_of_one_screen_and_none_is_left_ov
     for picture in COMMITTED:
         with Image.open(picture) as opened:
             assert opened.size == (chromium.SIZE["width"], chromium.SIZE["height"]), picture.name
+
+
+def test_the_pictures_began_with_the_week_of_a_demo_that_had_closed_all_of_it(mongo_uri: str) -> None:
+    with sample_week(mongo_uri, f"test_{uuid.uuid4().hex}") as demo:
+        alerts = demo.alerts.count_documents({})
+        demo.alerts.update_many({}, {"$set": {"status": "AUTO_CLOSED"}})
+        demo.background_jobs.insert_one({"job_id": "JOB-OF-THE-DEMO"})
+        with sample_week(mongo_uri, demo.name) as week:
+            assert week.alerts.count_documents({"status": {"$ne": "AUTO_CLOSED"}}) == alerts
+            assert week.background_jobs.count_documents({}) == 0
 
 
 @pytest.mark.process

@@ -15,8 +15,12 @@ from alert_pipelines.scanner.prepare import prepare_collections
 
 @contextmanager
 def sample_week(mongo_uri: str, name: str | None = None) -> Iterator[AlertDatabase]:
-    """Make it on the server of `mongo_uri`, under a name of its own unless one is given; drop it with the context."""
+    """Make it on the server of `mongo_uri`, under a name of its own unless one is given; drop it with the context.
+
+    A database that has the name already is dropped first.
+    """
     with open_database(MongoSettings(mongo_uri, name or f"test_{uuid.uuid4().hex}", Path())) as db:
+        db.client.drop_database(db.name)
         prepare_collections(db)
         publish_rules(db, default_rules())
         insert_week(db, 1, server_now(db))
