@@ -48,5 +48,5 @@ def catalog(db: AlertDatabase) -> Catalog:
 def holds_arrays(db: AlertDatabase) -> bool:
     """Whether an alert had an array as its key since the indexes were made; then scans read otherwise."""
     indexes = KeyIndexes(db.alerts)
-    of_sources = [paths for paths in (list(spec["key"]) for spec in indexes.specs) if paths[0] == "source_type"]
-    return any(indexes.holds_arrays(paths[1]) for paths in of_sources if len(paths) > 1)
+    found = [list(spec["key"])[1] for spec in indexes.specs if len(spec["key"]) > 1]
+    return any(indexes.find_path(path) and indexes.holds_arrays(path) for path in found)

@@ -30,7 +30,9 @@ class KeyIndexes:
 
         With both bounds of a range the server then reads from one of them to the end of the index.
         """
-        name = next(spec["name"] for spec in self._usable if list(spec["key"])[:2] == ["source_type", path])
+        # A partial one knows of some alerts only.
+        found = [spec for spec in self._usable if "partialFilterExpression" not in spec]
+        name = next(spec["name"] for spec in found if list(spec["key"])[:2] == ["source_type", path])
         # Of what a listing of the indexes does not say, a plan does, for each of its paths.
         asked = {"find": self._alerts.name, "filter": {}, "hint": name}
         plan = self._alerts.database.command("explain", asked, verbosity="queryPlanner")

@@ -20,6 +20,7 @@ from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.scanner import plan, readings
+from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded
@@ -290,6 +291,18 @@ def test_since_one_alert_had_an_array_as_its_key_each_slice_read_half_of_all_ale
     db.alerts.delete_many({})
     fill(db, [alert(f"A{n}", minutes=n, driver=f"D{n}") for n in range(1, 101)], decided)
     assert sum(documents_read(db, look.pipeline) for look in slices_of(db, decided)) <= 200
+
+
+def test_a_partial_index_by_key_beside_the_full_one_was_asked_for_arrays_and_knew_of_some_alerts_only(
+    bare_db: AlertDatabase,
+) -> None:
+    keys = [("source_type", 1), ("metadata.driver_id", 1)]
+    bare_db.alerts.create_index(keys, name="theirs", partialFilterExpression={"severity": "CRITICAL"})
+    prepare_collections(bare_db)
+    assert [spec["name"] for spec in KeyIndexes(bare_db.alerts).specs][1] == "theirs"
+    assert not KeyIndexes(bare_db.alerts).holds_arrays("metadata.driver_id")
+    fill(bare_db, [alert("array", driver=["D1", "D2"])])
+    assert KeyIndexes(bare_db.alerts).holds_arrays("metadata.driver_id")
 
 
 def documents_read(db: AlertDatabase, pipeline: Stages) -> int:
