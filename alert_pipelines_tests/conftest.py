@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import uuid
-import warnings
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from coverage.exceptions import CoverageWarning
+from coverage import Coverage
 
 from alert_pipelines import job_records
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
@@ -101,13 +100,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where files are shared out to workers, let none be left with a long one when the others have ended.
-
-    Coverage is of the quick tests: it would make each slow one a third slower, and tell of few lines more.
-    """
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker("no_cover")
+    """Where files are shared out to workers, let none be left with a long one when the others have ended."""
     if config.getoption("--longest-first"):
         takes = Counter[Path]()
         for item in items:
@@ -116,13 +109,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtestloop() -> Generator[None, object, object]:
-    """Pass over what a process had written of its coverage when a test killed it."""
-    with warnings.catch_warnings():
-        # What coverage warns of else is told once, as pytest-cov would have it where there is no filter.
-        warnings.simplefilter("once", CoverageWarning)
-        warnings.filterwarnings("ignore", "Couldn't use data file", CoverageWarning)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure no slow test, nor what it starts: it would take twice as long, and tell of few lines more."""
+    measuring = Coverage.current()
+    if measuring is None or item.get_closest_marker("slow") is None:
         return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        # Set by coverage for the processes that a measured one starts.
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        measuring.stop()
+        try:
+            return (yield)
+        finally:
+            measuring.start()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

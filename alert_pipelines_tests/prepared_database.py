@@ -5,14 +5,17 @@ from typing import Any
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.key_indexes import KeyIndexes
 
+# So many alerts take longer to delete than a database to make.
+_MANY = 5_000
+
 Catalog = dict[str, tuple[str, dict[str, Any], list[dict[str, Any]]]]
 
 
 class PreparedDatabase:
     """Made once with the project's collections and indexes, and emptied for each test that finds it so.
 
-    Where a test has left another collection, index or option, or an index that has held arrays as keys of alerts, the
-    whole database is made again.
+    Where a test has left another collection, index or option, an index that has held arrays as keys of alerts, or many
+    alerts, the whole database is made again.
     """
 
     def __init__(self, name: str) -> None:
@@ -21,7 +24,8 @@ class PreparedDatabase:
 
     def make_as_new(self, db: AlertDatabase) -> None:
         """Leave `db`, which has that name, as if it had been made just now."""
-        if self._made is not None and catalog(db) == self._made and not holds_arrays(db):
+        few = db.alerts.estimated_document_count() < _MANY
+        if few and self._made is not None and catalog(db) == self._made and not holds_arrays(db):
             for name in self._made:
                 # A plan that was chosen for another test's alerts would be one that this test's do not lead to.
                 if db[name].delete_many({}).deleted_count:

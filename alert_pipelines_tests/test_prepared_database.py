@@ -12,6 +12,7 @@ from alert_pipelines_tests.prepared_database import PreparedDatabase, catalog
     "leave",
     [
         lambda db: db.alerts.insert_one({"alert_id": "left"}),
+        lambda db: db.alerts.insert_many({"alert_id": str(number)} for number in range(5_000)),
         lambda db: db.alerts.create_index("left"),
         lambda db: db.alerts.drop_index("alert_id_unique"),
         lambda db: db.left.insert_one({}),
@@ -20,7 +21,17 @@ from alert_pipelines_tests.prepared_database import PreparedDatabase, catalog
         lambda db: db.command("create", "left", viewOn="alerts", pipeline=[]),
         lambda db: db.client.drop_database(db.name),
     ],
-    ids=["a document", "an index", "an index less", "a collection", "one less", "a validator", "a view", "nothing"],
+    ids=[
+        "a document",
+        "many",
+        "an index",
+        "an index less",
+        "a collection",
+        "one less",
+        "a validator",
+        "a view",
+        "nothing",
+    ],
 )
 def test_what_a_test_leaves_is_gone_for_the_next(
     bare_db: AlertDatabase, leave: Callable[[AlertDatabase], object]

@@ -73,15 +73,23 @@ def test_interrupted():
 """
 
 MEASURED = """
+import subprocess
 import sys
 import pytest
 
+def measured():
+    command = [sys.executable, "-c", "import sys; print(sys.gettrace() is not None)"]
+    return sys.gettrace() is not None, subprocess.run(command, capture_output=True).stdout == b"True\\n"
+
 def test_quick():
-    assert sys.gettrace() is not None
+    assert measured() == (True, True)
 
 @pytest.mark.slow
 def test_slow():
-    assert sys.gettrace() is None
+    assert measured() == (False, False)
+
+def test_quick_after_a_slow_one():
+    assert measured() == (True, True)
 """
 
 MARKED_ELSEWHERE = """
@@ -91,14 +99,6 @@ TIER = "process"
 
 @getattr(pytest.mark, TIER)
 def test_marked(): pass
-"""
-
-HALF_MEASURED = """
-import os
-from pathlib import Path
-
-def test_killing():
-    Path(os.environ["COVERAGE_FILE"] + ".vm.pid1.Xx").write_text("half of it")
 """
 
 LIMIT = "--slow=0.6"
@@ -169,18 +169,13 @@ def test_what_a_test_left_on_the_machine_was_not_told(tmp_path: Path, workers: s
 
 
 @pytest.mark.process
-def test_coverage_made_every_slow_test_slower(tmp_path: Path) -> None:
-    environment = {"COVERAGE_CORE": "pytrace", "COVERAGE_FILE": str(tmp_path / "coverage")}
-    done = run_tests(tmp_path, MEASURED, "--cov=json", "--cov-report=", env=environment)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
-
-
-@pytest.mark.process
-def test_a_process_that_was_killed_while_it_wrote_its_coverage_ended_the_run_with_a_warning(tmp_path: Path) -> None:
-    environment = {"COVERAGE_FILE": str(tmp_path / "coverage")}
-    done = run_tests(tmp_path, HALF_MEASURED, "--cov=json", "--cov-report=", env=environment)
-    assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
-    assert "Couldn't use data file" not in done.stdout + done.stderr
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_coverage_made_every_slow_test_twice_as_slow(tmp_path: Path, workers: str) -> None:
+    traced = {"COVERAGE_CORE": "pytrace"}
+    done = run_tests(tmp_path, MEASURED, "--numprocesses", workers, env=traced, measured=True)
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    # Of the one that runs them, of each worker, and of two of the three processes that the tests start.
+    assert len(list(tmp_path.glob("coverage.*"))) == 1 + int(workers) + 2
 
 
 @pytest.mark.skipif(MEMORY is None, reason="there is no shared memory here")
