@@ -16,6 +16,18 @@ pytestmark = pytest.mark.skipif(
 # Holds tests of every tier, and takes little time to import.
 DIRECTORY = "alert_pipelines_tests/reliability"
 
+INTERRUPTED = """
+from pathlib import Path
+import pytest
+
+def test_interrupted():
+    raise KeyboardInterrupt
+
+@pytest.mark.process
+def test_waiting():
+    Path(__file__).with_name("waited").touch()
+"""
+
 
 def collected(*arguments: str, paths: tuple[str, ...] = (DIRECTORY,)) -> set[str]:
     """The tests that the script would run."""
@@ -49,3 +61,15 @@ def test_without_a_path_the_suite_s_own_options_were_unknown() -> None:
 def test_at_the_end_of_a_run_a_worker_was_left_with_a_file_that_takes_long() -> None:
     first, *_ = in_order()
     assert "test_replica_set.py::test_the_primary_steps_down_in_mid_scan" in first
+
+
+@pytest.mark.process
+def test_after_ctrl_c_the_tests_that_wait_were_begun(tmp_path: Path) -> None:
+    file = tmp_path / "test_inner.py"
+    file.write_text(INTERRUPTED)
+    settings = ["-c", "pyproject.toml", "-p", "alert_pipelines_tests.conftest", "-p", "no:cacheprovider"]
+    command = [str(CHECKOUT / "scripts" / "test"), "--all", *settings, str(file)]
+    environment = {**env_of_another_run(), "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout + done.stderr
+    assert not (tmp_path / "waited").exists()
