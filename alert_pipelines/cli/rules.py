@@ -16,10 +16,10 @@ from alert_pipelines.mongo import open_database
 from alert_pipelines.rules.against_alerts import warnings_against_alerts
 from alert_pipelines.rules.calendar_store import with_calendars
 from alert_pipelines.rules.files import default_rules, dump_rules, language_schema, read_rules
+from alert_pipelines.rules.lint import warnings_of
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.publish import ChangeKind, RuleChange, diff_rules, export_rules, publish_rules
 from alert_pipelines.rules.sentences import sentence
-from alert_pipelines.rules.validation import warnings_of
 from alert_pipelines.signature import Signature
 
 _KINDS = {

@@ -1,4 +1,4 @@
-"""Warns of valid rules that are probably wrong: conditions that leave nothing to others, or never hold."""
+"""Warns of valid rules that are probably wrong: conditions that cancel each other or never hold, missing calendars."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, product
@@ -6,6 +6,7 @@ from itertools import combinations, product
 from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.tree import All, Leaf, Op, Tree
 from alert_pipelines.rules.tree_words import describe, span_in_words
+from alert_pipelines.spelling import nearest
 
 _NARROWING = ("only_if", "severities", "statuses", "hold_mins", "suppress_if_other")
 _GROUPING = (
@@ -16,12 +17,29 @@ _OPPOSITES = ({Op.EQ, Op.NE}, {Op.IN, Op.NOT_IN}, {Op.EXISTS, Op.MISSING})
 _FLOORS, _CEILINGS = {Op.GT, Op.GTE}, {Op.LT, Op.LTE}
 
 
+def warnings_of(rules: Iterable[Rule]) -> list[str]:
+    """What is valid and hardly meant: calendars that are not in the file, and all that `lint` finds."""
+    given = list(rules)
+    known = {calendar.name for rule in given for calendar in rule.calendars or ()}
+    missing = [_not_brought(rule, name, known) for rule in given for name in rule.calendar_names if name not in known]
+    return [*missing, *lint(given)]
+
+
 def lint(rules: Iterable[Rule]) -> list[str]:
     """What the active and shadow rules of a file say that is surely not meant."""
     considered = [rule for rule in rules if rule.effective_mode is not Mode.OFF]
     found = [warning for rule in considered for warning in _of_one(rule)]
     active = [rule for rule in considered if rule.effective_mode is Mode.ACTIVE]
     return found + [text for closing in active for other in active for text in _leaves_nothing(closing, other)]
+
+
+def _not_brought(rule: Rule, name: str, known: Iterable[str]) -> str:
+    near = nearest(name, known)
+    meant = f"; did you mean {near!r}?" if near else "."
+    return (
+        f"rule {rule.rule_id!r}: the calendar {name!r} is not in the file{meant} The rule decides nothing "
+        "unless the collection calendars has a calendar of this name"
+    )
 
 
 def _of_one(rule: Rule) -> Iterator[str]:
@@ -73,15 +91,21 @@ def _contradict(one: Leaf, another: Leaf) -> bool:
 
 def _leaves_nothing(closing: Rule, escalating: Rule) -> Iterator[str]:
     """Closes come first: what both decide is never escalated."""
-    covers = closing.sources is None or set(escalating.sources or [""]) <= set(closing.sources)
-    if not covers or any(getattr(closing.conditions, name) for name in _NARROWING):
-        return
-    if closing.calendar or closing.only_during or escalating.calendar:
-        return
     closes, escalates = closing.conditions, escalating.conditions
     who = "the same rule" if closing is escalating else f"rule {closing.rule_id!r}"
     whose = f"rule {escalating.rule_id!r}"
-    then = f"so {escalating.source_names} alerts are almost never escalated. Let the rule that closes wait longer"
+    then = f"so {escalating.source_names} alerts are almost never escalated"
+    if closes.keep_latest and (escalates.escalate_if_count or 1) > 1 and closing.shares_source(escalating):
+        yield (
+            f"{whose}: escalate_if_count counts pending alerts, and keep_latest of {who} closes all but the newest of "
+            f"a key, {then}. Remove one of the two conditions"
+        )
+    covers = closing.sources is None or set(escalating.sources or [""]) <= set(closing.sources)
+    if not covers or any(getattr(closes, name) for name in _NARROWING):
+        return
+    if closing.calendar or closing.only_during or escalating.calendar:
+        return
+    then += ". Let the rule that closes wait longer"
     if closes.expire_after_mins and escalates.escalate_after_mins:
         first, second = closes.expire_after_mins, escalates.escalate_after_mins
         if first <= second:

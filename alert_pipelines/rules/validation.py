@@ -12,13 +12,12 @@ from pydantic_core import ErrorDetails
 from alert_pipelines.errors import MAX_PROBLEMS, AlertPipelinesError, RuleError, limit_problems
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.hints import is_negated, meant
-from alert_pipelines.rules.lint import lint
-from alert_pipelines.rules.model import OTHER_CONDITIONS, TREE_CONDITIONS, Conditions, Mode, Rule, StrictRule
+from alert_pipelines.rules.model import OTHER_CONDITIONS, TREE_CONDITIONS, Conditions, Rule, StrictRule
 from alert_pipelines.rules.others import Other
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 from alert_pipelines.rules.tree import Leaf
 from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.spelling import close_matches, nearest
+from alert_pipelines.spelling import close_matches
 
 MAX_CHARS = 100_000
 _NODE_KEYS = ("all", "any", "not", *Leaf.model_fields)
@@ -45,43 +44,6 @@ def _misspelt_limits(document: Mapping[str, Any]) -> Iterator[str]:
     for name in document:
         if name not in Rule.model_fields and (near := close_matches(str(name), CALENDAR_FIELDS, cutoff=0.8)):
             yield f"{_printable(str(name)):.100}: unknown; did you mean {near[0]!r}?"
-
-
-def warnings_of(rules: Iterable[Rule]) -> list[str]:
-    """What is valid and hardly meant: conditions that cancel each other, that never hold or that have no effect.
-
-    Also the calendars that are not in the file, since they have to be in the database.
-    """
-    given = list(rules)
-    active = [rule for rule in given if rule.effective_mode is Mode.ACTIVE]
-    known = {calendar.name for rule in given for calendar in rule.calendars or ()}
-    return [
-        *(_not_brought(rule, name, known) for rule in given for name in rule.calendar_names if name not in known),
-        *_cancelled(active),
-        *lint(given),
-    ]
-
-
-def _not_brought(rule: Rule, name: str, known: Iterable[str]) -> str:
-    near = nearest(name, known)
-    meant = f"; did you mean {near!r}?" if near else "."
-    return (
-        f"rule {rule.rule_id!r}: the calendar {name!r} is not in the file{meant} The rule decides nothing "
-        "unless the collection calendars has a calendar of this name"
-    )
-
-
-def _cancelled(active: Sequence[Rule]) -> list[str]:
-    return [
-        f"rule {escalating.rule_id!r}: escalate_if_count counts pending alerts, and keep_latest of "
-        f"{'the same rule' if keeping is escalating else f'rule {keeping.rule_id!r}'} closes all but the newest of a "
-        f"key, so {escalating.source_names} alerts are almost never escalated. Remove one of the two conditions"
-        for keeping in active
-        for escalating in active
-        if keeping.shares_source(escalating)
-        and keeping.conditions.keep_latest
-        and (escalating.conditions.escalate_if_count or 1) > 1
-    ]
 
 
 def parse_window(document: Mapping[str, Any]) -> MaintenanceWindow:

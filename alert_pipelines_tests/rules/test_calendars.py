@@ -16,9 +16,10 @@ from alert_pipelines.errors import AlertPipelinesError, RuleFileError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.files import dump_rules, parse_rules, read_rules
 from alert_pipelines.rules.hours import Hours
+from alert_pipelines.rules.lint import warnings_of
 from alert_pipelines.rules.publish import ChangeKind, diff_rules, export_rules, publish_rules
 from alert_pipelines.rules.store import keep_version, load_rules, rule_text
-from alert_pipelines.rules.validation import parse_calendar, warnings_of
+from alert_pipelines.rules.validation import parse_calendar
 from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import alert, fill, rule, statuses

@@ -22,10 +22,10 @@ from alert_pipelines.defs.run_log import lines_in_run_log
 from alert_pipelines.defs.tables import table, without_empty
 from alert_pipelines.rules.against_alerts import warnings_against_alerts
 from alert_pipelines.rules.files import default_rules, dump_rules, parse_rules_text, read_rules, write_rules
+from alert_pipelines.rules.lint import warnings_of
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.publish import export_rules
 from alert_pipelines.rules.sentences import sentence
-from alert_pipelines.rules.validation import warnings_of
 from alert_pipelines.signature import Signature
 
 _RULE_COLUMNS = ("rule", "source", "mode", "priority", "what it does")
