@@ -16,6 +16,7 @@ from dagster import DagsterInstance
 from alert_pipelines.defs.dagster_internals import (
     DagsterHomeNotSetError,
     InProcessCodeLocationOrigin,
+    InstigatorType,
     LoadableTargetOrigin,
     RemoteSchedule,
     disable_dagster_warnings,
@@ -23,7 +24,7 @@ from alert_pipelines.defs.dagster_internals import (
 )
 from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.names import Names
-from alert_pipelines.defs.own_runs import locations_of_schedule
+from alert_pipelines.defs.own_runs import instigators
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.errors import SchedulerError
 from alert_pipelines.settings import CRON_VARIABLE, OFF, PREFIX_VARIABLE, read_settings
@@ -193,7 +194,7 @@ def _location(instance: DagsterInstance, named: str | None) -> str:
 
     While the instance knows none yet, nothing tells a wrong name from one that the daemon has still to load.
     """
-    found = [place.name for place in locations_of_schedule(instance, _schedule_name())]
+    found = [one.location.name for one in instigators(instance, InstigatorType.SCHEDULE, _schedule_name())]
     if named is not None and (named in found or not found):
         return named
     if named is not None:

@@ -25,7 +25,7 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.target import AutomationTarget
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterHomeNotSetError, DagsterUserCodeProcessError
-from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInstigatorOrigin
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.remote_representation.external import RemoteSchedule
 from dagster._core.scheduler.instigation import ScheduleInstigatorData, TickStatus
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -39,7 +39,6 @@ __all__ = [
     "InstigatorType",
     "LoadableTargetOrigin",
     "MessageFailure",
-    "RemoteInstigatorOrigin",
     "RemoteSchedule",
     "ScheduleInstigatorData",
     "TickStatus",

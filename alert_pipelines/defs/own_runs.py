@@ -19,7 +19,7 @@ from dagster import (
     SensorEvaluationContext,
 )
 
-from alert_pipelines.defs.dagster_internals import InstigatorType, RemoteInstigatorOrigin, ScheduleInstigatorData
+from alert_pipelines.defs.dagster_internals import InstigatorType, ScheduleInstigatorData
 
 FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
@@ -63,57 +63,48 @@ def location_of_tick(context: ScheduleEvaluationContext) -> Location | None:
         return None
     ticks = storage.get_ticks_by_ids([int(number)])
     owners = {tick.instigator_origin_id for tick in ticks}
-    return next((state.location for state in _schedule_states(context.instance) if state.origin_id in owners), None)
+    schedules = instigators(context.instance, InstigatorType.SCHEDULE)
+    return next((one.location for one in schedules if one.origin_id in owners), None)
 
 
-class ScheduleState(NamedTuple):
-    """Of a schedule that was on once: where it belongs, whether it is on, and since when a person wants it so."""
+class Instigator(NamedTuple):
+    """A schedule or sensor that the instance has seen: where it belongs, and whether it is on.
+
+    `started_at`: since when a person wants a schedule to be on.
+    """
 
     name: str
     location: Location
-    origin_id: str
     is_running: bool
     started_at: float | None
+    origin_id: str
+    selector_id: str
 
 
-def own_schedule_state(instance: DagsterInstance, own: Location | None, name: str) -> ScheduleState | None:
-    """The state of the location's schedule of that name; None where it has none yet, or `own` is not known."""
-    found = (state for state in _schedule_states(instance) if (state.location, state.name) == (own, name))
-    return next(found, None)
+def instigators(instance: DagsterInstance, of_type: InstigatorType, name: str | None = None) -> list[Instigator]:
+    """The schedules or sensors that the instance has switched or let tick, by location; all, or those of `name`."""
+    found = []
+    for state in instance.all_instigator_state(instigator_type=of_type):
+        repository, data = state.origin.repository_origin, state.instigator_data
+        location = Location(repository.code_location_origin.location_name, repository.repository_name)
+        started_at = data.start_timestamp if isinstance(data, ScheduleInstigatorData) else None
+        ids = state.instigator_origin_id, state.selector_id
+        if name in (None, state.name):
+            found.append(Instigator(state.name, location, state.is_running, started_at, *ids))
+    return sorted(found, key=lambda one: one.location)
 
 
-def locations_of_schedule(instance: DagsterInstance, name: str) -> list[Location]:
-    """The code locations whose schedule of that name the instance has ever switched or let tick."""
-    return sorted({state.location for state in _schedule_states(instance) if state.name == name})
-
-
-def switches(instance: DagsterInstance, name: str, of_type: InstigatorType) -> list[tuple[Location, bool]]:
-    """The code locations whose schedule or sensor of that name the instance has seen, and whether it is on there."""
-    found = [state for state in instance.all_instigator_state(instigator_type=of_type) if state.name == name]
-    return sorted((_location_of(state.origin), state.is_running) for state in found)
+def own_schedule(instance: DagsterInstance, own: Location | None, name: str) -> Instigator | None:
+    """The location's schedule of that name; None where the instance has not seen it, or `own` is not known."""
+    return next((one for one in instigators(instance, InstigatorType.SCHEDULE, name) if one.location == own), None)
 
 
 def purge_own_ticks(instance: DagsterInstance, own: Location, before: datetime) -> None:
     """Delete the ticks, older than that, of the location's schedules and sensors."""
     for of_type in (InstigatorType.SCHEDULE, InstigatorType.SENSOR):
-        for state in instance.all_instigator_state(instigator_type=of_type):
-            if _location_of(state.origin) == own:
-                instance.purge_ticks(state.instigator_origin_id, state.selector_id, before.timestamp())
-
-
-def _location_of(origin: RemoteInstigatorOrigin) -> Location:
-    repository = origin.repository_origin
-    return Location(repository.code_location_origin.location_name, repository.repository_name)
-
-
-def _schedule_states(instance: DagsterInstance) -> list[ScheduleState]:
-    states = []
-    for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE):
-        location = _location_of(state.origin)
-        data = state.instigator_data
-        started_at = data.start_timestamp if isinstance(data, ScheduleInstigatorData) else None
-        states.append(ScheduleState(state.name, location, state.instigator_origin_id, state.is_running, started_at))
-    return states
+        for one in instigators(instance, of_type):
+            if one.location == own:
+                instance.purge_ticks(one.origin_id, one.selector_id, before.timestamp())
 
 
 class Wanted(TypedDict, total=False):

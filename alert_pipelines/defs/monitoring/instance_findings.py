@@ -9,7 +9,7 @@ from dagster import DagsterInstance
 
 from alert_pipelines.defs.dagster_internals import InstigatorType, TickStatus, unhealthy_daemons
 from alert_pipelines.defs.names import Names
-from alert_pipelines.defs.own_runs import switches
+from alert_pipelines.defs.own_runs import instigators
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.defs.scan.sensor import dead_scan_sensor
 from alert_pipelines.monitoring.fitness import Finding, Level
@@ -54,7 +54,7 @@ def _daemons(instance: DagsterInstance) -> Finding:
 
 
 def _switched(instance: DagsterInstance, kind: str, name: str, of_type: InstigatorType) -> Iterator[Finding]:
-    found = switches(instance, name, of_type)
+    found = instigators(instance, of_type, name)
     if not found:
         yield Finding(
             Level.MISSING,
@@ -62,13 +62,12 @@ def _switched(instance: DagsterInstance, kind: str, name: str, of_type: Instigat
             f"the daemon has not seen {name}: add the code location to its workspace, or wait some seconds if it just "
             "started",
         )
-    for location, is_on in found:
-        if is_on:
-            yield Finding(Level.OK, kind, f"{name} of {location.name} is on")
+    for one in found:
+        which = f"{name} of {one.location.name}"
+        if one.is_running:
+            yield Finding(Level.OK, kind, f"{which} is on")
         else:
-            yield Finding(
-                Level.WARNING, kind, f"{name} of {location.name} is off: switch it on under Automation in the UI"
-            )
+            yield Finding(Level.WARNING, kind, f"{which} is off: switch it on under Automation in the UI")
 
 
 def _monitoring(instance: DagsterInstance) -> Finding:

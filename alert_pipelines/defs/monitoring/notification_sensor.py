@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pymongo.errors import PyMongoError
 
 from alert_pipelines.defs.names import Names
-from alert_pipelines.defs.own_runs import location_of_sensor, own_schedule_state
+from alert_pipelines.defs.own_runs import location_of_sensor, own_schedule
 from alert_pipelines.defs.resources import MongoResource
 from alert_pipelines.defs.scan.freshness import stale_after
 from alert_pipelines.defs.scan.runs import ThisCopy, busy_scan
@@ -127,7 +127,7 @@ def _stale(copy: ThisCopy, cursor: Cursor, now: datetime, fault: Exception | Non
     """That no scan completes although the schedule is on, and what is known of the cause; None while all is well."""
     settings = read_settings()
     window = stale_after(settings)
-    state = own_schedule_state(copy.instance, copy.own, copy.names.name(AUTO_CLOSE_SCHEDULE))
+    state = own_schedule(copy.instance, copy.own, copy.names.name(AUTO_CLOSE_SCHEDULE))
     if window is None or (state and not state.is_running):
         return None
     started = datetime.fromtimestamp(state.started_at, UTC) if state and state.started_at else cursor.began
