@@ -1,7 +1,6 @@
 """Guesses how a file is written: its encoding, its format, its delimiter, where its rows are."""
 
 import csv
-import gzip
 import itertools
 import json
 import re
@@ -22,7 +21,7 @@ from alert_pipelines.loading.readers.csv_rows import csv_reader, is_rule
 from alert_pipelines.loading.readers.json_shape import lists_of_objects
 from alert_pipelines.loading.readers.kinds import refuse_other_kinds
 from alert_pipelines.loading.readers.lines import beginning as bytes_at
-from alert_pipelines.loading.readers.lines import is_gzip, open_text
+from alert_pipelines.loading.readers.lines import open_bytes, open_text
 
 _DELIMITERS = (",", ";", "\t", "|")
 _QUOTES = ('"', "'")
@@ -75,7 +74,7 @@ def _is_workbook(path: Path) -> bool:
 def _encoding(path: Path) -> str:
     """Return UTF-16 by its first bytes, with or without a mark; UTF-8 if most non-ASCII bytes are valid; or a guess."""
     try:
-        with gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as stream:
+        with open_bytes(path) as stream:
             start = stream.read(2)
             if start in (b"\xff\xfe", b"\xfe\xff"):
                 return "utf-16"

@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import io
 import os
 import zlib
 from collections import deque
@@ -24,32 +25,42 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def open_text(path: Path, encoding: str) -> TextIO:
-    """Open a text file; gzip is recognized by its first bytes, or by the name.
+    """Open a text file, gzipped or not.
 
     Raises LoadError if it cannot be opened, or is UTF-16 and `encoding` is not.
     """
+    codec = codecs.lookup(encoding).name
     try:
-        start = _first_bytes(path)
-        return _open(path, encoding, start)
+        if _first_bytes(path) in _UTF_16 and not codec.startswith(("utf-16", "utf-32")):
+            raise LoadError(f"{path} seems to be UTF-16, and the mapping reads it as {codec}: write encoding: utf-16")
+        unpacked = open_bytes(path)
     except OSError as error:
         raise LoadError(f"{path} cannot be opened: {error.strerror or error}. Check its name and rights.") from error
+    if codec == "utf-8":
+        encoding = "utf-8-sig"  # a byte order mark, as spreadsheets write it, is not part of the first column
+    # Bytes that are not valid become surrogates: only their row is rejected, not the file.
+    return io.TextIOWrapper(unpacked, encoding=encoding, errors="surrogateescape", newline="")
 
 
-def is_gzip(path: Path) -> bool:
-    """Return whether the file is gzip by its first bytes; by its name if it is empty or a pipe.
+def open_bytes(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """Open a file as bytes, unpacked: gzip is recognized by its first bytes, or by the name of an empty file or a pipe.
 
     Raises LoadError if the name says gzip and the bytes do not.
     """
-    return _is_gzip(path, _first_bytes(path))
-
-
-def _is_gzip(path: Path, start: bytes) -> bool:
-    if start and start != _GZIP and path.suffix == ".gz":
+    start, named = _first_bytes(path), path.suffix == ".gz"
+    if start and start != _GZIP and named:
         raise LoadError(
             f"{path} is not a valid gzip file: its name ends in .gz, its first bytes are not those of gzip. "
             "Rename it without .gz, or fetch it again."
         )
-    return start == _GZIP or path.suffix == ".gz"
+    return gzip.open(path, "rb") if start == _GZIP or named else path.open("rb")
+
+
+def _first_bytes(path: Path) -> bytes:
+    if not path.is_file():
+        return b""  # a pipe gives its bytes once
+    with path.open("rb") as stream:
+        return stream.read(2)
 
 
 def share_read(stream: TextIO) -> float | None:
@@ -60,25 +71,6 @@ def share_read(stream: TextIO) -> float | None:
     raw: Any = unpacked.fileobj if isinstance(unpacked, gzip.GzipFile) else unpacked
     size = os.fstat(raw.fileno()).st_size
     return raw.tell() / size if size else None
-
-
-def _first_bytes(path: Path) -> bytes:
-    if not path.is_file():
-        return b""  # a pipe gives its bytes once
-    with path.open("rb") as stream:
-        return stream.read(2)
-
-
-def _open(path: Path, encoding: str, start: bytes) -> TextIO:
-    codec = codecs.lookup(encoding).name
-    if start in _UTF_16 and not codec.startswith(("utf-16", "utf-32")):
-        raise LoadError(f"{path} seems to be UTF-16, and the mapping reads it as {codec}: write encoding: utf-16")
-    if codec == "utf-8":
-        encoding = "utf-8-sig"  # a byte order mark, as spreadsheets write it, is not part of the first column
-    # Bytes that are not valid become surrogates: only their row is rejected, not the file.
-    if _is_gzip(path, start):
-        return gzip.open(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
-    return path.open(encoding=encoding, errors="surrogateescape", newline="")
 
 
 def beginning(stream: TextIO, path: Path) -> bytes:
