@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from alert_pipelines.loading.date_words import plain_words
@@ -79,18 +80,19 @@ def check_date_format(date_format: Formats) -> Formats:
 
 
 def to_text(value: Any) -> str:
-    """Return a text unchanged, a number or boolean as in JSON, a date in ISO 8601."""
+    """Return a text unchanged, a number or boolean as in JSON, a date in ISO 8601, a duration as in 1 day, 0:10:03."""
     if isinstance(value, str):
         if not value.isascii():
             _check_encoded(value)
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float | Decimal):
+    if isinstance(value, int | float | Decimal | timedelta | UUID):
         return str(value)
     if isinstance(value, date | time):
         return value.isoformat()
-    raise BadValueError(f"is {'an object' if isinstance(value, dict) else 'a list'}")
+    kind = "an object" if isinstance(value, dict) else "binary" if isinstance(value, bytes) else "a list"
+    raise BadValueError(f"is {kind}")
 
 
 def to_int(value: Any) -> int:

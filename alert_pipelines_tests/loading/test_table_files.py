@@ -1,7 +1,7 @@
 """Excel and Parquet files, which need the libraries of the extra `files`."""
 
 import importlib
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,24 @@ def test_a_workbook_is_loaded_with_its_dates_and_numbers_as_they_are(db: AlertDa
     assert first["expires_at"] == datetime(2026, 7, 1, 22, tzinfo=UTC)
     assert first["metadata"] == {"speed": 87.5, "driver": "Müller"}
     assert (second["timestamp"], second["metadata"]) == (datetime(2026, 7, 1, 9, tzinfo=UTC), {"speed": 80.0})
+
+
+def test_a_duration_of_a_workbook_or_of_parquet_was_taken_for_a_list(tmp_path: Path) -> None:
+    start, took = datetime(2026, 7, 1, 10), timedelta(days=1, minutes=3)  # noqa: DTZ001
+    ends = {"expires_at": {"after": "until"}, "metadata": {"took": {"column": "until", "type": "duration"}}}
+    book = workbook(tmp_path / "alerts.xlsx", ("A", start, took, 1, "D"))
+    [alert] = preview(book, mapping({**EXCEL, **ends})).alerts
+    assert (alert["expires_at"] - alert["timestamp"], alert["metadata"]) == (took, {"took": took.total_seconds()})
+    parquet.write_table(pyarrow.table({"id": ["A"], "at": [start], "until": [took]}), tmp_path / "alerts.parquet")
+    [alert] = preview(tmp_path / "alerts.parquet", mapping({**PARQUET, **ends})).alerts
+    assert (alert["expires_at"] - alert["timestamp"], alert["metadata"]) == (took, {"took": took.total_seconds()})
+
+
+def test_bytes_of_a_parquet_file_were_called_a_list(tmp_path: Path) -> None:
+    columns = {"id": [b"A"], "at": [datetime(2026, 7, 1, 10)], "until": [None], "speed": [1], "driver": ["D"]}  # noqa: DTZ001
+    parquet.write_table(pyarrow.table(columns), tmp_path / "alerts.parquet")
+    [reason] = preview(tmp_path / "alerts.parquet", mapping(PARQUET)).reject_reasons
+    assert reason.reason == "id is binary"
 
 
 def test_a_row_of_a_workbook_is_rejected_under_its_line(db: AlertDatabase, tmp_path: Path) -> None:
