@@ -172,11 +172,11 @@ class UnknownChangesError(AlertPipelinesError):
 
 
 class ScanIncompleteError(AlertPipelinesError):
-    """Raised when a scan could not do everything that was due. `report` lists what it did."""
+    """Raised when a scan could not do everything that was due. `report` lists what it did, `reasons` why not more."""
 
     def __init__(self, report: "ScanReport", reasons: Iterable[str]) -> None:
-        super().__init__(" ".join(reasons))
-        self.report = report
+        self.report, self.reasons = report, tuple(reasons)
+        super().__init__(" ".join(self.reasons))
 
 
 class BlastRadiusError(ScanIncompleteError):

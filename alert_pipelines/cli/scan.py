@@ -81,8 +81,9 @@ def scan(
                 _warn_of_missing_indexes(db, request)
             report = run_scan(db, request, _log_progress)
     except ScanIncompleteError as error:
-        _print_report(error.report, as_json)
-        click.echo(f"Error: {error}", err=True)
+        _print_report(error.report, as_json, error.reasons)
+        for reason in error.reasons:
+            click.echo(f"Error: {reason}", err=True)
         ctx.exit(BLOCKED_BY_A_LIMIT if isinstance(error, BlastRadiusError) else RULE_NOT_EVALUATED)
     _print_report(report, as_json)
 
@@ -109,7 +110,8 @@ def _log_progress(written: int, planned: int) -> None:
     _log.info("%d of %d decisions written", written, planned)
 
 
-def _print_report(report: ScanReport, as_json: bool) -> None:
+def _print_report(report: ScanReport, as_json: bool, reasons: Sequence[str] = ()) -> None:
+    """Print `report`, but for `reasons`, which the error says in full."""
     if as_json:
         print_json(report)
         return
@@ -135,10 +137,10 @@ def _print_report(report: ScanReport, as_json: bool) -> None:
                 for one in report.samples
             ],
         )
-    for title, problems in (
-        ("Blocked", [violation.message for violation in report.violations]),
-        ("Errors", report.errors),
-    ):
+    if reasons and report.violations:
+        click.echo(f"\nBlocked: {'; '.join(violation.in_short for violation in report.violations)}.")
+    for title, said in (("Blocked", [violation.message for violation in report.violations]), ("Errors", report.errors)):
+        problems = [problem for problem in said if problem not in reasons]
         if problems:
             click.echo("\n".join(["", f"{title}:", *(f"  {problem}" for problem in problems)]))
 

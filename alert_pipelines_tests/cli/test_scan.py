@@ -77,6 +77,19 @@ def test_a_limit_exits_with_3_after_its_report_and_can_be_lifted_once(run: Run, 
     assert "1 closed" in run("scan", *AT, "--allow-over-limit", "expire", "--yes").stdout
 
 
+def test_a_blocked_scan_said_everything_twice(run: Run, filled: AlertDatabase) -> None:
+    filled.rules.update_many({"rule_id": {"$ne": "watch"}}, {"$set": {"conditions.max_close": 0}})
+    filled.rules.update_one({"rule_id": "count"}, {"$set": {"conditions.max_escalate": 0}})
+    result = run("scan", *AT, code=3)
+    assert "\nBlocked: count to escalate 1; expire to close 1.\n" in result.stdout
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert [line.partition(", so")[0] for line in errors] == [
+        "Error: rule 'count' would escalate 1 alert, more than its limit of 0",
+        "Error: rule 'expire' would close 1 alert, more than its limit of 0",
+    ]
+    assert (result.stdout + result.stderr).count("more than its limit") == 2
+
+
 def test_a_limit_of_a_json_scan_leaves_json_on_stdout(run: Run, filled: AlertDatabase) -> None:
     filled.rules.update_one({"rule_id": "expire"}, {"$set": {"conditions.max_close": 0}})
     [stop] = json.loads(run("scan", *AT, "--json", code=3).stdout)["violations"]
@@ -98,6 +111,8 @@ def test_a_rule_that_the_server_could_not_evaluate_exits_with_1_after_its_report
     result = run("scan", *AT, code=1)
     assert "0 closed, 0 escalated" in result.stdout
     assert "Error: rule 'expire': the server could not evaluate" in result.stderr
+    # It was listed below "Errors:", too.
+    assert "could not evaluate" not in result.stdout
 
 
 def test_errors_are_printed(run: Run, filled: AlertDatabase) -> None:
