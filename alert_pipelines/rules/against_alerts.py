@@ -7,10 +7,8 @@ from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules.clause import Stage
-from alert_pipelines.rules.field_kinds import ABSENT, MAX_READ, kind_faults
+from alert_pipelines.rules.field_kinds import alike_in_kinds, kind_faults
 from alert_pipelines.rules.model import Mode, Rule
-from alert_pipelines.rules.path_values import types_at
 from alert_pipelines.rules.sources import EVERY_SOURCE
 from alert_pipelines.rules.tree import leaves
 from alert_pipelines.spelling import nearest
@@ -104,13 +102,8 @@ def _named_by(rule: Rule) -> Iterator[_Named]:
 
 def _without_value(db: AlertDatabase, sources: Sources, paths: Sequence[str]) -> set[str]:
     """Those of `paths` that have no value in any of the newest alerts of `sources`; none if no such alert exists."""
-    newest: list[Stage] = [{"$match": of_sources(sources)}, {"$sort": {"timestamp": -1}}, {"$limit": MAX_READ}]
-    has_value = {
-        f"k{n}": {"$max": {"$ne": [{"$setDifference": [types_at(path), sorted(ABSENT)]}, []]}}
-        for n, path in enumerate(paths)
-    }
-    rows = list(db[COLLECTION].aggregate([*newest, {"$group": {"_id": None, **has_value}}], allowDiskUse=True))
-    return {path for row in rows for n, path in enumerate(paths) if not row[f"k{n}"]}
+    groups = alike_in_kinds(db, of_sources(sources), paths)
+    return {path for path in paths if groups and not any(group.kinds[path] for group in groups)}
 
 
 def _field_names(db: AlertDatabase, sources: Sources) -> list[str]:

@@ -3,7 +3,7 @@
 A test compares only like with like, so such a rule is silent. All paths of a source's rules are read in one pass.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,15 +12,16 @@ from alert_pipelines.alerts.filters import of_sources
 from alert_pipelines.mongo.bson_types import kind_of, kind_of_type
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
+from alert_pipelines.rules.clause import Filter
 from alert_pipelines.rules.model import Conditions, Mode, Rule
 from alert_pipelines.rules.path_values import types_at
 from alert_pipelines.rules.tree import BARE, ORDERED, TEXTUAL, TIMED, Any_, Leaf, Op, Tree, parts
 from alert_pipelines.rules.tree_words import describe
 
 MAX_READ = 100_000
-"""Of each source at most this many pending alerts are read, the newest."""
+"""Of each source at most this many alerts are read, the newest."""
 
-ABSENT = frozenset({"missing", "null", "undefined"})
+_ABSENT = frozenset({"missing", "null", "undefined"})
 _NEGATIVE = frozenset({Op.NE, Op.NOT_IN})
 
 Kinds = frozenset[str]
@@ -81,16 +82,16 @@ class _Expectation(NamedTuple):
         kinds = " or ".join(sorted(self.kinds))
         return f"values of one kind, {kinds}" if self.other else kinds
 
-    def fails(self, at: Callable[[str], Kinds]) -> bool:
+    def fails(self, at: Mapping[str, Kinds]) -> bool:
         """Whether an alert with the kinds `at` each path has values that the test cannot compare."""
-        if self.unless and at(self.unless):
+        if self.unless and at[self.unless]:
             return False
-        sides = [at(path) for path in (self.field, self.other) if path]
+        sides = [at[path] for path in (self.field, self.other) if path]
         return all(sides) and not self.kinds.intersection(*sides)
 
-    def found(self, at: Callable[[str], Kinds]) -> str:
+    def found(self, at: Mapping[str, Kinds]) -> str:
         """The kinds `at` the field, and at the other."""
-        return " beside ".join(_in_words(at(path)) for path in (self.field, self.other) if path)
+        return " beside ".join(_in_words(at[path]) for path in (self.field, self.other) if path)
 
 
 def _in_words(kinds: Kinds) -> str:
@@ -98,15 +99,12 @@ def _in_words(kinds: Kinds) -> str:
     return " of ".join(filter(None, ("array" if "array" in kinds else "", words)))
 
 
-class _Group(NamedTuple):
-    """Pending alerts that are alike in the kinds at every path."""
+class AlikeAlerts(NamedTuple):
+    """Alerts that are alike in the `kinds` of values at each of some paths, of none where nothing is."""
 
     kinds: dict[str, Kinds]
     alerts: int
     example: str
-
-    def at(self, path: str) -> Kinds:
-        return self.kinds[path]
 
 
 @at_the_door
@@ -123,9 +121,10 @@ def _faults_of(db: AlertDatabase, rules: Sequence[Rule]) -> Iterator[KindFault]:
     """The faults of `rules`, which decide alerts of the same sources."""
     expectations = [(rule, one) for rule in rules for one in _expectations(rule.conditions)]
     paths = dict.fromkeys(path for _, one in expectations for path in one.paths)
-    groups = _groups(db, rules[0], list(paths)) if paths else []
+    pending = {**of_sources(rules[0].sources), **IS_PENDING}
+    groups = alike_in_kinds(db, pending, list(paths)) if paths else []
     for rule, one in expectations:
-        failing = [group for group in groups if one.fails(group.at)]
+        failing = [group for group in groups if one.fails(group.kinds)]
         if failing:
             yield KindFault(
                 rule_id=rule.rule_id,
@@ -134,7 +133,7 @@ def _faults_of(db: AlertDatabase, rules: Sequence[Rule]) -> Iterator[KindFault]:
                 test=one.test,
                 field=" and ".join(path for path in (one.field, one.other) if path),
                 expected=one.expected,
-                found=" or ".join(sorted({one.found(group.at) for group in failing})),
+                found=" or ".join(sorted({one.found(group.kinds) for group in failing})),
                 alerts=sum(group.alerts for group in failing),
                 pending=sum(group.alerts for group in groups),
                 example=min(group.example for group in failing),
@@ -142,12 +141,12 @@ def _faults_of(db: AlertDatabase, rules: Sequence[Rule]) -> Iterator[KindFault]:
             )
 
 
-def _groups(db: AlertDatabase, rule: Rule, paths: Sequence[str]) -> list[_Group]:
+def alike_in_kinds(db: AlertDatabase, which: Filter, paths: Sequence[str]) -> list[AlikeAlerts]:
+    """The newest alerts of `which`, together by the kinds of values that they have at each of `paths`."""
     names = {f"k{n}": path for n, path in enumerate(paths)}
-    pending = {**of_sources(rule.sources), **IS_PENDING}
     rows = db[COLLECTION].aggregate(
         [
-            {"$match": pending},
+            {"$match": which},
             {"$sort": {"timestamp": -1}},
             {"$limit": MAX_READ},
             {
@@ -161,8 +160,8 @@ def _groups(db: AlertDatabase, rule: Rule, paths: Sequence[str]) -> list[_Group]
         allowDiskUse=True,
     )
     return [
-        _Group(
-            {path: frozenset(map(kind_of_type, set(row["_id"][name]) - ABSENT)) for name, path in names.items()},
+        AlikeAlerts(
+            {path: frozenset(map(kind_of_type, set(row["_id"][name]) - _ABSENT)) for name, path in names.items()},
             row["alerts"],
             str(row["example"]),
         )
