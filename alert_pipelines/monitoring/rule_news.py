@@ -109,7 +109,7 @@ def _did(closed: int, escalated: int) -> str:
 
 def _keys_of_rules(db: AlertDatabase, version: str) -> dict[str, list[str]]:
     """The paths of the key of each rule that notifies, as the rules stood in the rule set `version`."""
-    conditions = {rule["rule_id"]: rule["conditions"] for rule in rule_texts(db, version)}
+    conditions = {rule_id: rule["conditions"] for rule_id, rule in rule_texts(db, version).items()}
     return {
         rule_id: given.get("group_by") or [DEFAULT_KEY] for rule_id, given in conditions.items() if given.get("notify")
     }

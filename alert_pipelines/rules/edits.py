@@ -5,13 +5,12 @@ What is left can be a reckless rule: one for old INFO alerts becomes one for all
 nothing until it is published again.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
-from alert_pipelines.rules.model import SERVICE_CONDITIONS, Rule, content_hash
+from alert_pipelines.rules.model import SERVICE_CONDITIONS, Rule, content_hash, contents_of
 
 VERSIONS = "rule_versions"
 
@@ -51,8 +50,8 @@ def _pipeline_conditions(names: Any) -> list[str]:
 def _as_scanned(db: AlertDatabase, rule_id: str, published: Any) -> Mapping[str, Any] | None:
     """The conditions of the rule that has the hash `published`, if a scan used it: early editions kept no names."""
     for version in db[VERSIONS].find({}, {"text": 1}).sort("_id", -1):
-        for content in json.loads(version["text"]):
-            if content["rule_id"] == rule_id and content_hash(content) == published:
-                conditions: Mapping[str, Any] = content["conditions"]
-                return conditions
+        content = (contents_of(version.get("text")) or {}).get(rule_id)
+        if content and content_hash(content) == published:
+            conditions: Mapping[str, Any] = content["conditions"]
+            return conditions
     return None

@@ -357,6 +357,14 @@ class RuleSet(NamedTuple):
         return cls(active, shadow, text, hashlib.sha256(text.encode()).hexdigest())
 
 
+def contents_of(text: Any) -> dict[str, dict[str, Any]] | None:
+    """Return the rules of a stored `RuleSet.text` by rule id; None for what is not one, since anybody may edit it."""
+    try:
+        return {one["rule_id"]: {**one, "conditions": dict(one["conditions"])} for one in json.loads(text)}
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no white space, no unnecessary escapes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

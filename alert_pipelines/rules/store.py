@@ -3,7 +3,6 @@
 `publish` changes rules.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -17,7 +16,7 @@ from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.mongo.indexes import create_missing_indexes
 from alert_pipelines.rules.calendar_store import with_calendars
 from alert_pipelines.rules.edits import VERSIONS, lost_conditions
-from alert_pipelines.rules.model import Rule, RuleSet
+from alert_pipelines.rules.model import Rule, RuleSet, contents_of
 from alert_pipelines.rules.rule_collections import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, StoredRule, stored_rules
 from alert_pipelines.rules.validation import parse_rule, parse_window
 from alert_pipelines.rules.windows import Covers, MaintenanceWindow
@@ -176,12 +175,11 @@ def sign_version(db: AlertDatabase, rule_set: RuleSet, signature: Signature) -> 
 @at_the_door
 def rule_text(db: AlertDatabase, version: str, rule_id: str) -> dict[str, Any] | None:
     """A rule as it was in a rule set version, or None where that version or rule was never kept."""
-    return next((rule for rule in rule_texts(db, version) if rule["rule_id"] == rule_id), None)
+    return rule_texts(db, version).get(rule_id)
 
 
 @at_the_door
-def rule_texts(db: AlertDatabase, version: str) -> list[dict[str, Any]]:
-    """The active rules of a rule set version as they were; none where it was never kept."""
-    kept = db[VERSIONS].find_one({"version": {"$eq": version}})
-    rules: list[dict[str, Any]] = json.loads(kept["text"]) if kept else []
-    return rules
+def rule_texts(db: AlertDatabase, version: str) -> dict[str, dict[str, Any]]:
+    """The active rules of a rule set version as they were, by rule id; none where it was never kept."""
+    kept = db[VERSIONS].find_one({"version": {"$eq": version}}) or {}
+    return contents_of(kept.get("text")) or {}

@@ -3,8 +3,8 @@
 A rule set is the active rules: rules in shadow, or off, are part of none.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -15,13 +15,16 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.edits import VERSIONS
 from alert_pipelines.rules.files import parse_rules
-from alert_pipelines.rules.model import Mode, Rule
+from alert_pipelines.rules.model import Mode, Rule, contents_of
 from alert_pipelines.rules.publish import FieldChange, differences
 from alert_pipelines.rules.store import USED, load_rules, usable_rules
 
 CURRENT = "current"
 """What stands for the rules that the next scan uses, where a version is asked for."""
 MIN_CHARS = 4
+_UNREADABLE = f"its text in {VERSIONS} is not valid: expected a JSON list of rules, as a scan stores it"
+
+_log = logging.getLogger(__name__)
 
 
 class PastRuleSet(NamedTuple):
@@ -63,6 +66,9 @@ def history_of_rules(db: AlertDatabase, limit: int, rule_id: str | None = None) 
     after: PastRuleSet | None = None
     for document in newest:
         before = _as_kept(document)
+        if before is None:
+            _log.warning("The rule set %r was left out: %s", document.get("version"), _UNREADABLE)
+            continue
         _add(entries, before, after, rule_id)
         if len(entries) == limit:
             return entries
@@ -75,10 +81,10 @@ def history_of_rules(db: AlertDatabase, limit: int, rule_id: str | None = None) 
 def find_rule_set(db: AlertDatabase, version: str) -> PastRuleSet:
     """The rule set that `version` means: a version, or how it begins, or CURRENT. Raises UnknownVersionError."""
     if version == CURRENT:
-        rule_set = load_rules(db).rule_set
-        kept = db[VERSIONS].find_one({"version": rule_set.version})
-        contents = {rule.rule_id: rule.canonical() for rule in rule_set.active}
-        return PastRuleSet(rule_set.version, kept.get("first_used_at") if kept else None, contents)
+        current = load_rules(db).rule_set
+        kept = db[VERSIONS].find_one({"version": current.version})
+        contents = {rule.rule_id: rule.canonical() for rule in current.active}
+        return PastRuleSet(current.version, kept.get("first_used_at") if kept else None, contents)
     # No regular expression: what was typed is text.
     begins_so = {"version": {"$gte": version, "$lt": f"{version}\U0010ffff"}}
     found = [] if len(version) < MIN_CHARS else list(db[VERSIONS].find(begins_so).limit(2))
@@ -88,12 +94,23 @@ def find_rule_set(db: AlertDatabase, version: str) -> PastRuleSet:
             f"more characters of a version; {'several versions begin' if found else 'no version begins'} so. "
             "`alert-pipelines rules history` lists the versions"
         )
-    return _as_kept(found[0])
+    rule_set = _as_kept(found[0])
+    if rule_set is None:
+        raise UnknownVersionError(f"the rule set {found[0]['version']!r} cannot be used: {_UNREADABLE}")
+    return rule_set
 
 
 def changes_between(before: PastRuleSet, after: PastRuleSet) -> list[VersionChange]:
     """What is different in `after`, by rule id."""
-    return list(_changes(before.rules, after.rules))
+    changes: list[VersionChange] = []
+    for rule_id in sorted({*before.rules, *after.rules}):
+        if rule_id not in before.rules:
+            changes.append(VersionChange(rule_id, "added"))
+        elif rule_id not in after.rules:
+            changes.append(VersionChange(rule_id, "removed"))
+        elif fields := differences(before.rules[rule_id], after.rules[rule_id]):
+            changes.append(VersionChange(rule_id, "changed", fields))
+    return changes
 
 
 @at_the_door
@@ -117,20 +134,10 @@ def _add(entries: list[HistoryEntry], before: PastRuleSet, after: PastRuleSet | 
             entries.append(HistoryEntry(after.version, after.first_used_at, len(after.rules), changes, after.published))
 
 
-def _as_kept(document: Mapping[str, Any]) -> PastRuleSet:
-    contents = {content["rule_id"]: content for content in json.loads(document["text"])}
+def _as_kept(document: Mapping[str, Any]) -> PastRuleSet | None:
+    contents = contents_of(document.get("text"))
+    if contents is None:
+        return None
     published = document.get("published")
     signed = published if isinstance(published, dict) else {}
-    return PastRuleSet(str(document["version"]), document.get("first_used_at"), contents, signed)
-
-
-def _changes(
-    before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
-) -> Iterator[VersionChange]:
-    for rule_id in sorted({*before, *after}):
-        if rule_id not in before:
-            yield VersionChange(rule_id, "added")
-        elif rule_id not in after:
-            yield VersionChange(rule_id, "removed")
-        elif fields := differences(before[rule_id], after[rule_id]):
-            yield VersionChange(rule_id, "changed", fields)
+    return PastRuleSet(str(document.get("version")), document.get("first_used_at"), contents, signed)
