@@ -179,8 +179,10 @@ def _times(db: AlertDatabase, day: date, step: timedelta) -> list[datetime]:
         raise BacktestError(f"step {step}: the day has to be a multiple of it, such as 2 hours or 30 minutes")
     now = server_now(db)
     if start > now - DAY:
+        what = "lies in the future" if start > now else "is not over"
         raise BacktestError(
-            f"{start:%Y-%m-%d} is not over (the server's clock says {now:%Y-%m-%d %H:%M} UTC): back-test days that are"
+            f"{start:%Y-%m-%d} {what} (the server's clock says {now:%Y-%m-%d %H:%M} UTC): back-test days up to "
+            f"{now - DAY:%Y-%m-%d}"
         )
     return [start + n * step for n in range(DAY // step + 1)]
 

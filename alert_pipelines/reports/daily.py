@@ -158,15 +158,20 @@ class DailyReport:
 def daily_report(db: AlertDatabase, day: date, *, days: int = 30, max_seconds: float | None = None) -> DailyReport:
     """Report on `day` and the `days` that end with it; nothing is written.
 
-    Memory holds a batch of changes and the sums. Raises ReportError for a day outside the years 1000 to 8999 and for a
-    number of days that is not from 1 to 366, ActivityTimeoutError where it would take the server longer than
-    `max_seconds`.
+    Memory holds a batch of changes and the sums. Raises ReportError for a day in the future or outside the years 1000
+    to 8999 and for a number of days that is not from 1 to 366, ActivityTimeoutError where it would take the server
+    longer than `max_seconds`.
     """
     if not EARLIEST_AS_OF.year <= day.year < LATEST_AS_OF.year:
         raise ReportError(f"day {day}: give one of the years 1000 to 8999")
     if not 1 <= days <= MAX_DAYS:
         raise ReportError(f"days {days!r}: expected a whole number from 1 to {MAX_DAYS}")
     started, now = time.perf_counter(), server_now(db)
+    if day > now.date():
+        raise ReportError(
+            f"{day} lies in the future (the server's clock says {now:%Y-%m-%d %H:%M} UTC): report on today or on a day "
+            "before"
+        )
     end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
     counts, ages, keys = _Sums(_COUNTS), _Sums(_AGES), _Sums(_KEYS)
     for batch in changes(db, end - timedelta(days=days), end, max_seconds=max_seconds):

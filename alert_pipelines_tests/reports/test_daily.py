@@ -12,7 +12,7 @@ from bson import Decimal128, Int64
 
 from alert_pipelines.audit.undo import undo_job
 from alert_pipelines.errors import ActivityTimeoutError, ReportError
-from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.mongo import AlertDatabase, server_now
 from alert_pipelines.reports import activity
 from alert_pipelines.reports.daily import DailyReport, daily_report
 from alert_pipelines.scanner.result import ScanRequest
@@ -316,6 +316,13 @@ def test_an_alert_that_was_closed_before_it_began_has_no_negative_time_to_close(
 def test_a_number_of_days_that_makes_no_sense_is_refused(db: AlertDatabase, days: int) -> None:
     with pytest.raises(ReportError, match=r"from 1 to 366"):
         daily_report(db, DAY, days=days)
+
+
+def test_the_report_on_a_day_in_the_future_was_one_of_zeros(db: AlertDatabase) -> None:
+    today = server_now(db).date()
+    with pytest.raises(ReportError, match=rf"lies in the future \(the server's clock says {today} "):
+        daily_report(db, today + timedelta(days=1))
+    assert daily_report(db, today, days=1).day == today
 
 
 def test_one_that_would_keep_scans_waiting_is_stopped(db: AlertDatabase) -> None:
