@@ -84,7 +84,7 @@ class OtherAlerts:
         No partition can be by an array: like null, it equals nothing.
         """
         if len(self.ours) > 1:
-            return {f"k{n}": f"${path}" for n, path in enumerate(self.ours)}
+            return key_values(self.ours)
         value = f"${self.ours[0]}"
         return {"$cond": [{"$isArray": [value]}, None, value]}
 
@@ -221,6 +221,29 @@ class Clause:
         if not until_then and since is None:
             return self
         return replace(self, candidates=_within(self.candidates, in_reach), stages=(*self.stages, {"$match": due}))
+
+
+def key_values(paths: Iterable[str]) -> dict[str, Any]:
+    """The values at the paths of a key as an expression: a document of `k0`, `k1` and so on."""
+    return {f"k{n}": f"${path}" for n, path in enumerate(paths)}
+
+
+def lookup_by_key(collection: str, path: str, let: Mapping[str, str], stages: Sequence[Stage], into: str) -> Stage:
+    """The stage that puts what `stages` make of other alerts `into` a field: of those whose value at `path` is `k0`.
+
+    `let` are the variables of the stages, which have to test the whole key: of an array each element counts here. With
+    these two fields the server finds an index also where some alert holds an array.
+    """
+    return {
+        "$lookup": {
+            "from": collection,
+            "localField": let["k0"].removeprefix("$"),
+            "foreignField": path,
+            "let": let,
+            "pipeline": stages,
+            "as": into,
+        }
+    }
 
 
 def _within(candidates: Filter, scope: Filter) -> Filter:

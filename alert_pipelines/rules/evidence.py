@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.alerts.filters import dated, of_sources
-from alert_pipelines.rules.clause import Clause, Filter, Predicate, Slice, Stage, all_of, status_among
+from alert_pipelines.rules.clause import Clause, Filter, Predicate, Slice, Stage, all_of, lookup_by_key, status_among
 from alert_pipelines.rules.grouping import (
     NO_KEY_TYPES,
     any_status_evidence,
@@ -20,7 +20,7 @@ from alert_pipelines.rules.grouping import (
     pending_evidence,
     pending_of,
     same_key,
-    source_of,
+    source_and_key,
 )
 from alert_pipelines.rules.hours import Clock
 from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
@@ -112,26 +112,9 @@ def _seek_newer(
     rule: Rule, tests: Sequence[Predicate], as_of: datetime, collection: str, counted: Filter
 ) -> tuple[Stage, ...]:
     """From the pending alerts to those of them of whose key a newer one exists, by two lookups a key."""
-    key = rule.conditions.key
-    names = [f"k{n}" for n in range(len(key))]
-    same_values = [{"$eq": [f"${path}", f"$${name}"]} for name, path in zip(names, key, strict=True)]
-    sources = source_of(rule)
-    same_values += [{"$eq": ["$source_type", "$$source"]} for _ in sources]
-    let_key = {name: f"$_id.{name}" for name in (*sources, *names)}
-
-    def of_the_key(let: dict[str, str], stages: list[Stage], as_: str) -> Stage:
-        # localField uses an index also where some alert holds an array; the exact test follows in $expr.
-        return {
-            "$lookup": {
-                "from": collection,
-                "localField": "_id.k0",
-                "foreignField": key[0],
-                "let": let,
-                "pipeline": stages,
-                "as": as_,
-            }
-        }
-
+    path, key = rule.conditions.key[0], source_and_key(rule)
+    let = {name: f"$_id.{name}" for name in key}
+    same_values = [{"$eq": [value, f"$${name}"]} for name, value in key.items()]
     newest: list[Stage] = [
         {"$match": {**counted, **of_sources(rule.sources), **dated(as_of), "$expr": {"$and": same_values}}},
         {"$sort": {"timestamp": -1}},
@@ -143,16 +126,11 @@ def _seek_newer(
         {"$match": {"$expr": {"$and": [*same_values, {"$lt": ["$timestamp", "$$newest"]}]}}},
     ]
     return (
-        {
-            "$group": {
-                "_id": {**sources, **{name: f"${path}" for name, path in zip(names, key, strict=True)}},
-                "oldest": {"$min": "$timestamp"},
-            }
-        },
-        of_the_key(let_key, newest, "newest"),
+        {"$group": {"_id": key, "oldest": {"$min": "$timestamp"}}},
+        lookup_by_key(collection, path, let, newest, "newest"),
         {"$set": {"newest": {"$first": "$newest.timestamp"}}},
         {"$match": {"$expr": {"$gt": ["$newest", "$oldest"]}}},
-        of_the_key({**let_key, "newest": "$newest"}, older, "due"),
+        lookup_by_key(collection, path, {**let, "newest": "$newest"}, older, "due"),
         {"$unwind": "$due"},
         {"$replaceRoot": {"newRoot": "$due"}},
     )

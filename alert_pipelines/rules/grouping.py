@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from alert_pipelines.alerts import PENDING, Status
 from alert_pipelines.alerts.filters import dated, of_sources
-from alert_pipelines.rules.clause import Filter, Predicate, Slice, status_among
+from alert_pipelines.rules.clause import Filter, Predicate, Slice, key_values, status_among
 from alert_pipelines.rules.model import DEFAULT_KEY, Rule
 from alert_pipelines.rules.tree import Scalar, Tree
 from alert_pipelines.rules.tree_compiler import crossings
@@ -67,17 +67,17 @@ def key_of(rule: Rule) -> Any:
     """The source and key as an expression: of one source, the path itself for one, so that an index can serve; else a
     document."""
     key = rule.conditions.key
-    parts = {f"k{n}": f"${path}" for n, path in enumerate(key)}
-    return f"${key[0]}" if _is_of_one_source(rule) and len(key) == 1 else {**source_of(rule), **parts}
+    return f"${key[0]}" if _is_of_one_source(rule) and len(key) == 1 else source_and_key(rule)
 
 
 def _is_of_one_source(rule: Rule) -> bool:
     return rule.sources is not None and len(rule.sources) == 1
 
 
-def source_of(rule: Rule) -> dict[str, str]:
-    """What of the key tells sources apart."""
-    return {} if _is_of_one_source(rule) else {"source": "$source_type"}
+def source_and_key(rule: Rule) -> dict[str, Any]:
+    """The key as a document, with the source where it tells alerts apart."""
+    source = {} if _is_of_one_source(rule) else {"source": "$source_type"}
+    return {**source, **key_values(rule.conditions.key)}
 
 
 def has_key(rule: Rule) -> Filter:

@@ -21,6 +21,8 @@ from alert_pipelines.rules.clause import (
     Slice,
     Stage,
     all_of,
+    key_values,
+    lookup_by_key,
     status_among,
 )
 from alert_pipelines.rules.grouping import by_the_clock, crossed_of, has_values
@@ -125,13 +127,18 @@ def _look_up(others: OtherAlerts, collection: str) -> tuple[Stage, ...]:
     It brings the latest two. Since one of them may be the alert itself, these decide for every alert of the key. A
     part of a key is at most ALERTS_A_LOOK_UP alerts, so that a key with very many is not one document.
     """
-    names = [f"k{n}" for n in range(len(others.theirs))]
-    # As `key` puts them.
-    values = [f"_id.key.{name}" for name in names] if len(names) > 1 else ["_id.key"]
-    let = {name: f"${value}" for name, value in zip(names, values, strict=True)}
-    same = [{"$eq": [f"${path}", f"$${name}"]} for name, path in zip(names, others.theirs, strict=True)]
+    key = key_values(others.theirs)
+    # As `OtherAlerts.key` puts them.
+    let = {name: f"$_id.key.{name}" for name in key} if len(key) > 1 else {"k0": "$_id.key"}
+    same = [{"$eq": [value, f"$${name}"]} for name, value in key.items()]
     since = [{"$gte": ["$timestamp", "$$oldest"]}] if others.later else []
     latest_first = [{"$sort": {"timestamp": -1}}] if others.later else []
+    others_of_key: list[Stage] = [
+        {"$match": {**others.filter, "$expr": {"$and": [*same, *since]}}},
+        *latest_first,
+        {"$limit": 2},
+        {"$project": {"timestamp": 1}},
+    ]
     part = {"$floor": {"$divide": [{"$subtract": ["$__number", 1]}, ALERTS_A_LOOK_UP]}}
     return (
         {
@@ -148,22 +155,7 @@ def _look_up(others: OtherAlerts, collection: str) -> tuple[Stage, ...]:
                 "alerts": {"$push": "$$ROOT"},
             }
         },
-        {
-            "$lookup": {
-                "from": collection,
-                # These use an index also where some alert holds an array; the exact test follows in $expr.
-                "localField": values[0],
-                "foreignField": others.theirs[0],
-                "let": {**let, "oldest": "$oldest"},
-                "pipeline": [
-                    {"$match": {**others.filter, "$expr": {"$and": [*same, *since]}}},
-                    *latest_first,
-                    {"$limit": 2},
-                    {"$project": {"timestamp": 1}},
-                ],
-                "as": LOOKED_UP,
-            }
-        },
+        lookup_by_key(collection, others.theirs[0], {**let, "oldest": "$oldest"}, others_of_key, LOOKED_UP),
         {"$set": {"alerts": {"$filter": {"input": "$alerts", "as": "alert", "cond": _is_due(others)}}}},
         {"$unwind": "$alerts"},
         {"$replaceRoot": {"newRoot": "$alerts"}},
@@ -172,9 +164,7 @@ def _look_up(others: OtherAlerts, collection: str) -> tuple[Stage, ...]:
 
 def _in_one_pass(others: OtherAlerts, collection: str, oldest: datetime) -> tuple[Stage, ...]:
     """What `_look_up` does, by sorting the alerts and all others by key."""
-    names = [f"k{n}" for n in range(len(others.theirs))]
-    paths = [f"${path}" for path in others.theirs]
-    key = dict(zip(names, paths, strict=True)) if len(paths) > 1 else paths[0]
+    key = key_values(others.theirs) if len(others.theirs) > 1 else f"${others.theirs[0]}"
     since = [{"timestamp": {"$gte": oldest}}] if others.later else []
     latest = {"_id": "$_id", "timestamp": "$timestamp", _IS_OTHER: f"${_IS_OTHER}"}
     only_others = {"input": f"${LOOKED_UP}", "as": "other", "cond": f"$$other.{_IS_OTHER}"}

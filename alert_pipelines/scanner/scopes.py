@@ -15,7 +15,7 @@ from pymongo.client_session import ClientSession
 from alert_pipelines.alerts import COLLECTION
 from alert_pipelines.alerts.filters import MAX_ID_BYTES, dated, equal_to_any
 from alert_pipelines.mongo.client import AlertDatabase
-from alert_pipelines.rules.clause import Clause, Filter, Link
+from alert_pipelines.rules.clause import Clause, Filter, Link, key_values
 from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.scanner.changes import MAX_TOUCHED, Changes
 
@@ -69,19 +69,15 @@ class Scopes:
         return scopes
 
     def _keys(self, link: Link, asked: Iterable[Filter]) -> list["_Key"]:
-        names = [f"k{n}" for n in range(len(link.theirs))]
-        group = {
-            "_id": {name: f"${path}" for name, path in zip(names, link.theirs, strict=True)},
-            "first": {"$min": "$timestamp"},
-            "last": {"$max": "$timestamp"},
-        }
+        key = key_values(link.theirs)
+        group = {"_id": key, "first": {"$min": "$timestamp"}, "last": {"$max": "$timestamp"}}
         raw_rows = self._alerts.with_options(codec_options=self._options.with_options(document_class=RawBSONDocument))
         found: list[_Key] = []
         for part in asked:
             match = {"$match": {"$and": [part, link.groups, dated(self._as_of)]}}
             for row in raw_rows.aggregate([match, {"$group": group}], session=self._session, allowDiskUse=True):
                 values = self._as_stored(row["_id"].raw)
-                found.append(_Key(tuple(values[name] for name in names), row["first"], row["last"]))
+                found.append(_Key(tuple(values[name] for name in key), row["first"], row["last"]))
         return found
 
     def _as_stored(self, key: bytes) -> dict[str, Any]:
