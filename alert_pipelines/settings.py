@@ -22,16 +22,8 @@ DATABASE_VARIABLE = "MONGODB_DATABASE"
 LOCAL_DIR_VARIABLE = "ALERT_PIPELINES_LOCAL_DIR"
 CRON_VARIABLE = "AUTO_CLOSE_CRON"
 TIMEZONE_VARIABLE = "AUTO_CLOSE_TIMEZONE"
-FRACTION_VARIABLE = "AUTO_CLOSE_MAX_FRACTION"
-ESCALATE_FRACTION_VARIABLE = "AUTO_CLOSE_MAX_ESCALATE_FRACTION"
 RATE_VARIABLE = "AUTO_CLOSE_MAX_WRITES_PER_S"
 LEASE_VARIABLE = "AUTO_CLOSE_LEASE_S"
-STALE_VARIABLE = "AUTO_CLOSE_STALE_MINS"
-SILENT_VARIABLE = "AUTO_CLOSE_SILENT_DAYS"
-PENDING_VARIABLE = "AUTO_CLOSE_PENDING_DAYS"
-REOPEN_VARIABLE = "AUTO_CLOSE_REOPEN_PERCENT"
-CODE_URL_VARIABLE = "ALERT_PIPELINES_CODE_URL"
-UI_URL_VARIABLE = "ALERT_PIPELINES_UI_URL"
 KEEP_VARIABLE = "AUTO_CLOSE_KEEP_RUNS_DAYS"
 NOTIFY_VARIABLE = "ALERT_PIPELINES_NOTIFY_URLS"
 PREFIX_VARIABLE = "ALERT_PIPELINES_PREFIX"
@@ -191,13 +183,13 @@ class Settings(BaseModel):
     )
     max_close_fraction: Annotated[float, *_FRACTION] = Field(
         0.5,
-        alias=FRACTION_VARIABLE,
+        alias="AUTO_CLOSE_MAX_FRACTION",
         description="if a scan would close more than this fraction of the pending alerts, it closes none; see "
         "[Limits](rules.md#limits)",
     )
     max_escalate_fraction: Annotated[float, *_FRACTION] = Field(
         0.5,
-        alias=ESCALATE_FRACTION_VARIABLE,
+        alias="AUTO_CLOSE_MAX_ESCALATE_FRACTION",
         description="if a scan would escalate more than this fraction of the `OPEN` alerts, it escalates none; see "
         "[Limits](rules.md#limits)",
     )
@@ -221,31 +213,31 @@ class Settings(BaseModel):
         int | None, *_whole_number("number of minutes", 60 * 24 * 366, f"follows `{CRON_VARIABLE}`: 15")
     ] = Field(
         None,
-        alias=STALE_VARIABLE,
+        alias="AUTO_CLOSE_STALE_MINS",
         description="minutes without a scan after which a scan counts as missed",
     )
     silent_days: Annotated[int, *_whole_number("number of days", 30, "`7`")] = Field(
         7,
-        alias=SILENT_VARIABLE,
+        alias="AUTO_CLOSE_SILENT_DAYS",
         description="a check warns of an active rule that has decided nothing for this number of days; see "
         "[Checks](operating.md#see-what-was-decided)",
     )
     pending_days: Annotated[int, *_whole_number("number of days", 3650, "`30`")] = Field(
-        30, alias=PENDING_VARIABLE, description="a check warns of alerts pending for this number of days"
+        30, alias="AUTO_CLOSE_PENDING_DAYS", description="a check warns of alerts pending for this number of days"
     )
     reopen_percent: Annotated[int, *_whole_number("percentage", 100, "`5`")] = Field(
         5,
-        alias=REOPEN_VARIABLE,
+        alias="AUTO_CLOSE_REOPEN_PERCENT",
         description="a check warns of a rule if people reopen this percentage of its closes",
     )
     code_url: Annotated[
         str | None, BeforeValidator(_web_url), Form("URL", "https://… or http://…", "the files of the checkout")
-    ] = Field(None, alias=CODE_URL_VARIABLE, description="the base URL of the links from assets to their code")
+    ] = Field(None, alias="ALERT_PIPELINES_CODE_URL", description="the base URL of the links from assets to their code")
     ui_url: Annotated[
         str | None, BeforeValidator(_web_url), Form("URL", "https://… or http://…", "no links in messages")
     ] = Field(
         None,
-        alias=UI_URL_VARIABLE,
+        alias="ALERT_PIPELINES_UI_URL",
         description="the URL of the Dagster UI, for the links in [notifications](notifications.md)",
     )
     run_priority: Annotated[int | None, *_whole_number("priority of runs", 100, "Dagster's default")] = Field(

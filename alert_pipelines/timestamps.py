@@ -8,6 +8,8 @@ from typing import Any
 
 from alert_pipelines.errors import InvalidTimestampError
 
+FIRST_DATE = datetime.min.replace(tzinfo=UTC)
+"""The first date that Python knows."""
 EARLIEST_AS_OF, LATEST_AS_OF = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """Rules look back, and windows reach out, a century at most: between these that stays within the calendar."""
 
@@ -39,7 +41,7 @@ def as_of_utc(as_of: datetime) -> datetime:
 
 def earlier(timestamp: datetime, span: timedelta) -> datetime:
     """`span` before `timestamp`, but not before the first date that there is."""
-    return timestamp - min(span, timestamp - datetime.min.replace(tzinfo=UTC))
+    return timestamp - min(span, timestamp - FIRST_DATE)
 
 
 def as_stored(timestamp: datetime) -> datetime:

@@ -1,7 +1,7 @@
 """Tests of an alert's fields, as MongoDB's query language."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -9,9 +9,10 @@ from bson import DBRef, Regex
 
 from alert_pipelines.alerts.model import PENDING, SETTLED, Status
 from alert_pipelines.mongo.bson_types import NOT_NULL_TYPES
+from alert_pipelines.timestamps import FIRST_DATE
 
 # An array of dates would match by its elements, and a date before Python's first does not count here.
-A_DATE: dict[str, Any] = {"$gte": datetime.min.replace(tzinfo=UTC), "$not": {"$type": "array"}}
+A_DATE: dict[str, Any] = {"$gte": FIRST_DATE, "$not": {"$type": "array"}}
 """The test of a field that holds one date, as Python knows dates."""
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from pymongo.errors import ExecutionTimeout
@@ -16,11 +16,11 @@ from alert_pipelines.rules.clause import Filter, Stage
 from alert_pipelines.rules.grouping import keys_of_sources
 from alert_pipelines.rules.key_text import key_text
 from alert_pipelines.rules.store import load_rules
+from alert_pipelines.timestamps import FIRST_DATE
 
 MAX_COUNTED = 10_000
 """How many alerts of a list are counted at most."""
 _MAX_SECONDS = 60
-_FIRST_DATE = datetime.min.replace(tzinfo=UTC)
 _HOUR, _DAY, _WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 
 
@@ -80,7 +80,7 @@ class AlertList(NamedTuple):
 @at_the_door
 def pending_by_age(db: AlertDatabase, now: datetime) -> list[PendingOfAge]:
     """The pending alerts by source and age, the largest sources first. Raises PyMongoError."""
-    dated = {"$and": [is_date("$timestamp"), {"$gte": ["$timestamp", _FIRST_DATE]}]}
+    dated = {"$and": [is_date("$timestamp"), {"$gte": ["$timestamp", FIRST_DATE]}]}
     ages = [
         {"case": {"$not": [dated]}, "then": "no_date"},
         {"case": {"$gt": ["$timestamp", now - _HOUR]}, "then": "under_hour"},

@@ -6,7 +6,7 @@ alerts is counted by `backtest`, what became of them afterwards is read by `outc
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -24,7 +24,6 @@ from alert_pipelines.rules.model import DEFAULT_WINDOW_MINS, Rule
 from alert_pipelines.timestamps import earlier
 
 SCRATCH_PREFIX = "backtest_"
-FIRST_DATE = datetime.min.replace(tzinfo=UTC)
 LEFT_BEHIND_AFTER = timedelta(hours=1)
 
 # What was set together with each of these dates goes where the date goes.

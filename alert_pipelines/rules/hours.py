@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from alert_pipelines.timestamps import FIRST_DATE
 from alert_pipelines.zones import zone_of
 
 _DAY = timedelta(days=1)
-_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _SEARCHED = timedelta(days=200 * 366)
 """A rule counts a century of minutes at most; what is not found in two, no alert is old enough for."""
 
@@ -66,7 +66,7 @@ def _before(hours: Hours, at: datetime, minutes: int) -> datetime:
                 return min(end, at) - missing
             missing -= max(passed, timedelta())
         if at - day > _SEARCHED:
-            return _EARLIEST
+            return FIRST_DATE
         day -= _DAY
 
 

@@ -4,7 +4,7 @@ What a window takes out of a rule is the compiler's; how windows are listed, add
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, NamedTuple, Self
 
@@ -14,7 +14,7 @@ from alert_pipelines.rules.paths import FieldPath, Name
 from alert_pipelines.rules.recurrence import Recurrence
 from alert_pipelines.rules.sources import EVERY_SOURCE
 from alert_pipelines.rules.tree import WHOLE
-from alert_pipelines.timestamps import as_utc
+from alert_pipelines.timestamps import FIRST_DATE, as_utc
 from alert_pipelines.zones import ZoneName
 
 UtcDatetime = Annotated[datetime, Field(strict=True), AfterValidator(as_utc)]
@@ -23,7 +23,6 @@ MAX_DURATION_MINS = 366 * 24 * 60
 
 MAX_RAISED_SPANS = 1_000
 """The latest occurrences that a window of `covers: raised` looks back to, at most."""
-_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _LOOK_BACK_DAYS = (40, 400, 1_200, 7_400)
 
 
@@ -134,7 +133,7 @@ class MaintenanceWindow(BaseModel):
             return []
         found: list[Span] = []
         for days in _LOOK_BACK_DAYS if self.recurrence else (0,):
-            found = list(self.spans(as_of - timedelta(days=days) if days else _EARLIEST, as_of))
+            found = list(self.spans(as_of - timedelta(days=days) if days else FIRST_DATE, as_of))
             if len(found) >= MAX_RAISED_SPANS:
                 break
         return found[-MAX_RAISED_SPANS:]
