@@ -233,8 +233,8 @@ class _Load:
         for loaded in done.incomplete:
             self.reading.refuse(loaded)
         for line, alert, reason in done.refused:
-            text = json_util.dumps(alert)
-            self.rejects.add(line, f"MongoDB refused the alert: {reason}", text, "refused by MongoDB", reason)
+            told = f"MongoDB refused the alert: {reason}"
+            self.rejects.add(BadRow(line, json_util.dumps(alert), told, "refused by MongoDB"), reason)
         self._tell()
 
     def _tell(self) -> None:

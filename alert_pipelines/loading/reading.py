@@ -43,7 +43,7 @@ class Reading:
             if isinstance(row, Row):
                 yield row
             else:
-                self._rejects.add(row.line, row.reason, row.text, row.kind)
+                self._rejects.add(row)
 
     def _from_rows(self, rows: Iterable[Row]) -> Iterator[Loaded]:
         numbered = self._mapping.alert_id.content_hash is not None
@@ -83,10 +83,10 @@ class Reading:
         else:
             assert isinstance(loaded.incoming, Updates)
             text = json_util.dumps([said for _, said in loaded.incoming.rows])
-            self._rejects.add(loaded.line, str(loaded.fault), text, loaded.fault.kind)
+            self._rejects.add(BadRow(loaded.line, text, str(loaded.fault), loaded.fault.kind))
 
     def _reject(self, row: Row, error: RowError) -> None:
-        self._rejects.add(row.line, str(error), row.text, error.kind, error.value)
+        self._rejects.add(BadRow(row.line, row.text, str(error), error.kind), error.value)
 
     def _is_after_until(self, timestamp: datetime) -> bool:
         after = self._until is not None and timestamp > self._until

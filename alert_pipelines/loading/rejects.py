@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self, TextIO
 
 from alert_pipelines.errors import LoadError
+from alert_pipelines.loading.readers.rows import BadRow
 
 _MAX_EXAMPLES = 5
 _MAX_EXAMPLE_LENGTH = 60
@@ -54,11 +55,10 @@ class Rejects:
         """Why rows were rejected, the most frequent reason first."""
         return sorted(self._reasons.values(), key=lambda reason: -reason.rows)
 
-    def add(self, line: int, reason: str, row: str, kind: str, value: str | None = None) -> None:
-        """Count a row rejected for `reason`, as one of `kind`, with `value` as an example."""
-        del reason, row  # they are for the file
+    def add(self, row: BadRow, value: str | None = None) -> None:
+        """Count a row, with `value` as an example."""
         self.rows += 1
-        self._reasons.setdefault(kind, RejectReason(kind, line)).count(value)
+        self._reasons.setdefault(row.kind, RejectReason(row.kind, row.line)).count(value)
 
 
 class RejectFile(Rejects):
@@ -93,16 +93,13 @@ class RejectFile(Rejects):
             with self._writing():
                 self._path.unlink()
 
-    def add(self, line: int, reason: str, row: str, kind: str, value: str | None = None) -> None:
-        """Write and count a reject of `kind`, with `value` as an example; `row` is the text of the row.
-
-        Raises LoadError if the file cannot be written.
-        """
+    def add(self, row: BadRow, value: str | None = None) -> None:
+        """Write and count a row, with `value` as an example. Raises LoadError if the file cannot be written."""
         with self._writing():
             if self._file is None:
                 self._file = self._stack.enter_context(self._path.open("w", encoding="utf-8"))
-            self._file.write(json.dumps({"line": line, "reason": reason, "row": row}) + "\n")
-        super().add(line, reason, row, kind, value)
+            self._file.write(json.dumps({"line": row.line, "reason": row.reason, "row": row.text}) + "\n")
+        super().add(row, value)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
