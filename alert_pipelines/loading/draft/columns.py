@@ -11,7 +11,7 @@ from alert_pipelines.loading.values import BOOLS, BadValueError, Converter, date
 
 # A column with more distinct values than this holds neither states nor severities.
 MAX_VALUES = 40
-_MAX_DISTINCT = 20_000
+_MAX_KNOWN = 20_000
 _MAX_DEPTH = 6
 # A number that begins with 0 is a name: converted, it would lose what it begins with.
 # Nor is one a number that MongoDB, or a float, could not hold to its last digit.
@@ -101,7 +101,6 @@ class Column:
         self.samples: list[str] = []
         self.not_values: set[str] = set()
         self.is_list = False
-        self._distinct: set[int] = set()
         self._kinds: list[tuple[str, re.Pattern[str]]] = [
             ("int", _INTEGER),
             ("whole", _WHOLE),
@@ -112,7 +111,8 @@ class Column:
         ]
         self._dates: list[tuple[str, str, Converter]] | None = None
         self._has_dates = False
-        self._converted: set[int] = set()
+        self._known: set[int] = set()
+        self._repeats = False
         self.midnight = True
 
     def add(self, value: Any) -> None:
@@ -124,7 +124,8 @@ class Column:
         text = value if isinstance(value, str) else _text(value)
         if self._trim:
             text = text.strip()
-        if hash(text) in self._converted:
+        if hash(text) in self._known:
+            self._repeats |= self.rows < _MAX_KNOWN
             self._count(text)
             return
         stripped = text.strip()
@@ -142,8 +143,8 @@ class Column:
 
     @property
     def is_unique(self) -> bool:
-        """Whether no value of the rows so far repeats."""
-        return self.rows > 0 and len(self._distinct) == min(self.rows, _MAX_DISTINCT)
+        """Whether no value of the first 20,000 rows repeats."""
+        return self.rows > 0 and not self._repeats
 
     @property
     def formats(self) -> list[str]:
@@ -191,10 +192,8 @@ class Column:
         self._padded += text != stripped
         if len(self.samples) < 3 and text not in self.samples:
             self.samples.append(text)
-        if len(self._distinct) < _MAX_DISTINCT and self.rows <= _MAX_DISTINCT:
-            self._distinct.add(hash(text))
-        if len(self._converted) < _MAX_DISTINCT:
-            self._converted.add(hash(text))
+        if len(self._known) < _MAX_KNOWN:
+            self._known.add(hash(text))
             self._kinds = [(kind, form) for kind, form in self._kinds if form.fullmatch(stripped)]
             self._try_dates(stripped)
 
