@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,9 @@ class _RefuseDuplicates(BaseConstructor):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Raise ConstructorError at the second of two equal keys."""
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ConstructorError(None, None, f"{key!r} is given twice", node.start_mark)
+        repeated = _repeated(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if repeated is not None:
+            raise ConstructorError(None, None, f"{repeated!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -120,8 +120,11 @@ def read_content(path: Path, what: str, error: type[AlertPipelinesError], *, as_
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(f"{key!r} is given twice")
+    repeated = _repeated(key for key, _ in pairs)
+    if repeated is not None:
+        raise ValueError(f"{repeated!r} is given twice")
     return dict(pairs)
+
+
+def _repeated(keys: Iterable[str]) -> str | None:
+    return next((key for key, times in Counter(keys).items() if times > 1), None)

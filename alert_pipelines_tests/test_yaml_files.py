@@ -1,5 +1,7 @@
 """What the words of a YAML file mean, and that no two loaders of this project differ in it."""
 
+import json
+import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,15 @@ def test_a_key_given_twice_in_a_json_mapping_kept_the_last(tmp_path: Path, name:
     path.write_text('{"format": "csv", "format": "jsonl"}')
     with pytest.raises(ValueError, match=f"is not valid {path.suffix[1:].upper()}: 'format' is given twice"):
         read_yaml(path, as_text=as_text)
+
+
+def test_a_value_map_of_many_keys_was_looked_through_once_a_key(tmp_path: Path) -> None:
+    values = {f"driver-{number}": "north" for number in range(40_000)}
+    path = tmp_path / "mapping.json"
+    path.write_text(json.dumps(values))
+    began = time.process_time()
+    assert read_yaml(path) == values
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("text", ["!!python/object/apply:os.system ['true']", "a: [", "[" * 10_000, "- a\nb: c"])
