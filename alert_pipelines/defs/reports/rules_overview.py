@@ -119,7 +119,7 @@ def _limit_rows(rules: Iterable[Rule], largest: Mapping[tuple[str, str], int]) -
         ):
             limits = [
                 *([f"{most:,}"] if most is not None else []),
-                *([f"{fraction:.0%} of pending"] if fraction else []),
+                *([f"{fraction:.0%} of pending"] if fraction is not None else []),
             ]
             if limits:
                 yield rule.rule_id, f"{decision} {' or '.join(limits)}", largest.get((rule.rule_id, decision), 0)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from dagster import DagsterInstance
 
 from alert_pipelines.mongo import AlertDatabase
@@ -47,3 +48,10 @@ def test_no_page_said_what_the_rules_are_and_what_each_of_them_did(
     assert "quiet" in page["honoured by the alert service, too"]
     assert page["closed in 24 h by old"] == 1
     assert page["database"] == db.name
+
+
+@pytest.mark.usefixtures("mongodb_env")
+def test_a_limit_of_no_alert_at_all_was_not_shown(instance: DagsterInstance, db: AlertDatabase) -> None:
+    fill(db, [], rule("held", {"expire_after_mins": 90, "max_close_fraction": 0.0}))
+    (limit,) = page_of(instance, "rules_overview")["limits"]
+    assert tuple(map(in_one_line, limit.values())) == ("held", "close 0% of pending", 0)
