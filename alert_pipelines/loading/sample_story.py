@@ -67,7 +67,7 @@ def find_chapters(db: AlertDatabase, week: str) -> list[Chapter]:
 def latest_week(db: AlertDatabase, seed: int) -> str | None:
     """Return the latest week of this seed that is in the collection."""
     newest = db[COLLECTION].find_one({"alert_id": {"$regex": f"^WEEK-[0-9]{{8}}-{seed}-"}}, sort=[("alert_id", -1)])
-    return None if newest is None else "-".join(newest["alert_id"].split("-")[:3])
+    return None if newest is None else newest["alert_id"][: len(f"WEEK-YYYYMMDD-{seed}")]
 
 
 _Draft = tuple[str, SourceType, datetime, dict[str, Any]]

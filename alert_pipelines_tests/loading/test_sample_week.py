@@ -113,6 +113,12 @@ def test_the_awkward_ones_are_what_their_names_say(awkward: dict[str, dict[str, 
     assert isinstance(awkward["AWKWARD-DRIVER-LIST"]["metadata"]["driver_id"], list)
 
 
+def test_a_week_of_a_negative_seed_was_not_found_again(db: AlertDatabase) -> None:
+    insert_week(db, -1, UNTIL, 100)
+    assert latest_week(db, -1) == week_id(-1, UNTIL)
+    assert len(find_chapters(db, week_id(-1, UNTIL))) == 3
+
+
 def test_the_week_told_no_story_that_its_rules_decide(db: AlertDatabase) -> None:
     for until in (UNTIL - timedelta(days=7), UNTIL):
         insert_week(db, 1, until, 300)
