@@ -1,5 +1,6 @@
 """Checks the header of a table: names are unique, and every column of the mapping is there."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,8 +41,12 @@ def _refuse_repeated(path: Path, header: list[str], wanted: list[tuple[str, list
 
 
 def _told_apart(header: list[str]) -> list[str]:
-    repeated = {name for name in header if name and header.count(name) > 1}
-    return [f"{name} ({header[: at + 1].count(name)})" if name in repeated else name for at, name in enumerate(header)]
+    times, so_far = Counter(header), Counter[str]()
+    told = []
+    for name in header:
+        so_far[name] += 1
+        told.append(f"{name} ({so_far[name]})" if name and times[name] > 1 else name)
+    return told
 
 
 def _instead(columns: list[str], header: list[str]) -> str:
