@@ -12,34 +12,37 @@ import click
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.spelling import nearest
 
-# Each has a module of its name, imported when it is used, so that a command starts without what the others need.
-_COMMANDS = (
-    "alerts",
-    "backtest",
-    "explain",
-    "forecast",
-    "history",
-    "indexes",
-    "init",
-    "jobs",
-    "load",
-    "mapping",
-    "metrics",
-    "mongo",
-    "notify",
-    "pending",
-    "report",
-    "rules",
-    "sample-week",
-    "scan",
-    "snooze",
-    "undo",
-    "windows",
-)
-
+# Each has a module of its name, imported when it is used, so that a command starts without what the others need. The
+# list of them imports none: it takes from here what each says of itself.
+_COMMANDS = {
+    "alerts": "List alerts.",
+    "backtest": "Compare what rules would have decided with what happened.",
+    "explain": "Explain past and future decisions about an alert.",
+    "forecast": "Show what the rules will close and escalate, hour by hour.",
+    "history": "List the automatic decisions about an alert.",
+    "indexes": "Find slow conditions, and create indexes for them.",
+    "init": "Write the files that Dagster and MongoDB need.",
+    "jobs": "List and show job records: scans, dry runs, undos.",
+    "load": "Load alerts from CSV, JSON, Excel or Parquet.",
+    "mapping": "Draft or show the mapping that `load` needs for a file.",
+    "metrics": "Export metrics for Prometheus.",
+    "mongo": "Start, stop and find the local MongoDB.",
+    "notify": "Send test notifications.",
+    "pending": "Count the pending alerts by source and age.",
+    "report": "Show the daily report: what was done to alerts.",
+    "rules": "Validate, compare, publish, export and list rules.",
+    "sample-week": "Insert a generated week of fleet alerts.",
+    "scan": "Close and escalate pending alerts that match a rule.",
+    "snooze": "Exempt one alert from scans for a time.",
+    "undo": "Undo the decisions of a job.",
+    "windows": "Check, list, add and end maintenance windows.",
+}
 
 # These need Dagster, so they stand above the command line, which knows them by name alone.
-_ABOVE = {"doctor": "alert_pipelines.defs.monitoring.doctor", "schedule": "alert_pipelines.schedule"}
+_ABOVE = {
+    "doctor": ("alert_pipelines.defs.monitoring.doctor", "Check that scans can run: Dagster and the database."),
+    "schedule": ("alert_pipelines.schedule", "Show the schedule of scans, and switch it on or off."),
+}
 
 
 class _Root(click.Group):
@@ -54,10 +57,17 @@ class _Root(click.Group):
                 ctx.fail(f"No such command {cmd_name!r}. Did you mean {near!r}?")
             return None
         name = cmd_name.replace("-", "_")
-        module = importlib.import_module(_ABOVE.get(cmd_name) or f"alert_pipelines.cli.{name}")
+        module_name = _ABOVE[cmd_name][0] if cmd_name in _ABOVE else f"alert_pipelines.cli.{name}"
+        module = importlib.import_module(module_name)
         command = getattr(module, name)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands; click itself would import each for the line about it."""
+        said = _COMMANDS | {name: line for name, (_, line) in _ABOVE.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, said[name]) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors that a person can act upon end it with their message alone."""

@@ -44,9 +44,39 @@ def test_no_command_imports_what_makes_a_start_slow() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=_CHECKOUT, timeout=60, check=True)
 
 
-def test_help_imports_no_driver() -> None:
-    code = "import sys; from alert_pipelines.cli import main; sys.exit('pymongo' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], cwd=_CHECKOUT, timeout=60, check=True)
+_NEEDS_DAGSTER = {"dagster", "pandas", "numpy", "matplotlib", "alembic", "sqlalchemy", "grpc"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "not_loaded"),
+    [
+        ("--help", _NEEDS_DAGSTER | {"pymongo", "pydantic", "yaml", "dateutil"}),
+        ("--version", _NEEDS_DAGSTER | {"pymongo", "pydantic", "yaml", "dateutil"}),
+        ("doctor --help", _NEEDS_DAGSTER),
+        ("schedule --help", _NEEDS_DAGSTER),
+        ("schedule on --help", _NEEDS_DAGSTER),
+    ],
+)
+def test_help_loaded_dagster_for_two_of_its_lines_and_the_driver_for_most(arguments: str, not_loaded: set[str]) -> None:
+    code = (
+        "import sys\nfrom alert_pipelines.cli import main\n"
+        f"sys.argv[1:] = {arguments.split()}\ntry:\n    main()\n"
+        f"finally:\n    print('loaded:', *sorted({not_loaded} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=_CHECKOUT, timeout=60, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "loaded:"
+    assert len(done.stdout.splitlines()) > 1
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    context = click.Context(cli, terminal_width=80)
+    root = context.command
+    assert isinstance(root, click.Group)
+    said = dict(re.findall(r"^  ([a-z-]+) +(\S.*)$", root.get_help(context).partition("Commands:")[2], re.MULTILINE))
+    own = {name: root.get_command(context, name) for name in root.list_commands(context)}
+    assert said == {name: command.get_short_help_str(80) for name, command in own.items() if command}
 
 
 def test_every_command_has_help(run: Run) -> None:

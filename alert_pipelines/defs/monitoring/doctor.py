@@ -1,6 +1,6 @@
 """`alert-pipelines doctor`: lists what is missing in the Dagster instance and in the database.
 
-The command needs Dagster, so it is not in `cli`, which loads it by its name.
+The command needs Dagster, so it is not in `cli`, which loads it by its name. Its help does not load Dagster.
 """
 
 import sys
@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from itertools import chain
 
 import click
-from dagster import DagsterError, DagsterInstance
 
 from alert_pipelines.cli.options import json_option
 from alert_pipelines.cli.output import print_json, print_table
-from alert_pipelines.defs.monitoring.instance_findings import instance_findings
 from alert_pipelines.errors import AlertPipelinesError, SettingsError
 from alert_pipelines.mongo.client import open_database
 from alert_pipelines.monitoring.fitness import Finding, Level, database_findings
@@ -51,6 +49,10 @@ def _look() -> Iterator[Finding]:
 
 
 def _of_instance(settings: Settings) -> Iterator[Finding]:
+    from dagster import DagsterError, DagsterInstance  # noqa: PLC0415
+
+    from alert_pipelines.defs.monitoring.instance_findings import instance_findings  # noqa: PLC0415
+
     try:
         instance = DagsterInstance.get()
     except DagsterError as fault:
