@@ -38,6 +38,7 @@ _NEVER_YEARS = (1, 9999)
 _UTC = ("UTC", "GMT", "Z")
 # As .NET writes dates in JSON. The offset is how the date was shown; the milliseconds are in UTC.
 _DOT_NET = re.compile(r"/Date\((-?\d+)([+-]\d{4})?\)/", re.ASCII)
+_SHORT_NAME = re.compile("[A-Z]{2,5}")
 _OFFSET = re.compile(r"(UTC|GMT)([+-])(\d\d?):?(\d\d)?", re.ASCII)
 _PROBE = datetime(2024, 12, 31, 23, 59, tzinfo=UTC)  # a date format is tried on it
 _SAME_BUT_YEAR = _PROBE.replace(year=_PROBE.year - 28)  # the same day of the week, of the year and of its weeks
@@ -278,6 +279,8 @@ def _in_named(date: datetime, name: str, local: ZoneInfo | None) -> datetime:
     for fold in (0, 1):
         if local is not None and (found := date.replace(tzinfo=local, fold=fold)).tzname() == name:
             return found.astimezone(UTC)
+    if local is None or not _SHORT_NAME.fullmatch(name):
+        raise ValueError(f"{name} is not the name of a zone")
     raise BadValueError(
         f"is not a valid date: the zone {local} is not called {name} then; set dates: {{zone: …}} to one that is",
         f"{date} {name}",

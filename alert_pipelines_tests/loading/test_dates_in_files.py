@@ -106,6 +106,13 @@ def test_a_short_name_of_a_zone_counted_as_utc(tmp_path: Path) -> None:
     assert vienna.alerts[0]["timestamp"] == datetime(2026, 1, 25, 9, tzinfo=UTC)
 
 
+def test_each_word_where_a_zone_was_expected_was_a_reason_of_its_own(tmp_path: Path) -> None:
+    rows = "".join(f"{number},S,INFO,2026-01-25 10:00 R{number},D,1\n" for number in range(30))
+    path = write(tmp_path / "a.csv", f"id,source,severity,at,driver,speed\n{rows}")
+    [reason] = preview(path, mapping(FLEET, dates={"format": "%Y-%m-%d %H:%M %Z"})).reject_reasons
+    assert str(reason).startswith("30 × at is not a valid date: expected the form %Y-%m-%d %H:%M %Z: '2026-01-25 10:00")
+
+
 @pytest.mark.parametrize(("name", "hour"), [("CEST", 0), ("CET", 1), ("UTC", 2), ("Asia/Tokyo", 17)])
 def test_the_hour_that_a_night_in_autumn_has_twice_is_told_by_its_zones_name(
     tmp_path: Path, name: str, hour: int
