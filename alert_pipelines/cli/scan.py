@@ -18,6 +18,7 @@ from alert_pipelines.mongo import AlertDatabase, open_database
 from alert_pipelines.rules.files import read_rules
 from alert_pipelines.rules.store import rules_if_published
 from alert_pipelines.rules.tree_words import reason_in_words
+from alert_pipelines.scanner.plan import PROGRESS_LOG
 from alert_pipelines.scanner.result import PlannedGroup, ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.scanner.shadow import waiting
@@ -79,7 +80,7 @@ def scan(
                 _ask(db, request)
             if dry_run:
                 _warn_of_missing_indexes(db, request)
-            report = run_scan(db, request, _log_progress)
+            report = _preview(db, request) if dry_run else run_scan(db, request, _log_progress)
     except ScanIncompleteError as error:
         _print_report(error.report, as_json, error.reasons)
         for reason in error.reasons:
@@ -95,7 +96,7 @@ def _warn_of_missing_indexes(db: AlertDatabase, request: ScanRequest) -> None:
 
 def _ask(db: AlertDatabase, request: ScanRequest) -> None:
     """Ask whether to do what a scan without these limits would do. Raises click.Abort."""
-    would = run_scan(db, replace(request, dry_run=True), _log_progress)
+    would = _preview(db, replace(request, dry_run=True))
     for message in (violation.message for violation in would.violations):
         click.echo(f"Still over its limit: {message}", err=True)
     alerts = Counter[str]()
@@ -104,6 +105,19 @@ def _ask(db: AlertDatabase, request: ScanRequest) -> None:
     for what, number in alerts.most_common():
         click.echo(f"{number:>9,}  {what}", err=True)
     ask(f"Do it in {db.name}?", err=True)
+
+
+def _preview(db: AlertDatabase, request: ScanRequest) -> ScanReport:
+    """Make a dry run. Of its log only warnings and the progress of a long plan are written: the report has all else."""
+    log, progress = logging.getLogger("alert_pipelines"), logging.getLogger(PROGRESS_LOG)
+    level = log.level
+    progress.setLevel(level)
+    log.setLevel(logging.WARNING)
+    try:
+        return run_scan(db, request)
+    finally:
+        log.setLevel(level)
+        progress.setLevel(logging.NOTSET)
 
 
 def _log_progress(written: int, planned: int) -> None:

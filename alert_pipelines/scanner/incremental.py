@@ -4,6 +4,7 @@
 a scan stores for the next, and `overlooked` checks once a day that nothing else was due.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -56,6 +57,7 @@ def plan_incrementally(
             changes=changes,
             session=session,
             check=claim.check,
+            log_level=logging.INFO,
         )
         checked = find_overlooked(context, plan, changes) if changes else Overlooked()
     return plan, Incremental(meaning, changes or Changes(), checked)

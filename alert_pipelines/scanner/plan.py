@@ -46,7 +46,11 @@ _PROGRESS_LINES = 10
 _FATAL_CODES = frozenset({13, 18})
 _QUERY_PLAN_KILLED = 175
 
+PROGRESS_LOG = f"{__name__}.progress"
+"""The logger of how far a long plan is, for those who want that and nothing else."""
+
 _log = logging.getLogger(__name__)
+_progress_log = logging.getLogger(PROGRESS_LOG)
 Answer = TypeVar("Answer")
 
 
@@ -142,6 +146,7 @@ def make_plan(
     changes: Changes | None = None,
     session: ClientSession | None = None,
     check: Callable[[], None] = lambda: None,
+    log_level: int = logging.DEBUG,
 ) -> Plan:
     """Plan the decisions of `rule_set` at `as_of`; `rule_ids` limits which rules are looked at.
 
@@ -149,11 +154,13 @@ def make_plan(
     wherever that is enough, and shadow rules, which always look at all, take turns; without them each shadow rule is
     evaluated. All is read in `session`, which has to be the one that read the changes. `check` is called between
     queries and may raise to stop. A rule whose query the server cannot finish is named in `failed_rules` and decides
-    nothing; the others go on, but no alert that it may have closed is escalated.
+    nothing; the others go on, but no alert that it may have closed is escalated. `log_level` is that of what is
+    evaluated and how far it is: people follow a scan, and not a preview.
     Raises PyMongoError where the database is away or refuses.
     """
     scopes = Scopes(db, changes, as_of, session) if changes and not changes.full else None
-    planner = _Planner(db, as_of, session, scopes.indexes if scopes else KeyIndexes(db[COLLECTION], session), check)
+    indexes = scopes.indexes if scopes else KeyIndexes(db[COLLECTION], session)
+    planner = _Planner(db, as_of, session, indexes, check, log_level=log_level)
 
     def wanted(rules: Iterable[Rule]) -> list[Rule]:
         return [rule for rule in rules if rule_ids is None or rule.rule_id in rule_ids]
@@ -197,6 +204,8 @@ class _Planner:
         session: ClientSession | None,
         indexes: KeyIndexes,
         check: Callable[[], None],
+        *,
+        log_level: int = logging.DEBUG,
     ) -> None:
         self.failures: list[str] = []
         self._failed_rules: set[str] = set()
@@ -207,12 +216,13 @@ class _Planner:
         self._indexes = indexes
         self._readings = Readings(self._alerts, indexes, session)
         self._check = check
+        self._log_level = log_level
 
     def pending(self) -> dict[str, int]:
         """May be asked from another thread than all else."""
         with as_late_as(self._session) as session:
             pending = self._ask(lambda: count_pending(self._db, session))
-        _log.info("Evaluating %d pending alerts for auto-close conditions", sum(pending.values()))
+        _log.log(self._log_level, "Evaluating %d pending alerts for auto-close conditions", sum(pending.values()))
         return pending
 
     def oldest_pending(self) -> datetime | None:
@@ -287,7 +297,7 @@ class _Planner:
             planned.take_in(part)
             if len(queries) >= _PROGRESS_LINES and number % (len(queries) // _PROGRESS_LINES) == 0:
                 counts = (clause.rule_id, clause.condition, number, len(queries), sum(planned.by_source.values()))
-                _log.info("Rule %r, %s: %d of %d queries done, %d alerts due", *counts)
+                _progress_log.log(self._log_level, "Rule %r, %s: %d of %d queries done, %d alerts due", *counts)
 
     def _read_slices(self, queries: Sequence[Query], decided: Set[Hashable]) -> Iterator[PlannedClause]:
         if len(queries) == 1:

@@ -13,6 +13,7 @@ import pytest
 from alert_pipelines.cli.root import _COMMANDS, cli
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
+from alert_pipelines.scanner import readings
 from alert_pipelines_tests.cli.conftest import MAPPING, Run
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored
 
@@ -261,6 +262,34 @@ def test_quiet_logs_warnings_only_and_no_handler_stays(run: Run) -> None:
     assert "Starting auto-close alert scanner" in run("scan").stderr
     assert run("--quiet", "scan").stderr == ""
     assert logging.getLogger("alert_pipelines").handlers == []
+
+
+@pytest.mark.parametrize(
+    "command", ["forecast", "rules diff FILE", "scan --dry-run", "undo latest", "pending", "report", "jobs show"]
+)
+def test_what_only_looks_logged_the_steps_of_a_scan(
+    run: Run, db: AlertDatabase, environment: Path, command: str
+) -> None:
+    fill(db, [alert(f"A{n}", minutes=n) for n in range(3)], rule("old", {"expire_after_mins": 1}))
+    assert "Evaluating 3 pending alerts" in run("scan").stderr
+    fill(db, [alert("NEW", minutes=100)])
+    (environment / "FILE").write_text(
+        "rules: [{rule_id: old, source_type: OVERSPEEDING, conditions: {keep_latest: true}}]"
+    )
+    assert run(*command.split()).stderr == ""
+    assert "Starting auto-close alert scanner" in run("scan").stderr
+
+
+def test_a_long_dry_run_says_how_far_it_is_unless_it_is_to_be_quiet(
+    run: Run, db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readings, "SLICE", 5)
+    piles = [alert(f"{n}-{driver}", minutes=n, driver=f"D{driver}") for driver in range(60) for n in range(4)]
+    fill(db, piles, rule("pile", {"escalate_if_count": 3}))
+    told = run("scan", "--dry-run", "--as-of", AS_OF.isoformat()).stderr.splitlines()
+    assert len(told) >= 10
+    assert [line for line in told if "Rule 'pile', escalate_if_count: " not in line] == []
+    assert run("--quiet", "scan", "--dry-run", "--as-of", AS_OF.isoformat()).stderr == ""
 
 
 def test_a_rule_that_would_have_decided_nothing_was_missing_from_the_table_of_a_backtest(
