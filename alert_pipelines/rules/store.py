@@ -73,7 +73,8 @@ def rules_if_published(db: AlertDatabase, given: Iterable[Rule]) -> LoadedRules:
     replaced = {rule.rule_id: rule for rule in given}
     stored, errors = usable_rules(db)
     complete = with_calendars(db, ({rule.rule_id: rule for rule in stored} | replaced).values())
-    left = [error for error in errors if error.rule_id not in replaced]
+    # The id of one that is not valid may be of any kind, also of one that cannot be hashed.
+    left = [error for error in errors if error.rule_id not in list(replaced)]
     return LoadedRules(RuleSet.of(complete.rules), (*left, *complete.errors))
 
 

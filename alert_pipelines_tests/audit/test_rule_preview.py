@@ -73,3 +73,15 @@ def test_a_dry_run_uses_rules_that_are_not_published_and_a_scan_refuses_them(fle
     with pytest.raises(InvalidScanError, match="only a dry run can use rules that are not published"):
         run_scan(fleet, ScanRequest(as_of=AS_OF, rules=rules))
     assert set(statuses(fleet).values()) == {"OPEN", "ESCALATED"}
+
+
+@pytest.mark.parametrize("rule_id", [["another"], {"a": 1}, 5, None])
+def test_a_stored_rule_whose_id_cannot_be_hashed_ended_the_preview_in_a_type_error(
+    fleet: AlertDatabase, rule_id: Any
+) -> None:
+    fleet.rules.insert_one(rule(rule_id, {"keep_first": True}))
+    rules = [changed("expire", {"expire_after_mins": 30})]
+    assert preview_rules(fleet, rules, as_of=AS_OF).changed.alerts["close"] == 4
+    report = run_scan(fleet, ScanRequest(as_of=AS_OF, dry_run=True, rules=tuple(rules)))
+    [error] = report.errors
+    assert error.startswith(f"rule {rule_id!r}: ")
