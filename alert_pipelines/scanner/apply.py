@@ -4,7 +4,7 @@ A write repeats every test the rule makes on the alert itself, so an alert that 
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +19,7 @@ from alert_pipelines.mongo.client import AlertDatabase, AlertDocument
 from alert_pipelines.mongo.reasons import reason_of
 from alert_pipelines.mongo.retry import retry_transient
 from alert_pipelines.rules.clause import Clause
-from alert_pipelines.scanner.bisection import in_stored_order, write_with_bisection
+from alert_pipelines.scanner.bisection import write_with_bisection
 from alert_pipelines.scanner.plan import Plan
 from alert_pipelines.scanner.rate_limiter import RateLimiter
 from alert_pipelines.settings import read_settings
@@ -71,7 +71,7 @@ def apply_plan(
     writer = _Writer(db[COLLECTION], context, check, on_batch, limiter, limit_s)
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="apply") as pool:
         try:
-            writes = [pool.submit(writer.write, clause, ids) for clause, ids in _batches(plan, limiter.batch(BATCH))]
+            writes = [pool.submit(writer.write, clause, ids) for clause, ids in plan.batches(limiter.batch(BATCH))]
             wait(writes, return_when=FIRST_EXCEPTION)
             for write in writes:
                 if write.done():
@@ -85,14 +85,7 @@ def apply_plan(
 
 def count_deleted(db: AlertDatabase, plan: Plan) -> int:
     """The alerts of `plan` that are there no longer."""
-    return sum(len(ids) - db[COLLECTION].count_documents({"_id": {"$in": ids}}) for _, ids in _batches(plan, BATCH))
-
-
-def _batches(plan: Plan, size: int) -> Iterator[tuple[Clause, list[Any]]]:
-    for planned in plan.clauses:
-        ids = in_stored_order(planned.ids)
-        for start in range(0, len(ids), size):
-            yield planned.clause, ids[start : start + size]
+    return sum(len(ids) - db[COLLECTION].count_documents({"_id": {"$in": ids}}) for _, ids in plan.batches(BATCH))
 
 
 @dataclass

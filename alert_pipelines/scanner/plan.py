@@ -30,6 +30,7 @@ from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import EXPIRES_AT, Rule, RuleSet
 from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.scanner.bisection import in_stored_order
 from alert_pipelines.scanner.changes import Changes
 from alert_pipelines.scanner.readings import Query, Readings
 from alert_pipelines.scanner.result import Sample
@@ -121,6 +122,13 @@ class Plan:
     def unwritable_ids(self) -> list[Any]:
         """The `_id`s of the due alerts whose history takes no entry."""
         return [_id for planned in self.clauses for _id in planned.unwritable_ids()]
+
+    def batches(self, size: int) -> Iterator[tuple[Clause, list[Any]]]:
+        """The `_id`s to write, clause by clause and about as their alerts lie on the disk, at most `size` together."""
+        for planned in self.clauses:
+            ids = in_stored_order(planned.ids)
+            for start in range(0, len(ids), size):
+                yield planned.clause, ids[start : start + size]
 
     def decided(self, to_status: Status, rule_id: str | None = None) -> int:
         """Alerts planned to be closed, or escalated, by one rule or by all."""

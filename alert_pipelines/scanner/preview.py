@@ -32,12 +32,10 @@ def preview_of(
 
 
 def _groups(db: AlertDatabase, plan: Plan) -> Iterator[PlannedGroup]:
-    for planned in plan.clauses:
-        decision = decision_of(planned.clause.to_status)
-        for start in range(0, len(planned.ids), _BATCH):
-            batch: Stage = {"$match": {"_id": {"$in": planned.ids[start : start + _BATCH]}}}
-            group: Stage = {"$group": {"_id": ["$source_type", "$status", "$severity"], "alerts": {"$sum": 1}}}
-            # Groups of one size keep this order, so that two previews of the same alerts read the same.
-            for row in db[COLLECTION].aggregate([batch, group, {"$sort": {"_id": 1}}]):
-                source, status, severity = (truncate(str(value)) for value in row["_id"])
-                yield PlannedGroup(planned.clause.rule_id, source, status, severity, decision, row["alerts"])
+    for clause, ids in plan.batches(_BATCH):
+        batch: Stage = {"$match": {"_id": {"$in": ids}}}
+        group: Stage = {"$group": {"_id": ["$source_type", "$status", "$severity"], "alerts": {"$sum": 1}}}
+        # Groups of one size keep this order, so that two previews of the same alerts read the same.
+        for row in db[COLLECTION].aggregate([batch, group, {"$sort": {"_id": 1}}]):
+            source, status, severity = (truncate(str(value)) for value in row["_id"])
+            yield PlannedGroup(clause.rule_id, source, status, severity, decision_of(clause.to_status), row["alerts"])
