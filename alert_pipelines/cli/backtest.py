@@ -81,7 +81,7 @@ _COLUMNS: Mapping[str, Callable[[RuleOutcome], Any]] = {
 def _print_days(outcomes: Sequence[DayOutcome]) -> None:
     shown = [(outcome.day, whose, one) for outcome in outcomes for whose, rules in _sides(outcome) for one in rules]
     rows = ((day.isoformat(), whose, *(value(one) for value in _COLUMNS.values())) for day, whose, one in shown)
-    print_table(["day", "rules", *_COLUMNS], rows)
+    print_table(["day", "rules", *_COLUMNS], rows, keys=3)
     # Once a rule, and not in each line about it.
     says = dict.fromkeys((whose, one.rule_id, one.what_it_does) for _, whose, one in shown)
     click.echo()

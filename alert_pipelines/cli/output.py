@@ -14,10 +14,10 @@ import click
 from alert_pipelines.cli.table_layout import Column, table_lines
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, keys: int = 1) -> None:
     """Print `rows` under `headers`, columns aligned, numbers to the right. Without rows, print nothing.
 
-    On a terminal, the table fits its width.
+    On a terminal, the table fits its width. The first `keys` columns say which row it is.
     """
     table = [list(row) for row in rows]
     if not table:
@@ -26,8 +26,9 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         Column.of(
             [header, *map(as_text, values)],
             [isinstance(value, int) for value in (values[0], *values)],
+            is_key=place < keys,
         )
-        for header, values in zip(headers, zip(*table, strict=True), strict=True)
+        for place, (header, values) in enumerate(zip(headers, zip(*table, strict=True), strict=True))
     ]
     click.echo("\n".join(table_lines(columns, terminal_width())))
 
