@@ -58,7 +58,8 @@ class RulePreview:
 def preview_rules(db: AlertDatabase, rules: Sequence[Rule], *, as_of: datetime | None = None) -> RulePreview:
     """Compare what is decided now with what would be if `rules` were published, also over a person's edits.
 
-    Writes nothing. Raises InvalidTimestampError, PyMongoError.
+    Writes nothing. Raises InvalidTimestampError, PyMongoError, and AlertPipelinesError where two of `rules` have one
+    rule_id.
     """
     at = server_now(db) if as_of is None else as_of_utc(as_of)
     windows = load_windows(db, at).windows

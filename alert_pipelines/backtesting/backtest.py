@@ -108,6 +108,7 @@ def backtest(
         For each day, what the rules would have decided and what really happened.
 
     Raises:
+        AlertPipelinesError: Two of the rules have one rule_id, or a calendar of theirs cannot be used.
         BacktestError: A day has not ended, the step does not divide the day, or the server cannot evaluate a rule. A
             wrong day or step is reported before any day is computed.
         InvalidTimestampError: A day is before the year 1000.

@@ -9,7 +9,7 @@ from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.mongo.door import at_the_door
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Rule
-from alert_pipelines.rules.validation import parse_calendar
+from alert_pipelines.rules.validation import each_once, parse_calendar
 from alert_pipelines.spelling import nearest
 
 CALENDARS = "calendars"
@@ -69,8 +69,11 @@ def with_calendars(db: AlertDatabase, rules: Iterable[Rule]) -> RulesWithCalenda
 
 @at_the_door
 def checked_calendars(db: AlertDatabase, rules: Iterable[Rule]) -> Sequence[Rule]:
-    """`rules` with their calendars. Raises AlertPipelinesError, which names each rule whose calendar cannot be used."""
-    found = with_calendars(db, rules)
+    """`rules` with their calendars.
+
+    Raises AlertPipelinesError, which names each rule whose calendar cannot be used, or that is given twice.
+    """
+    found = with_calendars(db, each_once(rules))
     if found.errors:
         raise AlertPipelinesError("\n  ".join(["the rules cannot be used:", *map(str, found.errors)]))
     return found.rules

@@ -14,7 +14,7 @@ from alert_pipelines.errors import RuleFileError
 from alert_pipelines.files import write_file
 from alert_pipelines.rules.calendars import Calendar
 from alert_pipelines.rules.model import Rule, StrictRule
-from alert_pipelines.rules.validation import parse_all, parse_calendar, parse_rule
+from alert_pipelines.rules.validation import each_once, parse_all, parse_calendar, parse_rule
 from alert_pipelines.spelling import did_you_mean
 from alert_pipelines.yaml_files import parse_yaml, read_content
 
@@ -77,8 +77,8 @@ def default_rules() -> list[Rule]:
 
 
 def dump_rules(rules: Iterable[Rule], file_format: Literal["yaml", "json"] = "yaml") -> str:
-    """The rules as a file that `read_rules` reads back."""
-    documents = [rule.canonical() for rule in rules]
+    """The rules as a file that `read_rules` reads back. Raises AlertPipelinesError where two have one rule_id."""
+    documents = [rule.canonical() for rule in each_once(rules)]
     for document in documents:
         # The mode says it, and says more.
         del document["is_active"]

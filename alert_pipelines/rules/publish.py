@@ -23,7 +23,7 @@ from alert_pipelines.rules.model import Rule, canonical_json, content_hash
 from alert_pipelines.rules.rule_calendars import CALENDAR_FIELDS
 from alert_pipelines.rules.rule_collections import PIPELINE_RULES, SERVICE_RULES, StoredRule, home_of, stored_rules
 from alert_pipelines.rules.store import ensure_indexes, intact_rule, load_rules, sign_version, usable_rules
-from alert_pipelines.rules.validation import parse_rule
+from alert_pipelines.rules.validation import each_once, parse_rule
 from alert_pipelines.signature import UNSIGNED, Signature
 
 NOT_ATOMIC = (
@@ -79,8 +79,11 @@ class _Step(NamedTuple):
 
 @at_the_door
 def diff_rules(db: AlertDatabase, rules: Iterable[Rule]) -> list[RuleChange]:
-    """Return what publishing `rules` would change. Rules only in the collections come last and are never deleted."""
-    return [step.change for step in _steps(db, list(rules), stored_rules(db))]
+    """Return what publishing `rules` would change. Rules only in the collections come last and are never deleted.
+
+    Raises AlertPipelinesError where two of the rules have one rule_id.
+    """
+    return [step.change for step in _steps(db, each_once(rules), stored_rules(db))]
 
 
 @at_the_door
@@ -103,6 +106,7 @@ def publish_rules(
         The changes as from `diff_rules`, with those that were written.
 
     Raises:
+        AlertPipelinesError: Two of the rules have one rule_id.
         RuleIdTakenError: The collection has another rule with the same id.
         IndexConflictError: The collections cannot be indexed.
         PyMongoError: The database fails.
@@ -114,7 +118,7 @@ def publish_rules(
         >>> [change.rule_id for change in changes if change.written]
         ['overspeed']
     """
-    given, now = list(rules), server_now(db)
+    given, now = each_once(rules), server_now(db)
     ensure_indexes(db)
 
     def publish(session: ClientSession | None) -> list[RuleChange]:

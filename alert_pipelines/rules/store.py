@@ -18,7 +18,7 @@ from alert_pipelines.rules.calendar_store import with_calendars
 from alert_pipelines.rules.edits import VERSIONS, lost_conditions
 from alert_pipelines.rules.model import Rule, RuleSet, contents_of
 from alert_pipelines.rules.rule_collections import COLLECTIONS, PIPELINE_RULES, SERVICE_RULES, StoredRule, stored_rules
-from alert_pipelines.rules.validation import parse_rule, parse_window
+from alert_pipelines.rules.validation import each_once, parse_rule, parse_window
 from alert_pipelines.rules.windows import Covers, MaintenanceWindow
 from alert_pipelines.signature import Signature
 
@@ -69,8 +69,11 @@ def load_rules(db: AlertDatabase) -> LoadedRules:
 
 @at_the_door
 def rules_if_published(db: AlertDatabase, given: Iterable[Rule]) -> LoadedRules:
-    """What a scan would use if the rules `given` were published, also over a person's edits."""
-    replaced = {rule.rule_id: rule for rule in given}
+    """What a scan would use if the rules `given` were published, also over a person's edits.
+
+    Raises AlertPipelinesError where two of them have one rule_id.
+    """
+    replaced = {rule.rule_id: rule for rule in each_once(given)}
     stored, errors = usable_rules(db)
     complete = with_calendars(db, ({rule.rule_id: rule for rule in stored} | replaced).values())
     # The id of one that is not valid may be of any kind, also of one that cannot be hashed.

@@ -75,8 +75,19 @@ def parse_all(
             found.append(parse(document))
         except AlertPipelinesError as error:
             problems.append(str(error))
-    names = Counter(map(name, found))
-    return found, [*problems, *(f"{one}: given twice" for one in sorted(names) if names[one] > 1)]
+    return found, [*problems, *_given_twice(map(name, found))]
+
+
+def each_once(rules: Iterable[Rule]) -> list[Rule]:
+    """The rules that a caller gives, as a list. Raises AlertPipelinesError where two have one rule_id."""
+    given = list(rules)
+    if problems := _given_twice(f"rule {rule.rule_id!r}" for rule in given):
+        raise AlertPipelinesError("\n  ".join(["the rules cannot be used:", *problems]))
+    return given
+
+
+def _given_twice(names: Iterable[str]) -> list[str]:
+    return [f"{name}: given twice" for name, times in sorted(Counter(names).items()) if times > 1]
 
 
 def _parsed(model: type[Parsed], document: Mapping[str, Any], which: str, bad: str) -> Parsed:
