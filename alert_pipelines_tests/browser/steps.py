@@ -16,7 +16,7 @@ _RUN = re.compile(r"/runs/([0-9a-f-]{36})")
 def open_launchpad(page: Page, job: str) -> Locator:
     """The Launchpad's editor, ready. A job of assets has it behind the arrow beside **Materialize**, or its **all**."""
     page.goto(f"/locations/{CODE_LOCATION}/jobs/{job}")
-    tab = page.get_by_role("tab", name="Launchpad")
+    tab, editor = page.get_by_role("tab", name="Launchpad"), page.locator(".CodeMirror.cm-s-config-editor")
     materialize = page.get_by_role("button", name=re.compile("Materialize( all)?$")).first
     expect(tab.or_(materialize).first).to_be_visible()
     # Once what stands there is checked, the defaults have come; they would replace what was written before.
@@ -24,9 +24,13 @@ def open_launchpad(page: Page, job: str) -> Locator:
         if materialize.is_visible():
             materialize.locator("xpath=following::button[1]").click()
             page.get_by_role("menuitem", name="Open launchpad").click()
+            # Before the first scan Dagster asks: the assets that a scan materializes are upstream of others.
+            confirm = page.get_by_role("button", name="Confirm")
+            expect(confirm.or_(editor).first).to_be_visible()
+            if confirm.is_visible():
+                confirm.click()
         else:
             tab.click()
-    editor = page.locator(".CodeMirror.cm-s-config-editor")
     expect(editor).to_be_visible()
     return editor
 
