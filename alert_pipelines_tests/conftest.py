@@ -25,7 +25,7 @@ from alert_pipelines import job_records
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
 from alert_pipelines.settings import LOCAL_DIR_VARIABLE
 from alert_pipelines_tests import slow_tests
-from alert_pipelines_tests.leftovers import leftovers
+from alert_pipelines_tests.leftovers import end_leftovers, leftovers
 from alert_pipelines_tests.memory import MEMORY, PREFIX
 from alert_pipelines_tests.prepared_database import PreparedDatabase
 
@@ -136,12 +136,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run where anything is left on the machine; xdist's workers have ended by now."""
+    """Fail the run where anything is left on the machine, and remove it; xdist's workers have ended by now.
+
+    After Ctrl-C they get ten seconds to end. Servers may take longer, so what is left then is no fault of a test.
+    """
     if hasattr(session.config, "workerinput") or session.config.option.collectonly:
         return
-    session.config.stash[_LEFT] = leftovers()
-    if session.config.stash[_LEFT] and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if session.exitstatus != pytest.ExitCode.INTERRUPTED:
+        session.config.stash[_LEFT] = leftovers()
+        if session.config.stash[_LEFT] and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    end_leftovers()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

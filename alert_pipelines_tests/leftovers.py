@@ -7,7 +7,9 @@ lives: it may still remove them.
 """
 
 import os
+import shutil
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,8 +18,9 @@ import psutil
 from alert_pipelines.defs.scan import watcher
 from alert_pipelines_tests.memory import MEMORY, PREFIX, RUN, RUN_VARIABLE
 
-# A process that was told to end may take this long.
+# A process that was told to end may take this long; one that is killed, this long to be gone.
 _PATIENCE_S = 30.0
+_KILL_LIMIT_S = 10.0
 
 
 def leftovers() -> list[str]:
@@ -28,24 +31,39 @@ def leftovers() -> list[str]:
     return found
 
 
+def end_leftovers() -> None:
+    """Kill these processes and remove these entries."""
+    deadline = time.monotonic() + _KILL_LIMIT_S
+    while (processes := list(_processes())) and time.monotonic() < deadline:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        time.sleep(0.05)
+    for path in _shared_memory():
+        shutil.rmtree(path, ignore_errors=True)
+    if not _others_have_a_tracker():
+        for semaphore in semaphores():
+            Path(semaphore).unlink(missing_ok=True)
+
+
 def _found() -> list[str]:
-    return [*_processes(), *_shared_memory(), *([] if _others_have_a_tracker() else semaphores())]
+    told = [f"process {process.pid}: {' '.join(process.info['cmdline'] or ())[:200]}" for process in _processes()]
+    return [*told, *_shared_memory(), *([] if _others_have_a_tracker() else semaphores())]
 
 
-def _processes() -> list[str]:
+def _processes() -> Iterator[psutil.Process]:
     own = psutil.Process()
     spared = {own.pid, *(parent.pid for parent in own.parents())}
-    # Python's own, which end with this process.
-    spared |= {child.pid for child in own.children() if "multiprocessing" in " ".join(child.cmdline())}
-    return [
-        f"process {process.pid}: {' '.join(process.info['cmdline'] or ())[:200]}"
-        # Neither is known of a process that has ended, or that is another user's.
-        for process in psutil.process_iter(["cmdline", "environ"])
-        if process.pid not in spared
-        and (process.info["environ"] or {}).get(RUN_VARIABLE) == RUN
+    # Neither is known of a process that has ended, or that is another user's.
+    for process in psutil.process_iter(["cmdline", "environ", "ppid"]):
+        command = process.info["cmdline"] or ()
+        # Python's own, which end with this process.
+        helps = process.info["ppid"] == own.pid and "multiprocessing" in " ".join(command)
         # That of a scan that was killed ends by itself, once the scan's lease is over.
-        and watcher.__name__ not in (process.info["cmdline"] or ())
-    ]
+        watches = watcher.__name__ in command
+        ours = (process.info["environ"] or {}).get(RUN_VARIABLE) == RUN
+        if ours and process.pid not in spared and not helps and not watches:
+            yield process
 
 
 def _shared_memory() -> list[str]:

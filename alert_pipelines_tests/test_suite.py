@@ -1,12 +1,12 @@
 """What the suite asks of its own tests: that none slows down a run of all, and that nothing is left behind."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from alert_pipelines_tests.dagster_processes import CHECKOUT, wait_until
@@ -52,6 +52,9 @@ def test_leaving():
     Path(__file__).with_name("left").write_text(f"{process.pid} {directory}")
 """
 
+LEAVING_AND_INTERRUPTED = f"""{LEAVING}
+    raise KeyboardInterrupt
+"""
 
 FAILING_ALONE = f"""{IDLE}
 def test_once():
@@ -102,6 +105,11 @@ def test_marked(): pass
 """
 
 LIMIT = "--slow=0.6"
+
+
+def runs(pid: int) -> bool:
+    """Whether there is such a process; one that ended may be a zombie until its parent asks."""
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.process
@@ -160,12 +168,23 @@ def test_a_test_whose_file_does_not_name_its_tier_would_be_in_no_run(tmp_path: P
 def test_what_a_test_left_on_the_machine_was_not_told(tmp_path: Path, workers: str) -> None:
     done = run_tests(tmp_path, LEAVING, "--numprocesses", workers)
     pid, directory = (tmp_path / "left").read_text().split()
-    os.kill(int(pid), signal.SIGKILL)
-    Path(directory).rmdir()
     assert "1 passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert f"process {pid}: sleep 100\n" in done.stdout
     assert directory in done.stdout
+    assert not runs(int(pid))
+    assert not Path(directory).exists()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_after_ctrl_c_the_servers_of_the_tests_ran_on(tmp_path: Path, workers: str) -> None:
+    done = run_tests(tmp_path, LEAVING_AND_INTERRUPTED, "--numprocesses", workers)
+    pid, directory = (tmp_path / "left").read_text().split()
+    assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout + done.stderr
+    assert "left on the machine" not in done.stdout
+    assert not runs(int(pid))
+    assert not Path(directory).exists()
 
 
 @pytest.mark.process
