@@ -12,7 +12,7 @@ _READABLE = 20
 _LONG = 12
 """Columns of longer words, such as ids and times, are the first that have no room; then the last column has none."""
 _UNBROKEN = 7
-"""A header of up to so many characters, such as "< 1 h", is not broken."""
+"""A header that is not longer than this, such as "< 1 h", is not broken."""
 
 
 class Column(NamedTuple):

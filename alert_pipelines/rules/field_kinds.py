@@ -141,6 +141,7 @@ def _faults_of(db: AlertDatabase, rules: Sequence[Rule]) -> Iterator[KindFault]:
             )
 
 
+@at_the_door
 def alike_in_kinds(db: AlertDatabase, which: Filter, paths: Sequence[str]) -> list[AlikeAlerts]:
     """The newest alerts of `which`, together by the kinds of values that they have at each of `paths`."""
     names = {f"k{n}": path for n, path in enumerate(paths)}
