@@ -140,7 +140,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
     After Ctrl-C they get ten seconds to end. Servers may take longer, so what is left then is no fault of a test.
     """
-    if hasattr(session.config, "workerinput") or session.config.option.collectonly:
+    if hasattr(session.config, "workerinput"):
+        # On a busy machine a worker is killed before it would write by itself what it has measured.
+        if (measuring := Coverage.current()) is not None:
+            measuring.save()
+        return
+    if session.config.option.collectonly:
         return
     if session.exitstatus != pytest.ExitCode.INTERRUPTED:
         session.config.stash[_LEFT] = leftovers()
