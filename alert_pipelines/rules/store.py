@@ -73,11 +73,12 @@ def rules_if_published(db: AlertDatabase, given: Iterable[Rule]) -> LoadedRules:
 
     Raises AlertPipelinesError where two of them have one rule_id.
     """
-    replaced = {rule.rule_id: rule for rule in each_once(given)}
+    replacing = each_once(given)
     stored, errors = usable_rules(db)
-    complete = with_calendars(db, ({rule.rule_id: rule for rule in stored} | replaced).values())
-    # The id of one that is not valid may be of any kind, also of one that cannot be hashed.
-    left = [error for error in errors if error.rule_id not in list(replaced)]
+    complete = with_calendars(db, {rule.rule_id: rule for rule in (*stored, *replacing)}.values())
+    # A list: the id of a rule that is not valid may be of any kind, also of one that cannot be hashed.
+    replaced = [rule.rule_id for rule in replacing]
+    left = [error for error in errors if error.rule_id not in replaced]
     return LoadedRules(RuleSet.of(complete.rules), (*left, *complete.errors))
 
 
