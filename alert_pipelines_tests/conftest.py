@@ -225,13 +225,11 @@ def bare_db(mongo_uri: str, tmp_path: Path) -> Iterator[AlertDatabase]:
 def _prepared(mongo_uri: str) -> Iterator[PreparedDatabase]:
     name = f"test_{uuid.uuid4().hex}"
     with open_database(MongoSettings(mongo_uri, name, Path())) as database:
-        yield PreparedDatabase(name)
+        yield PreparedDatabase(database)
         database.client.drop_database(name)
 
 
 @pytest.fixture
-def db(_prepared: PreparedDatabase, mongo_uri: str, tmp_path: Path) -> Iterator[AlertDatabase]:
+def db(_prepared: PreparedDatabase) -> AlertDatabase:
     """A database that nobody else uses meanwhile, empty, with the project's indexes."""
-    with open_database(MongoSettings(mongo_uri, _prepared.name, tmp_path)) as database:
-        _prepared.make_as_new(database)
-        yield database
+    return _prepared.made_as_new()

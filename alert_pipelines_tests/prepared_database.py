@@ -3,54 +3,57 @@
 from typing import Any
 
 from alert_pipelines.mongo import AlertDatabase
-from alert_pipelines.rules.key_indexes import KeyIndexes
 
-# So many alerts take longer to delete than a database to make.
+# So many alerts take longer to delete than their collection to make.
 _MANY = 5_000
 
-Catalog = dict[str, tuple[str, dict[str, Any], list[dict[str, Any]]]]
+# As $listCatalog has it, without what differs between two collections that were made alike.
+_CATALOG: list[dict[str, Any]] = [
+    {"$unset": ["md.ns", "md.options.uuid", "idxIdent", "ident"]},
+    {"$sort": {"name": 1}},
+]
 
 
 class PreparedDatabase:
     """Made once with the project's collections and indexes, and emptied for each test that finds it so.
 
-    Where a test has left another collection, index or option, an index that has held arrays as keys of alerts, or many
-    alerts, the whole database is made again.
+    A collection that a test has left with another index or option, with an index that has held arrays, or with many
+    alerts is made again, and one that is not the project's is dropped.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._made: Catalog | None = None
-
-    def make_as_new(self, db: AlertDatabase) -> None:
-        """Leave `db`, which has that name, as if it had been made just now."""
-        few = db.alerts.estimated_document_count() < _MANY
-        if few and self._made is not None and catalog(db) == self._made and not holds_arrays(db):
-            for name in self._made:
-                # A plan that was chosen for another test's alerts would be one that this test's do not lead to.
-                if db[name].delete_many({}).deleted_count:
-                    db.command("planCacheClear", name)
-            return
-        from alert_pipelines.scanner.prepare import prepare_collections  # noqa: PLC0415 - tests of mongo need no scan
-
+    def __init__(self, db: AlertDatabase) -> None:
+        self._db = db
         db.client.drop_database(db.name)
-        prepare_collections(db)
+        self._prepare()
         self._made = catalog(db)
 
+    def made_as_new(self) -> AlertDatabase:
+        """The database as if it had been made just now."""
+        left = catalog(self._db)
+        kept = {name for name, one in left.items() if one == self._made.get(name)}
+        if self._db.alerts.estimated_document_count() >= _MANY:
+            kept.discard("alerts")
+        for name in kept:
+            # A plan that was chosen for another test's alerts would be one that this test's do not lead to.
+            if self._db[name].delete_many({}).deleted_count:
+                self._db.command("planCacheClear", name)
+        # The view's own collection after the view.
+        for name in sorted(left.keys() - kept):
+            self._db.drop_collection(name)
+        if self._made.keys() - kept:
+            self._prepare()
+        return self._db
 
-def catalog(db: AlertDatabase) -> Catalog:
-    """The collections of `db`, each with its type, options and indexes."""
-    made: Catalog = {}
-    for one in db.list_collections():
-        # A view has none, and the server refuses to say so.
-        found = [] if one["type"] == "view" else [dict(index) for index in db[one["name"]].list_indexes()]
-        indexes = sorted(found, key=lambda index: index["name"])
-        made[one["name"]] = (one["type"], one["options"], indexes)
-    return made
+    def _prepare(self) -> None:
+        from alert_pipelines.scanner.prepare import prepare_collections  # noqa: PLC0415 - tests of mongo need no scan
+
+        prepare_collections(self._db)
+        # The one index of arrays is as the first decision leaves it: else each test that closes an alert would change it.
+        self._db.alerts.insert_one({"state_history": [{"job_id": ""}]})
+        self._db.alerts.delete_many({})
 
 
-def holds_arrays(db: AlertDatabase) -> bool:
-    """Whether an alert had an array as its key since the indexes were made; then scans read otherwise."""
-    indexes = KeyIndexes(db.alerts)
-    found = [list(spec["key"])[1] for spec in indexes.specs if len(spec["key"]) > 1]
-    return any(indexes.find_path(path) and indexes.holds_arrays(path) for path in found)
+def catalog(db: AlertDatabase) -> dict[str, dict[str, Any]]:
+    """The collections and views of `db`, each with its options, its indexes and which of them have held arrays."""
+    found = db.client.admin.aggregate([{"$listCatalog": {}}, {"$match": {"db": db.name}}, *_CATALOG])
+    return {one["name"]: one for one in found}

@@ -12,6 +12,7 @@ from alert_pipelines_tests.prepared_database import PreparedDatabase, catalog
     "leave",
     [
         lambda db: db.alerts.insert_one({"alert_id": "left"}),
+        lambda db: db.alerts.insert_one({"source_type": "SAFETY", "metadata": {"driver_id": ["D1", "D2"]}}),
         lambda db: db.alerts.insert_many({"alert_id": str(number)} for number in range(5_000)),
         lambda db: db.alerts.create_index("left"),
         lambda db: db.alerts.drop_index("alert_id_unique"),
@@ -23,6 +24,7 @@ from alert_pipelines_tests.prepared_database import PreparedDatabase, catalog
     ],
     ids=[
         "a document",
+        "an array as a key",
         "many",
         "an index",
         "an index less",
@@ -36,11 +38,10 @@ from alert_pipelines_tests.prepared_database import PreparedDatabase, catalog
 def test_what_a_test_leaves_is_gone_for_the_next(
     bare_db: AlertDatabase, leave: Callable[[AlertDatabase], object]
 ) -> None:
-    prepared = PreparedDatabase(bare_db.name)
-    prepared.make_as_new(bare_db)
+    prepared = PreparedDatabase(bare_db)
     made = catalog(bare_db)
-    assert "alert_id_unique" in {index["name"] for index in made["alerts"][2]}
+    assert "alert_id_unique" in {index["spec"]["name"] for index in made["alerts"]["md"]["indexes"]}
     leave(bare_db)
-    prepared.make_as_new(bare_db)
+    prepared.made_as_new()
     assert catalog(bare_db) == made
     assert {name: bare_db[name].count_documents({}) for name in made} == dict.fromkeys(made, 0)
