@@ -48,7 +48,7 @@ class PreparedDatabase:
         from alert_pipelines.scanner.prepare import prepare_collections  # noqa: PLC0415 - tests of mongo need no scan
 
         prepare_collections(self._db)
-        # The one index of arrays is as the first decision leaves it: else each test that closes an alert would change it.
+        # The index of arrays is as the first decision leaves it: else each test that closes an alert would change it.
         self._db.alerts.insert_one({"state_history": [{"job_id": ""}]})
         self._db.alerts.delete_many({})
 
