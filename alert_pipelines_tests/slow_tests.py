@@ -49,10 +49,10 @@ class SlowTests:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         """Add to the reports of a test that it is slow."""
-        # Where more wants to run than there are cores, each gets that much less of one. By half as much again, since
-        # what is known is the load of the whole last minute.
+        # Where more wants to run than there are cores, each gets that much less of one. The suite alone has half as
+        # many workers again as cores, which is no reason to allow more: what is named wrongly is asked again, alone.
         load = os.getloadavg()[0] / (os.cpu_count() or 1)
-        limit = self._slow_s * max(1.0, 1.5 * load - 0.5)
+        limit = self._slow_s * max(1.0, load - 0.5)
         if call.duration > limit and call.excinfo is None and not any(map(item.get_closest_marker, _MARKED)):
             test = f"{item.path}::{item.nodeid.partition('::')[2]}"
             said = (
