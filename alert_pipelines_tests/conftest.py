@@ -27,6 +27,7 @@ from alert_pipelines.settings import LOCAL_DIR_VARIABLE
 from alert_pipelines_tests import slow_tests
 from alert_pipelines_tests.leftovers import end_leftovers, leftovers
 from alert_pipelines_tests.memory import MEMORY, PREFIX
+from alert_pipelines_tests.patience import LIMIT_S
 from alert_pipelines_tests.prepared_database import PreparedDatabase
 
 _CHECKOUT = Path(__file__).parents[1]
@@ -37,6 +38,7 @@ _GUARD = """
 import shutil, sys
 from pathlib import Path
 from alert_pipelines.mongo import stop_local_mongod
+from alert_pipelines_tests.patience import LIMIT_S
 sys.stdin.read()
 stop_local_mongod(Path(sys.argv[1]))
 shutil.rmtree(sys.argv[1])
@@ -170,7 +172,7 @@ def guarded_local_dir() -> Iterator[Path]:
         try:
             yield directory
         finally:
-            guard.communicate(timeout=120)
+            guard.communicate(timeout=LIMIT_S)
     assert guard.returncode == 0, f"the mongod in {directory} was not stopped"
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import yaml
@@ -26,13 +26,11 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.scan import watcher
 from alert_pipelines_tests.memory import MEMORY, PREFIX
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.process_groups import end_group, kill_group
 
 CHECKOUT = Path(__file__).parents[1]
-START_LIMIT_S = 180.0
-RUN_LIMIT_S = 300.0
-_POLL_S = 0.1
 _WORKSPACE = "workspace.yaml"
 
 FINISHED = frozenset({DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED})
@@ -58,8 +56,6 @@ mutation Again($params: ReexecutionParams!) {
 }
 """
 
-Found = TypeVar("Found")
-
 
 @contextmanager
 def dagster_home(config: Path = CHECKOUT / "dagster.yaml", *, on_disk: bool = False) -> Iterator[Path]:
@@ -68,17 +64,6 @@ def dagster_home(config: Path = CHECKOUT / "dagster.yaml", *, on_disk: bool = Fa
         home = Path(directory)
         (home / "dagster.yaml").symlink_to(config)
         yield home
-
-
-def wait_until(look: Callable[[], Found | None], what: str, limit_s: float) -> Found:
-    """What `look` finds, asked again until it finds something; fails the test after `limit_s` seconds."""
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(_POLL_S)
-    raise AssertionError(f"{what}: not within {limit_s:.0f} s")
 
 
 @dataclass(frozen=True)
@@ -92,7 +77,7 @@ class RunningDagster:
         """The data that the webserver answers; an error of GraphQL's own fails the test."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=START_LIMIT_S) as response:
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as response:
             answer: dict[str, Any] = json.load(response)
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]
@@ -132,14 +117,14 @@ class RunningDagster:
         assert run is not None, run_id
         return run
 
-    def wait_for_end(self, run_id: str, limit_s: float = RUN_LIMIT_S) -> DagsterRun:
+    def wait_for_end(self, run_id: str) -> DagsterRun:
         """The run once it has ended, however it did."""
 
         def ended() -> DagsterRun | None:
             run = self.run(run_id)
             return run if run.status in FINISHED else None
 
-        return wait_until(ended, f"the end of run {run_id}", limit_s)
+        return wait_until(ended, f"the end of run {run_id}")
 
     def wait_for_success(self, run_id: str) -> DagsterRun:
         """The run once it has ended well; else the test fails with what the run's log says."""
@@ -176,7 +161,7 @@ class DagsterProcesses(RunningDagster):
         """Run `dagster ...` in the checkout, as the docs say, and return all that it printed."""
         command = [str(Path(sys.executable).with_name("dagster")), *arguments]
         done = subprocess.run(
-            command, cwd=CHECKOUT, env=dict(self.env), capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False
+            command, cwd=CHECKOUT, env=dict(self.env), capture_output=True, text=True, timeout=LIMIT_S, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -264,7 +249,7 @@ class _Service:
         """Start it and wait until it works."""
         since = time.time()
         self._process = self._start()
-        wait_until(lambda: self._works(self.process, since), f"the start of {self.process.args!r}", START_LIMIT_S)
+        wait_until(lambda: self._works(self.process, since), f"the start of {self.process.args!r}")
 
 
 class Starter:

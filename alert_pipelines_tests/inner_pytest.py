@@ -7,6 +7,7 @@ from pathlib import Path
 
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 from alert_pipelines_tests.memory import env_of_another_run
+from alert_pipelines_tests.patience import LIMIT_S
 
 
 def run_tests(
@@ -31,6 +32,6 @@ def run_tests(
         env={**env_of_another_run(), "COVERAGE_FILE": str(directory / "coverage"), **(env or {})},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=LIMIT_S,
         check=False,
     )

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -13,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from alert_pipelines_tests.memory import MEMORY, PREFIX
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 from alert_pipelines_tests.ports import free_port
 
 PASSWORD = "s3cret of:the@instance"
-_START_LIMIT_S = 180.0
-_END_LIMIT_S = 120.0
 
 
 @contextmanager
@@ -53,7 +51,7 @@ def postgres_server() -> Iterator[Mapping[str, str]]:
         finally:
             # Postgres takes it as: end the sessions and shut down.
             server.send_signal(signal.SIGINT)
-            server.wait(_END_LIMIT_S)
+            server.wait(LIMIT_S)
     finally:
         shutil.rmtree(directory)
 
@@ -75,10 +73,10 @@ def _unprivileged(*paths: Path) -> dict[str, Any]:
 
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int, directory: Path) -> None:
-    deadline = time.monotonic() + _START_LIMIT_S
     ready = [str(_program("pg_isready")), "-h", "127.0.0.1", "-p", str(port)]
-    while subprocess.run(ready, capture_output=True, check=False).returncode != 0:
-        log = (directory / "log").read_text()
-        assert server.poll() is None, log
-        assert time.monotonic() < deadline, log
-        time.sleep(0.1)
+
+    def answers() -> bool:
+        assert server.poll() is None, (directory / "log").read_text()
+        return subprocess.run(ready, capture_output=True, check=False).returncode == 0
+
+    wait_until(answers, "Postgres")

@@ -7,9 +7,10 @@ from contextlib import suppress
 
 import psutil
 
+from alert_pipelines_tests.patience import LIMIT_S
+
 # Then it is killed.
 _STOP_LIMIT_S = 20.0
-_KILL_LIMIT_S = 60.0
 _POLL_S = 0.02
 
 
@@ -31,7 +32,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     Python's resource trackers are spared: each ends by itself with the last process that it served, after it has
     removed that one's semaphores from shared memory. Killed with the others it would leave them there for ever.
     """
-    deadline = time.monotonic() + _KILL_LIMIT_S
+    deadline = time.monotonic() + LIMIT_S
     while members := _members(process.pid):
         for member in members:
             if not _is_resource_tracker(member):
@@ -40,7 +41,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         process.poll()
         assert time.monotonic() < deadline, f"still there: {members}"
         time.sleep(_POLL_S)
-    process.wait(_KILL_LIMIT_S)
+    process.wait(LIMIT_S)
 
 
 def _members(group: int) -> list[psutil.Process]:

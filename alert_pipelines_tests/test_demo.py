@@ -18,6 +18,7 @@ from alert_pipelines.defs.monitoring.health_checks import HEALTH_CHECKS
 from alert_pipelines.defs.monitoring.index_checks import INDEX_ADVICE
 from alert_pipelines.defs.own_runs import Location, location_of_run
 from alert_pipelines.mongo import MongoSettings, open_database
+from alert_pipelines_tests.patience import LIMIT_S
 
 HEALTH_KEYS = [spec.key for spec in HEALTH_CHECKS]
 VERDICTS = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
@@ -170,7 +171,7 @@ def bash(commands: str, clone: Path) -> str:
         env=environment(None),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -182,7 +183,7 @@ def test_arguments_that_make_no_sense_are_answered_with_the_usage() -> None:
         [str(CHECKOUT / "scripts" / "demo"), "--data", "x.csv"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT_S,
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")

@@ -21,6 +21,7 @@ from alert_pipelines.rules.files import default_rules
 from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 from alert_pipelines_tests.factories import alert, fill
+from alert_pipelines_tests.patience import LIMIT_S
 
 PAGES = {page.relative_to(CHECKOUT).as_posix(): page for page in [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")]}
 
@@ -180,7 +181,7 @@ def test_the_readme_s_python_runs(database: AlertDatabase, mongo_uri: str) -> No
     (code,) = re.findall(r"^```python\n(.*?)^```$", PAGES["README.md"].read_text(), re.MULTILINE | re.DOTALL)
     env = {**os.environ, "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": database.name}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300, check=True
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=LIMIT_S, check=True
     )
     assert "'alerts_closed': 0" in done.stdout
 

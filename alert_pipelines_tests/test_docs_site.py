@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from alert_pipelines_tests.dagster_processes import CHECKOUT
+from alert_pipelines_tests.patience import LIMIT_S
 
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 CANARY = "must-not-be-published"
@@ -28,7 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, "https_proxy": nowhere, "http_proxy": nowhere, "SOME_SECRET": CANARY},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=LIMIT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from alert_pipelines.files import write_file
+from alert_pipelines_tests.patience import LIMIT_S
 
 WRITE = "import sys; from pathlib import Path; from alert_pipelines.files import write_file\n"
 
@@ -16,7 +17,7 @@ def test_what_a_shell_redirected_reaches_the_file_that_is_open(tmp_path: Path) -
         "from pathlib import Path; from alert_pipelines.files import write_file; write_file(Path('/dev/stdout'), 'x')"
     )
     with (tmp_path / "out").open("w") as out:
-        subprocess.run([sys.executable, "-c", code], stdout=out, check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", code], stdout=out, check=True, timeout=LIMIT_S)
     assert (tmp_path / "out").read_text() == "x"
 
 
@@ -32,7 +33,7 @@ def test_a_file_that_could_not_be_written_whole_stays_as_it_was(tmp_path: Path) 
         "write_file(Path(sys.argv[1]), 'x' * 100)"
     )
     command = [sys.executable, "-c", code, str(target)]
-    failed = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    failed = subprocess.run(command, check=False, capture_output=True, text=True, timeout=LIMIT_S)
     assert "File too large" in failed.stderr
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("rules.yaml", "as it was")]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines_tests.patience import LIMIT_S
 
 CHECKOUT = Path(__file__).parents[1]
 HEAVY = {"pandas", "numpy", "matplotlib", "pyarrow", "apprise", "prometheus_client", "dagster_webserver"}
@@ -29,6 +30,7 @@ _PLAIN_SCAN = """
 import sys
 from alert_pipelines.mongo import open_database
 from alert_pipelines.scanner.scan import auto_close_scanner
+from alert_pipelines_tests.patience import LIMIT_S
 with open_database() as db:
     auto_close_scanner(db)
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
@@ -37,7 +39,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 
 def loaded_by(code: str) -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=LIMIT_S, check=True
     )
     return set(done.stdout.split())
 

@@ -17,12 +17,11 @@ from alert_pipelines.definitions import defs
 from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
-    START_LIMIT_S,
     Starter,
     answers,
     dagster_home,
-    wait_until,
 )
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 from alert_pipelines_tests.ports import free_port
 
 pytestmark = pytest.mark.process
@@ -55,7 +54,7 @@ def in_environment(command: str, env: dict[str, str]) -> subprocess.CompletedPro
         env=env,
         capture_output=True,
         text=True,
-        timeout=START_LIMIT_S,
+        timeout=LIMIT_S,
         check=True,
     )
 
@@ -110,18 +109,18 @@ def test_the_ui_opens_with_the_code_location_loaded(env: dict[str, str], command
         shell = f"source scripts/develop; exec {command} --host 127.0.0.1 --port {port}"
         process = start("dev", "/bin/bash", "-c", shell)
         url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: answers(f"{url}/server_info", process), command, 2 * START_LIMIT_S)
+        wait_until(lambda: answers(f"{url}/server_info", process), command, limit_s=2 * LIMIT_S)
         request = urllib.request.Request(f"{url}/graphql", _QUERY.encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=START_LIMIT_S) as response:
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as response:
             workspace = json.load(response)["data"]["workspaceOrError"]
         assert workspace["locationEntries"] == [{"name": CODE_LOCATION, "loadStatus": "LOADED"}]
         if command == "scripts/dev":
             log = Path(env["DAGSTER_HOME"]) / "dev.log"
-            wait_until(lambda: f"Serving dagster-webserver on {url}" in log.read_text(), command, START_LIMIT_S)
-            wait_until(lambda: "Instance is configured" in log.read_text(), command, START_LIMIT_S)
+            wait_until(lambda: f"Serving dagster-webserver on {url}" in log.read_text(), command)
+            wait_until(lambda: "Instance is configured" in log.read_text(), command)
         # As Ctrl-C in its terminal does.
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(START_LIMIT_S)
+        process.wait(LIMIT_S)
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
         if command == "scripts/dev":

@@ -21,12 +21,11 @@ from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
-    RUN_LIMIT_S,
     DagsterProcesses,
     dagster_processes,
-    wait_until,
 )
 from alert_pipelines_tests.factories import alert, rule
+from alert_pipelines_tests.patience import wait_until
 
 _PAGE = (CHECKOUT / "docs" / "operating.md").read_text()
 _SECTION = re.compile(r"^## (.+)\n((?:(?!^## ).*\n?)*)", re.MULTILINE)
@@ -158,7 +157,7 @@ def launched(dagster: DagsterProcesses, start: datetime, job: str, number: int) 
         runs = runs_since(dagster, start, job)
         return runs if len(runs) == number else None
 
-    runs = wait_until(found, job, RUN_LIMIT_S)
+    runs = wait_until(found, job)
     return [dagster.wait_for_success(run.run_id) for run in runs]
 
 
@@ -176,7 +175,7 @@ def test_a_graphql_request_is_sent_from_a_shell(recipe: Recipe) -> None:
 @recipe_of("Schedule history")
 def test_the_ticks_are_listed_with_what_came_of_them(recipe: Recipe, dagster: DagsterProcesses) -> None:
     ticked = RunsFilter(tags={"dagster/schedule_name": "auto_close_schedule"})
-    [run, *_] = wait_until(lambda: dagster.instance.get_runs(ticked), "a tick", RUN_LIMIT_S)
+    [run, *_] = wait_until(lambda: dagster.instance.get_runs(ticked), "a tick")
     # The run is there before the tick that asked for it is told so.
     dagster.wait_for_end(run.run_id)
     answer = recipe.graphql()

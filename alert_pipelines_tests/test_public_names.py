@@ -15,6 +15,7 @@ from alert_pipelines import aio
 from alert_pipelines.errors import EventLoopError, UnusableDatabaseError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.factories import ago, alert, fill, rule
+from alert_pipelines_tests.patience import LIMIT_S
 
 CHECKOUT = Path(__file__).parents[1]
 OF_THE_SCHEDULER = {"get_scheduler_status", "is_scheduler_running", "shutdown_scheduler", "start_scheduler"}
@@ -29,7 +30,7 @@ WITH_A_DATABASE = (
 def loaded_with(statement: str) -> set[str]:
     code = f"import sys\n{statement}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=LIMIT_S, check=True
     )
     return set(done.stdout.split())
 

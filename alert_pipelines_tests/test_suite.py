@@ -9,10 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from alert_pipelines_tests.dagster_processes import CHECKOUT, wait_until
+from alert_pipelines_tests.dagster_processes import CHECKOUT
 from alert_pipelines_tests.inner_pytest import run_tests
 from alert_pipelines_tests.leftovers import semaphores
 from alert_pipelines_tests.memory import MEMORY
+from alert_pipelines_tests.patience import wait_until
 
 # To the inner run no machine is busy.
 IDLE = """
@@ -25,6 +26,7 @@ os.getloadavg = lambda: (0.0, 0.0, 0.0)
 
 SLOW = f"""{IDLE}
 import pytest
+from alert_pipelines_tests.patience import wait_until
 
 def test_quick(): pass
 
@@ -205,7 +207,7 @@ def test_a_semaphore_that_no_process_holds_any_longer_was_not_told() -> None:
     code = f"import _multiprocessing; s = _multiprocessing.SemLock(1, 1, 1, '/{name}', False); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
         try:
-            wait_until((MEMORY / f"sem.{name}").exists, "the semaphore", 120)
+            wait_until((MEMORY / f"sem.{name}").exists, "the semaphore")
             assert str(MEMORY / f"sem.{name}") not in semaphores()
             process.kill()
             process.wait()

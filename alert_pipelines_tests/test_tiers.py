@@ -8,6 +8,7 @@ import pytest
 
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 from alert_pipelines_tests.memory import env_of_another_run
+from alert_pipelines_tests.patience import LIMIT_S
 
 pytestmark = pytest.mark.skipif(
     Path(sys.prefix) != CHECKOUT / ".venv", reason="the script would make the environment .venv, which is not this one"
@@ -19,6 +20,7 @@ DIRECTORY = "alert_pipelines_tests/reliability"
 INTERRUPTED = """
 from pathlib import Path
 import pytest
+from alert_pipelines_tests.patience import LIMIT_S
 
 def test_interrupted():
     raise KeyboardInterrupt
@@ -37,7 +39,9 @@ def collected(*arguments: str, paths: tuple[str, ...] = (DIRECTORY,)) -> set[str
 def in_order(*arguments: str, paths: tuple[str, ...] = (DIRECTORY,)) -> list[str]:
     """The same in the order in which workers are given them."""
     command = [str(CHECKOUT / "scripts" / "test"), *arguments, "--collect-only", "-q", "-p", "no:cacheprovider", *paths]
-    done = subprocess.run(command, env=env_of_another_run(), capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, env=env_of_another_run(), capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return [line for line in done.stdout.splitlines() if "::" in line]
 
@@ -70,6 +74,6 @@ def test_after_ctrl_c_the_tests_that_wait_were_begun(tmp_path: Path) -> None:
     settings = ["-c", "pyproject.toml", "-p", "alert_pipelines_tests.conftest", "-p", "no:cacheprovider"]
     command = [str(CHECKOUT / "scripts" / "test"), "--all", *settings, str(file)]
     environment = {**env_of_another_run(), "PYTHONPATH": str(CHECKOUT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout + done.stderr
     assert not (tmp_path / "waited").exists()

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, ViewportSize, expect
 
+from alert_pipelines_tests.patience import LIMIT_S
+
 SIZE: ViewportSize = {"width": 1440, "height": 900}
 
-# On two busy cores a page may take its time; nothing waits so long that is there already.
-PATIENCE_MS = 90_000
+_LIMIT_MS = LIMIT_S * 1000
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _ARGUMENTS = (
@@ -39,7 +40,7 @@ document.adoptedStyleSheets.push(once);
 
 def launch(playwright: Playwright) -> Browser:
     """Start Chromium; its profile is new and goes with it."""
-    expect.set_options(timeout=PATIENCE_MS)
+    expect.set_options(timeout=_LIMIT_MS)
     return playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGUMENTS)
 
 
@@ -56,7 +57,7 @@ class Visit:
 def visit(browser: Browser, base_url: str) -> Iterator[Visit]:
     """Open a window whose relative addresses are those of `base_url`; close it with the context."""
     context = browser.new_context(base_url=base_url, viewport=SIZE, locale="en-GB", timezone_id="UTC")
-    context.set_default_timeout(PATIENCE_MS)
+    context.set_default_timeout(_LIMIT_MS)
     context.add_init_script(_FEW_FRAMES)
     made = Visit(context, context.new_page())
 

@@ -15,11 +15,10 @@ from dagster import DagsterInstance
 
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
-    START_LIMIT_S,
     RunningDagster,
     dagster_home,
-    wait_until,
 )
+from alert_pipelines_tests.patience import wait_until
 from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.process_groups import end_group
 
@@ -46,9 +45,9 @@ def dagster_dev(settings: Mapping[str, str]) -> Iterator[RunningDagster]:
             assert process.poll() is None, (home / "dev.log").read_text()
             return _answers(f"{url}/server_info")
 
-        wait_until(answers, "the webserver", START_LIMIT_S)
+        wait_until(answers, "the webserver")
         instance = stack.enter_context(DagsterInstance.from_config(str(home)))
-        wait_until(instance.get_daemon_heartbeats, "the daemon", START_LIMIT_S)
+        wait_until(instance.get_daemon_heartbeats, "the daemon")
         yield RunningDagster(instance, url)
 
 

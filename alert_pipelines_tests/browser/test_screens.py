@@ -16,8 +16,9 @@ from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.client import server_now
 from alert_pipelines_tests.browser import steps
-from alert_pipelines_tests.dagster_processes import RunningDagster, wait_until
+from alert_pipelines_tests.dagster_processes import RunningDagster
 from alert_pipelines_tests.factories import alert, rule
+from alert_pipelines_tests.patience import wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.needs("chromium")]
 
@@ -227,6 +228,6 @@ def test_the_schedule_is_switched_off_and_on_in_automation(page: Page, dagster: 
     for on in (False, True):
         # The box itself is hidden; what is pressed is its label, which is drawn as a switch.
         switch.locator("xpath=..").click()
-        wait_until(partial(is_switched, on=on), f"the schedule on={on}", 30)
+        wait_until(partial(is_switched, on=on), f"the schedule on={on}")
         page.reload()
         expect(switch).to_be_checked(checked=on)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from alert_pipelines_tests.cli.conftest import Run
+from alert_pipelines_tests.patience import LIMIT_S
 
 
 def test_a_pipe_was_replaced_by_a_file(run: Run, environment: Path) -> None:
@@ -16,7 +17,7 @@ def test_a_pipe_was_replaced_by_a_file(run: Run, environment: Path) -> None:
     reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
     reader.start()
     run("metrics", "write", str(pipe))
-    reader.join(120)
+    reader.join(LIMIT_S)
     assert pipe.is_fifo()
     assert "alert_pipelines_up 1.0" in read[0]
 

@@ -18,6 +18,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.mongo.reasons import MAX_REASON, reason_of
 from alert_pipelines_tests.cli.conftest import Run
 from alert_pipelines_tests.factories import AS_OF
+from alert_pipelines_tests.patience import LIMIT_S
 
 _SCRIPT = str(Path(sys.executable).with_name("alert-pipelines"))
 RAW = ("Traceback", "clusterTime", "signature", "full error", "operationTime")
@@ -31,7 +32,7 @@ def ended(*arguments: str, stdout: str, **env: bytes) -> tuple[int, str]:
             stdout=output,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=LIMIT_S,
             check=False,
             env={**os.environb, **{name.encode(): value for name, value in env.items()}},
         )
@@ -57,7 +58,7 @@ def test_a_full_disk_was_told_twice_where_output_is_buffered(
 
 def test_an_error_on_a_full_disk_ends_the_command_as_well() -> None:
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([_SCRIPT, "--help"], stdout=full, stderr=full, timeout=60, check=False)
+        done = subprocess.run([_SCRIPT, "--help"], stdout=full, stderr=full, timeout=LIMIT_S, check=False)
     assert done.returncode == 1
 
 
@@ -66,7 +67,7 @@ def test_a_reader_that_wants_the_first_line_alone_is_told_nothing() -> None:
         ["bash", "-c", f"{shlex.quote(str(_SCRIPT))} rules schema | head -1"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_S,
         check=True,
     )
     assert (done.stdout, done.stderr) == ("{\n", "")
@@ -86,7 +87,7 @@ def test_a_stream_that_the_caller_closed_ended_in_a_traceback(
     environment: Path, db: AlertDatabase, command: str, closed: str
 ) -> None:
     line = f"{shlex.quote(str(_SCRIPT))} {command} {closed}"
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode == (2 if command == "no-such-command" else 0)
     assert "Traceback" not in done.stderr
     assert (done.stdout != "") == (command in ("rules schema", "rules export") and ">&-" not in closed.split())
@@ -100,7 +101,7 @@ def test_an_output_that_cannot_hold_every_character_ended_in_the_report_of_a_def
         [_SCRIPT, "jobs", "show", "JOB-1", "--json"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_S,
         check=False,
         env={**os.environ, "PYTHONIOENCODING": "latin-1"},
     )
@@ -127,7 +128,7 @@ def test_ctrl_c_while_the_command_was_loaded_ended_in_a_traceback(environment: P
     """Loading takes longer than many a command."""
     code = _INTERRUPTED.replace("sys.argv.pop()", repr(module))
     done = subprocess.run(
-        [sys.executable, "-c", code, "rules", "validate"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code, "rules", "validate"], capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
     assert (done.returncode, done.stdout, done.stderr.strip()) == (1, "", "Aborted!")
 

@@ -16,6 +16,7 @@ from alert_pipelines.mongo.client import server_now
 from alert_pipelines.scanner import readings
 from alert_pipelines_tests.cli.conftest import MAPPING, Run
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, stored
+from alert_pipelines_tests.patience import LIMIT_S
 
 _CHECKOUT = Path(__file__).parents[2]
 _SCRIPT = Path(sys.executable).with_name("alert-pipelines")
@@ -24,7 +25,7 @@ _SCRIPT = Path(sys.executable).with_name("alert-pipelines")
 def test_the_console_script_scans(environment: Path, db: AlertDatabase) -> None:
     fill(db, [alert("A", minutes=100)], rule("old", {"expire_after_mins": 60}))
     command = [str(_SCRIPT), "scan", "--as-of", AS_OF.isoformat(), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=True)
     assert json.loads(done.stdout)["decisions"][0]["alerts"] == 1
     assert "Evaluating 1 pending alerts" in done.stderr
     assert stored(db, "A")["status"] == "AUTO_CLOSED"
@@ -33,7 +34,7 @@ def test_the_console_script_scans(environment: Path, db: AlertDatabase) -> None:
 def test_python_m_is_the_same_command(environment: Path) -> None:
     command = [sys.executable, "-m", "alert_pipelines", "jobs", "show", "JOB-X"]
     env = {**os.environ, "PYTHONPATH": str(_CHECKOUT)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False, env=env)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"Error: no job record 'JOB-X' in \S+: .*\n", done.stderr)
 
@@ -42,7 +43,7 @@ def test_no_command_imports_what_makes_a_start_slow() -> None:
     modules = ", ".join(f"alert_pipelines.cli.{name.replace('-', '_')}" for name in _COMMANDS)
     slow = "{'dagster', 'pandas', 'numpy', 'matplotlib'}"
     code = f"import sys, {modules}; sys.exit(str({slow} & sys.modules.keys()) if {slow} & sys.modules.keys() else 0)"
-    subprocess.run([sys.executable, "-c", code], cwd=_CHECKOUT, timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=_CHECKOUT, timeout=LIMIT_S, check=True)
 
 
 _NEEDS_DAGSTER = {"dagster", "pandas", "numpy", "matplotlib", "alembic", "sqlalchemy", "grpc"}
@@ -65,7 +66,7 @@ def test_help_loaded_dagster_for_two_of_its_lines_and_the_driver_for_most(argume
         f"finally:\n    print('loaded:', *sorted({not_loaded} & sys.modules.keys()))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=_CHECKOUT, timeout=60, check=True, capture_output=True, text=True
+        [sys.executable, "-c", code], cwd=_CHECKOUT, timeout=LIMIT_S, check=True, capture_output=True, text=True
     )
     assert done.stdout.splitlines()[-1] == "loaded:"
     assert len(done.stdout.splitlines()) > 1

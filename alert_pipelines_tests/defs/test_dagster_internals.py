@@ -13,6 +13,7 @@ import alert_pipelines
 from alert_pipelines.defs import dagster_internals
 from alert_pipelines.defs.monitoring.health_checks import scanner_health
 from alert_pipelines.defs.upkeep.job import delete_old_runs_schedule
+from alert_pipelines_tests.patience import LIMIT_S
 
 PACKAGE = Path(alert_pipelines.__file__).parent
 
@@ -39,7 +40,7 @@ def test_what_only_the_doctor_needs_of_dagster_took_each_run_seven_tenths_of_a_s
     code = (
         "import sys, alert_pipelines.definitions; print(*(name for name in sys.modules if name.startswith('dagster')))"
     )
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_S, check=True)
     assert "dagster._core.definitions" in loaded.stdout
     assert "dagster._daemon" not in loaded.stdout
 

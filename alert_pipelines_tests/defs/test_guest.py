@@ -38,13 +38,12 @@ from alert_pipelines.scheduler import shutdown_scheduler, start_scheduler
 from alert_pipelines.settings import CRON_VARIABLE, KEEP_VARIABLE, RATE_VARIABLE
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
-    RUN_LIMIT_S,
     DagsterProcesses,
     dagster_processes,
-    wait_until,
 )
 from alert_pipelines_tests.defs.conftest import edit_runs, launched_from
 from alert_pipelines_tests.factories import alert, rule
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 
 pytestmark = pytest.mark.process
 
@@ -142,19 +141,18 @@ def test_a_killed_scan_was_launched_again_into_its_own_claim_and_its_record_stoo
         return db.alerts.find_one({"status": "AUTO_CLOSED", "state_history.run_id": {"$exists": True}})
 
     dagster.launch()
-    run_id = wait_until(closed, "the first decision", RUN_LIMIT_S)["state_history"][-1]["run_id"]
+    run_id = wait_until(closed, "the first decision")["state_history"][-1]["run_id"]
     for worker in dagster.run_workers():
         worker.send_signal(signal.SIGKILL)
     assert dagster.wait_for_end(run_id).status is DagsterRunStatus.FAILURE
     # Dagster says so after it has ended the run.
-    retried = wait_until(lambda: dagster.run(run_id).tags.get("dagster/will_retry"), "the word on a retry", RUN_LIMIT_S)
+    retried = wait_until(lambda: dagster.run(run_id).tags.get("dagster/will_retry"), "the word on a retry")
     assert retried == "false"
     record = {"run_id": run_id, "status": FAILED}
-    wait_until(lambda: db.background_jobs.find_one(record), "the end of the record", RUN_LIMIT_S)
+    wait_until(lambda: db.background_jobs.find_one(record), "the end of the record")
     wait_until(
         lambda: not db.alerts.count_documents({"status": "OPEN", "source_type": "OVERSPEEDING"}),
         "the rest, by the next ticks",
-        RUN_LIMIT_S,
     )
     children = dagster.instance.get_runs(RunsFilter(tags={"dagster/parent_run_id": run_id}))
     assert children == []
@@ -171,7 +169,7 @@ def without_ticks(dagster: DagsterProcesses) -> Iterator[None]:
             begun = [tick for tick in ticks_of(dagster, AUTO_CLOSE_SCHEDULE) if tick.status is TickStatus.STARTED]
             return not begun and busy_scan(ThisCopy(dagster.instance, OURS, Names())) is None
 
-        wait_until(quiet, "the end of the last tick and its scan", RUN_LIMIT_S)
+        wait_until(quiet, "the end of the last tick and its scan")
         yield
         start_scheduler(dagster.instance)
 
@@ -190,7 +188,7 @@ def claims_wait(db: AlertDatabase) -> Iterator[None]:
     with db.client.start_session() as session, session.start_transaction():
         db.background_jobs.insert_one(held, session=session)
         yield
-    wait_until(lambda: not waiting_claims(db), "the end of the claims", RUN_LIMIT_S)
+    wait_until(lambda: not waiting_claims(db), "the end of the claims")
     db.background_jobs.delete_one(held)
     db.client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=was)
 
@@ -212,14 +210,14 @@ def test_worker_and_code_server_killed_before_the_record_left_a_run_for_which_ev
     with without_ticks(dagster):
         with claims_wait(db):
             run_id = dagster.launch()
-            wait_until(lambda: waiting_claims(db), "a scan that has no record yet", RUN_LIMIT_S)
+            wait_until(lambda: waiting_claims(db), "a scan that has no record yet")
             dagster.kill("code_server")
         assert db.background_jobs.count_documents({"run_id": run_id}) == 0
         assert dagster.run(run_id).status is DagsterRunStatus.STARTED
         let_pass(dagster.instance, run_id, LONGEST_SILENCE_S)
         later = {"status": COMPLETED, "run_id": {"$nin": db.background_jobs.distinct("run_id")}}
     dagster.start("code_server")
-    wait_until(lambda: db.background_jobs.find_one(later), "a scan by the next ticks", RUN_LIMIT_S)
+    wait_until(lambda: db.background_jobs.find_one(later), "a scan by the next ticks")
     assert dagster.wait_for_end(run_id).status is DagsterRunStatus.FAILURE
 
 
@@ -231,7 +229,7 @@ def test_without_run_monitoring_a_run_of_ours_that_hangs_stood_for_ever(
     mapping = str(CHECKOUT / "mappings" / "ids_alerts.yaml")
     config = {"ops": {"load": {"config": {"file": str(tmp_path / "alerts.csv"), "mapping": mapping}}}}
     run_id = dagster.launch("load_alerts_job", config)
-    wait_until(lambda: dagster.run(run_id).status is DagsterRunStatus.STARTED, "its start", RUN_LIMIT_S)
+    wait_until(lambda: dagster.run(run_id).status is DagsterRunStatus.STARTED, "its start")
     let_pass(dagster.instance, run_id, LONGEST_RUN_S)
     ended = dagster.wait_for_end(run_id)
     assert ended.status in {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
@@ -252,7 +250,7 @@ def test_two_databases_with_one_cron_were_not_both_scanned(
             recorded = {"run_id": {"$in": [run.run_id for run in runs]}, "status": COMPLETED}
             return db.background_jobs.count_documents(recorded) >= ticks
 
-        wait_until(scanned, f"{ticks} scans of {location} by its schedule", ticks * 60 + RUN_LIMIT_S)
+        wait_until(scanned, f"{ticks} scans of {location} by its schedule", limit_s=ticks * 60 + LIMIT_S)
         for run_id in db.background_jobs.distinct("run_id"):
             run = dagster.run(run_id)
             assert (location_of_run(run), run.job_name) == (own, f"{name}_job")
@@ -320,7 +318,7 @@ def test_the_scheduler_functions_switch_the_schedule_of_their_copy(
 def test_the_doctor_says_what_this_instance_lacks(dagster: DagsterProcesses) -> None:
     command = [str(Path(sys.executable).with_name("alert-pipelines")), "doctor", "--json"]
     done = subprocess.run(
-        command, cwd=CHECKOUT, env=dict(dagster.env), capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False
+        command, cwd=CHECKOUT, env=dict(dagster.env), capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
     found = {finding["name"]: finding["level"] for finding in json.loads(done.stdout)}
     assert done.returncode == 0, found

@@ -23,12 +23,11 @@ from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.settings import RATE_VARIABLE
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
-    RUN_LIMIT_S,
     DagsterProcesses,
     dagster_processes,
-    wait_until,
 )
 from alert_pipelines_tests.factories import alert, rule
+from alert_pipelines_tests.patience import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -182,7 +181,6 @@ def test_a_killed_run_worker_leaves_a_record_that_ends_failed_with_its_true_coun
     closed_one = wait_until(
         lambda: database.alerts.find_one({"_id": {"$gte": first}, "status": "AUTO_CLOSED"}),
         "the first decision",
-        RUN_LIMIT_S,
     )
     # Of the run that was launched, or of the schedule's next one.
     run_id = closed_one["state_history"][-1]["run_id"]
@@ -193,7 +191,7 @@ def test_a_killed_run_worker_leaves_a_record_that_ends_failed_with_its_true_coun
         record = record_of(database, run_id)
         return record if record is not None and record["status"] != "running" else None
 
-    record = wait_until(ended, "the end of the record", RUN_LIMIT_S)
+    record = wait_until(ended, "the end of the record")
     assert record["status"] == "failed"
     closed = database.alerts.count_documents({"state_history.job_id": record["job_id"]})
     assert record["alerts_closed"] == closed
@@ -214,7 +212,7 @@ def test_the_schedule_is_on_by_default_and_its_tick_makes_a_recorded_scan(
         recorded = [run.run_id for run in runs if JOB_ID_TAG in run.tags]
         return recorded[0] if recorded else None
 
-    run_id = wait_until(ticked, "a scan by the schedule", RUN_LIMIT_S)
+    run_id = wait_until(ticked, "a scan by the schedule")
     record = record_of(database, run_id)
     assert record is not None
     assert record["status"] == "completed"

@@ -13,6 +13,7 @@ import yaml
 from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 from alert_pipelines_tests.deploy.files import DEPLOY, INSTALLED, PROCESSES, commands, compose, unit, unit_file
+from alert_pipelines_tests.patience import LIMIT_S
 
 POSTGRES = DEPLOY / "dagster-postgres.yaml"
 MODULE = "alert_pipelines.definitions"
@@ -39,7 +40,7 @@ def test_the_compose_file_is_one() -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout
@@ -61,7 +62,7 @@ def test_bash_reads_the_start_of_the_mongodb_container() -> None:
     ((*bash, option), [script]) = service["entrypoint"], service["command"]
     # To the container `$$` is one dollar: two are what compose makes one of.
     commands = script.replace("$$", "$")
-    done = subprocess.run([*bash, "-n", option, commands], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*bash, "-n", option, commands], capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -184,7 +185,7 @@ def test_systemd_takes_the_units_and_finds_them_hardened(tmp_path: Path) -> None
         copy.write_text(text.replace(f"{INSTALLED}/venv/bin", str(installed)))
         units.append(str(copy))
     done = subprocess.run(
-        ["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60, check=False
+        ["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
     ours = [line for line in done.stderr.splitlines() if "alert-pipelines" in line]
     assert (done.returncode, ours) == (0, []), done.stderr
@@ -194,7 +195,7 @@ def test_systemd_takes_the_units_and_finds_them_hardened(tmp_path: Path) -> None
             ["systemd-analyze", "security", "--offline=true", "--threshold=20", path],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LIMIT_S,
             check=False,
         )
         assert rated.returncode == 0, rated.stdout

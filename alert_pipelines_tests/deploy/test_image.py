@@ -14,6 +14,7 @@ import pytest
 
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 from alert_pipelines_tests.deploy.files import DEPLOY
+from alert_pipelines_tests.patience import LIMIT_S
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
@@ -79,7 +80,7 @@ def test_the_image_s_steps_install_what_runs_and_no_more(tmp_path: Path, require
     home = tmp_path / "dagster"
     home.mkdir()
     env = {"PATH": f"{installed}:/usr/bin:/bin", "DAGSTER_HOME": str(home), "HOME": str(tmp_path)}
-    done = subprocess.run(command, cwd=home, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=home, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert "All code locations passed validation" in done.stdout, done.stderr
     assert (installed.parent / "share" / "doc" / "alert_pipelines" / "docs" / "rules.md").is_file()
     names = "from importlib.metadata import distributions; import json; "

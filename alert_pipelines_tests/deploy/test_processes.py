@@ -25,19 +25,17 @@ from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
-    RUN_LIMIT_S,
-    START_LIMIT_S,
     DagsterProcesses,
     Starter,
     answers,
     beats,
     dagster_home,
     listens,
-    wait_until,
 )
 from alert_pipelines_tests.defs.conftest import OWN
 from alert_pipelines_tests.deploy.files import DEPLOY, INSTALLED, PROCESSES, commands, compose
 from alert_pipelines_tests.factories import alert, fill, rule
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.postgres_server import PASSWORD, postgres_server
 
@@ -69,7 +67,7 @@ class Deployed:
             cwd=CHECKOUT,
             env=dict(self.processes.env),
             capture_output=True,
-            timeout=START_LIMIT_S,
+            timeout=LIMIT_S,
             check=False,
         )
         return done.returncode == 0
@@ -104,13 +102,13 @@ def deployed(mongo_uri: str) -> Iterator[Deployed]:
         knowing = {**common, "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": database.name}
         found = {process: translated(commands()["systemd", process], here) for process in PROCESSES}
         code_server = Starter(stack, home, knowing)("code_server", *found["code-server"])
-        wait_until(lambda: listens(code_port, code_server), "the code server", START_LIMIT_S)
+        wait_until(lambda: listens(code_port, code_server), "the code server")
         start, since = Starter(stack, home, common), time.time()
         daemon, webserver = start("daemon", *found["daemon"]), start("webserver", *found["webserver"])
         url = f"http://127.0.0.1:{web_port}"
-        wait_until(lambda: answers(f"{url}/server_info", webserver), "the webserver", START_LIMIT_S)
+        wait_until(lambda: answers(f"{url}/server_info", webserver), "the webserver")
         instance = stack.enter_context(DagsterInstance.from_config(str(home)))
-        wait_until(partial(beats, instance, daemon, since), "the daemon", START_LIMIT_S)
+        wait_until(partial(beats, instance, daemon, since), "the daemon")
         yield Deployed(DagsterProcesses(instance, url, home, common, {}), database, here)
 
 
@@ -125,7 +123,7 @@ def test_a_scan_that_is_launched_in_the_webserver_is_queued_run_and_recorded(dep
 
 def test_the_health_checks_pass_where_the_processes_live_and_fail_where_they_do_not(deployed: Deployed) -> None:
     for process in PROCESSES:
-        wait_until(partial(deployed.is_healthy, process), process, START_LIMIT_S)
+        wait_until(partial(deployed.is_healthy, process), process)
     nowhere = replace(deployed, here={"4000": str(free_port()), "3000": str(free_port())})
     assert not nowhere.is_healthy("code-server")
     assert not nowhere.is_healthy("webserver")
@@ -164,7 +162,7 @@ def test_scans_that_stop_are_red_by_themselves_and_the_next_one_is_green_again(d
             record = dagster.instance.get_freshness_state_records([JOBS]).get(JOBS)
             return record is not None and record.freshness_state.value == state
 
-        wait_until(is_so, f"the state {state}", RUN_LIMIT_S)
+        wait_until(is_so, f"the state {state}")
 
     dagster.wait_for_success(dagster.launch())
     wait_for("PASS")

@@ -15,6 +15,7 @@ from alert_pipelines.rules.publish import publish_rules
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines_tests.deploy.files import DEPLOY, compose
 from alert_pipelines_tests.mongo.servers import foreign_mongod
+from alert_pipelines_tests.patience import LIMIT_S
 from alert_pipelines_tests.ports import free_port
 
 ROOT_PASSWORD = "of-root"
@@ -45,7 +46,7 @@ def initiate(host: str, *, root_password: str, password: str) -> subprocess.Comp
         env=given | {"MONGODB_DATABASE": database},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=LIMIT_S,
         check=False,
     )
 

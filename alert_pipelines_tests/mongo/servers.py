@@ -14,8 +14,7 @@ from pymongo import MongoClient
 
 from alert_pipelines.mongo.mongod_process import _mongod_binary
 from alert_pipelines_tests.memory import MEMORY, PREFIX
-
-LIMIT_S = 120.0
+from alert_pipelines_tests.patience import LIMIT_S
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,8 @@ from alert_pipelines.mongo import (
     mongod_process,
     stop_local_mongod,
 )
-from alert_pipelines_tests.mongo.servers import LIMIT_S, foreign_mongod, kill_hard
+from alert_pipelines_tests.mongo.servers import foreign_mongod, kill_hard
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 from alert_pipelines_tests.ports import free_port
 
 _CHECKOUT = Path(__file__).parents[2]
@@ -32,6 +32,7 @@ _STARTER = """
 import sys, time
 from pathlib import Path
 from alert_pipelines.mongo import ensure_local_mongod
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 print(ensure_local_mongod(Path(sys.argv[1])), flush=True)
 time.sleep(float(sys.argv[2]))
 """
@@ -101,20 +102,14 @@ def test_it_survives_a_starter_that_is_killed_with_its_whole_process_group(local
 def test_a_start_that_is_cut_short_is_completed_by_the_next_who_comes(local_dir: Path) -> None:
     log = local_dir / "mongodb" / "mongod.log"
     with _starter(local_dir) as process:
-        deadline = time.monotonic() + LIMIT_S
-        while not log.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+        wait_until(log.exists, "the server's log", every_s=0.002)
         process.kill()
         process.wait(timeout=LIMIT_S)
 
     uri = ensure_local_mongod(local_dir)
 
     # The parent of a mongod that forks itself ends a moment after the mongod is up.
-    deadline = time.monotonic() + LIMIT_S
-    while _mongods_on(local_dir) != [_running(local_dir).pid]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: _mongods_on(local_dir) == [_running(local_dir).pid], "one mongod")
     _write(uri, "works")
 
 
@@ -340,9 +335,10 @@ def test_files_of_dropped_databases_stayed_open_until_the_server_aborted(local_d
         for number in range(50):
             client.drop_database(f"dropped_{number}")
         most = server.num_fds()
-        # Without a write no snapshot grows old.
-        deadline = time.monotonic() + 4 * LIMIT_S
-        while server.num_fds() > most - 500:
-            assert time.monotonic() < deadline
+
+        def closed() -> bool:
+            # Without a write no snapshot grows old.
             client.test.beats.insert_one({})
-            time.sleep(1)
+            return server.num_fds() <= most - 500
+
+        wait_until(closed, "the files of what was dropped are closed", limit_s=2 * LIMIT_S, every_s=1)

@@ -24,8 +24,8 @@ from alert_pipelines.mongo.client import connect, server_now
 from alert_pipelines.monitoring.metrics import registry_of, serve_metrics, write_metrics
 from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines_tests.dagster_processes import wait_until
 from alert_pipelines_tests.factories import alert, fill, rule
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 
 CHECKOUT = Path(__file__).parents[2]
 RULES = CHECKOUT / "deploy" / "prometheus" / "alert_pipelines.rules.yaml"
@@ -204,7 +204,7 @@ def test_they_are_served_until_told_to_stop(db: AlertDatabase) -> None:
     server = Thread(target=serve_metrics, args=(db, "127.0.0.1", port, stop))
     server.start()
     try:
-        text = wait_until(lambda: fetch(port), "an answer", 120)
+        text = wait_until(lambda: fetch(port), "an answer")
     finally:
         stop.set()
         server.join()
@@ -214,7 +214,7 @@ def test_they_are_served_until_told_to_stop(db: AlertDatabase) -> None:
 
 def fetch(port: int) -> str | None:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=LIMIT_S) as answer:
             return str(answer.read().decode())
     except OSError:
         return None
@@ -226,9 +226,9 @@ def test_the_command_serves_and_ends_when_it_is_interrupted(db: AlertDatabase, m
     command = [sys.executable, "-m", "alert_pipelines", "metrics", "serve", "--port", str(port)]
     env = {**os.environ, "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": db.name}
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
-        text = wait_until(lambda: fetch(port), "an answer", 60)
+        text = wait_until(lambda: fetch(port), "an answer")
         process.send_signal(2)
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=LIMIT_S)
     assert "alert_pipelines_up 1.0" in text
     assert process.returncode == 0
     assert f"Serving metrics at http://127.0.0.1:{port}/metrics" in log
@@ -241,7 +241,7 @@ def test_without_the_client_the_command_says_what_to_install(monkeypatch: pytest
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     assert done.returncode == 1
     assert done.stderr == f"Error: prometheus_client is not installed. Install it with {how_to_install('metrics')}\n"
@@ -252,7 +252,7 @@ def test_a_text_file_does_not_go_on_saying_that_all_is_well_when_the_database_is
     file.write_text("alert_pipelines_up 1.0\n")
     env = {**os.environ, "MONGODB_URI": "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=50"}
     command = [sys.executable, "-m", "alert_pipelines", "metrics", "write", str(file)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     assert done.returncode == 1
     assert "Check that it runs" in done.stderr
     assert exported(file.read_text()) == {"alert_pipelines_up": {(): 0}}

@@ -24,11 +24,10 @@ from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
-    START_LIMIT_S,
     answers,
-    wait_until,
 )
 from alert_pipelines_tests.factories import alert, fill, rule
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.process_groups import end_group
 
@@ -71,13 +70,13 @@ def ask(db: AlertDatabase, tmp_path: Path) -> Iterator[Ask]:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         stack.callback(end_group, process)
         url = f"http://127.0.0.1:{listens_at}"
-        wait_until(lambda: answers(f"{url}/-/ready", process), "Prometheus", START_LIMIT_S)
+        wait_until(lambda: answers(f"{url}/-/ready", process), "Prometheus")
 
         def question(what: str, **parameters: str) -> Any:
-            with urlopen(f"{url}/api/v1/{what}?{urlencode(parameters)}", timeout=120) as answer:
+            with urlopen(f"{url}/api/v1/{what}?{urlencode(parameters)}", timeout=LIMIT_S) as answer:
                 return json.load(answer)["data"]
 
-        wait_until(lambda: question("query", query="alert_pipelines_up")["result"], "the first numbers", START_LIMIT_S)
+        wait_until(lambda: question("query", query="alert_pipelines_up")["result"], "the first numbers")
         yield question
 
 
@@ -94,9 +93,9 @@ def test_prometheus_loads_the_rules_and_each_panel_of_the_dashboard_has_an_answe
         return ask("query", query=expression)["result"]
 
     # A scrape that takes too long makes a rule pending, or an answer empty, until the next one.
-    wait_until(as_expected, "the rule on errors, and no other", START_LIMIT_S)
+    wait_until(as_expected, "the rule on errors, and no other")
     for expression in EXPRESSIONS:
-        wait_until(partial(answer, expression), expression, START_LIMIT_S)
+        wait_until(partial(answer, expression), expression)
 
 
 MISSED = """
@@ -126,7 +125,9 @@ def test_a_quarter_of_an_hour_without_a_scan_is_told_and_less_is_not(tmp_path: P
     (missed,) = [one for one in group["rules"] if one["alert"] == "AlertScanMissed"]
     test = tmp_path / "missed.yaml"
     test.write_text(MISSED.format(rules=RULES, annotations=json.dumps(missed["annotations"])))
-    done = subprocess.run(["promtool", "test", "rules", test], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        ["promtool", "test", "rules", test], capture_output=True, text=True, check=False, timeout=LIMIT_S
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -17,8 +16,8 @@ from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner import apply, scan
 from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines_tests.factories import AS_OF
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 
-END_LIMIT_S = 60.0
 APP_NAME = "doomed"
 # A server that forks children has no threads and no connections, so a fork of it is safe.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -87,7 +86,7 @@ def start_scan(
 
 def wait_for_end(process: BaseProcess) -> int:
     """The exit code of `process`, which is killed if it does not end."""
-    process.join(END_LIMIT_S)
+    process.join(LIMIT_S)
     if process.exitcode is None:
         process.kill()
         process.join()
@@ -97,19 +96,15 @@ def wait_for_end(process: BaseProcess) -> int:
 
 def wait_until_unheard(db: AlertDatabase) -> None:
     """Wait until the server has read all that an ended process had sent it: so long it keeps their connection."""
-    deadline = time.monotonic() + END_LIMIT_S
     connections: dict[str, Any] = {"$currentOp": {"idleConnections": True, "allUsers": True}}
-    while list(db.client.admin.aggregate([connections, {"$match": {"appName": APP_NAME}}])):
-        assert time.monotonic() < deadline, "the server does not give up its connection"
-        time.sleep(0.005)
+    its_own = [connections, {"$match": {"appName": APP_NAME}}]
+    wait_until(lambda: not list(db.client.admin.aggregate(its_own)), "the end of its connection", every_s=0.005)
 
 
 def wait_until_frozen(process: BaseProcess) -> None:
     """Wait until `process` has stopped itself by SIGSTOP."""
-    deadline = time.monotonic() + END_LIMIT_S
-    while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
-        assert time.monotonic() < deadline, "it does not stop"
-        time.sleep(0.005)
+    seen = psutil.Process(process.pid)
+    wait_until(lambda: seen.status() == psutil.STATUS_STOPPED, "its stop", every_s=0.005)
 
 
 def thaw(process: BaseProcess) -> None:

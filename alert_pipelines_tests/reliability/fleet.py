@@ -3,7 +3,6 @@
 An alert's id says what its rule decides: `close-…`, `escalate-…`, and `rest-…` that no rule concerns.
 """
 
-import time
 from collections import Counter
 from typing import Any
 
@@ -13,6 +12,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
+from alert_pipelines_tests.patience import wait_until
 
 Document = dict[str, Any]
 
@@ -91,10 +91,9 @@ def check_records(db: AlertDatabase, decisions: Counter[str]) -> list[Document]:
 
 def wait_for_server(db: AlertDatabase) -> None:
     """Wait until the server has ended what a dead process had sent it, which it does well within a lease."""
-    deadline = time.monotonic() + 60
-    under_way = {"ns": f"{db.name}.{COLLECTION}", "op": {"$in": ["update", "command"]}, "active": True}
-    while list(db.client.admin.aggregate([{"$currentOp": {"allUsers": True}}, {"$match": under_way}])):
-        assert time.monotonic() < deadline, "the server does not end what it was asked to do"
+    writes = {"ns": f"{db.name}.{COLLECTION}", "op": {"$in": ["update", "command"]}, "active": True}
+    under_way: list[Document] = [{"$currentOp": {"allUsers": True}}, {"$match": writes}]
+    wait_until(lambda: not list(db.client.admin.aggregate(under_way)), "the end of the server's work", every_s=0.005)
 
 
 def expire_leases(db: AlertDatabase) -> None:

@@ -1,9 +1,8 @@
 """A real replica set of three, whose primary can be made to step down, be killed and be started again."""
 
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, PyMongoError
 
 from alert_pipelines.mongo.mongod_process import _mongod_binary
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 from alert_pipelines_tests.ports import free_port
 
-LIMIT_S = 180.0
 _OPTIONS = (
     *("--bind_ip", "127.0.0.1", "--nounixsocket", "--replSet", "three", "--oplogSize", "64"),
     *("--wiredTigerCacheSizeGB", "0.25", "--networkMessageCompressors", "disabled"),
@@ -53,17 +52,15 @@ class ReplicaSet:
 
     def primary(self) -> int:
         """The port of the primary, waiting for one."""
-        deadline = time.monotonic() + LIMIT_S
-        while time.monotonic() < deadline:
+
+        def found() -> int | None:
             for port in set(self.members) - set(self.dead):
-                try:
-                    with self._straight_to(port) as client:
-                        if client.admin.command("hello")["isWritablePrimary"]:
-                            return port
-                except PyMongoError:
-                    continue
-            time.sleep(0.05)
-        raise AssertionError("no primary")
+                with suppress(PyMongoError), self._straight_to(port) as client:
+                    if client.admin.command("hello")["isWritablePrimary"]:
+                        return port
+            return None
+
+        return wait_until(found, "a primary", every_s=0.05)
 
     def step_down(self) -> None:
         try:
@@ -82,18 +79,16 @@ class ReplicaSet:
         """Start the dead again and wait until all three are primary or secondary."""
         while self.dead:
             self.start(self.dead.pop())
-        deadline = time.monotonic() + LIMIT_S
         with self._straight_to(self.primary()) as client:
-            while True:
-                status: dict[str, Any] = client.admin.command("replSetGetStatus")
-                if {member["stateStr"] for member in status["members"]} == {"PRIMARY", "SECONDARY"}:
-                    return
-                assert time.monotonic() < deadline, status
-                time.sleep(0.05)
+
+            def states() -> set[str]:
+                return {member["stateStr"] for member in client.admin.command("replSetGetStatus")["members"]}
+
+            wait_until(lambda: states() == {"PRIMARY", "SECONDARY"}, "a primary with secondaries", every_s=0.05)
 
     @staticmethod
     def _straight_to(port: int) -> MongoClient[dict[str, Any]]:
-        return MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=20_000)
+        return MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=int(LIMIT_S * 1000))
 
 
 @contextmanager

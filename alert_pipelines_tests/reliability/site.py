@@ -22,12 +22,11 @@ from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.settings import NOTIFY_VARIABLE, RATE_VARIABLE
 from alert_pipelines_tests.dagster_processes import (
     CHECKOUT,
-    RUN_LIMIT_S,
     DagsterProcesses,
     dagster_processes,
-    wait_until,
 )
 from alert_pipelines_tests.factories import AS_OF
+from alert_pipelines_tests.patience import wait_until
 from alert_pipelines_tests.receivers import Inbox, webhook
 from alert_pipelines_tests.reliability.fleet import Document
 
@@ -56,7 +55,6 @@ class Site:
         wait_until(
             lambda: self.db.alerts.find_one({"state_history.run_id": run_id, "status": {"$ne": "OPEN"}}),
             "the first decision of the run",
-            RUN_LIMIT_S,
         )
         return run_id
 
@@ -71,7 +69,7 @@ class Site:
             record = self.record(run_id)
             return record if record is not None and record["status"] != RUNNING else None
 
-        return wait_until(ended, f"the end of the record of {run_id}", RUN_LIMIT_S)
+        return wait_until(ended, f"the end of the record of {run_id}")
 
     def wait_for_end_of_broken(self, run_id: str) -> tuple[Document, DagsterRun, datetime]:
         """The record and the run of a scan that was just broken, once both have ended, and when the run did.

@@ -12,6 +12,7 @@ import pytest
 import alert_pipelines
 from alert_pipelines.mongo import AlertDatabase, server_now
 from alert_pipelines_tests.factories import alert, fill, rule, stored
+from alert_pipelines_tests.patience import LIMIT_S
 
 PACKAGE = Path(alert_pipelines.__file__).parent
 # Where the machine's own clock is asked, and may be: nothing that is decided, claimed or stored hangs on it.
@@ -86,7 +87,7 @@ def test_a_scan_whose_machine_is_hours_off_goes_by_the_servers_clock(
     command = ["faketime", "-f", f"{shift_hours:+d}h", sys.executable, "-c", SCAN, mongo_uri, db.name]
     # Only the time of day: what waits goes by the other clock, which a machine that is off has right too.
     env = {**os.environ, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=True)
     seen = datetime.fromtimestamp(float(done.stdout), UTC)
     assert abs(seen - now - timedelta(hours=shift_hours)) < timedelta(hours=1), "its clock was not off"
     assert stored(db, "young")["status"] == "OPEN"

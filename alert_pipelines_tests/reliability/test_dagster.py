@@ -31,8 +31,8 @@ from alert_pipelines.leases import Lease
 from alert_pipelines.mongo import ensure_local_mongod, local_mongod_status
 from alert_pipelines.settings import DEFAULT_LEASE_S
 from alert_pipelines_tests.conftest import guarded_local_dir
-from alert_pipelines_tests.dagster_processes import RUN_LIMIT_S, wait_until
 from alert_pipelines_tests.mongo.servers import kill_hard
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
     Document,
@@ -127,7 +127,7 @@ def test_a_scan_broken_from_outside_is_failed_by_the_first_look_after_its_lease_
 ) -> None:
     figures(**break_a_scan(site, break_it))
     # Told once: those that follow within the hour are for a digest.
-    wait_until(lambda: site.inbox.got, "a message to people", RUN_LIMIT_S)
+    wait_until(lambda: site.inbox.got, "a message to people")
     assert site.inbox.titles == ["Alert scanner: 1 scan failed"]
 
 
@@ -173,9 +173,9 @@ def test_a_scan_that_another_host_is_making_is_waited_for_however_the_next_is_st
     with ThreadPoolExecutor() as pool:
         with Lease(site.db, elsewhere):
             started = pool.submit(start, site)
-            [new] = wait_until(lambda: site.scans() - known, "a run", RUN_LIMIT_S)
+            [new] = wait_until(lambda: site.scans() - known, "a run")
             again = DagsterEventType.STEP_UP_FOR_RETRY
-            wait_until(lambda: site.dagster.instance.all_logs(new, of_type=again), "a wait", RUN_LIMIT_S)
+            wait_until(lambda: site.dagster.instance.all_logs(new, of_type=again), "a wait")
             entries = site.dagster.instance.all_logs(new)
             assert any(elsewhere in entry.user_message for entry in entries if entry.level == logging.WARNING)
             [record] = site.db.background_jobs.find()
@@ -220,7 +220,7 @@ def test_all_killed_the_next_claim_sweeps_and_the_queue_is_free_when_they_are_ba
             return True
         return False
 
-    wait_until(claimed, "a claim", 2 * DEFAULT_LEASE_S)
+    wait_until(claimed, "a claim", limit_s=2 * DEFAULT_LEASE_S)
     claimed_s = time.monotonic() - began
     dead, _ = check_end(site, originals)
     assert (dead["run_id"], dead["status"]) == (run_id, FAILED)
@@ -268,6 +268,6 @@ def test_a_frozen_scan_from_materialize_is_ended_and_blocks_nobody(site: Site, f
         for worker in frozen:
             worker.send_signal(signal.SIGCONT)
     # What it still sends when it wakes changes nothing that was decided.
-    psutil.wait_procs(frozen, timeout=RUN_LIMIT_S)
+    psutil.wait_procs(frozen, timeout=LIMIT_S)
     check_end(site, originals)
     figures(record_failed_s=(record["completed_at"] - began).total_seconds())

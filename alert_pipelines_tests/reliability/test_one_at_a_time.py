@@ -11,6 +11,7 @@ from alert_pipelines.errors import ScanAlreadyRunningError
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines_tests.factories import AS_OF
+from alert_pipelines_tests.patience import LIMIT_S
 from alert_pipelines_tests.reliability.child import PROCESSES
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import check_all_decided, check_whole_or_untouched, fill_fleet
@@ -19,7 +20,6 @@ pytestmark = pytest.mark.process
 
 SCANNERS = 20
 ALERTS = 90
-LIMIT_S = 300.0
 
 Results = list[tuple[str, int]]
 

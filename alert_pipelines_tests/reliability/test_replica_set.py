@@ -22,6 +22,7 @@ from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines.settings import RATE_VARIABLE
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule
 from alert_pipelines_tests.mongo.servers import data_dir
+from alert_pipelines_tests.patience import LIMIT_S
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
     check_all_decided,
@@ -140,7 +141,7 @@ def _scan_under_faults(three: ReplicaSet, faults: tuple[str, ...], size: int, to
             three.revive()
             acknowledged.fault_after = spread * (befell + 1)
             acknowledged.reached.clear()
-        scanning.join(180)
+        scanning.join(LIMIT_S)
         assert not scanning.is_alive(), "the scan does not end"
         total["longest_s"] = max(total["longest_s"], int(time.monotonic() - began))
         three.revive()

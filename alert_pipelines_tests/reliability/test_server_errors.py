@@ -14,6 +14,7 @@ from alert_pipelines.mongo import AlertDatabase, AlertDocument
 from alert_pipelines.rules.clause import Clause
 from alert_pipelines.scanner import apply, plan
 from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod
+from alert_pipelines_tests.patience import LIMIT_S
 from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
@@ -74,7 +75,7 @@ def failing_port() -> Iterator[int]:
     with data_dir() as data, foreign_mongod(data, port, *options) as client:
         members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
         client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
-        with MongoClient[dict[str, Any]](uri_of(port), serverSelectionTimeoutMS=60_000) as waiting:
+        with MongoClient[dict[str, Any]](uri_of(port), serverSelectionTimeoutMS=int(LIMIT_S * 1000)) as waiting:
             waiting.admin.command("ping")
         yield port
 

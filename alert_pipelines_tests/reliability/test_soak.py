@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
+from alert_pipelines_tests.patience import LIMIT_S
 from alert_pipelines_tests.reliability.actors import acting
 from alert_pipelines_tests.reliability.child import PROCESSES
 from alert_pipelines_tests.reliability.conftest import Figures
@@ -18,7 +19,6 @@ from alert_pipelines_tests.reliability.fleet import fill_fleet, scan
 pytestmark = pytest.mark.process
 
 ALERTS = 3_000
-LIMIT_S = 300.0
 # What Python's allocator takes and gives back between two scans.
 RSS_NOISE_MB = 4.0
 

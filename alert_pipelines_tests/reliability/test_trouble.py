@@ -22,6 +22,7 @@ from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines.settings import LEASE_VARIABLE
 from alert_pipelines_tests.factories import rule
 from alert_pipelines_tests.mongo.servers import foreign_mongod, kill_hard
+from alert_pipelines_tests.patience import wait_until
 from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.reliability.conftest import Figures
 from alert_pipelines_tests.reliability.fleet import (
@@ -72,11 +73,9 @@ def scan_and_then(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, trouble: "
 
 def wait_until_idle(db: AlertDatabase) -> None:
     """Wait until the server works on no write to the alerts."""
-    writing = {"$match": {"op": "update", "ns": f"{db.name}.{COLLECTION}"}}
-    deadline = time.monotonic() + 120
-    while list(db.client.admin.aggregate([{"$currentOp": {"allUsers": True}}, writing])):
-        assert time.monotonic() < deadline, "the server does not end the writes"
-        time.sleep(0.05)
+    of_alerts = {"op": "update", "ns": f"{db.name}.{COLLECTION}"}
+    writes: list[dict[str, Any]] = [{"$currentOp": {"allUsers": True}}, {"$match": of_alerts}]
+    wait_until(lambda: not list(db.client.admin.aggregate(writes)), "the end of the writes", every_s=0.05)
 
 
 class Trouble:

@@ -19,6 +19,7 @@ from alert_pipelines.reports.daily import DailyReport, daily_report
 from alert_pipelines.reports.daily_page import export, plots, render, tables
 from alert_pipelines.reports.plots import lines, stacked_bars
 from alert_pipelines_tests.factories import alert, fill, rule
+from alert_pipelines_tests.patience import LIMIT_S
 from alert_pipelines_tests.reports.test_daily import DAY, entry, with_history
 
 
@@ -129,7 +130,7 @@ def test_without_matplotlib_and_pyarrow_the_tables_and_csv_come_and_the_page_say
     db: AlertDatabase, mongo_uri: str, report: DailyReport, tmp_path: Path
 ) -> None:
     env = {**os.environ, "MONGODB_URI": mongo_uri, "MONGODB_DATABASE": db.name}
-    subprocess.run([sys.executable, "-c", _BARE, str(tmp_path)], env=env, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", _BARE, str(tmp_path)], env=env, check=True, timeout=LIMIT_S)
     folder = tmp_path / "2026-03-01"
     page = (folder / "report.html").read_text()
     assert "pip install '.[reports]'" in html.unescape(page)

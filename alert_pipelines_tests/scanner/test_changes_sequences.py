@@ -4,7 +4,6 @@ Each scan decides what one that looks at everything would.
 """
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +24,7 @@ from alert_pipelines.mongo.client import server_now
 from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule
+from alert_pipelines_tests.patience import wait_until
 from alert_pipelines_tests.rules.examples import examples
 from alert_pipelines_tests.scanner.test_changes import DAMAGES
 from alert_pipelines_tests.scanner.test_changes_properties import EVIDENCE, decisions, whole_plan, writable
@@ -126,13 +126,13 @@ def elect(db: AlertDatabase) -> None:
     """Let the only member step down and be elected again."""
     with suppress(AutoReconnect):
         db.client.admin.command("replSetStepDown", 1, force=True)
-    deadline = time.monotonic() + 60
-    while True:
+
+    def elected() -> bool:
         with suppress(PyMongoError):
-            if db.client.admin.command("hello")["isWritablePrimary"]:
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+            return bool(db.client.admin.command("hello")["isWritablePrimary"])
+        return False
+
+    wait_until(elected, "the election", every_s=0.05)
 
 
 @pytest.mark.slow

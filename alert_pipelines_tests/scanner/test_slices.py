@@ -25,6 +25,7 @@ from alert_pipelines.scanner.result import ALLOW_SCAN, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.commands import recorded
 from alert_pipelines_tests.factories import AS_OF, alert, fill, rule, statuses
+from alert_pipelines_tests.patience import LIMIT_S
 
 Stages: TypeAlias = list[dict[str, Any]]
 ThirdQuery: TypeAlias = Callable[[Callable[[Stages], Stages]], list[str]]
@@ -85,7 +86,7 @@ def test_slices_were_asked_for_one_after_the_other(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch, mongo_uri: str
 ) -> None:
     fill(db, piles(20), PILE)
-    numbers, both = count(1), threading.Barrier(2, timeout=60)
+    numbers, both = count(1), threading.Barrier(2, timeout=LIMIT_S)
 
     def met(query: readings.Query) -> Stages:
         if query.clause.key and next(numbers) <= 2:
@@ -110,7 +111,7 @@ def test_no_rule_was_evaluated_before_all_alerts_were_counted(
     db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(db, piles(3), PILE)
-    numbers, both = count(1), threading.Barrier(2, timeout=60)
+    numbers, both = count(1), threading.Barrier(2, timeout=LIMIT_S)
 
     def met(query: readings.Query) -> Stages:
         if next(numbers) == 1:

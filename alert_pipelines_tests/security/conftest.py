@@ -18,6 +18,7 @@ from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 from alert_pipelines_tests.mongo.servers import data_dir, foreign_mongod
+from alert_pipelines_tests.patience import LIMIT_S
 from alert_pipelines_tests.ports import free_port
 
 PASSWORD = "s3cret/of:the@scanner"
@@ -72,7 +73,7 @@ def _secured(home: Path, data: Path) -> Iterator[SecuredServer]:
     options = (*replica_set, *tls, "--tlsAllowConnectionsWithoutCertificates", "--keyFile", str(key_file))
     with foreign_mongod(data, server.port, *options, tls=True, tlsCAFile=str(server.ca)):
         # It listens before it is primary.
-        with MongoClient[dict[str, Any]](server.uri("admin"), serverSelectionTimeoutMS=60_000) as waiting:
+        with MongoClient[dict[str, Any]](server.uri("admin"), serverSelectionTimeoutMS=int(LIMIT_S * 1000)) as waiting:
             waiting.admin.command("ping")
         yield server
 

@@ -14,6 +14,7 @@ import pytest
 
 from alert_pipelines_tests.dagster_processes import CHECKOUT
 from alert_pipelines_tests.mongo.proxy import silent_server
+from alert_pipelines_tests.patience import LIMIT_S
 
 VULNERABLE = {
     "id": "PYSEC-2099-1",
@@ -60,7 +61,7 @@ def audit(port: int, lock: Path | None, **env: str) -> subprocess.CompletedProce
     settings = {"PIP_AUDIT_OSV_URL": f"http://127.0.0.1:{port}/v1/query", **env}
     command = [str(CHECKOUT / "scripts" / "audit"), *([str(lock)] if lock else [])]
     return subprocess.run(
-        command, env={**os.environ, **settings}, capture_output=True, text=True, timeout=300, check=False
+        command, env={**os.environ, **settings}, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
 
 

@@ -22,6 +22,7 @@ from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.scan import auto_close_scanner
 from alert_pipelines.settings import LEASE_VARIABLE
 from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_home, dagster_processes
+from alert_pipelines_tests.patience import LIMIT_S
 from alert_pipelines_tests.reliability.fleet import fill_fleet
 from alert_pipelines_tests.security.conftest import DATABASE, PASSWORD, SecuredServer
 
@@ -145,7 +146,7 @@ def test_the_code_location_at_a_wrong_uri(secured: SecuredServer, monkeypatch: p
 def test_the_command_line_at_a_wrong_uri(secured: SecuredServer, kind: str) -> None:
     env = {**os.environ, "MONGODB_URI": wrong_uris(secured)[kind], "MONGODB_DATABASE": DATABASE}
     command = [sys.executable, "-m", "alert_pipelines", "scan"]
-    done = subprocess.run(command, env=env, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=env, cwd=CHECKOUT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode == 1
     assert "Error: " in done.stderr
     check_free_of_secrets("stderr", done.stdout + done.stderr)

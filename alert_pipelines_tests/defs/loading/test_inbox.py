@@ -22,6 +22,7 @@ from alert_pipelines.defs.loading.inbox_sensor import MAX_ATTEMPTS, inbox_sensor
 from alert_pipelines.errors import InboxError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import OWN, execute_in, failure_text, launched_from, sensor_context
+from alert_pipelines_tests.patience import LIMIT_S
 
 HEADER = "id,status,service,urgency,created_on,last_change,resolved_on\n"
 DIES = """
@@ -29,6 +30,7 @@ import json, os, sys
 from dagster import DagsterInstance
 import alert_pipelines.loading.load as load
 from alert_pipelines.definitions import build_defs
+from alert_pipelines_tests.patience import LIMIT_S
 
 update_stored = load.update_stored
 
@@ -113,7 +115,7 @@ def crash(instance: DagsterInstance, request: RunRequest, db: AlertDatabase) -> 
     # As Dagster tags what a code location's sensor launches.
     tags = {**request.tags, ".dagster/repository": str(OWN)}
     command = [sys.executable, "-c", DIES, instance.root_directory, json.dumps([request.run_config, tags])]
-    assert subprocess.run(command, check=False, timeout=120).returncode == 9
+    assert subprocess.run(command, check=False, timeout=LIMIT_S).returncode == 9
     statuses = {alert["alert_id"]: alert["status"] for alert in db.alerts.find()}
     assert (statuses.get("P2"), "P3" in statuses) == ("RESOLVED", False), "half of it"
     assert "is being loaded by run" in said(tick(instance))

@@ -23,6 +23,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines_tests.defs.conftest import failure_text, in_one_line
 from alert_pipelines_tests.defs.scan.test_schedules import make_run, tick
 from alert_pipelines_tests.factories import alert, fill, rule
+from alert_pipelines_tests.patience import LIMIT_S
 from alert_pipelines_tests.reports.test_daily import DAY, entry, with_history
 
 
@@ -165,5 +166,5 @@ def test_the_lineage_leads_to_it_in_the_group_of_the_pages_for_people() -> None:
 
 def test_only_a_run_that_makes_one_loads_pandas() -> None:
     code = "import sys, alert_pipelines.defs.reports.daily_report; print('pandas' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LIMIT_S)
     assert done.stdout.strip() == "False"

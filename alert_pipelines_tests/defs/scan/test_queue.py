@@ -17,8 +17,9 @@ from dagster._core.definitions.run_request import InstigatorType
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
-from alert_pipelines_tests.dagster_processes import FINISHED, DagsterProcesses, dagster_processes, wait_until
+from alert_pipelines_tests.dagster_processes import FINISHED, DagsterProcesses, dagster_processes
 from alert_pipelines_tests.factories import alert, rule
+from alert_pipelines_tests.patience import wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 
@@ -72,7 +73,7 @@ def test_a_backfill_in_the_queue_delays_a_scheduled_scan_by_one_short_run_at_mos
     }
     answer = dagster.graphql(BACKFILL, params=params)["launchPartitionBackfill"]
     assert answer["__typename"] == "LaunchBackfillSuccess", answer
-    wait_until(lambda: len(days_of(dagster.instance)) == DAYS, "all days in the queue", 120)
+    wait_until(lambda: len(days_of(dagster.instance)) == DAYS, "all days in the queue")
     queued_at = time.time()
 
     def scans_behind_the_backfill() -> list[RunRecord] | None:
@@ -84,7 +85,7 @@ def test_a_backfill_in_the_queue_delays_a_scheduled_scan_by_one_short_run_at_mos
         ]
         return ended if len(ended) >= 2 else None
 
-    scans = wait_until(scans_behind_the_backfill, "two scans by the schedule", 300)
+    scans = wait_until(scans_behind_the_backfill, "two scans by the schedule")
     days = [record for record in days_of(dagster.instance) if record.start_time is not None]
     waiting = [record for record in days_of(dagster.instance) if record.dagster_run.status is DagsterRunStatus.QUEUED]
     assert waiting, "the backfill was over before the second scan: it shows nothing"
@@ -109,7 +110,7 @@ def test_ticks_missed_while_the_daemon_was_away_become_one(dagster: DagsterProce
         ]
         return sorted(datetime.fromtimestamp(tick.timestamp, UTC) for tick in ticks if tick.run_ids)
 
-    before = wait_until(scheduled, "a first scan by the schedule", 120)[-1]
+    before = wait_until(scheduled, "a first scan by the schedule")[-1]
     dagster.stop("daemon")
     last_missed = before + timedelta(minutes=2)
     time.sleep((last_missed - datetime.now(UTC)).total_seconds() + 5)
@@ -119,7 +120,7 @@ def test_ticks_missed_while_the_daemon_was_away_become_one(dagster: DagsterProce
         return since if len(since) >= 2 else None
 
     dagster.start("daemon")
-    since = wait_until(two_since, "two scans after the daemon is back", 240)
+    since = wait_until(two_since, "two scans after the daemon is back")
     # It may take the daemon another minute or two to come up: what was missed by then is made up for by one.
     assert since[0] >= last_missed
     assert since[1] - since[0] >= timedelta(minutes=1)

@@ -21,8 +21,9 @@ from alert_pipelines.job_records import _LAST_WRITE_S, FAILED, RUNNING, SCANNER,
 from alert_pipelines.mongo import AlertDatabase, local_mongod_status
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.settings import DEFAULT_LEASE_S, LEASE_VARIABLE, RATE_VARIABLE
-from alert_pipelines_tests.dagster_processes import CHECKOUT, RUN_LIMIT_S, dagster_home, wait_until
+from alert_pipelines_tests.dagster_processes import CHECKOUT, dagster_home
 from alert_pipelines_tests.factories import alert, rule
+from alert_pipelines_tests.patience import wait_until
 
 MANY = 6_000
 RUN = "one-run"
@@ -31,6 +32,7 @@ import sys
 from alert_pipelines.defs.scan.watcher import record_ended_if_killed
 from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import open_database
+from alert_pipelines_tests.patience import wait_until
 
 with open_database() as db, record_ended_if_killed(sys.argv[1], db.name):
     create_job_record(SCANNER, db, run_id=sys.argv[1])
@@ -66,7 +68,7 @@ def test_the_record_of_a_killed_process_stood_until_a_sensor_or_a_tick_looked(
         process.kill()
     assert db.background_jobs.count_documents({"run_id": RUN, "status": RUNNING}) == 1
     let_the_lease_run_out(db)
-    record = wait_until(ended(db, RUN), "the end of the record", RUN_LIMIT_S)
+    record = wait_until(ended(db, RUN), "the end of the record")
     assert record["status"] == FAILED
 
 
@@ -141,10 +143,10 @@ def test_a_scan_that_is_killed_without_any_daemon_is_recorded_as_failed_with_its
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as process:
-            wait_until(lambda: db.alerts.find_one({"status": "AUTO_CLOSED"}), "the first decision", RUN_LIMIT_S)
+            wait_until(lambda: db.alerts.find_one({"status": "AUTO_CLOSED"}), "the first decision")
             process.kill()
     [run_id] = db.background_jobs.distinct("run_id")
-    record = wait_until(ended(db, run_id), "the end of the record", RUN_LIMIT_S)
+    record = wait_until(ended(db, run_id), "the end of the record")
     closed = db.alerts.count_documents({"state_history.job_id": record["job_id"]})
     assert (record["status"], record["alerts_closed"]) == (FAILED, closed)
     assert 0 < closed < MANY
@@ -165,6 +167,6 @@ def test_the_lease_of_a_killed_scan_could_be_shortened_by_a_patch_only(db: Alert
         process.kill()
     [begun] = db.background_jobs.find()
     assert begun["lease_expires_at"] - begun["started_at"] == timedelta(seconds=2)
-    record = wait_until(ended(db, RUN), "the end of the record", RUN_LIMIT_S)
+    record = wait_until(ended(db, RUN), "the end of the record")
     assert record["status"] == FAILED
     assert record["completed_at"] > begun["lease_expires_at"]
