@@ -6,6 +6,7 @@ is meant is told by the one code location whose schedule it has; where there are
 """
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -35,7 +36,13 @@ JOB_NAME = "Auto-close alert scanner"
 _MODULE = "alert_pipelines.definitions"
 
 # The one makes the ticks, the other starts what they queue.
-_DAEMONS = ("SCHEDULER", "QUEUED_RUN_COORDINATOR")
+_TICKING = ("SCHEDULER",)
+_DAEMONS = (*_TICKING, "QUEUED_RUN_COORDINATOR")
+
+# The daemon looks at all schedules at the start of each minute; its first round begins when it starts.
+_ROUND_S = 10.0
+_SHORTEST_ROUND_S = 1.0
+_LOOK_S = 0.1
 
 
 class ScheduledJob(TypedDict):
@@ -72,6 +79,8 @@ class SchedulerStatus(TypedDict):
 def start_scheduler(instance: DagsterInstance | None = None, *, location: str | None = None) -> SchedulerStatus:
     """Switch the schedule on and return the status. It is `running` only if the daemon is alive, too.
 
+    Takes a second, or up to ten at the start of a minute: as long as dagster-daemon may undo the switch.
+
     Args:
         instance: The Dagster instance. None: the one of DAGSTER_HOME.
         location: The name of the code location in the workspace. None: the only one that has the schedule.
@@ -92,12 +101,14 @@ def start_scheduler(instance: DagsterInstance | None = None, *, location: str | 
         raise SchedulerError(f"{CRON_VARIABLE} is {OFF}, which outranks this: set a cron expression, or unset it")
     with _instance(instance) as used:
         schedule = _schedule(used, location)
-        used.start_schedule(schedule)
+        _switch(used, schedule, on=True)
         return _status(used, schedule)
 
 
 def shutdown_scheduler(instance: DagsterInstance | None = None, *, location: str | None = None) -> SchedulerStatus:
     """Switch the schedule off and return the status. A running scan continues.
+
+    Takes a second, or up to ten at the start of a minute: as long as dagster-daemon may undo the switch.
 
     Args:
         instance: The Dagster instance. None: the one of DAGSTER_HOME.
@@ -116,7 +127,7 @@ def shutdown_scheduler(instance: DagsterInstance | None = None, *, location: str
     """
     with _instance(instance) as used:
         schedule = _schedule(used, location)
-        used.stop_schedule(schedule.get_remote_origin_id(), schedule.selector_id, schedule)
+        _switch(used, schedule, on=False)
         return _status(used, schedule)
 
 
@@ -236,6 +247,31 @@ def _schedule(instance: DagsterInstance, named: str | None) -> RemoteSchedule:
         return schedule
 
 
+def _switch(instance: DagsterInstance, schedule: RemoteSchedule, *, on: bool) -> None:
+    """Switch it, and again where dagster-daemon undoes that.
+
+    In a round of its scheduler the daemon reads the states of all schedules, and later, once an hour and after each
+    change, it writes a schedule's whole state back: what was switched in between is then as it was before.
+    """
+    if _is_on(instance, schedule) is on:
+        return
+    round_s = max(_SHORTEST_ROUND_S, _ROUND_S - time.time() % 60)
+    end = time.monotonic() + (0 if unhealthy_daemons(instance, _TICKING) else round_s)
+    while True:
+        if on:
+            instance.start_schedule(schedule)
+        else:
+            instance.stop_schedule(schedule.get_remote_origin_id(), schedule.selector_id, schedule)
+        if time.monotonic() >= end:
+            return
+        time.sleep(_LOOK_S)
+
+
+def _is_on(instance: DagsterInstance, schedule: RemoteSchedule) -> bool:
+    stored = instance.get_instigator_state(schedule.get_remote_origin_id(), schedule.selector_id)
+    return bool(schedule.get_current_instigator_state(stored).is_running)
+
+
 def _status(instance: DagsterInstance, schedule: RemoteSchedule) -> SchedulerStatus:
     tick = _state(instance, schedule).next_tick
     next_run = tick.isoformat() if tick else None
@@ -244,8 +280,7 @@ def _status(instance: DagsterInstance, schedule: RemoteSchedule) -> SchedulerSta
 
 def _state(instance: DagsterInstance, schedule: RemoteSchedule) -> ScheduleState:
     settings = read_settings()
-    stored = instance.get_instigator_state(schedule.get_remote_origin_id(), schedule.selector_id)
-    switched_on = schedule.get_current_instigator_state(stored).is_running
+    switched_on = _is_on(instance, schedule)
     missing = tuple(unhealthy_daemons(instance, _DAEMONS))
     ticks = switched_on and settings.cron is not None and not missing
     return ScheduleState(

@@ -83,6 +83,10 @@ class RunningDagster:
         data: dict[str, Any] = answer["data"]
         return data
 
+    def wait_between_rounds(self) -> None:
+        """Wait until the daemon is not at the schedules, as it is at the start of a minute: it may undo a switch."""
+        wait_until(lambda: 10 < time.time() % 60 < 50, "a time between two rounds")
+
     def launch(
         self,
         job: str = "auto_close_job",
@@ -124,7 +128,7 @@ class RunningDagster:
             run = self.run(run_id)
             return run if run.status in FINISHED else None
 
-        return wait_until(ended, f"the end of run {run_id}")
+        return wait_until(ended, f"the end of run {run_id}", every_s=0.5)
 
     def wait_for_success(self, run_id: str) -> DagsterRun:
         """The run once it has ended well; else the test fails with what the run's log says."""

@@ -196,6 +196,7 @@ def test_the_schedule_is_switched_from_a_shell_and_over_graphql(recipe: Recipe, 
     state = recipe.graphql()["scheduleState"]
     assert state["status"] == "RUNNING"
     # From here on no tick comes between what the other recipes launch.
+    dagster.wait_between_rounds()
     assert recipe.graphql(STATE_ID=state["id"])["scheduleState"]["status"] == "STOPPED"
     assert not scheduler.is_scheduler_running(dagster.instance)
 

@@ -5,14 +5,18 @@ With one: see defs/test_processes.
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from click.testing import CliRunner, Result
 from dagster import DagsterInstance, instance_for_test
+from dagster._core.scheduler.instigation import ScheduleInstigatorData
 from dagster._daemon.types import DaemonHeartbeat
+from dagster._scheduler.scheduler import _write_and_get_next_checkpoint_timestamp
 from dagster_shared.error import SerializableErrorInfo
 
 from alert_pipelines.cli.root import cli
@@ -22,6 +26,7 @@ from alert_pipelines.errors import SchedulerError
 from alert_pipelines.scheduler import get_scheduler_status, is_scheduler_running, shutdown_scheduler, start_scheduler
 from alert_pipelines_tests.dagster_processes import dagster_home
 from alert_pipelines_tests.defs.conftest import daemons_tick
+from alert_pipelines_tests.patience import wait_until
 
 NOT_RUNNING = {
     "running": False,
@@ -101,6 +106,35 @@ def test_it_is_switched_off_and_on_and_keeps_so_when_asked_twice(instance: Dagst
     assert start_scheduler()["running"]
     assert start_scheduler()["running"]
     assert is_scheduler_running(instance)
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_what_was_switched_was_undone_by_the_daemon_which_had_read_the_state_before(
+    instance: DagsterInstance, *, on: bool
+) -> None:
+    beat(instance, *DAEMONS)
+    switch, switch_back = (start_scheduler, shutdown_scheduler) if on else (shutdown_scheduler, start_scheduler)
+    switch_back()
+    [read] = instance.all_instigator_state()
+    data = read.instigator_data
+    assert isinstance(data, ScheduleInstigatorData)
+
+    def switched() -> bool:
+        return is_on(instance) is on
+
+    checkpoint = partial(_write_and_get_next_checkpoint_timestamp, instance, read, data, time.time())
+    daemon = threading.Timer(0.0, lambda: wait_until(switched, "the switch", every_s=0.01) and checkpoint())
+    daemon.start()
+    try:
+        assert switch()["running"] is on
+    finally:
+        daemon.join()
+    assert switched()
+
+
+def is_on(instance: DagsterInstance) -> bool:
+    [state] = instance.all_instigator_state()
+    return bool(state.is_running)
 
 
 @pytest.mark.parametrize(

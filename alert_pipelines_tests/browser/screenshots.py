@@ -174,6 +174,7 @@ def take_all(uri: str, directory: Path, days: Sequence[float] = WEEK) -> None:
         settings = {"MONGODB_URI": uri, "MONGODB_DATABASE": week.name}
         browser = chromium.launch(playwright)
         with dagster_dev(settings) as dev, chromium.visit(browser, dev.url) as visit:
+            dev.wait_between_rounds()
             steps.press_schedule_switch(visit.page, AUTO_CLOSE_SCHEDULE, on=False)
             for ago in days:
                 _scan(dev, week, ago)

@@ -226,6 +226,7 @@ def test_the_schedule_is_switched_off_and_on_in_automation(page: Page, dagster: 
         return scheduler.is_scheduler_running(dagster.instance) is on
 
     for on in (False, True):
+        dagster.wait_between_rounds()
         # The box itself is hidden; what is pressed is its label, which is drawn as a switch.
         switch.locator("xpath=..").click()
         wait_until(partial(is_switched, on=on), f"the schedule on={on}")

@@ -309,6 +309,7 @@ def test_the_scheduler_functions_switch_the_schedule_of_their_copy(
         states = dagster.instance.all_instigator_state()
         return {state.name: state.is_running for state in states if state.name.endswith("auto_close_schedule")}
 
+    dagster.wait_between_rounds()
     assert not shutdown_scheduler(dagster.instance)["running"]
     assert on() == {"auto_close_schedule": False, "south_auto_close_schedule": True}
     assert start_scheduler(dagster.instance)["running"]

@@ -221,12 +221,15 @@ def test_the_schedule_is_on_by_default_and_its_tick_makes_a_recorded_scan(
 
 def test_the_schedule_is_switched_by_cli_graphql_and_the_scheduler_functions(dagster: DagsterProcesses) -> None:
     assert schedule_status(dagster)["status"] == "RUNNING"
+    dagster.wait_between_rounds()
     dagster.dagster("schedule", "stop", "auto_close_schedule")
     assert schedule_status(dagster)["status"] == "STOPPED"
     assert not scheduler.is_scheduler_running(dagster.instance)
+    dagster.wait_between_rounds()
     dagster.dagster("schedule", "start", "auto_close_schedule")
     assert schedule_status(dagster)["status"] == "RUNNING"
 
+    dagster.wait_between_rounds()
     answer = dagster.graphql(STOP, id=schedule_status(dagster)["id"])
     assert answer["stopRunningSchedule"]["scheduleState"]["status"] == "STOPPED"
     assert not scheduler.is_scheduler_running(dagster.instance)

@@ -135,6 +135,7 @@ def test_the_health_checks_pass_where_the_processes_live_and_fail_where_they_do_
 def test_the_schedule_is_switched_and_all_of_it_is_in_postgres_whose_password_is_in_no_log(deployed: Deployed) -> None:
     dagster = deployed.processes
     assert scheduler.is_scheduler_running(dagster.instance)
+    dagster.wait_between_rounds()
     dagster.dagster("schedule", "stop", "auto_close_schedule")
     assert not scheduler.is_scheduler_running(dagster.instance)
     assert scheduler.start_scheduler(dagster.instance)["running"]
