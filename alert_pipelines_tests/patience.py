@@ -13,7 +13,9 @@ LIMIT_S = 300.0
 Found = TypeVar("Found")
 
 
-def wait_until(look: Callable[[], Found | None], what: str, *, limit_s: float = LIMIT_S, every_s: float = 0.1) -> Found:
+def wait_until(
+    look: Callable[[], Found | None], what: str, *, limit_s: float = LIMIT_S, every_s: float = 0.25
+) -> Found:
     """What `look` finds, asked again until it finds something; fails the test, naming `what`, after the limit."""
     deadline = time.monotonic() + limit_s
     while not (found := look()):
