@@ -19,6 +19,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster._scheduler.scheduler import _write_and_get_next_checkpoint_timestamp
 from dagster_shared.error import SerializableErrorInfo
 
+from alert_pipelines import scheduler
 from alert_pipelines.cli.root import cli
 from alert_pipelines.defs.own_runs import Location
 from alert_pipelines.defs.scan.schedule import build_schedule
@@ -39,6 +40,9 @@ DAEMONS = ("SCHEDULER", "QUEUED_RUN_COORDINATOR")
 
 @pytest.fixture
 def new_instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+    # There is no daemon whose round would have to be waited for.
+    monkeypatch.setattr(scheduler, "_ROUND_S", 0.0)
+    monkeypatch.setattr(scheduler, "_SHORTEST_ROUND_S", 0.0)
     with dagster_home() as home:
         monkeypatch.setenv("DAGSTER_HOME", str(home))
         with DagsterInstance.get() as made:
@@ -110,11 +114,12 @@ def test_it_is_switched_off_and_on_and_keeps_so_when_asked_twice(instance: Dagst
 
 @pytest.mark.parametrize("on", [False, True])
 def test_what_was_switched_was_undone_by_the_daemon_which_had_read_the_state_before(
-    instance: DagsterInstance, *, on: bool
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, *, on: bool
 ) -> None:
     beat(instance, *DAEMONS)
     switch, switch_back = (start_scheduler, shutdown_scheduler) if on else (shutdown_scheduler, start_scheduler)
     switch_back()
+    monkeypatch.setattr(scheduler, "_SHORTEST_ROUND_S", 2.0)
     [read] = instance.all_instigator_state()
     data = read.instigator_data
     assert isinstance(data, ScheduleInstigatorData)
