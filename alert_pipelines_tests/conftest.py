@@ -38,7 +38,6 @@ _GUARD = """
 import shutil, sys
 from pathlib import Path
 from alert_pipelines.mongo import stop_local_mongod
-from alert_pipelines_tests.patience import LIMIT_S
 sys.stdin.read()
 stop_local_mongod(Path(sys.argv[1]))
 shutil.rmtree(sys.argv[1])

@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from functools import cached_property
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -18,6 +20,9 @@ RECORDED, NAMED, FAILED = "recorded", "named", "failed"
 _PROPERTY = "slow"
 _MARKED = ("process", "slow", "long")
 
+# What `_work_s` does takes so long where the quick tests take their five minutes.
+_WORK_S = 0.0075
+
 
 def add_options(parser: pytest.Parser) -> None:
     """What scripts/test asks of the tests that need few processes."""
@@ -25,7 +30,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--slow",
         type=float,
         metavar="SECONDS",
-        help="tell of what takes longer, alone too, and is not marked as slow, process or long",
+        help="tell of what takes longer, alone too, and is not marked as slow, process or long; on a slower machine, "
+        "of what takes that much longer",
     )
     parser.addoption(
         "--slow-is",
@@ -52,14 +58,20 @@ class SlowTests:
         # Where more wants to run than there are cores, each gets that much less of one. The suite alone has half as
         # many workers again as cores, which is no reason to allow more: what is named wrongly is asked again, alone.
         load = os.getloadavg()[0] / (os.cpu_count() or 1)
-        limit = self._slow_s * max(1.0, load - 0.5)
+        limit = self._slow_s * self._slowness * max(1.0, load - 0.5)
         if call.duration > limit and call.excinfo is None and not any(map(item.get_closest_marker, _MARKED)):
             test = f"{item.path}::{item.nodeid.partition('::')[2]}"
             said = (
                 f"{item.nodeid}: its {call.when} took {call.duration:.1f} s, where {limit:.1f} are allowed on a "
-                "machine as busy as this. Make it shorter, or mark it as slow or process, for scripts/test --all."
+                "machine as slow and busy as this. Make it shorter, or mark it as slow or process, for scripts/test "
+                "--all."
             )
             item.user_properties.append((_PROPERTY, f"{test}\n{said}"))
+
+    @cached_property
+    def _slowness(self) -> float:
+        """How many times as long a little work takes here as on the machine that the limit is meant for; at least 1."""
+        return max(1.0, min(_work_s() for _ in range(5)) / _WORK_S)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what was slow, whichever worker ran it."""
@@ -99,6 +111,12 @@ class SlowTests:
         if self._told:
             terminalreporter.section("slow alone, too", red=self._is == FAILED, yellow=self._is == NAMED)
             terminalreporter.write_line(self._told)
+
+
+def _work_s() -> float:
+    began = time.process_time()
+    sum(number * number for number in range(200_000))
+    return time.process_time() - began
 
 
 def _parted(value: str) -> tuple[str, str]:

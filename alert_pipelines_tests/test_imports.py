@@ -30,7 +30,6 @@ _PLAIN_SCAN = """
 import sys
 from alert_pipelines.mongo import open_database
 from alert_pipelines.scanner.scan import auto_close_scanner
-from alert_pipelines_tests.patience import LIMIT_S
 with open_database() as db:
     auto_close_scanner(db)
 print(*sorted({name.partition(".")[0] for name in sys.modules}))

@@ -15,18 +15,18 @@ from alert_pipelines_tests.leftovers import semaphores
 from alert_pipelines_tests.memory import MEMORY
 from alert_pipelines_tests.patience import wait_until
 
-# To the inner run no machine is busy.
+# To the inner run no machine is busy or slow.
 IDLE = """
 import os
 import time
 from pathlib import Path
 
 os.getloadavg = lambda: (0.0, 0.0, 0.0)
+time.process_time = lambda: 0.0
 """
 
 SLOW = f"""{IDLE}
 import pytest
-from alert_pipelines_tests.patience import wait_until
 
 def test_quick(): pass
 
@@ -39,6 +39,13 @@ def test_process(): time.sleep(0.8)
 def waiting(): time.sleep(0.8)
 
 def test_prepared(waiting): pass
+"""
+
+# A second for each thing it does.
+SLOW_MACHINE = """
+import itertools
+
+time.process_time = itertools.count().__next__
 """
 
 LEAVING = """
@@ -132,6 +139,13 @@ def test_continuous_integration_failed_for_how_busy_its_machine_was(tmp_path: Pa
     assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
     assert "::test_waiting: its call took " in done.stdout
     assert "::test_prepared: its setup took " in done.stdout
+
+
+@pytest.mark.process
+def test_a_quick_test_failed_for_how_slow_the_machine_was(tmp_path: Path) -> None:
+    done = run_tests(tmp_path, SLOW + SLOW_MACHINE, LIMIT)
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.OK
 
 
 @pytest.mark.process

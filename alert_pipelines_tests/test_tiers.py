@@ -20,7 +20,6 @@ DIRECTORY = "alert_pipelines_tests/reliability"
 INTERRUPTED = """
 from pathlib import Path
 import pytest
-from alert_pipelines_tests.patience import LIMIT_S
 
 def test_interrupted():
     raise KeyboardInterrupt

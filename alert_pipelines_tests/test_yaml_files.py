@@ -65,7 +65,7 @@ def test_a_value_map_of_many_keys_was_looked_through_once_a_key(tmp_path: Path) 
     assert time.process_time() - began < 2
 
 
-@pytest.mark.parametrize("text", ["!!python/object/apply:os.system ['true']", "a: [", "[" * 10_000, "- a\nb: c"])
+@pytest.mark.parametrize("text", ["!!python/object/apply:os.system ['true']", "a: [", "[" * 1_000, "- a\nb: c"])
 def test_what_is_not_yaml_is_named(text: str) -> None:
     with pytest.raises(ValueError, match=r"YAML|line 1|recursion"):
         parse_yaml(text)

@@ -32,7 +32,6 @@ _STARTER = """
 import sys, time
 from pathlib import Path
 from alert_pipelines.mongo import ensure_local_mongod
-from alert_pipelines_tests.patience import LIMIT_S, wait_until
 print(ensure_local_mongod(Path(sys.argv[1])), flush=True)
 time.sleep(float(sys.argv[2]))
 """

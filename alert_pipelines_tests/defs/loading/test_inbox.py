@@ -30,7 +30,6 @@ import json, os, sys
 from dagster import DagsterInstance
 import alert_pipelines.loading.load as load
 from alert_pipelines.definitions import build_defs
-from alert_pipelines_tests.patience import LIMIT_S
 
 update_stored = load.update_stored
 

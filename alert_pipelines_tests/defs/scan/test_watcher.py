@@ -32,7 +32,6 @@ import sys
 from alert_pipelines.defs.scan.watcher import record_ended_if_killed
 from alert_pipelines.job_records import SCANNER, create_job_record
 from alert_pipelines.mongo import open_database
-from alert_pipelines_tests.patience import wait_until
 
 with open_database() as db, record_ended_if_killed(sys.argv[1], db.name):
     create_job_record(SCANNER, db, run_id=sys.argv[1])
