@@ -36,8 +36,8 @@ JOB_NAME = "Auto-close alert scanner"
 _MODULE = "alert_pipelines.definitions"
 
 # The one makes the ticks, the other starts what they queue.
-_TICKING = ("SCHEDULER",)
-_DAEMONS = (*_TICKING, "QUEUED_RUN_COORDINATOR")
+_SCHEDULER = "SCHEDULER"
+_DAEMONS = (_SCHEDULER, "QUEUED_RUN_COORDINATOR")
 
 # The daemon looks at all schedules at the start of each minute; its first round begins when it starts.
 _ROUND_S = 10.0
@@ -256,7 +256,7 @@ def _switch(instance: DagsterInstance, schedule: RemoteSchedule, *, on: bool) ->
     if _is_on(instance, schedule) is on:
         return
     round_s = max(_SHORTEST_ROUND_S, _ROUND_S - time.time() % 60)
-    end = time.monotonic() + (0 if unhealthy_daemons(instance, _TICKING) else round_s)
+    end = time.monotonic() + (0 if unhealthy_daemons(instance, [_SCHEDULER]) else round_s)
     while True:
         if on:
             instance.start_schedule(schedule)

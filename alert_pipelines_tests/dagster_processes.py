@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.scheduler.instigation import InstigatorTick
 
 from alert_pipelines.defs.links import CODE_LOCATION
 from alert_pipelines.defs.scan import watcher
@@ -82,6 +83,15 @@ class RunningDagster:
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]
         return data
+
+    def ticks(self, instigator: str, **which: Any) -> list[InstigatorTick]:
+        """The ticks of a schedule or sensor, the newest first; `which` is for DagsterInstance.get_ticks."""
+        return [
+            tick
+            for state in self.instance.all_instigator_state()
+            if state.name == instigator
+            for tick in self.instance.get_ticks(state.instigator_origin_id, state.selector_id, **which)
+        ]
 
     def wait_between_rounds(self) -> None:
         """Wait until the daemon is not at the schedules, as it is at the start of a minute: it may undo a switch."""

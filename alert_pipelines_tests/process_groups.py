@@ -7,11 +7,10 @@ from contextlib import suppress
 
 import psutil
 
-from alert_pipelines_tests.patience import LIMIT_S
+from alert_pipelines_tests.patience import LIMIT_S, wait_until
 
 # Then it is killed.
 _STOP_LIMIT_S = 20.0
-_POLL_S = 0.02
 
 
 def end_group(*processes: subprocess.Popen[bytes]) -> None:
@@ -32,15 +31,17 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     Python's resource trackers are spared: each ends by itself with the last process that it served, after it has
     removed that one's semaphores from shared memory. Killed with the others it would leave them there for ever.
     """
-    deadline = time.monotonic() + LIMIT_S
-    while members := _members(process.pid):
+
+    def gone() -> bool:
+        members = _members(process.pid)
         for member in members:
             if not _is_resource_tracker(member):
                 with suppress(psutil.NoSuchProcess):
                     member.kill()
         process.poll()
-        assert time.monotonic() < deadline, f"still there: {members}"
-        time.sleep(_POLL_S)
+        return not members
+
+    wait_until(gone, f"the end of {process.args!r} and its group", every_s=0.02)
     process.wait(LIMIT_S)
 
 

@@ -15,12 +15,7 @@ import pytest
 
 from alert_pipelines.definitions import defs
 from alert_pipelines.defs.links import CODE_LOCATION
-from alert_pipelines_tests.dagster_processes import (
-    CHECKOUT,
-    Starter,
-    answers,
-    dagster_home,
-)
+from alert_pipelines_tests.dagster_processes import CHECKOUT, Starter, answers, dagster_home
 from alert_pipelines_tests.patience import LIMIT_S, wait_until
 from alert_pipelines_tests.ports import free_port
 

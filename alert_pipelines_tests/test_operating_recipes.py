@@ -19,11 +19,7 @@ from dagster import DagsterRun, DagsterRunStatus, RunsFilter
 from alert_pipelines import scheduler
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
-from alert_pipelines_tests.dagster_processes import (
-    CHECKOUT,
-    DagsterProcesses,
-    dagster_processes,
-)
+from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_processes
 from alert_pipelines_tests.factories import alert, rule
 from alert_pipelines_tests.patience import wait_until
 

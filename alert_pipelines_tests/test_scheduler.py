@@ -112,14 +112,18 @@ def test_it_is_switched_off_and_on_and_keeps_so_when_asked_twice(instance: Dagst
     assert is_scheduler_running(instance)
 
 
+@pytest.mark.parametrize("at", ["its start", "the start of a minute"])
 @pytest.mark.parametrize("on", [False, True])
 def test_what_was_switched_was_undone_by_the_daemon_which_had_read_the_state_before(
-    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, *, on: bool
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, at: str, *, on: bool
 ) -> None:
     beat(instance, *DAEMONS)
     switch, switch_back = (start_scheduler, shutdown_scheduler) if on else (shutdown_scheduler, start_scheduler)
     switch_back()
-    monkeypatch.setattr(scheduler, "_SHORTEST_ROUND_S", 2.0)
+    if at == "its start":
+        monkeypatch.setattr(scheduler, "_SHORTEST_ROUND_S", 2.0)
+    else:
+        monkeypatch.setattr(scheduler, "_ROUND_S", time.time() % 60 + 2.0)
     [read] = instance.all_instigator_state()
     data = read.instigator_data
     assert isinstance(data, ScheduleInstigatorData)

@@ -13,11 +13,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
-from alert_pipelines_tests.dagster_processes import (
-    CHECKOUT,
-    RunningDagster,
-    dagster_home,
-)
+from alert_pipelines_tests.dagster_processes import CHECKOUT, RunningDagster, dagster_home
 from alert_pipelines_tests.patience import wait_until
 from alert_pipelines_tests.ports import free_port
 from alert_pipelines_tests.process_groups import end_group

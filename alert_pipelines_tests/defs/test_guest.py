@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
-from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
+from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.test_utils import create_run_for_test
@@ -36,11 +36,7 @@ from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.scheduler import shutdown_scheduler, start_scheduler
 from alert_pipelines.settings import CRON_VARIABLE, KEEP_VARIABLE, RATE_VARIABLE
-from alert_pipelines_tests.dagster_processes import (
-    CHECKOUT,
-    DagsterProcesses,
-    dagster_processes,
-)
+from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_processes
 from alert_pipelines_tests.defs.conftest import edit_runs, launched_from
 from alert_pipelines_tests.factories import alert, rule
 from alert_pipelines_tests.patience import LIMIT_S, wait_until
@@ -101,14 +97,9 @@ def dagster(
         processes.kill()
 
 
-def ticks_of(dagster: DagsterProcesses, schedule: str) -> Sequence[InstigatorTick]:
-    [state] = [state for state in dagster.instance.all_instigator_state() if state.name == schedule]
-    return dagster.instance.get_ticks(state.instigator_origin_id, state.selector_id)
-
-
 def skipped_for(dagster: DagsterProcesses, schedule: str) -> set[Location | None]:
     """Whose runs ticks of the schedule were skipped for."""
-    reasons = [tick.skip_reason or "" for tick in ticks_of(dagster, schedule)]
+    reasons = [tick.skip_reason or "" for tick in dagster.ticks(schedule)]
     named = [found[1] for reason in reasons if (found := re.match(r"Scan run (\S+) is", reason))]
     return {location_of_run(dagster.run(run_id)) for run_id in named}
 
@@ -166,7 +157,7 @@ def without_ticks(dagster: DagsterProcesses) -> Iterator[None]:
         shutdown_scheduler(dagster.instance)
 
         def quiet() -> bool:
-            begun = [tick for tick in ticks_of(dagster, AUTO_CLOSE_SCHEDULE) if tick.status is TickStatus.STARTED]
+            begun = [tick for tick in dagster.ticks(AUTO_CLOSE_SCHEDULE) if tick.status is TickStatus.STARTED]
             return not begun and busy_scan(ThisCopy(dagster.instance, OURS, Names())) is None
 
         wait_until(quiet, "the end of the last tick and its scan")

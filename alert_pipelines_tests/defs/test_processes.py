@@ -21,11 +21,7 @@ from alert_pipelines.defs.scan.run_records import JOB_ID_TAG
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.settings import RATE_VARIABLE
-from alert_pipelines_tests.dagster_processes import (
-    CHECKOUT,
-    DagsterProcesses,
-    dagster_processes,
-)
+from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_processes
 from alert_pipelines_tests.factories import alert, rule
 from alert_pipelines_tests.patience import wait_until
 

@@ -22,10 +22,7 @@ from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.monitoring.metrics import serve_metrics
 from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
-from alert_pipelines_tests.dagster_processes import (
-    CHECKOUT,
-    answers,
-)
+from alert_pipelines_tests.dagster_processes import CHECKOUT, answers
 from alert_pipelines_tests.factories import alert, fill, rule
 from alert_pipelines_tests.patience import LIMIT_S, wait_until
 from alert_pipelines_tests.ports import free_port

@@ -10,9 +10,9 @@ from typing import Any
 
 import psutil
 from dagster import DagsterRun
-from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickStatus
 
+from alert_pipelines.defs.monitoring.notification_sensor import notification_sensor
 from alert_pipelines.defs.names import Names
 from alert_pipelines.defs.scan.runs import is_scan
 from alert_pipelines.defs.scan.sensor import dead_scan_sensor
@@ -20,11 +20,7 @@ from alert_pipelines.job_records import RUNNING
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, ensure_local_mongod, open_database
 from alert_pipelines.scanner.prepare import prepare_collections
 from alert_pipelines.settings import NOTIFY_VARIABLE, RATE_VARIABLE
-from alert_pipelines_tests.dagster_processes import (
-    CHECKOUT,
-    DagsterProcesses,
-    dagster_processes,
-)
+from alert_pipelines_tests.dagster_processes import CHECKOUT, DagsterProcesses, dagster_processes
 from alert_pipelines_tests.factories import AS_OF
 from alert_pipelines_tests.patience import wait_until
 from alert_pipelines_tests.receivers import Inbox, webhook
@@ -92,20 +88,18 @@ class Site:
 
     def _looks(self, after: datetime, before: datetime) -> int:
         """How many ticks of the sensor began between the two; one that failed had no code server to look from."""
-        instance = self.dagster.instance
-        [sensor] = [
-            state
-            for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
-            if state.name == dead_scan_sensor.name
-        ]
-        ticks = instance.get_ticks(
-            sensor.instigator_origin_id,
-            sensor.selector_id,
+        ticks = self.dagster.ticks(
+            dead_scan_sensor.name,
             after=after.timestamp(),
             before=before.timestamp(),
             statuses=[TickStatus.STARTED, TickStatus.SKIPPED, TickStatus.SUCCESS],
         )
         return len(ticks)
+
+    def told(self) -> list[str]:
+        """What each tick that told people of something says that it sent."""
+        ticks = self.dagster.ticks(notification_sensor.name)
+        return [tick.skip_reason for tick in ticks if tick.skip_reason and tick.skip_reason.startswith("Sent to ")]
 
     def signal_workers(self, number: signal.Signals) -> list[psutil.Process]:
         """Send the processes in which runs are executed now a signal, and return them."""

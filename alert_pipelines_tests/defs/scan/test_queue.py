@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
-from dagster._core.definitions.run_request import InstigatorType
 
 from alert_pipelines.defs.scan.schedule import AUTO_CLOSE_SCHEDULE
 from alert_pipelines.mongo import AlertDatabase, MongoSettings, open_database
@@ -102,12 +101,7 @@ def test_a_backfill_in_the_queue_delays_a_scheduled_scan_by_one_short_run_at_mos
 def test_ticks_missed_while_the_daemon_was_away_become_one(dagster: DagsterProcesses, database: AlertDatabase) -> None:
     def scheduled() -> list[datetime]:
         """The instants for which ticks made a scan, oldest first."""
-        ticks = [
-            tick
-            for state in dagster.instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
-            if state.instigator_name == AUTO_CLOSE_SCHEDULE
-            for tick in dagster.instance.get_ticks(state.instigator_origin_id, state.selector_id)
-        ]
+        ticks = dagster.ticks(AUTO_CLOSE_SCHEDULE)
         return sorted(datetime.fromtimestamp(tick.timestamp, UTC) for tick in ticks if tick.run_ids)
 
     before = wait_until(scheduled, "a first scan by the schedule")[-1]
