@@ -121,7 +121,8 @@ def explanation(page: Page, week: AlertDatabase) -> None:
     newest = [("timestamp", DESCENDING)]
     escalated = week.alerts.find_one({"source_type": "SAFETY", "status": "ESCALATED"}, sort=newest)
     assert escalated is not None
-    steps.launch(page, "explain_alert_job", "explain", alert_id=escalated["alert_id"])
+    steps.open_launchpad(page, "explain_alert_job")
+    steps.launch_with(page, "explain", alert_id=escalated["alert_id"])
     steps.expect_run_end(page, "RUN_SUCCESS")
     expect(page.get_by_text("by rule").first).to_be_visible()
 

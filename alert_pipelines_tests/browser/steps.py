@@ -10,12 +10,13 @@ from playwright.sync_api import Locator, Page, Request, Response, expect
 from alert_pipelines.defs.links import CODE_LOCATION
 
 _RUN = re.compile(r"/runs/([0-9a-f-]{36})")
+_EDITOR = ".CodeMirror.cm-s-config-editor"
 
 
-def open_launchpad(page: Page, job: str) -> Locator:
-    """The Launchpad's editor, ready. A job of assets has it behind the arrow beside **Materialize**, or its **all**."""
+def open_launchpad(page: Page, job: str) -> None:
+    """Open the job's Launchpad. A job of assets has it behind the arrow beside **Materialize**, or its **all**."""
     page.goto(f"/locations/{CODE_LOCATION}/jobs/{job}")
-    tab, editor = page.get_by_role("tab", name="Launchpad"), page.locator(".CodeMirror.cm-s-config-editor")
+    tab, editor = page.get_by_role("tab", name="Launchpad"), page.locator(_EDITOR)
     materialize = page.get_by_role("button", name=re.compile("Materialize( all)?$")).first
     expect(tab.or_(materialize).first).to_be_visible()
     # Once what stands there is checked, the defaults have come; they would replace what was written before.
@@ -31,14 +32,22 @@ def open_launchpad(page: Page, job: str) -> Locator:
         else:
             tab.click()
     expect(editor).to_be_visible()
-    return editor
 
 
-def fill_launchpad(page: Page, editor: Locator, op: str, **config: Any) -> None:
-    """Write the op's config where the defaults stand; return when the page holds it, and no other."""
+def follow_to_launchpad(page: Page, link: Locator, op: str) -> dict[str, Any]:
+    """Follow a link that opens the Launchpad filled in; return the config of the op that it holds."""
+    with page.expect_response(_is_check) as check:
+        link.click()
+    expect(page.get_by_text("No errors")).to_be_visible()
+    config: dict[str, Any] = yaml.safe_load(_checked(check.value))["ops"][op]["config"]
+    return config
+
+
+def _fill(page: Page, op: str, **config: Any) -> None:
+    """Write the op's config in place of all that stands there; return when the page holds it, and no other."""
     document = yaml.safe_dump({"ops": {op: {"config": config}}})
     with page.expect_response(lambda answer: _is_check(answer) and _checked(answer) == document.strip()):
-        editor.click()
+        page.locator(_EDITOR).click()
         page.keyboard.press("ControlOrMeta+A")
         # Inserted, not typed: the editor would indent by itself what follows a typed line's end.
         page.keyboard.insert_text(document)
@@ -72,9 +81,9 @@ def press_launch(page: Page) -> str:
     return found[1]
 
 
-def launch(page: Page, job: str, op: str, **config: Any) -> str:
-    """Launch `job` from the Launchpad with its op's config and return the run's id."""
-    fill_launchpad(page, open_launchpad(page, job), op, **config)
+def launch_with(page: Page, op: str, **config: Any) -> str:
+    """Launch what is open in the Launchpad with this config of its op; return the run's id."""
+    _fill(page, op, **config)
     with page.expect_request(_is_launch) as sent:
         run_id = press_launch(page)
     launched = yaml.safe_load(_variables(sent.value)["executionParams"]["runConfigData"])
