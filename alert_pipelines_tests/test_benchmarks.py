@@ -77,6 +77,7 @@ def test_the_command_in_a_result_is_the_one_that_keeps_it_for_the_page(
         ("growth", "--sizes 200 400 --conditions close_if keep_latest"),
         ("first_looks", "--sizes 200 --indexed-sizes 400"),
         ("others", "--pending 10 --others 20"),
+        ("windows", "--pending 200 --rounds 1"),
         ("memory", "--sizes 200 --due 20 --many-due 40"),
         ("tick", "--pending 200 --samples 1"),
         # So many that the scan outlasts some calls of the other client.

@@ -16,7 +16,7 @@ def test_without_results_the_page_names_the_command_of_each(monkeypatch: pytest.
     for module in (render, arithmetic):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
     page = render.page()
-    plain = ("peers", "growth", "first_looks", "others", "memory", "tick", "loading")
+    plain = ("peers", "growth", "first_looks", "others", "windows", "memory", "tick", "loading")
     for command in (*plain, "interference --due 20000 --max-writes-per-s 500"):
         assert f"`python -m benchmarks.{command} --json`" in page
 

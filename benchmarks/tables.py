@@ -127,6 +127,24 @@ def others(result: dict[str, Any]) -> list[str]:
     return table(columns, rows)
 
 
+def windows(result: dict[str, Any]) -> list[str]:
+    """What a scan takes by the maintenance windows, compared with none."""
+    none = next(row for row in result["rows"] if row["windows"] == "none")
+    rows = [
+        (
+            row["windows"],
+            *(
+                figure
+                for name in ("first_seconds", "next_seconds")
+                for figure in (f"{row[name]:.2f}", f"{row[name] / none[name]:.2f}")
+            ),
+        )
+        for row in result["rows"]
+    ]
+    columns = ("windows", "first scan, s", "ratio", "next scan, s", "ratio")
+    return [f"{none['pending']:,} pending alerts.", "", *table(columns, rows)]
+
+
 def memory(result: dict[str, Any]) -> list[str]:
     """The peak memory by size."""
     rows = [

@@ -26,7 +26,7 @@ from alert_pipelines.rules.model import Mode, Rule
 from alert_pipelines.rules.sentences import sentence
 from alert_pipelines.rules.store import load_rules, load_windows
 from alert_pipelines.rules.tree_words import reason_in_words
-from alert_pipelines.rules.window_compiler import alerts_of
+from alert_pipelines.rules.window_compiler import WindowsAt, alerts_of
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.timestamps import as_of_utc
 
@@ -160,12 +160,12 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
     def concerning(rules: Sequence[Rule]) -> list[Rule]:
         return [rule for rule in rules if rule.concerns(alert.get("source_type"))]
 
-    explainer = _Explainer(db, alert)
+    explainer, windows_at = _Explainer(db, alert), WindowsAt(windows, at)
     active_rules, shadow_rules = concerning(loaded.rule_set.active), concerning(loaded.rule_set.shadow)
     may_expire = alert.get("expires_at") is not None
-    active_clauses = compile_rules(active_rules, at, windows, with_expires_at=may_expire)
+    active_clauses = compile_rules(active_rules, at, windows_at, with_expires_at=may_expire)
     active = explainer.results(active_clauses, Mode.ACTIVE)
-    shadow = explainer.results(compile_rules(shadow_rules, at, windows, with_expires_at=False), Mode.SHADOW)
+    shadow = explainer.results(compile_rules(shadow_rules, at, windows_at, with_expires_at=False), Mode.SHADOW)
     decided_by = next((result for result in active if result.due), None)
     history = alert.get("state_history")
     entries = history if isinstance(history, list) else []
@@ -207,7 +207,7 @@ class _Explainer:
 
     def held_by(self, windows: Sequence[MaintenanceWindow]) -> tuple[MaintenanceWindow, ...]:
         """Those of the windows that the alert is in."""
-        return tuple(compress(windows, self._holds([alerts_of(window, None) for window in windows])))
+        return tuple(compress(windows, self._holds([alerts_of(window) for window in windows])))
 
     def results(self, clauses: Sequence[Clause], mode: Mode) -> list[ClauseResult]:
         holds = self._holds([test.filter for clause in clauses for test in clause.predicates])

@@ -31,7 +31,7 @@ from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import EXPIRES_AT, Mode, Rule, RuleSet
 from alert_pipelines.rules.sentences import sentences
 from alert_pipelines.rules.store import load_rules, load_windows
-from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.rules.window_compiler import WindowsAt
 from alert_pipelines.scanner.readings import Readings
 from alert_pipelines.timestamps import as_of_utc
 
@@ -153,7 +153,7 @@ def backtest_day(
             check()
             if at > start:
                 rebuilt.move_to(at)
-            windows = load_windows(db, at).windows
+            windows = WindowsAt(load_windows(db, at).windows, at)
             evaluate = _Evaluator(alerts, at, windows, check, Readings(alerts, KeyIndexes(alerts)))
             for group in (*proposed.groups, *today.groups):
                 group.decide(evaluate)
@@ -198,7 +198,7 @@ class _Evaluator:
 
     alerts: Collection[AlertDocument]
     as_of: datetime
-    windows: Sequence[MaintenanceWindow]
+    windows: WindowsAt
     check: Callable[[], None]
     readings: Readings
     answers: dict[bytes, list[bytes]] = field(default_factory=dict)

@@ -21,8 +21,7 @@ from alert_pipelines.rules.model import EXPIRES_AT, Rule
 from alert_pipelines.rules.never_again import no_undone_escalation, not_closed_before
 from alert_pipelines.rules.other_compiler import close_if_other, compile_others, suppressed
 from alert_pipelines.rules.tree_compiler import can_use_an_index, tree_test
-from alert_pipelines.rules.window_compiler import counted, in_no_window
-from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.rules.window_compiler import NO_WINDOWS, WindowsAt
 
 Brought = Callable[[datetime], Sequence[Slice]]
 """Which alerts the clock alone has brought into play since an earlier time."""
@@ -37,7 +36,7 @@ ZERO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 def compile_rules(
     rules: Iterable[Rule],
     as_of: datetime,
-    windows: Sequence[MaintenanceWindow] = (),
+    windows: WindowsAt = NO_WINDOWS,
     *,
     with_expires_at: bool = True,
     collection: str = COLLECTION,
@@ -56,10 +55,10 @@ def compile_rules(
 
 
 def compile_rule(
-    rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow] = (), collection: str = COLLECTION
+    rule: Rule, as_of: datetime, windows: WindowsAt = NO_WINDOWS, collection: str = COLLECTION
 ) -> list[Clause]:
     """The clauses of `rule` at `as_of`, closes first, each in the order of the language's table."""
-    judged, evidence = _judged(rule, as_of, windows), counted(windows, rule.sources, as_of)
+    judged, evidence = _judged(rule, as_of, windows), windows.counted(rule.sources)
     clauses = [*_closes(rule, judged, as_of, collection, evidence=evidence)]
     others = compile_others(rule, as_of, windows, collection)
     if closing := others.get("close_if_other"):
@@ -169,7 +168,7 @@ def _unattended(minutes: int, clock: Clock) -> Predicate:
     return Predicate("escalate_after_mins", description, test, dates, note)
 
 
-def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = ()) -> Clause:
+def compile_expires_at(as_of: datetime, windows: WindowsAt = NO_WINDOWS) -> Clause:
     """The alert's own `expires_at`, for every source; it ranks behind all rules.
 
     Many programs write year 1 or 1970 for "never", so one before the alert's timestamp does not expire it.
@@ -179,7 +178,7 @@ def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = (
     tests = (
         status_among(PENDING),
         *_at_as_of(as_of),
-        *in_no_window(windows, None, as_of),
+        *windows.in_no_window(None),
         not_closed_before(EXPIRES_AT),
         Predicate(EXPIRES_AT, description, {"expires_at": {"$gt": ZERO_DATE, **at_or_before(as_of)}}, ("expires_at",)),
         Predicate(
@@ -189,7 +188,7 @@ def compile_expires_at(as_of: datetime, windows: Sequence[MaintenanceWindow] = (
     return Clause(EXPIRES_AT, EXPIRES_AT, Status.AUTO_CLOSED, description, tests, all_of(tests))
 
 
-def _judged(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow]) -> list[Predicate]:
+def _judged(rule: Rule, as_of: datetime, windows: WindowsAt) -> list[Predicate]:
     """The tests that every clause of `rule` makes on the alert itself."""
     conditions = rule.conditions
     named = "any text" if rule.sources is None else " or ".join(rule.sources)
@@ -204,7 +203,7 @@ def _judged(rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow]) -
         tests.append(Predicate("severities", f"severity is {' or '.join(severities)}", among, ("severity",)))
     if conditions.only_if:
         tests.append(tree_test("only_if", conditions.only_if, rule.clock(as_of)))
-    return [*tests, *_only_during(rule, as_of), *in_no_window(windows, rule.sources, as_of)]
+    return [*tests, *_only_during(rule, as_of), *windows.in_no_window(rule.sources)]
 
 
 def _only_during(rule: Rule, as_of: datetime) -> list[Predicate]:

@@ -31,17 +31,14 @@ from alert_pipelines.rules.others import Other, When
 from alert_pipelines.rules.tree import leaves
 from alert_pipelines.rules.tree_compiler import compile_tree
 from alert_pipelines.rules.tree_words import in_words
-from alert_pipelines.rules.window_compiler import counted
-from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.rules.window_compiler import WindowsAt
 
 ALERTS_A_LOOK_UP = 500
 """So many alerts of one key are decided by one look-up at most."""
 _IS_OTHER = "__is_other"
 
 
-def compile_others(
-    rule: Rule, as_of: datetime, windows: Sequence[MaintenanceWindow], collection: str
-) -> dict[str, OtherAlerts]:
+def compile_others(rule: Rule, as_of: datetime, windows: WindowsAt, collection: str) -> dict[str, OtherAlerts]:
     """The other alerts in `collection` that each condition of `rule` looks for at `as_of`."""
     compiled = (
         _compiled(rule, condition, other, as_of, windows)
@@ -55,15 +52,13 @@ def compile_others(
     }
 
 
-def _compiled(
-    rule: Rule, condition: str, other: Other, as_of: datetime, windows: Sequence[MaintenanceWindow]
-) -> OtherAlerts:
+def _compiled(rule: Rule, condition: str, other: Other, as_of: datetime, windows: WindowsAt) -> OtherAlerts:
     match = other.match or {path: path for path in rule.conditions.key}
     theirs, ours = tuple(match), tuple(match.values())
     later = other.when is When.LATER or (other.when is None and condition == "close_if_other")
     groups: Filter = {**of_sources(other.sources), **has_values(theirs)}
     tests: list[Filter] = [groups, dated(as_of)]
-    if raised_in_no_window := counted(windows, other.sources, as_of):
+    if raised_in_no_window := windows.counted(other.sources):
         tests.append(raised_in_no_window)
     if other.statuses:
         tests.append(status_among(other.statuses).filter)

@@ -113,11 +113,11 @@ class MaintenanceWindow(BaseModel):
 
     def spans(self, after: datetime, until: datetime) -> Iterator[Span]:
         """The spans in which it holds that are not over at `after` and have begun by `until`, in order."""
-        for start, end in self._occurrences(after, until):
-            ends = [bound for bound in (self.to, self.ended_at, end) if bound is not None]
-            span = Span(start, min(ends))
-            if after < span.end and span.start < span.end and span.start <= until:
-                yield span
+        last = min((bound for bound in (self.to, self.ended_at) if bound is not None), default=None)
+        for start, occurrence_end in self._occurrences(after, until):
+            end = occurrence_end if last is None else min(occurrence_end, last)
+            if after < end and start < end and start <= until:
+                yield Span(start, end)
 
     def span_at(self, as_of: datetime) -> Span | None:
         """The span in which it holds at `as_of`; None if it does not hold."""

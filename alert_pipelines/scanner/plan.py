@@ -29,6 +29,7 @@ from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rules
 from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import EXPIRES_AT, Rule, RuleSet
+from alert_pipelines.rules.window_compiler import WindowsAt
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.bisection import in_stored_order
 from alert_pipelines.scanner.changes import Changes
@@ -173,8 +174,8 @@ def make_plan(
     def wanted(rules: Iterable[Rule]) -> list[Rule]:
         return [rule for rule in rules if rule_ids is None or rule.rule_id in rule_ids]
 
-    with_expires_at = rule_ids is None or EXPIRES_AT in rule_ids
-    active = compile_rules(wanted(rule_set.active), as_of, windows, with_expires_at=with_expires_at)
+    with_expires_at, at = rule_ids is None or EXPIRES_AT in rule_ids, WindowsAt(windows, as_of)
+    active = compile_rules(wanted(rule_set.active), as_of, at, with_expires_at=with_expires_at)
     with meanwhile(planner.pending) as pending:
         clauses = planner.run(active, rule_set.active, scopes)
         plan = Plan(pending(), planner.oldest_pending(), clauses)
@@ -182,7 +183,7 @@ def make_plan(
     if changes:
         shadow = by_turn(db, shadow, session)
     for rule in in_time(shadow) if changes else shadow:
-        alone = planner.run(compile_rules([rule], as_of, windows, with_expires_at=False), [rule])
+        alone = planner.run(compile_rules([rule], as_of, at, with_expires_at=False), [rule])
         plan.shadow += merge_counts(count for planned in alone for count in planned.counts())
         plan.shadow_rules.append(rule.rule_id)
     plan.shadow_left = [rule.rule_id for rule in shadow[len(plan.shadow_rules) :]]
@@ -198,7 +199,7 @@ def plan_decisions(db: AlertDatabase, rule_set: RuleSet, windows: Sequence[Maint
     Raises PyMongoError.
     """
     planner = _Planner(db, as_of, None, KeyIndexes(db[COLLECTION]), lambda: None)
-    clauses = planner.run(compile_rules(rule_set.active, as_of, windows), rule_set.active)
+    clauses = planner.run(compile_rules(rule_set.active, as_of, WindowsAt(windows, as_of)), rule_set.active)
     return Plan({}, None, clauses, failed_rules=planner.failures)
 
 

@@ -9,6 +9,7 @@ from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_rule
 from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.window_compiler import WindowsAt
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.readings import Readings
 
@@ -72,8 +73,13 @@ def insert(db: AlertDatabase, alerts: Sequence[Fields]) -> None:
 def clause_of(conditions: dict[str, Any], windows: Sequence[Fields] = ()) -> Clause:
     """The one clause of a rule "r1" with one deciding condition."""
     rule = Rule.model_validate({"rule_id": "r1", "source_type": "SAFETY", "conditions": conditions})
-    (clause,) = compile_rule(rule, AS_OF, [MaintenanceWindow.model_validate(window) for window in windows])
+    (clause,) = compile_rule(rule, AS_OF, windows_of(windows))
     return clause
+
+
+def windows_of(documents: Sequence[Fields]) -> WindowsAt:
+    """The maintenance windows of these documents at AS_OF."""
+    return WindowsAt(map(MaintenanceWindow.model_validate, documents), AS_OF)
 
 
 def due(db: AlertDatabase, clause: Clause) -> list[str]:

@@ -12,7 +12,6 @@ import pytest
 from alert_pipelines.alerts.malformed import BAD_TIMESTAMP, holds_array
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.compiler import compile_expires_at
-from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines_tests.rules.tables import (
     ALWAYS,
     AS_OF,
@@ -27,6 +26,7 @@ from alert_pipelines_tests.rules.tables import (
     insert,
     leaf,
     names,
+    windows_of,
     x,
 )
 
@@ -360,4 +360,4 @@ def test_a_maintenance_window(
 
     assert due(db, clause_of(ALWAYS, [window])) == expected
     assert due(db, clause_of({"escalate_if_count": 1, "group_by": "alert_id"}, [window])) == expected
-    assert due(db, compile_expires_at(AS_OF, [MaintenanceWindow.model_validate(window)])) == expected
+    assert due(db, compile_expires_at(AS_OF, windows_of([window]))) == expected

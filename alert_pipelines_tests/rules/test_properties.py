@@ -18,6 +18,7 @@ from alert_pipelines.rules.clause import Clause
 from alert_pipelines.rules.compiler import compile_expires_at, compile_rule
 from alert_pipelines.rules.key_indexes import KeyIndexes
 from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.window_compiler import WindowsAt
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner import readings
 from alert_pipelines.scanner.result import ScanReport, ScanRequest
@@ -34,7 +35,7 @@ from alert_pipelines_tests.rules.strategies import AS_OF, Case, cases
 @given(case=cases())
 def test_each_condition_is_due_for_the_alerts_that_the_page_says(db: AlertDatabase, case: Case) -> None:
     names = {alert["_id"]: alert_id for alert_id, alert in _fill(db, case).items()}
-    windows = [MaintenanceWindow.model_validate(window) for window in case.windows]
+    windows = WindowsAt(map(MaintenanceWindow.model_validate, case.windows), AS_OF)
     for document in case.rules:
         clauses = compile_rule(Rule.model_validate(document), AS_OF, windows)
         expected = oracle.due(case.alerts, document, case.windows, AS_OF)

@@ -1,6 +1,6 @@
-"""Maintenance windows that are not valid: they suppress nothing, and are named."""
+"""Maintenance windows: those that are not valid suppress nothing and are named, and many cost no more than one."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,9 +9,13 @@ from alert_pipelines.audit.explain import explain_alert
 from alert_pipelines.errors import AlertPipelinesError
 from alert_pipelines.mongo import AlertDatabase
 from alert_pipelines.rules.validation import parse_window
+from alert_pipelines.rules.window_compiler import WindowsAt
+from alert_pipelines.rules.windows import MaintenanceWindow, Span
 from alert_pipelines.scanner.result import ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
+from alert_pipelines_tests.rules.oracle_alerts import was_raised_in, window_names
+from alert_pipelines_tests.rules.oracle_values import ms
 
 HOUR = {"from": ago(60), "to": ago(-60)}
 EVERY_KEY = {
@@ -187,3 +191,111 @@ def test_each_of_a_thousand_occurrences_leaves_out_what_was_raised_in_it_and_old
     run_scan(db, ScanRequest(as_of=AS_OF))
     left = {name for name, status in statuses(db).items() if status == "OPEN"}
     assert left == {"in-0", "in-1", "in-500", "in-999"}
+
+
+FIELDS = ["metadata.driver_id", "metadata.trips.driver", "severity", None]
+VALUES = [["D1"], ["D2"], ["D1", "D2"], [1], [True], ["D3", 1.5], ["$D4"]]
+
+
+def many_windows() -> list[dict[str, Any]]:
+    """Windows of each field, with from one to twelve spans a value; some meet and some overlap."""
+    windows = []
+    for number in range(36):
+        field, values = FIELDS[number % len(FIELDS)], VALUES[number % len(VALUES)]
+        start = 8 + 7 * number % 60
+        named = {} if field is None else {"field": field, "values": values if field != "severity" else ["WARNING"]}
+        named |= {"source_types": ["OVERSPEEDING"]} if number % 3 else {}
+        windows.append({"from": ago(start), "to": ago(start - 1 - number % 5), "covers": "raised", **named})
+    return windows
+
+
+def odd_alerts() -> list[dict[str, Any]]:
+    """An alert of each kind of value at both ends of each minute, and one millisecond before."""
+    drivers = ["D1", "D3", "$D4", 1, 1.0, 1.5, True, None, {"D1": 1}, ["D2", "D9"], [["D1"]], []]
+    of_drivers = [{"driver_id": driver} for driver in drivers]
+    trips = [
+        [{"driver": "D1"}, {"driver": "D2"}],
+        [{"driver": ["D1", 5]}],
+        {"driver": "D2"},
+        [[{"driver": "D1"}]],
+        "D1",
+    ]
+    kinds = [*of_drivers, *({"trips": trip} for trip in trips), {}]
+    times = [ago(minutes) - timedelta(milliseconds=early) for minutes in range(70) for early in (0, 1)]
+    return [
+        alert(timestamp=at, metadata=metadata, source_type=source)
+        for at in times
+        for metadata in kinds
+        for source in ("OVERSPEEDING", "GPS")
+    ]
+
+
+def test_many_windows_leave_out_what_was_raised_in_each_of_them(db: AlertDatabase) -> None:
+    windows, alerts = many_windows(), odd_alerts()
+    db.alerts.insert_many(alerts)
+    for chosen in (windows, windows[:1], windows[1::4], windows[::4], windows[3::4], windows[2::4]):
+        compiled = WindowsAt(map(MaintenanceWindow.model_validate, chosen), AS_OF)
+        in_none = {
+            one["alert_id"]
+            for one in alerts
+            if not any(window_names(window, one) and was_raised_in(window, one, ms(AS_OF)) for window in chosen)
+        }
+        assert 0 < len(in_none) < len(alerts)
+        assert {one["alert_id"] for one in db.alerts.find(compiled.counted(None))} == in_none
+        (test,) = compiled.in_no_window(["OVERSPEEDING"])
+        of_source = {one["alert_id"] for one in alerts if one["source_type"] == "OVERSPEEDING"}
+        found = db.alerts.find({"source_type": "OVERSPEEDING", **test.filter})
+        assert {one["alert_id"] for one in found} == in_none & of_source
+
+
+@pytest.mark.parametrize("kind", ["snoozed", "one_after_another", "of_each_vehicle", "recurring"])
+def test_each_snoozed_alert_and_each_past_window_was_a_test_of_every_alert(kind: str) -> None:
+    def tests_with(count: int) -> int:
+        at = [{"from": ago(60 * n + 30), "to": ago(60 * n), "covers": "raised"} for n in range(count)]
+        daily = {"rrule": "FREQ=DAILY;BYHOUR=2", "zone": "UTC", "duration_mins": 60, "covers": "raised"}
+        windows: dict[str, list[dict[str, Any]]] = {
+            "snoozed": [{**HOUR, "field": "alert_id", "values": [f"A{n}"]} for n in range(count)],
+            "one_after_another": at,
+            "of_each_vehicle": [
+                {**one, "field": "metadata.vehicle_id", "values": [f"V{n}"]} for n, one in enumerate(at)
+            ],
+            "recurring": [{**daily, "from": AS_OF - timedelta(days=count)}],
+        }
+        compiled = WindowsAt(map(MaintenanceWindow.model_validate, windows[kind]), AS_OF)
+        return sum(operators(test.filter) for test in compiled.in_no_window(["OVERSPEEDING"]))
+
+    assert tests_with(900) == tests_with(3)
+
+
+def operators(filter_: object) -> int:
+    """How many operators a filter has."""
+    if isinstance(filter_, dict):
+        return sum(name.startswith("$") + operators(below) for name, below in filter_.items())
+    return sum(map(operators, filter_)) if isinstance(filter_, list) else 0
+
+
+def test_each_rule_once_asked_each_window_when_it_was_in_force(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[MaintenanceWindow] = []
+    raised_spans = MaintenanceWindow.raised_spans
+
+    def counting(window: MaintenanceWindow, as_of: datetime) -> list[Span]:
+        asked.append(window)
+        return raised_spans(window, as_of)
+
+    monkeypatch.setattr(MaintenanceWindow, "raised_spans", counting)
+    fill(db, raised_fleet())
+    db.maintenance_windows.insert_one({**RAISED})
+
+    def asked_with(*rules: dict[str, Any]) -> int:
+        db.rules.delete_many({})
+        db.rules.insert_many([*rules])
+        asked.clear()
+        assert run_scan(db, ScanRequest(as_of=AS_OF, dry_run=True)).errors == ()
+        return len(asked)
+
+    several = [
+        rule(f"{mode}-{n}", {"expire_after_mins": 5}, mode=mode) for n in range(3) for mode in ("active", "shadow")
+    ]
+    assert asked_with(*several) == asked_with(several[0]) > 0
