@@ -90,9 +90,9 @@ class Explanation:
     `decided_by` is the clause whose decision a scan at `as_of` would write, blast-radius limits aside; `why` says
     so in words, also why not. `malformed` is what is wrong with the dates of a pending alert. `clauses` come in
     precedence order, shadow ones last. `past` are the entries of the history that jobs left, the older service's too.
-    `rules` says each rule that concerns it in one sentence, by its id. `windows` are the maintenance windows of its
-    source that hold at `as_of`, or in which it was raised, `held_by` those that hold this alert at `as_of`; `problems`
-    names rules and windows that cannot be read.
+    `rules` says each rule that concerns it in one sentence, by its id. `windows` are the maintenance windows that
+    cover it: those that hold at `as_of`, which are `held_by`, and those in which it was raised; `problems` names rules
+    and windows that cannot be read.
     """
 
     alert_id: str
@@ -167,6 +167,7 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
     active = explainer.results(active_clauses, Mode.ACTIVE)
     shadow = explainer.results(compile_rules(shadow_rules, at, windows_at, with_expires_at=False), Mode.SHADOW)
     decided_by = next((result for result in active if result.due), None)
+    covering = explainer.named_by([window for window in windows if window.span_about(alert.get("timestamp"), at)])
     history = alert.get("state_history")
     entries = history if isinstance(history, list) else []
     return Explanation(
@@ -181,13 +182,8 @@ def explain_alert(db: AlertDatabase, alert_id: str, *, as_of: datetime | None = 
         malformed=tuple(malformed_dates(db[COLLECTION], at, alert["_id"])),
         clauses=(*active, *shadow),
         past=tuple(entry for entry in entries if is_automatic(entry)),
-        windows=tuple(
-            window
-            for window in windows
-            if (window.source_types is None or alert.get("source_type") in window.source_types)
-            and window.span_about(alert.get("timestamp"), at)
-        ),
-        held_by=explainer.held_by([window for window in windows if window.holds_at(at)]),
+        windows=covering,
+        held_by=tuple(window for window in covering if window.holds_at(at)),
         problems=(*map(str, loaded.errors), *loaded_windows.errors),
         rules={rule.rule_id: sentence(rule) for rule in (*active_rules, *shadow_rules)},
     )
@@ -205,8 +201,8 @@ class _Explainer:
         unwritable: dict[str, Any] | None = next(found, {}).get("unwritable")
         return unwritable
 
-    def held_by(self, windows: Sequence[MaintenanceWindow]) -> tuple[MaintenanceWindow, ...]:
-        """Those of the windows that the alert is in."""
+    def named_by(self, windows: Sequence[MaintenanceWindow]) -> tuple[MaintenanceWindow, ...]:
+        """Those of the windows that name the alert."""
         return tuple(compress(windows, self._holds([alerts_of(window) for window in windows])))
 
     def results(self, clauses: Sequence[Clause], mode: Mode) -> list[ClauseResult]:

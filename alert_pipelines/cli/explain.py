@@ -56,7 +56,7 @@ def _lines(explanation: Explanation, ui_url: str | None) -> Iterator[str]:
         yield "\nDecided before:"
         yield from (f"  {line}" for entry in explanation.past for line in _past(entry, ui_url))
     if explanation.windows:
-        yield "\nMaintenance windows of its source:"
+        yield "\nMaintenance windows that cover it:"
         yield from (
             f"  {_window(window, window.span_about(explanation.timestamp, explanation.as_of))}"
             for window in explanation.windows

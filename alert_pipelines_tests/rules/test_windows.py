@@ -168,6 +168,16 @@ def test_an_explanation_shows_the_window_in_which_its_alert_was_raised(db: Alert
     assert explain_alert(db, "at-30", as_of=AS_OF).windows == ()
 
 
+def test_an_explanation_listed_the_snoozes_of_other_alerts(db: AlertDatabase) -> None:
+    fill(db, raised_fleet(), rule("r", {"expire_after_mins": 5}))
+    snoozes = [{**HOUR, "window_id": name, "field": "alert_id", "values": [name]} for name in ("at-31", "at-30")]
+    elsewhere = {**RAISED, "window_id": "elsewhere", "field": "metadata.driver_id", "values": ["D2"]}
+    db.maintenance_windows.insert_many([*snoozes, elsewhere, {**RAISED}])
+    explained = explain_alert(db, "at-31", as_of=AS_OF)
+    assert [window.window_id for window in explained.windows] == ["at-31", "works"]
+    assert [window.window_id for window in explained.held_by] == ["at-31"]
+
+
 def test_an_end_keeps_what_was_raised_before_it_and_a_window_to_come_that_is_ended_leaves_nothing_out(
     db: AlertDatabase,
 ) -> None:

@@ -122,7 +122,7 @@ def _explained(explanation: Explanation, past: Iterable[PastDecision]) -> dict[s
                 if clause.evidence_total
             ),
         ),
-        "maintenance windows of its source": table(
+        "maintenance windows that cover it": table(
             _WINDOW_COLUMNS,
             (
                 (_in_two_lines(span.start), _in_two_lines(span.end), window.alerts, why_it_holds(window))

@@ -49,7 +49,7 @@ def test_the_page_of_an_explanation_holds_the_decision_each_test_and_the_evidenc
         "within 1 hour.",
     }
     assert "decided before" not in seen
-    assert "maintenance windows of its source" not in seen
+    assert "maintenance windows that cover it" not in seen
 
 
 def test_an_explanation_links_past_decisions_to_their_runs_with_the_rules_text_of_then(
@@ -90,7 +90,7 @@ def test_an_explanation_shows_the_maintenance_windows_that_hold_its_alert(execut
         ]
     )
     seen = output_metadata(execute("explain_alert_job", "explain", alert_id="A", **SCAN_AT))
-    (window,) = rows(seen["maintenance windows of its source"])
+    (window,) = rows(seen["maintenance windows that cover it"])
     assert (window["of"], window["reason"]) == ("metadata.driver_id: D1", "yard")
     assert "would leave it: a maintenance window exempts it until " in seen["explanation"]
     assert "UTC: yard." in seen["explanation"]
