@@ -170,7 +170,7 @@ def _newest_first(spans: Sequence[Span]) -> tuple[list[datetime], list[datetime]
 def _in_spans(starts: Any, ends: Any, longest: int) -> dict[str, Any]:
     """Whether the timestamp lies in one of up to `longest` spans that are apart, the latest first.
 
-    Past the last one there is no end, and nothing, unlike a date, is after a timestamp.
+    If all of them begin later, no end is found, and a missing value is never greater than a timestamp.
     """
     steps = [1 << power for power in reversed(range(longest.bit_length()))]
     ahead = {"$add": ["$$value", "$$this"]}
