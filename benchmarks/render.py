@@ -134,10 +134,10 @@ _SECTIONS = (
     _section(
         "windows",
         "Maintenance windows",
-        "This measures scans by four rules, with nothing due and different maintenance windows. Each snoozed alert has "
-        "a window. The other windows have `covers: raised`. The 300 past windows last an hour each, and each is for one "
-        "of 100 drivers. The last two rows have daily windows with 1,000 past occurrences. The next scan is five "
-        "minutes later. Each ratio compares a scan with the same scan without windows.",
+        "This measures scans by four rules, with nothing due and different maintenance windows. Each snoozed alert "
+        "has a window. The other windows have `covers: raised`. The 300 past windows last an hour each, and each is "
+        "for one of 100 drivers. The last two rows have daily windows with 1,000 past occurrences. The next scan is "
+        "five minutes later. Each ratio compares a scan with the same scan without windows.",
         tables.windows,
     ),
     _section("memory", "Memory", "This is the peak memory of the scanning process.", tables.memory),
