@@ -29,8 +29,8 @@ WINDOWS: dict[str, list[dict[str, Any]]] = {
         | {"from": AS_OF - 2 * (n + 1) * _HOUR, "to": AS_OF - (2 * n + 1) * _HOUR}
         for n in range(300)
     ],
-    "one, 1,000 times": [_DAILY],
-    "five of a driver each, 1,000 times": [
+    "one daily window": [_DAILY],
+    "five daily windows of a driver each": [
         {**_DAILY, "field": "metadata.driver_id", "values": [f"D{n}"]} for n in range(5)
     ],
 }
