@@ -18,12 +18,14 @@ from benchmarks.workbench import AS_OF, Bench, benchmark_parser, keep_results, m
 
 CONDITIONS = ("expire_after_mins", "close_if_no_repeat_mins", "keep_latest", "escalate_if_count")
 _HOUR = timedelta(hours=1)
+_SNOOZES = [
+    {"field": "alert_id", "values": [f"ALT-{n}"], "from": AS_OF - _HOUR, "to": AS_OF + _HOUR} for n in range(300)
+]
 _DAILY = {"rrule": "FREQ=DAILY;BYHOUR=2", "zone": "Europe/Berlin", "duration_mins": 60, "covers": "raised"}
 WINDOWS: dict[str, list[dict[str, Any]]] = {
     "none": [],
-    "300 snoozed alerts": [
-        {"field": "alert_id", "values": [f"ALT-{n}"], "from": AS_OF - _HOUR, "to": AS_OF + _HOUR} for n in range(300)
-    ],
+    "300 snoozed alerts": _SNOOZES,
+    "300 snoozes that end before the next scan": [{**snooze, "to": AS_OF + STEP} for snooze in _SNOOZES],
     "300 past windows of 100 drivers": [
         {"field": "metadata.driver_id", "values": [f"D{n % 100}"], "covers": "raised"}
         | {"from": AS_OF - 2 * (n + 1) * _HOUR, "to": AS_OF - (2 * n + 1) * _HOUR}

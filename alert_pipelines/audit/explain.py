@@ -203,7 +203,7 @@ class _Explainer:
 
     def named_by(self, windows: Sequence[MaintenanceWindow]) -> tuple[MaintenanceWindow, ...]:
         """Those of the windows that name the alert."""
-        return tuple(compress(windows, self._holds([alerts_of(window) for window in windows])))
+        return tuple(compress(windows, self._holds([alerts_of([window]) for window in windows])))
 
     def results(self, clauses: Sequence[Clause], mode: Mode) -> list[ClauseResult]:
         holds = self._holds([test.filter for clause in clauses for test in clause.predicates])

@@ -26,7 +26,7 @@ class _Exempt(NamedTuple):
 
     def among(self, sources: Sequence[str] | None) -> Filter:
         """The alerts that are left out, among those of `sources`."""
-        return {**_of_sources(self.source_types, sources), **self.test}
+        return _both(_of_sources(self.source_types, sources), self.test)
 
 
 class WindowsAt:
@@ -37,9 +37,7 @@ class WindowsAt:
     """
 
     def __init__(self, windows: Iterable[MaintenanceWindow] = (), as_of: datetime = FIRST_DATE) -> None:
-        alike = defaultdict[_Kind, list[MaintenanceWindow]](list)
-        for window in windows:
-            alike[_sources_of(window), window.field].append(window)
+        alike = _alike(windows)
         self._held = list(_held(alike, as_of))
         self._raised = list(_raised(alike, as_of))
 
@@ -63,17 +61,25 @@ class WindowsAt:
         return {"$nor": raised} if raised else {}
 
 
-def alerts_of(window: MaintenanceWindow) -> Filter:
-    """The alerts that the window names."""
-    return {**_of_sources(window.source_types, None), **_named(window.field, window.values or ())}
+def alerts_of(windows: Iterable[MaintenanceWindow]) -> Filter:
+    """The alerts that one or more windows name."""
+    named = _alike(windows).items()
+    return {"$or": [_both(_of_sources(sources, None), _named(field, alike)) for (sources, field), alike in named]}
+
+
+def _alike(windows: Iterable[MaintenanceWindow]) -> dict[_Kind, list[MaintenanceWindow]]:
+    alike = defaultdict[_Kind, list[MaintenanceWindow]](list)
+    for window in windows:
+        sources = tuple(sorted(set(window.source_types))) if window.source_types else None
+        alike[sources, window.field].append(window)
+    return alike
 
 
 def _held(alike: Mapping[_Kind, Sequence[MaintenanceWindow]], as_of: datetime) -> Iterator[_Exempt]:
     for (source_types, field), windows in alike.items():
         held = [window for window in windows if window.holds_at(as_of)]
         if held:
-            named = _named(field, [value for window in held for value in window.values or ()])
-            yield _Exempt(source_types, named, (field,) if field else ())
+            yield _Exempt(source_types, _named(field, held), (field,) if field else ())
 
 
 def _raised(alike: Mapping[_Kind, Sequence[MaintenanceWindow]], as_of: datetime) -> Iterator[_Exempt]:
@@ -92,18 +98,23 @@ def _raised(alike: Mapping[_Kind, Sequence[MaintenanceWindow]], as_of: datetime)
             yield _Exempt(source_types, _raised_in(field, values_of), ("timestamp",))
 
 
-def _sources_of(window: MaintenanceWindow) -> tuple[str, ...] | None:
-    return tuple(sorted(set(window.source_types))) if window.source_types else None
-
-
 def _of_sources(source_types: Sequence[str] | None, sources: Sequence[str] | None) -> Filter:
     if source_types is None or (sources and set(sources) <= set(source_types)):
         return {}
     return {"source_type": one_of(source_types)}
 
 
-def _named(field: str | None, values: Sequence[Any]) -> Filter:
-    return {field: {"$in": list(values)}} if field else {}
+def _named(field: str | None, windows: Iterable[MaintenanceWindow]) -> Filter:
+    return _one_of(field, [value for window in windows for value in window.values or ()])
+
+
+def _one_of(field: str | None, values: Sequence[Any]) -> Filter:
+    return {field: {"$in": values}} if field else {}
+
+
+def _both(sources: Filter, test: Filter) -> Filter:
+    """The alerts of `sources` that pass `test`, which may look at the source as well."""
+    return {"$and": [sources, test]} if sources and test else sources or test
 
 
 def _united(spans: Iterable[Span]) -> tuple[Span, ...]:
@@ -133,7 +144,7 @@ def _raised_in(field: str | None, values_of: Mapping[tuple[Span, ...], Sequence[
         case all_spans:
             numbers = [number for number, alike in enumerate(values_of.values()) for _ in alike]
             within = {"$expr": _in_spans_of_value(f"${field}", values, numbers, all_spans, longest)}
-    return {"$and": [_named(field, values), within]}
+    return {"$and": [_one_of(field, values), within]}
 
 
 def _in_spans_of_value(

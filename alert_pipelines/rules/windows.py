@@ -138,6 +138,11 @@ class MaintenanceWindow(BaseModel):
                 break
         return found[-MAX_RAISED_SPANS:]
 
+    def forgets(self, since: datetime, as_of: datetime) -> bool:
+        """Whether it looked back at `since` to an occurrence that is one too many at `as_of`."""
+        first = self.raised_spans(since)[:1]
+        return bool(first) and first != self.raised_spans(as_of)[:1]
+
     def matters_at(self, as_of: datetime) -> bool:
         """Whether it leaves anything out at `as_of`."""
         return self.holds_at(as_of) or bool(self.raised_spans(as_of))

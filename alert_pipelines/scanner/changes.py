@@ -25,7 +25,7 @@ from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 from pymongo.synchronous.change_stream import ChangeStream
 
-from alert_pipelines.alerts import COLLECTION, SETTLED_NAMES
+from alert_pipelines.alerts import COLLECTION, IS_PENDING, SETTLED_NAMES
 from alert_pipelines.alerts.filters import MAX_ID_BYTES
 from alert_pipelines.errors import UnknownChangesError
 from alert_pipelines.job_model import JOB_RECORDS
@@ -34,7 +34,10 @@ from alert_pipelines.mongo.client import AlertDocument, server_now
 from alert_pipelines.mongo.retry import TRANSIENT
 from alert_pipelines.rules.clause import Stage
 from alert_pipelines.rules.model import Rule
-from alert_pipelines.scanner.checkpoint import MAX_CHECKPOINT_CHARS, Checkpoint
+from alert_pipelines.rules.store import load_windows
+from alert_pipelines.rules.window_compiler import alerts_of
+from alert_pipelines.rules.windows import MaintenanceWindow
+from alert_pipelines.scanner.checkpoint import MAX_CHECKPOINT_CHARS, Checkpoint, Meaning, windows_fingerprint
 from alert_pipelines.scanner.context import OplogPosition, PlanContext
 
 MAX_TOUCHED = 20_000
@@ -52,6 +55,7 @@ _MARK = "overlooked_asked_by"
 class Changes:
     """What was touched since the scan `since`; or, where `full_scan_reason` says why, that this is not known.
 
+    An alert that a maintenance window kept that scan from deciding is touched by the end of the window.
     `has_removals`: an alert was deleted, or may have left its key. `token` is where this scan's own claim stands in the
     change stream, None where that is not known either. `full`: the scan looks at all alerts although this is known, to
     check what an incremental one would have looked at.
@@ -66,11 +70,11 @@ class Changes:
     full: bool = False
 
 
-def find_changes(context: PlanContext, before: OplogPosition, meaning: str) -> Changes:
+def find_changes(context: PlanContext, before: OplogPosition, meaning: Meaning) -> Changes:
     """What was touched since the newest scan that a shorter plan can build on.
 
-    The job of `context` was claimed after `before`; `meaning` is the fingerprint of its rules. What cannot be known
-    raises nothing: then all is to be looked at.
+    The job of `context` was claimed after `before`; `meaning` is what it decides by. What cannot be known raises
+    nothing: then all is to be looked at.
     """
     if before.operation_time is None:
         return Changes(full_scan_reason="the server is not a member of a replica set")
@@ -85,7 +89,7 @@ def find_changes(context: PlanContext, before: OplogPosition, meaning: str) -> C
         return _whole(stream, before.operation_time, str(unknown))
 
 
-def next_checkpoint(changes: Changes, meaning: str, left: Sequence[Any]) -> str | None:
+def next_checkpoint(changes: Changes, meaning: Meaning, left: Sequence[Any]) -> str | None:
     """What a completed scan leaves for the next, dumped; None where the next has to look at all pending alerts."""
     if changes.token is None:
         return None
@@ -114,18 +118,23 @@ def _scan_at_or_after(context: PlanContext) -> str | None:
     return None
 
 
-def _since_checkpoint(context: PlanContext, stream: "_Stream", meaning: str) -> Changes:
+def _since_checkpoint(context: PlanContext, stream: "_Stream", meaning: Meaning) -> Changes:
     # By the clock that started_at is by, since as_of may be any.
     day_ago = server_now(context.db) - MAX_AGE
     name, since_as_of, checkpoint = _newest_checkpoint(context, day_ago)
-    if checkpoint.fingerprint != meaning:
-        raise UnknownChangesError(f"rules or maintenance windows have changed since {name}")
+    if checkpoint.meaning.rules != meaning.rules:
+        raise UnknownChangesError(f"rules have changed since {name}")
     if since_as_of > context.as_of:
         raise UnknownChangesError(f"{name} scanned at a later as_of")
+    over = []
+    if checkpoint.meaning.windows != meaning.windows:
+        over = _windows_over(context, since_as_of, name, checkpoint)
     changes = Changes(since=name, since_as_of=since_as_of, touched=list(checkpoint.left))
     changes.token = stream.drain(changes, resume_after=checkpoint.token)
+    if over:
+        changes.touched += _pending_alerts_of(context, over)
     if len(changes.touched) > MAX_TOUCHED:
-        why = f"more than {MAX_TOUCHED} alerts changed since {name}"
+        why = f"more than {MAX_TOUCHED} alerts changed, or left a maintenance window, since {name}"
         return Changes(token=changes.token, full_scan_reason=why)
     if _is_check_due(context, day_ago):
         changes.full = True
@@ -133,6 +142,26 @@ def _since_checkpoint(context: PlanContext, stream: "_Stream", meaning: str) -> 
             f"once a day a full scan checks what an incremental one since {name} would have looked at"
         )
     return changes
+
+
+def _windows_over(context: PlanContext, since: datetime, name: str, checkpoint: Checkpoint) -> list[MaintenanceWindow]:
+    """The windows that were in force at `since`, when the scan `name` left `checkpoint`, and are not now.
+
+    One that has begun makes nothing due: its alerts count as evidence as before. Raises UnknownChangesError.
+    """
+    then = load_windows(context.db, since).windows
+    known = windows_fingerprint(then, since) == checkpoint.meaning.windows
+    if not known or any(window.forgets(since, context.as_of) for window in then):
+        raise UnknownChangesError(f"maintenance windows that left alerts out of {name} have changed")
+    return [window for window in then if window.holds_at(since) and not window.holds_at(context.as_of)]
+
+
+def _pending_alerts_of(context: PlanContext, windows: Sequence[MaintenanceWindow]) -> Iterator[Any]:
+    """The `_id`s of the pending alerts that `windows` name, of more than MAX_TOUCHED no more than tell so."""
+    context.check()
+    query = {"$and": [IS_PENDING, alerts_of(windows)]}
+    for found in context.db[COLLECTION].find(query, {"_id": 1}, limit=MAX_TOUCHED + 1, session=context.session):
+        yield _queryable(found)
 
 
 def _is_check_due(context: PlanContext, day_ago: datetime) -> bool:
@@ -232,9 +261,14 @@ def _take_in(event: Mapping[str, Any], changes: Changes) -> None:
         raise UnknownChangesError(f"the collection was changed as a whole ({kind})")
     changes.has_removals |= bool(event.get("moved")) or kind in ("replace", "delete")
     if kind != "delete" and len(changes.touched) <= MAX_TOUCHED:
-        if len(bson.encode(event["documentKey"])) > MAX_ID_BYTES:
-            raise UnknownChangesError("an alert changed whose _id is too long for a query")
-        changes.touched.append(event["documentKey"]["_id"])
+        changes.touched.append(_queryable(event["documentKey"]))
+
+
+def _queryable(alert: Mapping[str, Any]) -> Any:
+    """The `_id` of an alert that is to be looked at again. Raises UnknownChangesError."""
+    if len(bson.encode({"_id": alert["_id"]})) > MAX_ID_BYTES:
+        raise UnknownChangesError("an alert changed whose _id is too long for a query")
+    return alert["_id"]
 
 
 def _stream_pipeline(rules: Sequence[Rule]) -> list[Stage]:

@@ -4,7 +4,7 @@
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -21,20 +21,26 @@ _ANY_TIMESTAMP = datetime(2000, 1, 1, tzinfo=UTC)
 _JSON = json_util.CANONICAL_JSON_OPTIONS
 
 
+class Meaning(NamedTuple):
+    """Fingerprints of what a scan decides by: its rules, and what maintenance windows leave out at its as_of."""
+
+    rules: str
+    windows: str
+
+
 class Checkpoint(NamedTuple):
     """What a completed scan leaves for the next: where its claim stands in the change stream, and what it left.
 
-    `fingerprint` is that of its rules and maintenance windows. `left` are the `_id`s of alerts that were due and could
-    not be written.
+    `meaning` is what it decided by. `left` are the `_id`s of alerts that were due and could not be written.
     """
 
     token: Mapping[str, Any]
-    fingerprint: str
+    meaning: Meaning
     left: tuple[Any, ...]
 
     def dump(self) -> str:
         """One text, since the readers of job records expect no values that JSON does not have."""
-        return json_util.dumps(self._asdict(), json_options=_JSON)
+        return json_util.dumps({**self._asdict(), "meaning": self.meaning._asdict()}, json_options=_JSON)
 
     @classmethod
     def load(cls, text: str) -> "Checkpoint":
@@ -42,17 +48,14 @@ class Checkpoint(NamedTuple):
         fields = json_util.loads(text, json_options=_JSON)
         if "election" in fields:
             raise ValueError("what its scan read may have been rolled back by an election")
-        found = cls(fields["token"], fields["fingerprint"], tuple(fields["left"]))
+        found = cls(fields["token"], Meaning(**fields["meaning"]), tuple(fields["left"]))
         # The server is asked with both.
         bson.encode({"token": dict(found.token), "left": found.left})
         return found
 
 
-def fingerprint(rules: Sequence[Rule], windows: Iterable[MaintenanceWindow], as_of: datetime) -> str:
-    """One text for one meaning: what `rules` compile to, and the windows that leave something out at `as_of`.
-
-    What is raised in a span that begins later is new, so spans that are still to come change nothing that was decided.
-    """
+def rules_fingerprint(rules: Sequence[Rule], as_of: datetime) -> str:
+    """One text for one meaning: what `rules` compile to, and which of them may decide at `as_of`."""
     digest = hashlib.sha256()
     for clause in compile_rules(rules, _ANY_TIMESTAMP):
         digest.update(
@@ -64,13 +67,26 @@ def fingerprint(rules: Sequence[Rule], windows: Iterable[MaintenanceWindow], as_
             digest.update(b"open" if hours.is_open(as_of) else b"closed")
         if rule.calendars:
             digest.update(canonical_json(rule.canonical()).encode())
-    for window in sorted(bson.encode(_meaning(window, as_of)) for window in windows if window.matters_at(as_of)):
-        digest.update(window)
     return digest.hexdigest()
 
 
-def _meaning(window: MaintenanceWindow, as_of: datetime) -> dict[str, Any]:
-    # Of many spans the oldest are left out, and what was raised in them is then decided.
-    spans = window.raised_spans(as_of)
-    first = spans[0].start if spans else None
-    return {**window.model_dump(mode="json"), "holds": window.holds_at(as_of), "first": first}
+def windows_fingerprint(windows: Iterable[MaintenanceWindow], as_of: datetime) -> str:
+    """One text for what `windows` leave out at `as_of`, whatever they leave out later.
+
+    What is raised in a span that begins later is new, so spans that are still to come change nothing that was decided.
+    """
+    digest = hashlib.sha256()
+    for left_out in sorted({bson.encode(one) for window in windows for one in _left_out(window, as_of)}):
+        digest.update(left_out)
+    return digest.hexdigest()
+
+
+def _left_out(window: MaintenanceWindow, as_of: datetime) -> Iterator[dict[str, Any]]:
+    alerts = window.model_dump(mode="json", include={"source_types", "field", "values"})
+    if window.holds_at(as_of):
+        yield alerts
+    if spans := window.raised_spans(as_of):
+        over = {name: end for name in ("to", "ended_at") if (end := getattr(window, name)) and end <= as_of}
+        times = window.model_dump(mode="json", include={"from_", "rrule", "duration_mins", "zone"})
+        # Of many spans the oldest are left out, and what was raised in them is then decided.
+        yield {**alerts, **times, **over, "first": spans[0].start}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from alert_pipelines.rules.model import RuleSet
 from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.changes import Changes, find_changes, next_checkpoint
-from alert_pipelines.scanner.checkpoint import fingerprint
+from alert_pipelines.scanner.checkpoint import Meaning, rules_fingerprint, windows_fingerprint
 from alert_pipelines.scanner.context import Claim, PlanContext
 from alert_pipelines.scanner.overlooked import Overlooked, find_overlooked
 from alert_pipelines.scanner.plan import Plan, make_plan
@@ -23,7 +23,7 @@ class Incremental(NamedTuple):
     `changes` are those since an earlier scan; `checked` is what a full plan found that incremental ones would overlook.
     """
 
-    meaning: str
+    meaning: Meaning
     changes: Changes
     checked: Overlooked
 
@@ -44,7 +44,9 @@ def plan_incrementally(
 
     If `claim` does not say where the server stood before it, all pending alerts are looked at.
     """
-    meaning = fingerprint(rule_set.active, windows, claim.as_of)
+    meaning = Meaning(
+        rules=rules_fingerprint(rule_set.active, claim.as_of), windows=windows_fingerprint(windows, claim.as_of)
+    )
     with claim.db.client.start_session(causal_consistency=True) as session:
         context = PlanContext(claim.db, claim.job_id, claim.as_of, rule_set.active, session, claim.check)
         changes = find_changes(context, claim.before, meaning) if claim.before else None

@@ -197,7 +197,7 @@ def test_a_query_that_an_index_drop_ended_is_tried_once_more(
         monkeypatch.setattr(plan, "meanwhile", before)
         fill_fleet(db, SIZE)
         # The fingerprint of the rules asks for the pipelines as well, before the plan does.
-        monkeypatch.setattr("alert_pipelines.scanner.incremental.fingerprint", lambda *_: "the same")
+        monkeypatch.setattr("alert_pipelines.scanner.incremental.rules_fingerprint", lambda *_: "the same")
         kills = 1
         scan(failing["reliability"])
         assert tries > 1

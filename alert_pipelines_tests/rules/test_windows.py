@@ -93,6 +93,14 @@ def test_a_window_of_the_source_that_means_every_one_suppressed_nothing(db: Aler
     assert set(statuses(db).values()) == {"OPEN"}
 
 
+@pytest.mark.parametrize("covers", ["now", "raised"])
+def test_a_window_whose_field_is_the_source_covered_other_sources_than_its_own(db: AlertDatabase, covers: str) -> None:
+    fill_fleet(db, {"source_types": ["GPS"], "field": "source_type", "values": ["SAFETY"], "covers": covers})
+    db.maintenance_windows.update_one({}, {"$set": {"from": ago(100)}})
+    explained = explain_alert(db, "s1", as_of=AS_OF)
+    assert (run_scan(db, ScanRequest(as_of=AS_OF)).escalated, explained.windows) == (1, ())
+
+
 def test_an_explanation_does_not_show_a_window_that_suppresses_nothing(db: AlertDatabase) -> None:
     fill_fleet(db, {"source_type": "GPS"})
     assert explain_alert(db, "v1", as_of=AS_OF).windows == ()
