@@ -139,7 +139,7 @@ class MaintenanceWindow(BaseModel):
         return found[-MAX_RAISED_SPANS:]
 
     def forgets(self, since: datetime, as_of: datetime) -> bool:
-        """Whether it looked back at `since` to an occurrence that is one too many at `as_of`."""
+        """Whether it looked back at `since` to an occurrence that it looks back to no more at `as_of`."""
         first = self.raised_spans(since)[:1]
         return bool(first) and first != self.raised_spans(as_of)[:1]
 

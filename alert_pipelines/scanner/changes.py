@@ -36,8 +36,14 @@ from alert_pipelines.rules.clause import Stage
 from alert_pipelines.rules.model import Rule
 from alert_pipelines.rules.store import load_windows
 from alert_pipelines.rules.window_compiler import alerts_of
-from alert_pipelines.rules.windows import MaintenanceWindow
-from alert_pipelines.scanner.checkpoint import MAX_CHECKPOINT_CHARS, Checkpoint, Meaning, windows_fingerprint
+from alert_pipelines.rules.windows import Covers, MaintenanceWindow
+from alert_pipelines.scanner.checkpoint import (
+    MAX_CHECKPOINT_CHARS,
+    Checkpoint,
+    Meaning,
+    alerts_named,
+    windows_fingerprint,
+)
 from alert_pipelines.scanner.context import OplogPosition, PlanContext
 
 MAX_TOUCHED = 20_000
@@ -55,7 +61,7 @@ _MARK = "overlooked_asked_by"
 class Changes:
     """What was touched since the scan `since`; or, where `full_scan_reason` says why, that this is not known.
 
-    An alert that a maintenance window kept that scan from deciding is touched by the end of the window.
+    A pending alert that a maintenance window kept that scan from deciding is touched by the end of the window.
     `has_removals`: an alert was deleted, or may have left its key. `token` is where this scan's own claim stands in the
     change stream, None where that is not known either. `full`: the scan looks at all alerts although this is known, to
     check what an incremental one would have looked at.
@@ -147,13 +153,16 @@ def _since_checkpoint(context: PlanContext, stream: "_Stream", meaning: Meaning)
 def _windows_over(context: PlanContext, since: datetime, name: str, checkpoint: Checkpoint) -> list[MaintenanceWindow]:
     """The windows that were in force at `since`, when the scan `name` left `checkpoint`, and are not now.
 
-    One that has begun makes nothing due: its alerts count as evidence as before. Raises UnknownChangesError.
+    One that has begun makes nothing due: its alerts still count as evidence, but for those that were raised in it, and
+    they are new. Raises UnknownChangesError.
     """
     then = load_windows(context.db, since).windows
     known = windows_fingerprint(then, since) == checkpoint.meaning.windows
     if not known or any(window.forgets(since, context.as_of) for window in then):
         raise UnknownChangesError(f"maintenance windows that left alerts out of {name} have changed")
-    return [window for window in then if window.holds_at(since) and not window.holds_at(context.as_of)]
+    # By the windows of the plan: one that is edited only now is the next scan's.
+    in_force = {alerts_named(window) for window in context.windows if window.holds_at(context.as_of)}
+    return [window for window in then if window.holds_at(since) and alerts_named(window) not in in_force]
 
 
 def _pending_alerts_of(context: PlanContext, windows: Sequence[MaintenanceWindow]) -> Iterator[Any]:
@@ -223,7 +232,7 @@ class _Stream:
 
     def __init__(self, context: PlanContext) -> None:
         self._context = context
-        self._pipeline = _stream_pipeline(context.rules)
+        self._pipeline = _stream_pipeline(context.rules, context.windows)
 
     def drain(self, changes: Changes, **start: Any) -> Mapping[str, Any]:
         """Add to `changes` what was touched, and return the token of the claim, or of the mark.
@@ -271,12 +280,15 @@ def _queryable(alert: Mapping[str, Any]) -> Any:
     return alert["_id"]
 
 
-def _stream_pipeline(rules: Sequence[Rule]) -> list[Stage]:
+def _stream_pipeline(rules: Sequence[Rule], windows: Sequence[MaintenanceWindow]) -> list[Stage]:
     """The stages of the change stream: the events that matter, and the fields of each that a plan reads."""
     moved = _touches_any(sorted({*(path for rule in rules for path in rule.conditions.key_paths), *_ALWAYS_DECIDING}))
     # An alert that is settled, and stays where it is, makes nothing due: fewer are pending, none is older.
     settled = {"operationType": "update", "updateDescription.updatedFields.status": {"$in": SETTLED_NAMES}}
-    important = {"$match": {"$or": [{"$nor": [settled]}, {"$expr": moved}]}}
+    # By these it may begin to count as evidence, or cease to.
+    fields = sorted({window.field for window in windows if window.covers is Covers.RAISED and window.field})
+    counts_otherwise = [{"$expr": _touches_any(fields)}] if fields else []
+    important = {"$match": {"$or": [{"$nor": [settled]}, {"$expr": moved}, *counts_otherwise]}}
     all_matter = any(rule.conditions.counts_settled or rule.conditions.others for rule in rules)
     return [
         {

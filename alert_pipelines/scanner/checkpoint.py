@@ -76,17 +76,21 @@ def windows_fingerprint(windows: Iterable[MaintenanceWindow], as_of: datetime) -
     What is raised in a span that begins later is new, so spans that are still to come change nothing that was decided.
     """
     digest = hashlib.sha256()
-    for left_out in sorted({bson.encode(one) for window in windows for one in _left_out(window, as_of)}):
+    for left_out in sorted({one for window in windows for one in _left_out(window, as_of)}):
         digest.update(left_out)
     return digest.hexdigest()
 
 
-def _left_out(window: MaintenanceWindow, as_of: datetime) -> Iterator[dict[str, Any]]:
-    alerts = window.model_dump(mode="json", include={"source_types", "field", "values"})
+def alerts_named(window: MaintenanceWindow) -> bytes:
+    """The same for windows that name the same alerts in the same words."""
+    return bson.encode(window.model_dump(mode="json", include={"source_types", "field", "values"}))
+
+
+def _left_out(window: MaintenanceWindow, as_of: datetime) -> Iterator[bytes]:
     if window.holds_at(as_of):
-        yield alerts
+        yield alerts_named(window)
     if spans := window.raised_spans(as_of):
         over = {name: end for name in ("to", "ended_at") if (end := getattr(window, name)) and end <= as_of}
         times = window.model_dump(mode="json", include={"from_", "rrule", "duration_mins", "zone"})
         # Of many spans the oldest are left out, and what was raised in them is then decided.
-        yield {**alerts, **times, **over, "first": spans[0].start}
+        yield alerts_named(window) + bson.encode({**times, **over, "first": spans[0].start})

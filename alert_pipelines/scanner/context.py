@@ -9,6 +9,7 @@ from pymongo.client_session import ClientSession
 
 from alert_pipelines.mongo.client import AlertDatabase
 from alert_pipelines.rules.model import Rule
+from alert_pipelines.rules.windows import MaintenanceWindow
 from alert_pipelines.scanner.result import ScanRequest
 
 Progress = Callable[[int, int], None]
@@ -43,7 +44,7 @@ class Claim(NamedTuple):
 
 
 class PlanContext(NamedTuple):
-    """What the plan of a scan is made with: for which job, as_of and active rules, and in which session.
+    """What the plan of a scan is made with: for which job and as_of, active rules and windows, and in which session.
 
     The session is causally consistent, and the plan has to be read in it as well. `check` is called now and then and
     may raise to stop.
@@ -53,5 +54,6 @@ class PlanContext(NamedTuple):
     job_id: str
     as_of: datetime
     rules: Sequence[Rule]
+    windows: Sequence[MaintenanceWindow]
     session: ClientSession
     check: Callable[[], None]

@@ -48,7 +48,7 @@ def plan_incrementally(
         rules=rules_fingerprint(rule_set.active, claim.as_of), windows=windows_fingerprint(windows, claim.as_of)
     )
     with claim.db.client.start_session(causal_consistency=True) as session:
-        context = PlanContext(claim.db, claim.job_id, claim.as_of, rule_set.active, session, claim.check)
+        context = PlanContext(claim.db, claim.job_id, claim.as_of, rule_set.active, windows, session, claim.check)
         changes = find_changes(context, claim.before, meaning) if claim.before else None
         plan = make_plan(
             claim.db,

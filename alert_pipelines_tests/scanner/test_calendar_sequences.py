@@ -44,6 +44,10 @@ TIMES: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         {"from": ago(9), "to": ago(-1)},
     ]
 )
+ALERTS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [{}, {"field": "metadata.driver_id", "values": ["D1"]}, {"field": "severity", "values": ["INFO"]}]
+)
+SEVERITIES = st.sampled_from(["INFO", "WARNING"])
 COUNT_MINUTES = {
     "expire_after_mins",
     "close_if_no_repeat_mins",
@@ -66,7 +70,7 @@ def _rules(draw: st.DrawFn, rule_id: str) -> dict[str, Any]:
 WINDOW = st.builds(
     lambda times, alerts, covers: {**times, **alerts, "covers": covers},
     TIMES,
-    st.sampled_from([{}, {"field": "metadata.driver_id", "values": ["D1"]}]),
+    ALERTS,
     st.sampled_from(["now", "raised"]),
 )
 
@@ -87,7 +91,8 @@ class World:
     def add(self) -> None:
         self._added += 1
         at, driver = self._time(), self._draw(st.sampled_from(["D1", "D2"]))
-        self._db.alerts.insert_one(alert(f"A{self._added}", timestamp=at, created_at=at, updated_at=at, driver=driver))
+        one = alert(f"A{self._added}", timestamp=at, created_at=at, updated_at=at, driver=driver)
+        self._db.alerts.insert_one({**one, "severity": self._draw(SEVERITIES)})
 
     def _edit(self) -> None:
         which = {"alert_id": f"A{self._draw(st.integers(1, self._added))}"}
@@ -96,6 +101,8 @@ class World:
             {"timestamp": self._time()},
             {"updated_at": self._time()},
             {"status": "RESOLVED"},
+            {"status": "RESOLVED", "severity": self._draw(SEVERITIES)},
+            {"severity": self._draw(SEVERITIES)},
             {"status": "OPEN", "state_history": []},
         ]
         self._db.alerts.update_one(which, {"$set": self._draw(st.sampled_from(changes))})
@@ -103,8 +110,7 @@ class World:
     def _add_window(self) -> None:
         """One that begins a few minutes before or after the last scan."""
         start, lasts = self.minutes + self._draw(st.integers(-3, 3)), self._draw(st.sampled_from([1, 3, 6]))
-        alerts = {"field": "metadata.driver_id", "values": ["D1"]} if self._draw(st.booleans()) else {}
-        covers = self._draw(st.sampled_from(["now", "now", "raised"]))
+        alerts, covers = self._draw(ALERTS), self._draw(st.sampled_from(["now", "now", "raised"]))
         self._db.maintenance_windows.insert_one(
             {**alerts, "from": ago(-start), "to": ago(-start - lasts), "covers": covers}
         )

@@ -332,7 +332,7 @@ def test_what_a_second_scan_at_one_as_of_left_alone_was_forgotten(db: AlertDatab
 def test_a_user_who_may_not_watch_has_all_looked_at(db: AlertDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     # The driver refuses a pipeline stage that the server would refuse the user.
     fill(db, [alert("old", minutes=40), alert("new", minutes=30)], LATEST)
-    monkeypatch.setattr(changes, "_stream_pipeline", lambda _: [{"$forbidden": 1}])
+    monkeypatch.setattr(changes, "_stream_pipeline", lambda *_: [{"$forbidden": 1}])
     report = scan(db)
     assert looked_at_all(report)
     assert (report.closed, report.checkpoint) == (1, None)

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from alert_pipelines.mongo import AlertDatabase
+from alert_pipelines.rules.store import LoadedWindows, load_windows
 from alert_pipelines.scanner import changes
 from alert_pipelines.scanner.result import ScanReport, ScanRequest
 from alert_pipelines.scanner.scan import run_scan
 from alert_pipelines_tests.factories import AS_OF, ago, alert, fill, rule, statuses
+from alert_pipelines_tests.scanner.test_changes_properties import decisions, whole_plan, writable
 
 LATEST = rule("latest", {"keep_latest": True})
 D1: dict[str, Any] = {"field": "metadata.driver_id", "values": ["D1"]}
@@ -123,6 +125,47 @@ def test_more_alerts_left_a_window_than_a_query_may_name(held: AlertDatabase, mo
     why = "more than 1 alerts changed, or left a maintenance window, since before"
     assert (report.full_scan_reason, report.closed) == (why, 1)
     assert scan(held, 15).full_scan_reason is None
+
+
+def test_a_window_that_was_prolonged_while_a_scan_read_it_hid_its_alerts_from_all_scans(
+    db: AlertDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(db, [alert("old", minutes=40), alert("new", minutes=30)], LATEST)
+    db.maintenance_windows.insert_one({"from": ago(10), "to": ago(-3)})
+    scan(db, 0)
+
+    def prolonged(*args: Any) -> LoadedWindows:
+        db.maintenance_windows.update_one({}, {"$set": {"to": ago(-8)}})
+        return load_windows(*args)
+
+    monkeypatch.setattr(changes, "load_windows", prolonged)
+    report = scan(db, 5)
+    assert (report.full_scan_reason, report.closed) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "vehicles"),
+    [({"keep_latest": True}, ("V1", "V2")), ({"close_if_no_repeat_mins": 60}, ("V2", "V1"))],
+    ids=["latest", "repeat"],
+)
+def test_one_update_that_settled_an_alert_and_moved_it_out_of_or_into_a_window_was_not_noticed(
+    db: AlertDatabase, conditions: dict[str, Any], vehicles: tuple[str, str]
+) -> None:
+    before, after = vehicles
+    pending = alert("A", minutes=70, metadata={"driver_id": "D1", "vehicle_id": "V2"})
+    other = alert("R", minutes=10, metadata={"driver_id": "D1", "vehicle_id": before})
+    fill(db, [pending, other], rule("r", conditions))
+    window = {"from": ago(20), "to": ago(5), "field": "metadata.vehicle_id", "values": ["V1"], "covers": "raised"}
+    db.maintenance_windows.insert_one(window)
+    assert scan(db, 0).closed == 0
+    db.alerts.update_one({"alert_id": "R"}, {"$set": {"status": "RESOLVED", "metadata.vehicle_id": after}})
+
+    expected = writable(whole_plan(db, AS_OF + timedelta(minutes=5)))
+    report = scan(db, 5)
+
+    assert report.full_scan_reason is None
+    assert decisions(db, report) == expected
+    assert len(expected) == 1
 
 
 def test_the_oldest_of_a_thousand_occurrences_is_forgotten_by_a_full_scan(db: AlertDatabase) -> None:
